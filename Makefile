@@ -1,0 +1,39 @@
+# Every target makes its own virtual environment first: a fresh clone needs python >= 3.11 and make, nothing else.
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: demo test check bench clean
+.DELETE_ON_ERROR:
+
+demo: .venv/demo        ## train a classifier on the disc and draw its network, points and curves into out/
+	$(BIN)/graphdl run disc
+
+test: .venv/dev         ## every test
+	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+check: .venv/dev        ## style, types and the direction of imports
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: .venv/dev        ## speed, side by side with torch.nn, and the growth of graphs
+	$(BIN)/python -m benchmarks.step
+	$(BIN)/python -m benchmarks.graph_growth
+
+clean:                  ## remove what the targets made
+	rm -rf .venv out *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+.venv/torch: constraints.txt
+	$(PYTHON) -m venv .venv
+	$(PIP) torch
+	@touch $@
+
+.venv/demo: .venv/torch pyproject.toml
+	$(PIP) --editable '.[demo]'
+	@touch $@
+
+.venv/dev: .venv/torch pyproject.toml
+	$(PIP) --editable '.[dev]'
+	@touch $@

@@ -1,0 +1,89 @@
+"""Batches of rows for a training loop."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+import torch
+
+from graphdl.data.checks import common_rows, whole_number
+from graphdl.errors import SettingError
+
+__all__ = ["Batches"]
+
+BLOCK_BYTES = 2**20
+"""How much is put into random order at once: enough that many small batches share the cost of the call,
+and so little that it stays in the cache and adds next to nothing to the memory that the data take."""
+
+
+class Batches:
+    """The rows of a data set in batches; each iteration is one epoch.
+
+    inputs {name: (n, ...)} -> ceil(n / batch_size) dicts {name: (batch_size, ...)}, the last one shorter
+    where batch_size does not divide n
+
+    With shuffle, each epoch has a fresh order, drawn when its first batch is asked for, by torch.randperm on
+    the CPU (from torch's global generator if none is given): the same on every device and for every dtype of
+    the data. The tensors stay on their devices. Batches are views: without shuffle they are views of the data
+    themselves, which the consumer must then not change in place.
+
+    Raises SettingError if batch_size is not a whole number of at least 1, the generator is not on the CPU, or
+    there is no tensor or something else than a tensor; ShapeError if tensors have no rows or differ in
+    length.
+
+    >>> batches = Batches({"x": torch.arange(5), "target": torch.zeros(5, 1)}, batch_size=2, shuffle=False)
+    >>> len(batches), batches.rows
+    (3, 5)
+    >>> [batch["x"].tolist() for batch in batches]
+    [[0, 1], [2, 3], [4]]
+    """
+
+    def __init__(
+        self,
+        inputs: Mapping[str | int, torch.Tensor],
+        batch_size: int,
+        shuffle: bool = True,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        if not isinstance(inputs, Mapping):
+            raise SettingError(
+                f"inputs are a {type(inputs).__name__}: give a dict that names each tensor, {{'x': tensor}}."
+            )
+        if generator is not None and generator.device.type != "cpu":
+            raise SettingError(
+                f"The generator is on {generator.device}: give one on the CPU, torch.Generator(), wherever "
+                "the data are, so that each device sees the same order."
+            )
+        self.batch_size = whole_number("batch_size", batch_size, least=1)
+        self.rows = common_rows({repr(name): tensor for name, tensor in inputs.items()})
+        self.shuffle = shuffle
+        self.generator = generator
+        self._inputs = dict(inputs)
+        self._step = min(self.batch_size, self.rows)
+        self._block_rows = self._rows_of_a_block()
+
+    def __len__(self) -> int:
+        return -(-self.rows // self.batch_size)
+
+    def __iter__(self) -> Iterator[dict[str | int, torch.Tensor]]:
+        names = tuple(self._inputs)
+        for blocks in zip(*self._blocks(), strict=True):
+            for batch in zip(*(torch.split(block, self._step) for block in blocks), strict=True):
+                yield dict(zip(names, batch, strict=True))
+
+    def _blocks(self) -> list[Iterable[torch.Tensor]]:
+        """Return of each tensor its successive blocks of whole batches, in this epoch's order."""
+        tensors = self._inputs.values()
+        if not self.shuffle:
+            return [torch.split(tensor, self._block_rows) for tensor in tensors]
+        order = torch.randperm(self.rows, generator=self.generator, device="cpu")
+        return [_gather(tensor, order, self._block_rows) for tensor in tensors]
+
+    def _rows_of_a_block(self) -> int:
+        batch_bytes = sum(tensor.nbytes for tensor in self._inputs.values()) * self._step // self.rows
+        return max(1, BLOCK_BYTES // max(1, batch_bytes)) * self._step
+
+
+def _gather(tensor: torch.Tensor, order: torch.Tensor, block_rows: int) -> Iterator[torch.Tensor]:
+    for rows in torch.split(order.to(tensor.device), block_rows):
+        yield tensor.index_select(0, rows)

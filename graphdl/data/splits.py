@@ -1,0 +1,99 @@
+"""Training, validation and test parts of a data set."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+
+import torch
+
+from graphdl.data.checks import common_rows, finite_number, scikit_learn, whole_number
+from graphdl.errors import SettingError, ShapeError, listing
+
+__all__ = ["split"]
+
+LARGEST_SEED = 2**32 - 1
+TOLERANCE = 1e-6
+
+
+def split(
+    *tensors: torch.Tensor,
+    fractions: Sequence[float] = (0.8, 0.2),
+    seed: int | None = None,
+    stratify: torch.Tensor | None = None,
+) -> tuple[tuple[torch.Tensor, ...], ...]:
+    """Divide the rows of all tensors at random, the same rows of each, into one part a fraction.
+
+    tensors (n, ...) each -> one tuple a part, which holds of each tensor the rows of that part (n_k, ...);
+    n_k = round(n (f_1 + ... + f_k)) - round(n (f_1 + ... + f_k-1))
+
+    Every row is in exactly one part, in random order; the tensors keep their devices. `stratify` (n,) holds
+    labels whose classes shall have the same shares in each part as in the whole, as near as whole rows allow.
+    A seed gives the same parts each time; None draws one from torch's global generator.
+    The work is done by sklearn.model_selection.train_test_split.
+
+    Raises SettingError if fractions are fewer than two, not positive or do not sum to 1, leave a part without
+    rows or one too small for the classes of `stratify`; ShapeError if the tensors differ in length or
+    `stratify` is not (n,); MissingPackageError without scikit-learn.
+
+    >>> x, y = torch.rand(10, 2), torch.arange(10)
+    >>> (x_train, y_train), (x_test, y_test) = split(x, y, fractions=(0.8, 0.2), seed=0)
+    >>> x_train.shape, y_test.shape
+    (torch.Size([8, 2]), torch.Size([2]))
+    """
+    rows = common_rows({f"tensor {position}": tensor for position, tensor in enumerate(tensors, start=1)})
+    sizes = _sizes(rows, fractions)
+    classes = None if stratify is None else _classes(rows, stratify)
+    if seed is None:
+        seed = int(torch.randint(LARGEST_SEED, (), device="cpu"))
+    seed = whole_number("seed", seed, least=0, most=LARGEST_SEED)
+    parts = _partition(sizes, classes, seed)
+    return tuple(tuple(tensor[part.to(tensor.device)] for tensor in tensors) for part in parts)
+
+
+def _sizes(rows: int, fractions: Sequence[float]) -> list[int]:
+    if not isinstance(fractions, Sequence):
+        raise SettingError(f"fractions are {fractions!r}: give one number a part, as in (0.8, 0.2).")
+    shares = [finite_number("A fraction", fraction) for fraction in fractions]
+    if len(shares) < 2 or min(shares) <= 0 or abs(math.fsum(shares) - 1) > TOLERANCE:
+        raise SettingError(
+            f"fractions are {tuple(shares)}, which sum to {math.fsum(shares):.6g}: give at least two "
+            "positive numbers that sum to 1, as in (0.8, 0.2) or (0.7, 0.15, 0.15)."
+        )
+    cumulative = list(itertools.accumulate(shares, initial=0.0))
+    ends = [round(rows * end / cumulative[-1]) for end in cumulative]
+    sizes = [end - start for start, end in itertools.pairwise(ends)]
+    if 0 in sizes:
+        raise SettingError(
+            f"fractions {tuple(shares)} of {rows} rows leave part {sizes.index(0) + 1} without rows: "
+            "give more rows or a larger fraction."
+        )
+    return sizes
+
+
+def _classes(rows: int, labels: torch.Tensor) -> torch.Tensor:
+    """Return the labels (n,) as class numbers 0, 1, ... on the CPU."""
+    if common_rows({"stratify": labels}) != rows or labels.ndim != 1:
+        raise ShapeError(f"stratify has shape {tuple(labels.shape)}: give one label a row, shape ({rows},).")
+    class_numbers: torch.Tensor = torch.unique(labels.detach().cpu(), return_inverse=True)[1]
+    return class_numbers
+
+
+def _partition(sizes: list[int], classes: torch.Tensor | None, seed: int) -> list[torch.Tensor]:
+    """Divide the row numbers 0 ... n - 1 into parts of the given sizes, one part after another."""
+    train_test_split = scikit_learn("sklearn.model_selection", "split()").train_test_split
+    rest, parts = torch.arange(sum(sizes), device="cpu").numpy(), []
+    for size in sizes[:-1]:
+        shares = None if classes is None else classes.numpy()[rest]
+        try:
+            part, rest = train_test_split(
+                rest, train_size=size, test_size=len(rest) - size, random_state=seed, stratify=shares
+            )
+        except ValueError as error:
+            raise SettingError(
+                f"stratify cannot give its classes the same shares in parts of {listing(sizes)} rows: "
+                f"{error} Give more rows a class, larger fractions, or leave stratify out."
+            ) from error
+        parts.append(torch.from_numpy(part))
+    return [*parts, torch.from_numpy(rest)]

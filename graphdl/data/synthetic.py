@@ -1,0 +1,128 @@
+"""Toy classification in the plane, drawn from a seed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+
+from graphdl.data.checks import finite_number, whole_number
+from graphdl.errors import SettingError
+
+__all__ = ["disc", "line", "one_hot", "spiral"]
+
+Labelled = tuple[torch.Tensor, torch.Tensor]
+
+LARGEST_SEED = 2**63 - 1
+
+
+def disc(n: int = 1000, centre: Sequence[float] = (0.5, 0.5), seed: int | None = None) -> Labelled:
+    """Points of the unit square, labelled by whether they lie inside a disc of area 1/2.
+
+    x ~ Uniform[0, 1)², label = 1 if ||x - centre|| < 1 / sqrt(2 pi) else 0
+    -> x (n, 2) float32, labels (n,) int64
+
+    Around (0.5, 0.5) the disc holds half of the points; around the origin only a quarter of it lies in the
+    square, which holds an eighth. A seed gives the same points each time and leaves torch's global generator
+    alone; None draws from it.
+
+    Raises SettingError if n < 1, centre is not two finite numbers, or seed is not a whole number from 0.
+
+    >>> x, labels = disc(n=4, seed=0)
+    >>> x.shape, labels.shape, labels.dtype
+    (torch.Size([4, 2]), torch.Size([4]), torch.int64)
+    """
+    n = whole_number("n", n, least=1)
+    if not isinstance(centre, Sequence) or len(centre) != 2:
+        raise SettingError(f"centre is {centre!r}: give the two coordinates of a point, as in (0.5, 0.5).")
+    coordinates = [finite_number("A coordinate of centre", coordinate) for coordinate in centre]
+    middle = torch.tensor(coordinates, dtype=torch.float32, device="cpu")
+    x = torch.rand(n, 2, generator=_generator(seed), dtype=torch.float32, device="cpu")
+    squared_distance = (x - middle).square().sum(dim=1)
+    return x, (squared_distance < 1 / (2 * math.pi)).long()
+
+
+def line(n: int = 1000, slope: float = 4.0, seed: int | None = None) -> Labelled:
+    """Points around the origin, labelled by the side of a line through it.
+
+    x ~ Normal(0, 1)², label = 1 if x_1 > slope x_0 else 0
+    -> x (n, 2) float32, labels (n,) int64
+
+    Half of the points lie on each side. A seed gives the same points each time and leaves torch's global
+    generator alone; None draws from it.
+
+    Raises SettingError if n < 1, slope is not finite, or seed is not a whole number from 0.
+
+    >>> x, labels = line(n=4, seed=0)
+    >>> bool((labels == (x[:, 1] > 4 * x[:, 0])).all())
+    True
+    """
+    n, slope = whole_number("n", n, least=1), finite_number("slope", slope)
+    x = torch.randn(n, 2, generator=_generator(seed), dtype=torch.float32, device="cpu")
+    return x, (x[:, 1] > slope * x[:, 0]).long()
+
+
+def spiral(
+    n: int = 1000, classes: int = 2, turns: float = 1.5, noise: float = 0.03, seed: int | None = None
+) -> Labelled:
+    """Interleaved spiral arms around the origin, one a class, in random order.
+
+    r ~ Uniform[0, 1), angle = 2 pi (turns r + label / classes)
+    x = r (cos angle, sin angle) + noise Normal(0, 1)²
+    -> x (n, 2) float32, labels (n,) int64
+
+    The sizes of two classes differ by at most one. Neighbouring arms lie 1 / (turns classes) apart, which
+    noise should stay well below; all arms meet in the origin. A seed gives the same points each time and
+    leaves torch's global generator alone; None draws from it.
+
+    Raises SettingError if classes < 2, n < classes, turns is not finite, noise is negative or not finite, or
+    seed is not a whole number from 0.
+
+    >>> x, labels = spiral(n=90, classes=3, seed=0)
+    >>> x.shape, labels.bincount().tolist()
+    (torch.Size([90, 2]), [30, 30, 30])
+    """
+    classes = whole_number("classes", classes, least=2)
+    n = whole_number("n", n, least=classes)
+    turns, noise = finite_number("turns", turns), finite_number("noise", noise, least=0)
+    generator = _generator(seed)
+    labels = torch.randperm(n, generator=generator, device="cpu") % classes
+    radius = torch.rand(n, generator=generator, dtype=torch.float32, device="cpu")
+    angle = 2 * math.pi * (turns * radius + labels.to(torch.float32) / classes)
+    arms = radius.unsqueeze(1) * torch.stack([angle.cos(), angle.sin()], dim=1)
+    x = arms + noise * torch.randn(n, 2, generator=generator, dtype=torch.float32, device="cpu")
+    return x, labels
+
+
+def one_hot(labels: torch.Tensor, classes: int, low: float = 0.0, high: float = 1.0) -> torch.Tensor:
+    """Targets from labels: `high` at the label's own class and `low` elsewhere.
+
+    y[..., k] = high if k == labels[...] else low
+    labels (...) integers in 0 ... classes - 1 -> y (..., classes) float32, on the labels' device
+
+    Raises SettingError if classes < 1, low or high is not finite, or labels are no integers or out of range.
+
+    >>> one_hot(torch.tensor([1, 0]), classes=2, low=0.2, high=0.8)
+    tensor([[0.2000, 0.8000],
+            [0.8000, 0.2000]])
+    """
+    classes = whole_number("classes", classes, least=1)
+    low, high = finite_number("low", low), finite_number("high", high)
+    if not isinstance(labels, torch.Tensor) or labels.is_floating_point() or labels.is_complex():
+        kind = labels.dtype if isinstance(labels, torch.Tensor) else type(labels).__name__
+        raise SettingError(f"labels are {kind}: give a tensor of integers, for instance labels.long().")
+    index = labels.long()
+    if index.numel() and not 0 <= int(index.min()) <= int(index.max()) < classes:
+        raise SettingError(
+            f"labels run from {int(index.min())} to {int(index.max())}, but with classes={classes} they must "
+            f"lie in 0 ... {classes - 1}: give more classes or count the labels from 0."
+        )
+    targets = torch.full((*index.shape, classes), low, dtype=torch.float32, device=index.device)
+    return targets.scatter_(-1, index.unsqueeze(-1), high)
+
+
+def _generator(seed: int | None) -> torch.Generator | None:
+    if seed is None:
+        return None
+    return torch.Generator(device="cpu").manual_seed(whole_number("seed", seed, least=0, most=LARGEST_SEED))

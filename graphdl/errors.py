@@ -1,0 +1,109 @@
+"""One hierarchy of errors: each says what happened, at which node, what was expected and how to fix it."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+__all__ = [
+    "ArityError",
+    "CycleError",
+    "DrawingError",
+    "DuplicateSlotError",
+    "FileFormatError",
+    "GradientError",
+    "GraphDLError",
+    "MissingInputError",
+    "MissingPackageError",
+    "NonFiniteError",
+    "OperatorError",
+    "SettingError",
+    "ShapeError",
+    "UnknownNodeError",
+    "UnreachableError",
+]
+
+
+class GraphDLError(Exception):
+    """Whatever graphdl refuses or cannot do."""
+
+
+class CycleError(GraphDLError):
+    """The connectivity leads from a node back to itself."""
+
+
+class ShapeError(GraphDLError):
+    """The shapes that reach a node do not fit its operator."""
+
+
+class UnknownNodeError(GraphDLError):
+    """A name that is no node, no input or no parameter of the network."""
+
+
+class ArityError(GraphDLError):
+    """A node is fed by more inputs than its operator takes, or at a slot that it does not have."""
+
+
+class DuplicateSlotError(GraphDLError):
+    """Two edges claim the same slot of a node."""
+
+
+class MissingInputError(GraphDLError):
+    """A value that the network needs was not given."""
+
+
+class UnreachableError(GraphDLError):
+    """A node that nothing leads to or from, or a loss that no trainable parameter reaches."""
+
+
+class SettingError(GraphDLError):
+    """A setting of an operator, an initializer, an optimizer or a call is out of range or contradictory."""
+
+
+class OperatorError(GraphDLError):
+    """An operator broke its contract or failed on its inputs for a reason other than their shapes."""
+
+
+class GradientError(GraphDLError):
+    """A hand-written gradient disagrees with the numerical one."""
+
+
+class NonFiniteError(GraphDLError):
+    """A value became infinite or not a number."""
+
+
+class FileFormatError(GraphDLError):
+    """A file or a dictionary does not hold what its reader expects."""
+
+
+class DrawingError(GraphDLError):
+    """A diagram could not be drawn."""
+
+
+class MissingPackageError(GraphDLError):
+    """An optional package that the call needs is not installed."""
+
+
+def did_you_mean(name: object, known: Iterable[object]) -> str:
+    """Return ' Did you mean ...?' for the closest known name, or '' where none is close.
+
+    >>> did_you_mean("tahn", ["tanh", "relu"])
+    " Did you mean 'tanh'?"
+    >>> did_you_mean("zzz", ["tanh"])
+    ''
+    """
+    by_text = {str(candidate): candidate for candidate in known}
+    close = difflib.get_close_matches(str(name), by_text, n=1)
+    return f" Did you mean {by_text[close[0]]!r}?" if close else ""
+
+
+def listing(items: Iterable[object], most: int = 12) -> str:
+    """Join names for a sentence: "a, b and c"; the middle of a long list is counted, not printed.
+
+    >>> listing(["tanh", "relu", "sum"])
+    'tanh, relu and sum'
+    """
+    texts = [str(item) for item in items]
+    if len(texts) > most:
+        texts = [*texts[: most - 1], f"{len(texts) - most + 1} more"]
+    return " and ".join([", ".join(texts[:-1]), texts[-1]] if len(texts) > 1 else texts)

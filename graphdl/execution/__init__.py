@@ -1,0 +1,1 @@
+"""Joins graph and operators: plan, executor, shapes and the network's tensors."""

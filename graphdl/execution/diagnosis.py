@@ -1,0 +1,105 @@
+"""Why an operator failed: at which node, on which inputs from where, and what it expected.
+
+Called only after a failure, so that the passes themselves check nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from graphdl.errors import GraphDLError, OperatorError, ShapeError
+
+if TYPE_CHECKING:
+    from graphdl.execution.plan import Plan, Step
+
+
+def forward_failure(
+    plan: Plan, step: Step, values: Sequence[Any], p: Mapping[str, Tensor], error: Exception
+) -> GraphDLError:
+    """The error to raise when `step` could not compute its value."""
+    inputs = [values[i] for i in step.reads]
+    where = f"{step.key} ({type(step.operator).__name__}) "
+    came = "Its inputs: " + ", ".join(
+        f"{_describe(value)} from {_origin(plan, i)}" for i, value in zip(step.reads, inputs, strict=True)
+    )
+    if isinstance(error, (TypeError, ValueError)) and "unpack" in str(error):
+        return OperatorError(f"{where}returned something else than a pair: forward returns (output, saved). {came}.")
+    expected = _expected(step, inputs)
+    if isinstance(error, ShapeError):
+        return ShapeError(f"{where}cannot take its inputs: {error}. {came}.{expected}")
+    dtypes = {value.dtype for value in inputs if isinstance(value, Tensor)} | {value.dtype for value in p.values()}
+    if _fails_on_shapes(step, inputs, p):
+        return ShapeError(f"{where}cannot take its inputs. {came}.{expected}{_torch_says(error)}")
+    if len(dtypes) > 1 and isinstance(error, RuntimeError):
+        return OperatorError(
+            f"{where}cannot mix the types of its inputs and parameters. {came}; its parameters are "
+            f"{_parameter_types(p)}. Give floating-point inputs where it computes with them.{_torch_says(error)}"
+        )
+    return OperatorError(f"{where}failed in forward. {came}.{expected}{_torch_says(error)}")
+
+
+def backward_failure(step: Step, error: Exception) -> GraphDLError:
+    """The error to raise when `step` could not send its gradient back."""
+    name = type(step.operator).__name__
+    return OperatorError(
+        f"{step.key} ({name}) failed in backward: {type(error).__name__}: {_first_line(error)}. A backward returns a "
+        f"tuple of one gradient or None an input, and a dictionary of its parameters' gradients; "
+        f"graphdl.check_gradients(operator, *example_inputs) tests it."
+    )
+
+
+def _fails_on_shapes(step: Step, inputs: Sequence[Any], p: Mapping[str, Tensor]) -> bool:
+    """Whether the operator fails on the shapes alone: on tensors without data, all of one type."""
+    dtype = next((value.dtype for value in p.values()), torch.float32)
+
+    def hollow(value: Any) -> Any:
+        if isinstance(value, tuple):
+            return tuple(hollow(element) for element in value)
+        return torch.empty(value.shape, dtype=dtype, device="meta") if isinstance(value, Tensor) else value
+
+    try:
+        step.operator.forward({name: hollow(value) for name, value in p.items()}, *map(hollow, inputs), training=True)
+    except Exception:
+        return True
+    return False
+
+
+def _expected(step: Step, inputs: Sequence[Any]) -> str:
+    try:
+        expected = step.operator.expects(*inputs)
+    except Exception:  # the inputs are too wrong to speak of
+        return ""
+    return f" Expected {expected}." if expected else ""
+
+
+def _origin(plan: Plan, index: int) -> str:
+    """The node or the input that a value comes from."""
+    for name, i in plan.inputs.items():
+        if i == index:
+            return f"the input {name}"
+    return str(plan.steps[index - len(plan.inputs)].key)
+
+
+def _describe(value: Any) -> str:
+    if isinstance(value, tuple):
+        return "a tuple of " + ", ".join(_describe(element) for element in value)
+    if not isinstance(value, Tensor):
+        return repr(value)
+    return f"{tuple(value.shape)} {str(value.dtype).removeprefix('torch.')}"
+
+
+def _parameter_types(p: Mapping[str, Tensor]) -> str:
+    types = sorted({str(value.dtype).removeprefix("torch.") for value in p.values()})
+    return ", ".join(types) or "none"
+
+
+def _torch_says(error: Exception) -> str:
+    return f" The operation itself said: {_first_line(error)}"
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0].rstrip(".")

@@ -1,0 +1,174 @@
+"""What a network runs on: operators with their sizes, their tensors, and the plans of its passes."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Generator, Tensor
+
+from graphdl.errors import MissingInputError
+from graphdl.execution.inference import infer_shapes, meta_inputs, require_complete
+from graphdl.execution.inputs import gather_inputs
+from graphdl.execution.parameters import Extent, ParameterStore
+from graphdl.execution.plan import BackwardPlan, Plan, make_backward_plan, make_plan
+from graphdl.graph import Key, inputs_of
+from graphdl.operators import Loss, Operator
+
+if TYPE_CHECKING:
+    from graphdl.graph.build import Graph
+
+
+class Engine:
+    """The state of a network and its plans, which are made once and kept.
+
+    inputs     name of every input -> why it is one
+    operators  owner -> operator, with its sizes once the network is built
+    frozen     the owners whose parameters do not train
+    version    grows whenever tensors move or what is frozen changes
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        order: tuple[Key, ...],
+        generator: Generator,
+        device: torch.device,
+        dtype: torch.dtype,
+    ) -> None:
+        self.graph, self.order, self.generator = graph, order, generator
+        self.device, self.dtype = device, dtype
+        self.inputs = inputs_of(graph)
+        nodes = graph.nodes
+        self.operators: dict[Key, Operator] = {
+            key: nodes[key]["operator"] for key in graph if nodes[key]["owner"] == key and nodes[key]["operator"]
+        }
+        self.losses: tuple[Key, ...] = tuple(key for key in graph if isinstance(nodes[key]["operator"], Loss))
+        self.outputs: tuple[Key, ...] = tuple(
+            key for key in graph if nodes[key]["operator"] is not None and not graph.succ[key]
+        )
+        self.frozen: frozenset[Key] = frozenset()
+        self.version = 0
+        self._store: ParameterStore | None = None
+        self._known: dict[Key, tuple[torch.Size, torch.dtype]] = {}
+        self._plans: dict[tuple[Key, ...], Plan] = {}
+        self._backward_plans: dict[Any, BackwardPlan] = {}
+        self._loss_gradients: dict[tuple[Key, torch.Size], Tensor] = {}
+        if all(operator.complete for operator in self.operators.values()):
+            self._allocate()
+
+    @property
+    def built(self) -> bool:
+        """Whether all sizes are known and the parameters exist."""
+        return self._store is not None
+
+    @property
+    def store(self) -> ParameterStore:
+        """The tensors. Raises MissingInputError while sizes are unknown."""
+        if self._store is None:
+            require_complete(self.operators, list(self.inputs))
+            self._allocate()
+        assert self._store is not None
+        return self._store
+
+    @property
+    def full_plan(self) -> Plan:
+        """The plan of every node."""
+        return self.plan(self.outputs)
+
+    @property
+    def trainable(self) -> list[Extent]:
+        """The parameters of the nodes that are not frozen."""
+        return [extent for extent in self.store.extents if extent.node not in self.frozen]
+
+    def prepare(self, given: object, targets: tuple[Key, ...]) -> tuple[Plan, dict[Key, Tensor]]:
+        """The plan of the targets and the tensors that it needs. The first call builds the network."""
+        names = self.plan(targets).inputs
+        inputs = gather_inputs(given, names, self.inputs, self.operators, self.device, self.dtype)
+        if self._store is None:
+            self.build(meta_inputs(inputs, self.inputs, self.dtype))
+        self._remember(inputs)
+        return self.plan(targets), inputs
+
+    def build(self, inputs: Mapping[Key, Tensor]) -> dict[Key, Any]:
+        """Infer the sizes that were left out from meta tensors, make the parameters; return the meta values."""
+        values, operators = infer_shapes(self.full_plan, inputs, self.dtype)
+        if self._store is None:
+            missing = [name for name in self.inputs if name not in inputs]
+            require_complete(operators, missing or list(self.inputs))
+            self.operators = {key: operators[key] for key in self.operators}
+            self._allocate()
+        self._remember(inputs)
+        return values
+
+    def _remember(self, inputs: Mapping[Key, Tensor]) -> None:
+        """Keep the shapes of the inputs for diagrams, unless those of more inputs are known."""
+        if inputs.keys() >= self._known.keys():
+            self._known = {name: (tensor.shape, tensor.dtype) for name, tensor in inputs.items()}
+
+    def known_inputs(self) -> dict[Key, Tensor]:
+        """The inputs of the last pass that took the most of them, as meta tensors."""
+        return {name: torch.empty(shape, dtype=dtype, device="meta") for name, (shape, dtype) in self._known.items()}
+
+    def _allocate(self) -> None:
+        self._plans.clear()
+        self._store = ParameterStore(self.operators, self.generator, self.device, self.dtype)
+
+    def plan(self, targets: tuple[Key, ...]) -> Plan:
+        """The plan that computes these nodes and nothing that they do not need."""
+        if targets not in self._plans:
+            self._plans[targets] = make_plan(self.graph, self.order, self.operators, targets)
+        return self._plans[targets]
+
+    def backward_plan(self, plan: Plan, starts: Iterable[Key], wanted: Collection[Key] = ()) -> BackwardPlan:
+        """The plan of the gradients of all trainable parameters and of the wanted inputs."""
+        starts, wanted = tuple(starts), tuple(wanted)
+        place = (plan.targets, starts, wanted)
+        if place not in self._backward_plans:
+            names: dict[Key, set[str]] = {}
+            for extent in self.trainable:
+                names.setdefault(extent.node, set()).add(extent.name)
+            trainable = {node: frozenset(found) for node, found in names.items()}
+            self._backward_plans[place] = make_backward_plan(plan, starts, trainable, wanted)
+        return self._backward_plans[place]
+
+    def freeze(self, owners: Iterable[Key], frozen: bool) -> None:
+        """Freeze or unfreeze the parameters of these owners."""
+        chosen = frozenset(owners)
+        self.frozen = self.frozen | chosen if frozen else self.frozen - chosen
+        self._changed()
+
+    def to(self, device: torch.device, dtype: torch.dtype) -> None:
+        """Move all tensors."""
+        self.device, self.dtype = device, dtype
+        if self._store is not None:
+            self._store.to(device, dtype)
+        self._changed()
+
+    def _changed(self) -> None:
+        self._backward_plans.clear()
+        self._loss_gradients.clear()
+        self.version += 1
+
+    def sources(self, key: Key) -> list[Key]:
+        """The nodes and inputs that a node reads, by slot."""
+        found: dict[int, Key] = dict(self.graph.nodes[key]["implicit"])
+        for source, _, edge in self.graph.in_edges(key, data=True):
+            found[edge["slot"]] = source
+        return [found[slot] for slot in sorted(found)]
+
+    def loss(self, key: Key) -> Loss:
+        """The loss operator of a loss node."""
+        operator = self.graph.nodes[key]["operator"]
+        assert isinstance(operator, Loss)
+        return operator
+
+    def loss_starts(self, plan: Plan, values: list[Any]) -> dict[int, Tensor]:
+        """Index -> the gradient from which each loss starts: its weight, for every element."""
+        if not self.losses:
+            raise MissingInputError(
+                "The network has no loss node to start from. Add one, such as MSELoss(), to operators; or say where to "
+                "start: net.backward({node: gradient})."
+            )
+        return {plan.index[key]: torch.full_like(values[plan.index[key]], self.loss(key).weight) for key in self.losses}

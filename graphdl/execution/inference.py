@@ -1,0 +1,94 @@
+"""Shapes and left-out sizes, found by running the operators on meta tensors: nothing is computed or allocated."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor
+
+from graphdl.errors import MissingInputError, ShapeError, UnknownNodeError, did_you_mean, listing
+from graphdl.execution.diagnosis import forward_failure
+from graphdl.execution.plan import Plan, Step
+from graphdl.graph import Key
+from graphdl.operators import Operator
+
+Shape: TypeAlias = tuple[Any, ...]
+
+
+def infer_shapes(
+    plan: Plan, inputs: Mapping[Key, Tensor], dtype: torch.dtype
+) -> tuple[dict[Key, Any], dict[Key, Operator]]:
+    """Return (node -> meta value, owner -> operator with its sizes), for the nodes that the inputs determine."""
+    operators = {step.owner: step.operator for step in plan.steps}
+    parameters: dict[Key, dict[str, Tensor]] = {}
+    values: list[Any] = [None] * plan.size
+    for name, i in plan.inputs.items():
+        values[i] = inputs.get(name)
+    for step in plan.steps:
+        xs = [values[i] for i in step.reads]
+        if any(x is None for x in xs):
+            continue
+        try:
+            if not operators[step.owner].complete:
+                operators[step.owner] = operators[step.owner].infer(*[x.shape for x in xs])
+            operator = operators[step.owner]
+            if step.owner not in parameters:
+                parameters[step.owner] = meta_parameters(operator, dtype)
+            values[step.writes], _ = operator.forward(parameters[step.owner], *xs, training=True)
+        except Exception as error:
+            known = Step(step.key, operators[step.owner], step.owner, step.reads, step.factors, step.writes)
+            raise forward_failure(plan, known, values, parameters.get(step.owner, {}), error) from error
+    found = {key: values[i] for key, i in plan.index.items() if values[i] is not None}
+    return found, operators
+
+
+def meta_parameters(operator: Operator, dtype: torch.dtype) -> dict[str, Tensor]:
+    """The operator's parameters and buffers as tensors without data."""
+    hollow = {
+        name: torch.empty(parameter.shape, dtype=dtype, device="meta")
+        for name, parameter in operator.parameters().items()
+    }
+    for name, buffer in operator.buffers().items():
+        hollow[name] = torch.empty(buffer.shape, dtype=buffer.dtype or dtype, device="meta")
+    return hollow
+
+
+def meta_inputs(
+    given: Mapping[Key, Any], known: Mapping[Key, object], dtype: torch.dtype, batch: int | None = None
+) -> dict[Key, Tensor]:
+    """Shapes or tensors -> meta tensors; `batch` is put before shapes that are given without their batch axis."""
+    hollow = {}
+    for name, value in given.items():
+        if name not in known:
+            raise UnknownNodeError(
+                f"The network has no input {name!r}.{did_you_mean(name, known)} Its inputs are "
+                f"{listing(map(repr, known))}."
+            )
+        if isinstance(value, Tensor):
+            kept = value.dtype if not value.is_floating_point() else dtype
+            hollow[name] = torch.empty(value.shape, dtype=kept, device="meta")
+            continue
+        if not isinstance(value, (tuple, list)) or not all(type(n) is int and n >= 0 for n in value):
+            raise ShapeError(f"The shape of input {name!r} is a tuple of sizes, or a tensor, not {value!r}.")
+        sizes = tuple(value) if batch is None else (batch, *value)
+        hollow[name] = torch.empty(sizes, dtype=dtype, device="meta")
+    return hollow
+
+
+def shape_of(value: Any) -> Shape:
+    """The shape of a value, or of each element of a tuple of outputs."""
+    return tuple(shape_of(element) for element in value) if isinstance(value, tuple) else tuple(value.shape)
+
+
+def require_complete(operators: Mapping[Key, Operator], missing: list[Key]) -> None:
+    """Refuse to make parameters while a size is unknown."""
+    for key, operator in operators.items():
+        if not operator.complete:
+            sizes = listing(name for name in operator.inferred if getattr(operator, name) is None)
+            raise MissingInputError(
+                f"{key} ({type(operator).__name__}) needs {sizes}, which follows from the shapes of the inputs: call "
+                f"net.build({{{', '.join(f'{name!r}: (...)' for name in missing)}}}) with each shape, without the "
+                "batch axis."
+            )

@@ -1,0 +1,144 @@
+"""The tensors of a network: all parameters in one vector, and a view of it for each."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Generator, Tensor
+
+from graphdl.errors import SettingError, ShapeError, UnknownNodeError, did_you_mean
+from graphdl.graph import Key
+from graphdl.operators import Operator
+
+ALIGNMENT = 16  # elements: a cache line in float32, and what the fastest kernels ask for
+
+
+class NamedTensors(dict[str, Tensor]):
+    """A dictionary of a network's tensors: to assign to a name copies into its tensor."""
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        """Copy `value` into the tensor of that name."""
+        if name not in self:
+            raise UnknownNodeError(f"The network has no tensor {name!r}.{did_you_mean(name, self)}")
+        check_shape(name, self[name], value)
+        with torch.no_grad():
+            self[name].copy_(torch.as_tensor(value))
+
+
+def check_shape(name: str, held: Tensor, value: Any) -> None:
+    """Refuse a value of another shape than the tensor that is to take it."""
+    shape = tuple(torch.as_tensor(value).shape)
+    if shape != tuple(held.shape):
+        raise ShapeError(f"{name} has the shape {tuple(held.shape)}, and the value given {shape}.")
+
+
+@dataclass(frozen=True)
+class Extent:
+    """Where a parameter lies in the vector."""
+
+    node: Key
+    name: str
+    shape: torch.Size
+    start: int
+
+    @property
+    def full_name(self) -> str:
+        """ "node.name"."""
+        return f"{self.node}.{self.name}"
+
+    @property
+    def stop(self) -> int:
+        """The first element after it."""
+        return self.start + self.shape.numel()
+
+    def view(self, flat: Tensor) -> Tensor:
+        """This parameter's part of a vector laid out as the parameters are."""
+        return flat[self.start : self.stop].view(self.shape)
+
+
+class ParameterStore:
+    """The parameters and buffers of some operators.
+
+    flat        one vector with every parameter, each at an aligned offset; the gaps are 0
+    extents     where each parameter lies in it
+    parameters  "node.name" -> its view
+    buffers     "node.name" -> tensor
+    by_node     node -> {name: tensor}: what its operator is given
+    """
+
+    def __init__(
+        self,
+        operators: Mapping[Key, Operator],
+        generator: Generator | None,
+        device: torch.device,
+        dtype: torch.dtype,
+    ) -> None:
+        self.parameters = NamedTensors()
+        self.buffers = NamedTensors()
+        self.by_node: dict[Key, dict[str, Tensor]] = {key: {} for key in operators}
+        self.extents: list[Extent] = []
+        self.flat = torch.empty(0)
+        declared = {key: operator.parameters() for key, operator in operators.items()}
+        size = 0
+        for key, parameters in declared.items():
+            for name, parameter in parameters.items():
+                self.extents.append(Extent(key, name, torch.Size(parameter.shape), size))
+                size += -(-self.extents[-1].shape.numel() // ALIGNMENT) * ALIGNMENT
+        flat = torch.zeros(size, dtype=dtype)
+        for extent in self.extents:
+            declared[extent.node][extent.name].initializer(extent.view(flat), generator)
+        buffers = {
+            (key, name): buffer.initializer(torch.empty(buffer.shape, dtype=buffer.dtype or dtype), generator)
+            for key, operator in operators.items()
+            for name, buffer in operator.buffers().items()
+        }
+        self._hold(flat.to(device), {place: buffer.to(device) for place, buffer in buffers.items()})
+
+    def _hold(self, flat: Tensor, buffers: Mapping[tuple[Key, str], Tensor]) -> None:
+        """Take these tensors and name them."""
+        self.flat = flat
+        self.parameters.clear()
+        self.buffers.clear()
+        for extent in self.extents:
+            self._enter(self.parameters, extent.node, extent.name, extent.view(flat))
+        for (key, name), buffer in buffers.items():
+            self._enter(self.buffers, key, name, buffer)
+
+    def _enter(self, names: NamedTensors, key: Key, name: str, tensor: Tensor) -> None:
+        full = f"{key}.{name}"
+        if full in self.parameters or full in self.buffers:
+            raise SettingError(f"Two tensors are called {full!r}; rename a node, for example one of 1 and '1'.")
+        dict.__setitem__(names, full, tensor)
+        self.by_node[key][name] = tensor
+
+    def to(self, device: torch.device, dtype: torch.dtype) -> None:
+        """Move every tensor; integer buffers keep their type."""
+        buffers = {
+            (key, name): tensor.to(device, dtype if tensor.is_floating_point() else tensor.dtype)
+            for key, tensors in self.by_node.items()
+            for name, tensor in tensors.items()
+            if f"{key}.{name}" in self.buffers
+        }
+        self._hold(self.flat.to(device, dtype), buffers)
+
+    @property
+    def count(self) -> int:
+        """How many numbers training changes."""
+        return sum(extent.shape.numel() for extent in self.extents)
+
+    def ranges(self, nodes: Collection[Key]) -> list[slice]:
+        """The fewest slices of the vector that cover the parameters of these nodes and no others'."""
+        merged: list[slice] = []
+        previous = -1
+        for position, extent in enumerate(self.extents):
+            if extent.node not in nodes:
+                continue
+            if merged and previous == position - 1:
+                merged[-1] = slice(merged[-1].start, extent.stop)
+            else:
+                merged.append(slice(extent.start, extent.stop))
+            previous = position
+        return merged

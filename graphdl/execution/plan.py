@@ -1,0 +1,174 @@
+"""The graph as a flat list: which values each step reads and writes, and which nobody reads after it.
+
+Every value of a pass has an index: first the inputs, then the operators in topological order.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING
+
+from graphdl.graph import Key, ancestors
+from graphdl.operators import Operator
+
+if TYPE_CHECKING:
+    from graphdl.graph.build import Graph
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One node's place in the list."""
+
+    key: Key
+    operator: Operator
+    owner: Key
+    reads: tuple[int, ...]
+    factors: tuple[float, ...]
+    writes: int
+    frees: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The steps that compute some nodes, in order.
+
+    inputs   name -> index, of the inputs that these nodes need
+    index    node -> index of its value
+    steps    one per operator, each after all that it reads
+    targets  the nodes that are wanted
+    """
+
+    inputs: dict[Key, int]
+    index: dict[Key, int]
+    steps: tuple[Step, ...]
+    targets: tuple[Key, ...]
+
+    @property
+    def size(self) -> int:
+        """How many values a pass has."""
+        return len(self.inputs) + len(self.steps)
+
+
+def make_plan(graph: Graph, order: Iterable[Key], operators: Mapping[Key, Operator], targets: Collection[Key]) -> Plan:
+    """Number the values and list the steps that the targets need; `operators` is keyed by owner."""
+    needed = ancestors(graph, targets)
+    ordered = [key for key in order if key in needed]
+    nodes = graph.nodes
+    inputs: dict[Key, int] = {}
+    for key in ordered:
+        names = nodes[key]["implicit"].values() if nodes[key]["operator"] is not None else (key,)
+        for name in names:
+            inputs[name] = len(inputs)
+    index = {key: inputs[key] for key in ordered if nodes[key]["operator"] is None}
+    computed = [key for key in ordered if nodes[key]["operator"] is not None]
+    index.update((key, len(inputs) + position) for position, key in enumerate(computed))
+    steps = [_step(graph, key, inputs, index, operators) for key in computed]
+    return Plan(inputs, index, _free_after_last_use(steps, {index[key] for key in targets}), tuple(targets))
+
+
+def _step(
+    graph: Graph,
+    key: Key,
+    inputs: Mapping[Key, int],
+    index: Mapping[Key, int],
+    operators: Mapping[Key, Operator],
+) -> Step:
+    node = graph.nodes[key]
+    reads = [0] * node["reads"]
+    factors = [1.0] * node["reads"]
+    for slot, name in node["implicit"].items():
+        reads[slot] = inputs[name]
+    for source, edges in graph.pred[key].items():
+        for edge in edges.values():
+            reads[edge["slot"]] = index[source]
+            factors[edge["slot"]] = edge["gradient"]
+    return Step(key, operators[node["owner"]], node["owner"], tuple(reads), tuple(factors), index[key])
+
+
+def _free_after_last_use(steps: list[Step], kept: set[int]) -> tuple[Step, ...]:
+    """Give each step the values that no later step reads and nobody wants."""
+    seen = set(kept)
+    freed: list[Step] = []
+    for step in reversed(steps):
+        last = tuple(dict.fromkeys(i for i in (*step.reads, step.writes) if i not in seen))
+        seen.update(last)
+        freed.append(Step(step.key, step.operator, step.owner, step.reads, step.factors, step.writes, last))
+    return tuple(reversed(freed))
+
+
+@dataclass(frozen=True, slots=True)
+class BackwardStep:
+    """One node's share of the backward pass.
+
+    position  of the node's step in the plan
+    sends     (slot, index of the source's value, factor) of each input whose gradient is wanted
+    needs     the names of the slots and parameters whose gradients are wanted, or None if its backward takes no needs
+    """
+
+    position: int
+    step: Step
+    sends: tuple[tuple[int, int, float], ...]
+    needs: frozenset[str] | None
+
+
+@dataclass(frozen=True)
+class BackwardPlan:
+    """The steps of a backward pass, last node first: only those on a path from a start to something wanted."""
+
+    steps: tuple[BackwardStep, ...]
+    owners: frozenset[Key]
+    """The nodes whose parameters receive a gradient."""
+
+
+def make_backward_plan(
+    plan: Plan, starts: Iterable[Key], trainable: Mapping[Key, frozenset[str]], wanted: Collection[Key]
+) -> BackwardPlan:
+    """Keep the steps that lead from the starting nodes to a trainable parameter or to a wanted input.
+
+    trainable  owner -> names of its parameters, of the nodes that are not frozen
+    wanted     the inputs whose gradients are wanted
+    """
+    useful = [False] * plan.size
+    for name in wanted:
+        useful[plan.inputs[name]] = True
+    for step in plan.steps:
+        useful[step.writes] = bool(trainable.get(step.owner)) or any(
+            useful[i] and factor != 0 for i, factor in zip(step.reads, step.factors, strict=True)
+        )
+    reached = [False] * plan.size
+    for key in starts:
+        reached[plan.index[key]] = True
+    steps = []
+    for position in reversed(range(len(plan.steps))):
+        step = plan.steps[position]
+        if not (reached[step.writes] and useful[step.writes]):
+            continue
+        sends = tuple(
+            (slot, i, factor)
+            for slot, (i, factor) in enumerate(zip(step.reads, step.factors, strict=True))
+            if useful[i] and factor != 0
+        )
+        for _, i, _ in sends:
+            reached[i] = True
+        steps.append(BackwardStep(position, step, sends, _needs(step, sends, trainable)))
+    owners = frozenset(entry.step.owner for entry in steps if trainable.get(entry.step.owner))
+    return BackwardPlan(tuple(steps), owners)
+
+
+def _needs(
+    step: Step, sends: tuple[tuple[int, int, float], ...], trainable: Mapping[Key, frozenset[str]]
+) -> frozenset[str] | None:
+    if not _takes_needs(type(step.operator)):
+        return None
+    names = step.operator.slots
+    slots = frozenset(names[slot] if names is not None else str(slot) for slot, _, _ in sends)
+    return slots | trainable.get(step.owner, frozenset())
+
+
+@cache
+def _takes_needs(operator: type[Operator]) -> bool:
+    """Whether this operator's backward can skip gradients that nobody wants."""
+    return "needs" in inspect.signature(operator.backward).parameters

@@ -1,0 +1,73 @@
+"""What diagrams and summaries tell of each node of a network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from graphdl.execution.engine import Engine
+from graphdl.graph import Key
+from graphdl.operators import Loss, Operator
+from graphdl.rendering import NodeFacts
+
+TYPES = {
+    torch.float16: "f16",
+    torch.bfloat16: "bf16",
+    torch.float32: "f32",
+    torch.float64: "f64",
+    torch.bool: "bool",
+    torch.uint8: "u8",
+    torch.int8: "i8",
+    torch.int16: "i16",
+    torch.int32: "i32",
+    torch.int64: "i64",
+}
+
+
+def node_facts(engine: Engine) -> dict[Key, NodeFacts]:
+    """The facts on every node, and on every input without a node under its name where that is free.
+
+    Shapes are those of the last passes, as far as their inputs lead.
+    """
+    inputs = engine.known_inputs()
+    values: Mapping[Key, Any] = engine.build(inputs) if inputs else {}
+    facts: dict[Key, NodeFacts] = {}
+    for key, node in engine.graph.nodes(data=True):
+        shape, dtype = _shape_and_type(values.get(key))
+        if node["operator"] is None:
+            facts[key] = NodeFacts("input", shape=shape, dtype=dtype)
+            continue
+        owner: Key = node["owner"]
+        operator = engine.operators[owner]
+        facts[key] = NodeFacts(
+            kind="loss" if isinstance(operator, Loss) else "operator",
+            operator=type(operator).__name__,
+            family=operator.family,
+            settings=operator.describe(),
+            parameters=count_parameters(operator),
+            shares=None if owner == key else owner,
+            frozen=owner in engine.frozen and count_parameters(operator) > 0,
+            shape=shape,
+        )
+    for name, tensor in inputs.items():
+        if name not in facts:
+            shape, dtype = _shape_and_type(tensor)
+            facts[name] = NodeFacts("input", shape=shape, dtype=dtype)
+    return facts
+
+
+def count_parameters(operator: Operator) -> int:
+    """How many numbers training changes in an operator whose sizes are known; 0 while they are not."""
+    if not operator.complete:
+        return 0
+    return sum(torch.Size(parameter.shape).numel() for parameter in operator.parameters().values())
+
+
+def _shape_and_type(value: Any) -> tuple[tuple[int, ...] | None, str]:
+    """The shape without the batch axis, and the short name of the type; a tuple of outputs has neither."""
+    if not isinstance(value, Tensor):
+        return None, ""
+    return tuple(value.shape[1:]), TYPES.get(value.dtype, str(value.dtype).removeprefix("torch."))

@@ -1,0 +1,118 @@
+"""check_gradients: is a hand-written backward the derivative of its forward?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from graphdl.errors import GradientError, SettingError
+from graphdl.graph import Feed, Key
+from graphdl.network import Network
+from graphdl.operators import Operator
+
+
+def check_gradients(
+    subject: Operator | Network,
+    *example_inputs: Any,
+    step: float = 1e-6,
+    tolerance: float = 1e-5,
+    seed: int = 0,
+) -> float:
+    """Compare the backward of an operator, or of a whole network, with central differences in float64.
+
+    For random upstream gradients g, every derivative of sum(g y) by an element of an input or a parameter is compared
+    with (f(x + step) - f(x - step)) / (2 step). example_inputs are the operator's inputs in order; for a network one
+    {name: tensor}, and it must be float64. Integers are not varied. Returns the largest error found, relative to
+    max(1, |expected|); raises GradientError if one exceeds `tolerance`. Keep away from kinks, such as ReLU's at 0.
+
+    >>> from graphdl import Tanh
+    >>> check_gradients(Tanh(), torch.randn(3, 4)) < 1e-8
+    True
+    """
+    if isinstance(subject, Network):
+        if len(example_inputs) != 1 or subject.dtype is not torch.float64:
+            raise SettingError(
+                "check_gradients of a network takes net.to(dtype=torch.float64) and one dictionary {input: tensor}."
+            )
+        net, given = subject, dict(example_inputs[0])
+    else:
+        net, given = _alone(subject, example_inputs, seed)
+    inputs = {name: _varied(value) for name, value in given.items()}
+    with torch.no_grad():
+        return _check(net, inputs, step, tolerance, torch.Generator().manual_seed(seed))
+
+
+def _alone(operator: Operator, inputs: tuple[Any, ...], seed: int) -> tuple[Network, dict[Key, Any]]:
+    """A network of this operator only."""
+    names: list[Key] = [f"input {k}" for k in range(len(inputs))]
+    connectivity: dict[Key, list[Key | Feed]] = {name: [Feed("operator", slot=k)] for k, name in enumerate(names)}
+    net = Network({"operator": operator}, connectivity, seed=seed, dtype=torch.float64)
+    return net, dict(zip(names, inputs, strict=True))
+
+
+def _varied(value: Any) -> Tensor:
+    tensor = torch.as_tensor(value).detach()
+    return tensor.double().clone() if tensor.is_floating_point() else tensor
+
+
+def _check(net: Network, inputs: dict[Key, Tensor], step: float, tolerance: float, generator: torch.Generator) -> float:
+    outputs = net.forward(inputs)
+    upstream = {key: _random_like(value, generator) for key, value in outputs.items()}
+    sent = net.backward(upstream)
+
+    def total() -> float:
+        outputs = net.forward(inputs)
+        return sum(_dot(outputs[key], upstream[key]) for key in outputs)
+
+    worst = 0.0
+    for name, tensor in inputs.items():
+        if tensor.is_floating_point():
+            gradient = sent.get(name, torch.zeros_like(tensor))
+            worst = max(worst, _compare(f"the input {name!r}", tensor, gradient, total, step, tolerance))
+    gradients: Mapping[str, Tensor] = dict(net.gradients)
+    for name, gradient in gradients.items():
+        worst = max(worst, _compare(name, net.parameters[name], gradient, total, step, tolerance))
+    return worst
+
+
+def _compare(
+    name: str, tensor: Tensor, gradient: Tensor, total: Callable[[], float], step: float, tolerance: float
+) -> float:
+    """The largest error of one gradient, element by element."""
+    if gradient.shape != tensor.shape:
+        raise GradientError(
+            f"The gradient of {name} has the shape {tuple(gradient.shape)}, and {name} the shape {tuple(tensor.shape)}."
+        )
+    worst = 0.0
+    for place in torch.cartesian_prod(*map(torch.arange, tensor.shape)).view(tensor.numel(), -1).tolist():
+        at = tuple(place) if tensor.dim() else ()
+        held = tensor[at].item()
+        tensor[at] = held + step
+        above = total()
+        tensor[at] = held - step
+        below = total()
+        tensor[at] = held
+        expected, found = (above - below) / (2 * step), gradient[at].item()
+        error = abs(found - expected) / max(1.0, abs(expected))
+        if not error <= tolerance:
+            raise GradientError(
+                f"The gradient of {name} at {list(at)} is {found:.8g}, and the difference quotient {expected:.8g}: "
+                "backward is not the derivative of forward, or the value lies at a kink."
+            )
+        worst = max(worst, error)
+    return worst
+
+
+def _random_like(value: Any, generator: torch.Generator) -> Any:
+    if isinstance(value, tuple):
+        return tuple(_random_like(element, generator) for element in value)
+    return torch.randn(value.shape, generator=generator, dtype=torch.float64).to(value.device)
+
+
+def _dot(value: Any, gradient: Any) -> float:
+    if isinstance(value, tuple):
+        return sum(_dot(a, b) for a, b in zip(value, gradient, strict=True))
+    return float((value * gradient).sum())

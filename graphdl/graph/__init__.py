@@ -1,0 +1,26 @@
+"""The two dictionaries as a checked networkx graph. It knows no tensors."""
+
+from graphdl.graph.build import (
+    Connectivity,
+    Operators,
+    build_graph,
+    normalise_connectivity,
+    normalise_operators,
+)
+from graphdl.graph.declaration import Feed, Key, Shared, reads
+from graphdl.graph.order import ancestors, inputs_of, topological_order
+
+__all__ = [
+    "Connectivity",
+    "Feed",
+    "Key",
+    "Operators",
+    "Shared",
+    "ancestors",
+    "build_graph",
+    "inputs_of",
+    "normalise_connectivity",
+    "normalise_operators",
+    "reads",
+    "topological_order",
+]

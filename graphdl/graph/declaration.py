@@ -1,0 +1,82 @@
+"""What the two dictionaries are made of: keys, fed slots and shared operators."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from graphdl.errors import SettingError
+
+Key: TypeAlias = str | int
+
+
+@dataclass(frozen=True)
+class Feed:
+    """An edge of the connectivity that says more than whom it feeds.
+
+    slot      the input of the fed node: a position, or a name such as "target"; None takes the next free one
+    gradient  the factor of the gradient that flows back along this edge: 0 stops it, a negative number reverses it
+
+    >>> {"target": [Feed("loss", slot="target")], "features": [Feed("domain", gradient=-0.1)]}["target"]
+    [Feed(key='loss', slot='target', gradient=1.0)]
+    """
+
+    key: Key
+    slot: int | str | None = None
+    gradient: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_key(self.key, "Feed's first argument")
+        if self.slot is not None and (isinstance(self.slot, bool) or not isinstance(self.slot, (int, str))):
+            raise SettingError(f"{self}: a slot is a position (int) or a name (str), not {self.slot!r}")
+        if isinstance(self.gradient, bool) or not isinstance(self.gradient, (int, float)):
+            raise SettingError(f"{self}: gradient is the factor of what flows back, a number")
+        if not math.isfinite(self.gradient):
+            raise SettingError(f"{self}: gradient is the factor of what flows back and must be finite")
+
+
+@dataclass(frozen=True)
+class Shared:
+    """In place of an operator: the operator of another node, with the same parameters. Gradients add up.
+
+    >>> {"encode_b": Shared("encode_a")}
+    {'encode_b': Shared(key='encode_a')}
+    """
+
+    key: Key
+
+    def __post_init__(self) -> None:
+        check_key(self.key, "Shared's argument")
+
+
+def check_key(key: object, where: str) -> None:
+    """Refuse a node's key that is neither str nor int."""
+    if isinstance(key, bool) or not isinstance(key, (str, int)):
+        raise SettingError(f"{where} is {key!r}, a {type(key).__name__}: the key of a node is a str or an int")
+
+
+def reads(reading: Mapping[Key, Iterable[Key | Feed]]) -> dict[Key, list[Feed]]:
+    """Turn "node -> what it reads" into a connectivity, "node -> whom it feeds", with explicit slots.
+
+    What is read may be a Feed to give the edge a gradient factor, or a slot other than its position.
+
+    >>> reads({"concat": ["a", "b"]})
+    {'a': [Feed(key='concat', slot=0, gradient=1.0)], 'b': [Feed(key='concat', slot=1, gradient=1.0)]}
+    """
+    connectivity: dict[Key, list[Feed]] = {}
+    for key, sources in reading.items():
+        check_key(key, "A key of reads")
+        for position, source in enumerate(as_list(sources, f"reads[{key!r}]")):
+            feed = source if isinstance(source, Feed) else Feed(source)
+            slot = position if feed.slot is None else feed.slot
+            connectivity.setdefault(feed.key, []).append(Feed(key, slot, feed.gradient))
+    return connectivity
+
+
+def as_list(items: object, where: str) -> list[Key | Feed]:
+    """Take a list or a tuple of nodes; a bare key, the likely slip, is told from it."""
+    if isinstance(items, (list, tuple)):
+        return list(items)
+    raise SettingError(f"{where} is {items!r}: write a list of nodes, such as [{items!r}]")

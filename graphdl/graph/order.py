@@ -1,0 +1,57 @@
+"""Orders and reach within a built graph."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import networkx
+
+from graphdl.errors import CycleError
+
+if TYPE_CHECKING:
+    from graphdl.graph.build import Graph
+    from graphdl.graph.declaration import Key
+
+
+def topological_order(graph: Graph) -> tuple[Key, ...]:
+    """Every node after all that it reads. Raises CycleError, with the cycle in its text."""
+    try:
+        return tuple(networkx.topological_sort(graph))
+    except networkx.NetworkXUnfeasible:
+        raise CycleError(_cycle_text(graph)) from None
+
+
+def ancestors(graph: Graph, nodes: Iterable[Key]) -> set[Key]:
+    """The given nodes and all that they depend on."""
+    reached = set(nodes)
+    frontier = list(reached)
+    while frontier:
+        found = [source for source in graph.pred[frontier.pop()] if source not in reached]
+        reached.update(found)
+        frontier.extend(found)
+    return reached
+
+
+def _cycle_text(graph: Graph) -> str:
+    components = networkx.strongly_connected_components(graph)
+    cyclic = next(nodes for nodes in components if len(nodes) > 1 or any(graph.has_edge(n, n) for n in nodes))
+    edges = networkx.find_cycle(graph.subgraph(cyclic))
+    path = " -> ".join(str(node) for node in [*(edge[0] for edge in edges), edges[0][0]])
+    return (
+        f"The connectivity has a cycle: {path}. A network is evaluated once from its inputs to its outputs: "
+        "remove one of these edges; to apply the same operator again, give the next node Shared(...)."
+    )
+
+
+def inputs_of(graph: Graph) -> dict[Key, str]:
+    """Every input of the network by name, with the reason why it is one, for the text of an error."""
+    reasons: dict[Key, str] = {}
+    for key, node in graph.nodes(data=True):
+        if node["operator"] is None:
+            reasons[key] = "it is an input because it is a key of connectivity and no operator"
+        for slot, name in node["implicit"].items():
+            slots = node["operator"].slots
+            place = f"the slot {slots[slot]!r} of " if slots is not None and len(slots) > 1 else ""
+            reasons[name] = f"nothing feeds {place}{key} ({type(node['operator']).__name__}), which makes it an input"
+    return reasons

@@ -1,0 +1,330 @@
+"""Network: the façade over graph and execution."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import torch
+from torch import Tensor
+
+from graphdl import rendering, serialization
+from graphdl.errors import (
+    MissingInputError,
+    SettingError,
+    ShapeError,
+    UnknownNodeError,
+    did_you_mean,
+    listing,
+)
+from graphdl.execution.engine import Engine
+from graphdl.execution.executor import GradientTrace, Trace, run_backward, run_forward
+from graphdl.execution.inference import Shape, meta_inputs, shape_of
+from graphdl.execution.inputs import to_tensor
+from graphdl.execution.parameters import Extent, check_shape
+from graphdl.facts import node_facts
+from graphdl.graph import (
+    Connectivity,
+    Key,
+    Operators,
+    Shared,
+    build_graph,
+    normalise_connectivity,
+    normalise_operators,
+    topological_order,
+)
+from graphdl.operators import Operator
+from graphdl.summary import summary_table
+
+if TYPE_CHECKING:
+    import graphviz
+
+    from graphdl.graph.build import Graph
+
+
+class Network:
+    """A neural network from two dictionaries: what each node computes, and whom it feeds.
+
+    operators      node -> operator
+    connectivity   node -> the nodes it feeds; a key that is no operator is an input
+    seed           of the first parameters, and of what training draws; None takes one from torch's global generator
+    device, dtype  of its tensors
+
+    inputs, outputs, losses and order are tuples of nodes, predictions those that predict; graph is the networkx graph.
+    reached holds the nodes whose parameters the last backward pass reached.
+
+    >>> from graphdl import Linear, Network
+    >>> net = Network({"line": Linear(2, 1)}, {"x": ["line"]}, seed=0)
+    >>> net.inputs, net.outputs
+    (('x',), ('line',))
+    >>> net.predict(torch.zeros(5, 2)).shape
+    torch.Size([5, 1])
+    """
+
+    def __init__(
+        self,
+        operators: Operators[Operator],
+        connectivity: Connectivity,
+        *,
+        seed: int | None = None,
+        device: str | torch.device = "cpu",
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        self._operators = normalise_operators(operators)
+        self._connectivity = normalise_connectivity(connectivity)
+        _check_operators(self._operators)
+        self.graph: Graph = build_graph(self._operators, self._connectivity)
+        self.order: tuple[Key, ...] = topological_order(self.graph)
+        self.generator = torch.Generator()
+        self.generator.manual_seed(int(torch.randint(2**62, ())) if seed is None else seed)
+        self.engine = Engine(self.graph, self.order, self.generator, torch.device(device), _floating(dtype))
+        self.inputs: tuple[Key, ...] = tuple(self.engine.inputs)
+        self.outputs, self.losses = self.engine.outputs, self.engine.losses
+        self.predictions: tuple[Key, ...] = self._find_predictions()
+        self.gradients: dict[str, Tensor] = {}
+        self.reached: frozenset[Key] = frozenset()
+        self._trace: Trace | None = None
+        self._gradient_trace: GradientTrace | None = None
+
+    def _find_predictions(self) -> tuple[Key, ...]:
+        """What the losses compare with their targets, or the sinks where there is no loss."""
+        found = dict.fromkeys(self.engine.sources(key)[0] for key in self.losses)
+        return tuple(key for key in found if key in self.graph) or self.outputs
+
+    def __repr__(self) -> str:
+        size = f", {self.engine.store.count:,} parameters" if self.engine.built else ""
+        return (
+            f"Network({len(self._operators):,} operators{size}, inputs {listing(self.inputs)}, "
+            f"outputs {listing(self.outputs)})"
+        )
+
+    @property
+    def device(self) -> torch.device:
+        """Where the tensors are."""
+        return self.engine.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The floating-point type of the tensors."""
+        return self.engine.dtype
+
+    @property
+    def parameters(self) -> dict[str, Tensor]:
+        """ "node.name" -> tensor. To assign to a name copies into its tensor."""
+        return self.engine.store.parameters
+
+    @property
+    def buffers(self) -> dict[str, Tensor]:
+        """ "node.name" -> tensor, of what is kept and no gradient changes."""
+        return self.engine.store.buffers
+
+    @property
+    def values(self) -> dict[Key, Any]:
+        """Node -> its value in the last forward pass."""
+        return self._by_node(self._trace)
+
+    @property
+    def value_gradients(self) -> dict[Key, Any]:
+        """Node -> the gradient of its value in the last backward pass; nodes that nothing flowed to are left out."""
+        return self._by_node(self._gradient_trace)
+
+    def _by_node(self, trace: Trace | GradientTrace | None) -> dict[Key, Any]:
+        if trace is None:
+            return {}
+        index = self.engine.full_plan.index
+        return {key: trace.values[index[key]] for key in self.order if trace.values[index[key]] is not None}
+
+    def forward(self, inputs: object, training: bool = True) -> dict[Key, Any]:
+        """Compute and record every value; return {sink: value}.
+
+        inputs are {name: tensor or array}, or one tensor where the network has one input. Errors: MissingInputError,
+        UnknownNodeError, ShapeError, and OperatorError if an operator fails for another reason.
+        """
+        plan, given = self.engine.prepare(inputs, self.outputs)
+        with torch.no_grad():
+            self._trace = run_forward(plan, self.engine.store.by_node, given, training=training, keep_values=True)
+        self._gradient_trace = None
+        return {key: self._trace.values[plan.index[key]] for key in self.outputs}
+
+    def backward(self, gradients: Mapping[Key, Any] | None = None) -> dict[Key, Tensor]:
+        """Send gradients back through the recorded pass; return {input: gradient} of floating-point inputs.
+
+        It starts at every loss with 1 times the loss's weight, or at the given {node: gradient}. It fills `.gradients`
+        with those of all parameters that are not frozen, which do not add to an earlier call's.
+        """
+        if self._trace is None:
+            raise MissingInputError("backward has no values to start from: call net.forward(inputs) first.")
+        plan, values = self.engine.full_plan, self._trace.values
+        starts = self.engine.loss_starts(plan, values) if gradients is None else self._starts(gradients, values)
+        wanted = [name for name, i in plan.inputs.items() if values[i].is_floating_point()]
+        keys = self.losses if gradients is None else tuple(gradients)
+        with torch.no_grad():
+            backward_plan = self.engine.backward_plan(plan, keys, wanted)
+            found = run_backward(backward_plan, self.engine.store.by_node, self._trace, starts, keep=True)
+        self._gradient_trace = found
+        self.reached = frozenset(found.parameters)
+        self.gradients = {extent.full_name: self._gradient(extent, found) for extent in self.engine.trainable}
+        sent = {name: found.values[plan.inputs[name]] for name in wanted}
+        return {name: gradient for name, gradient in sent.items() if gradient is not None}
+
+    def _gradient(self, extent: Extent, found: GradientTrace) -> Tensor:
+        """A parameter's gradient; 0 where no path leads to it."""
+        gradient = found.of(extent)
+        return torch.zeros_like(self.parameters[extent.full_name]) if gradient is None else gradient
+
+    def _starts(self, gradients: Mapping[Key, Any], values: list[Any]) -> dict[int, Any]:
+        """Index -> the gradient given for a node, checked against the node's value."""
+        starts = {}
+        for key, gradient in gradients.items():
+            i = self.engine.full_plan.index.get(key)
+            if i is None:
+                raise UnknownNodeError(f"backward: {key!r} is no node of the network.{did_you_mean(key, self.order)}")
+            if not isinstance(gradient, tuple):
+                gradient = to_tensor(gradient, f"The gradient of {key!r}", self.device, self.dtype)
+            if shape_of(gradient) != shape_of(values[i]):
+                raise ShapeError(
+                    f"backward: the value of {key} has the shape {shape_of(values[i])}, and the gradient given "
+                    f"{shape_of(gradient)}."
+                )
+            starts[i] = gradient
+        return starts
+
+    def predict(self, inputs: object) -> Any:
+        """Compute the predictions in inference mode: a tensor, or {node: tensor} if they are several.
+
+        Only what they need is computed and asked for: no targets; one tensor will do if they need one input.
+        """
+        plan, given = self.engine.prepare(inputs, self.predictions)
+        with torch.no_grad():
+            trace = run_forward(plan, self.engine.store.by_node, given, training=False, keep_saved=False)
+        found = {key: trace.values[plan.index[key]] for key in self.predictions}
+        return found if len(found) > 1 else next(iter(found.values()))
+
+    def build(self, shapes: Mapping[Key, Any]) -> Self:
+        """Infer the sizes that were left out from {input: shape without the batch axis}, and make the parameters."""
+        self.engine.build(meta_inputs(shapes, self.engine.inputs, self.dtype, batch=2))
+        return self
+
+    def shapes(self, inputs: Mapping[Key, Any]) -> dict[Key, Shape]:
+        """{node: shape} for {input: shape with the batch axis, or tensor}, as far as these inputs lead.
+
+        Runs on meta tensors: nothing is computed.
+        """
+        values = self.engine.build(meta_inputs(inputs, self.engine.inputs, self.dtype))
+        return {key: shape_of(values[key]) for key in self.order if key in values}
+
+    def freeze(self, *nodes: Key) -> None:
+        """Keep the parameters of these nodes, or of all, as they are: they get no gradient and no update."""
+        self.engine.freeze(self._owners(nodes), frozen=True)
+
+    def unfreeze(self, *nodes: Key) -> None:
+        """Let the parameters of these nodes, or of all, train again."""
+        self.engine.freeze(self._owners(nodes), frozen=False)
+
+    def _owners(self, nodes: Iterable[Key]) -> set[Key]:
+        nodes = tuple(nodes) or tuple(self._operators)
+        for key in nodes:
+            if key not in self._operators:
+                raise UnknownNodeError(f"The network has no operator {key!r}.{did_you_mean(key, self._operators)}")
+        return {self.graph.nodes[key]["owner"] for key in nodes}
+
+    def summary(self) -> str:
+        """A table of the nodes, and totals. Shapes are known after `build` or the first pass."""
+        return summary_table(self.graph, self.order, node_facts(self.engine))
+
+    def diagram(self, *, title: str = "Network", theme: rendering.ThemeName = "light") -> graphviz.Digraph:
+        """The network as a graphviz.Digraph. Shapes are drawn once known, after `build` or the first pass."""
+        return rendering.diagram(self.graph, node_facts(self.engine), title=title, theme=theme)
+
+    def render(self, path: str | Path, *, title: str = "Network", theme: rendering.ThemeName = "light") -> Path:
+        """Draw the network into a .svg, .png, .pdf or .dot file; return its path.
+
+        Raises DrawingError for another suffix, or where neither Graphviz nor pygraphviz is installed.
+        """
+        return rendering.render(self.diagram(title=title, theme=theme), path)
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+        bundle = {"text/plain": repr(self)}
+        if rendering.available():
+            bundle["image/svg+xml"] = rendering.svg(self.diagram())
+        return bundle
+
+    def to_dict(self) -> dict[str, Any]:
+        """The two dictionaries as plain data for JSON, with the sizes that are known. Registered operators only."""
+        operators = {
+            key: operator if isinstance(operator, Shared) else self.engine.operators[key]
+            for key, operator in self._operators.items()
+        }
+        return serialization.to_dict(operators, self._connectivity)
+
+    @classmethod
+    def from_dict(
+        cls,
+        data: object,
+        *,
+        seed: int | None = None,
+        device: str | torch.device = "cpu",
+        dtype: torch.dtype = torch.float32,
+    ) -> Self:
+        """The network of what `to_dict` returned. Raises FileFormatError for whatever is not in the format."""
+        return cls(*serialization.from_dict(data), seed=seed, device=device, dtype=dtype)
+
+    def save(self, path: str | Path) -> Path:
+        """Write the two dictionaries into a JSON file; return its path."""
+        return serialization.write_json(self.to_dict(), Path(path))
+
+    @classmethod
+    def load(
+        cls,
+        path: str | Path,
+        *,
+        seed: int | None = None,
+        device: str | torch.device = "cpu",
+        dtype: torch.dtype = torch.float32,
+    ) -> Self:
+        """The network of a file that `save` wrote, or a person. Raises FileFormatError if it is broken."""
+        return cls.from_dict(serialization.read_json(Path(path)), seed=seed, device=device, dtype=dtype)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Copies of all parameters and buffers by name; safetensors.torch.save_file takes them as they are."""
+        return {name: tensor.clone() for name, tensor in {**self.parameters, **self.buffers}.items()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take the values of all parameters and buffers; nothing is changed if a name or a shape is wrong."""
+        store = self.engine.store
+        held = {**store.parameters, **store.buffers}
+        for name in state:
+            if name not in held:
+                raise UnknownNodeError(f"load_state_dict: no tensor is called {name!r}.{did_you_mean(name, held)}")
+        missing = [name for name in held if name not in state]
+        if missing:
+            raise MissingInputError(f"load_state_dict: the state lacks {listing(missing)}.")
+        for name, value in state.items():
+            check_shape(name, held[name], value)
+        for name, value in state.items():
+            (store.parameters if name in store.parameters else store.buffers)[name] = value
+
+    def to(self, device: str | torch.device | None = None, dtype: torch.dtype | None = None) -> Self:
+        """Move all tensors to a device, and to a floating-point type; recorded values are dropped."""
+        self.engine.to(torch.device(device or self.device), _floating(dtype or self.dtype))
+        self._trace = self._gradient_trace = None
+        self.gradients = {}
+        return self
+
+
+def _floating(dtype: torch.dtype) -> torch.dtype:
+    if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
+        raise SettingError(f"dtype is the floating-point type of the parameters, such as torch.float64, not {dtype!r}.")
+    return dtype
+
+
+def _check_operators(operators: Mapping[Key, object]) -> None:
+    for key, operator in operators.items():
+        if isinstance(operator, type):
+            raise SettingError(f"operators[{key!r}] is the class {operator.__name__}: write {operator.__name__}(...).")
+        if not isinstance(operator, (Operator, Shared)):
+            raise SettingError(
+                f"operators[{key!r}] is a {type(operator).__name__}: a node computes an Operator, such as "
+                "Linear(2, 25), or is Shared(...)."
+            )

@@ -1,0 +1,122 @@
+"""Activations: element by element, and along one axis."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from graphdl.operators.operator import Gradients, Operator, Values
+from graphdl.registry import register
+
+aten = torch.ops.aten
+
+
+class Activation(Operator):
+    """x (n, ...) -> y (n, ...)."""
+
+    family: ClassVar = "activation"
+
+
+@register
+@dataclass(frozen=True)
+class ReLU(Activation):
+    """Rectified linear unit: y = max(x, 0); dx = dy where y > 0, else 0."""
+
+    def forward(self, p: Values, x: Tensor, *, training: bool) -> tuple[Tensor, Tensor]:
+        y = torch.relu(x)
+        return y, y
+
+    def backward(self, p: Values, y: Tensor, dy: Tensor) -> Gradients:
+        return (aten.threshold_backward(dy, y, 0),), {}
+
+
+@register
+@dataclass(frozen=True)
+class LeakyReLU(Activation):
+    """Rectified linear unit with a slope below 0: y = x where x > 0, else negative_slope x."""
+
+    negative_slope: float = 0.01
+
+    def forward(self, p: Values, x: Tensor, *, training: bool) -> tuple[Tensor, Tensor]:
+        return aten.leaky_relu(x, self.negative_slope), x
+
+    def backward(self, p: Values, x: Tensor, dy: Tensor) -> Gradients:
+        return (aten.leaky_relu_backward(dy, x, self.negative_slope, False),), {}
+
+
+@register
+@dataclass(frozen=True)
+class Tanh(Activation):
+    """Hyperbolic tangent: y = tanh x; dx = dy (1 - y²)."""
+
+    def forward(self, p: Values, x: Tensor, *, training: bool) -> tuple[Tensor, Tensor]:
+        y = torch.tanh(x)
+        return y, y
+
+    def backward(self, p: Values, y: Tensor, dy: Tensor) -> Gradients:
+        return (aten.tanh_backward(dy, y),), {}
+
+
+@register
+@dataclass(frozen=True)
+class RectifiedTanh(Activation):
+    """Hyperbolic tangent moved into [0, 1]: y = 0.5 (1 + tanh x); dx = 0.5 dy (1 - tanh² x)."""
+
+    def forward(self, p: Values, x: Tensor, *, training: bool) -> tuple[Tensor, Tensor]:
+        t = torch.tanh(x)
+        return t.mul(0.5).add_(0.5), t
+
+    def backward(self, p: Values, t: Tensor, dy: Tensor) -> Gradients:
+        return (aten.tanh_backward(dy, t).mul_(0.5),), {}
+
+
+@register
+@dataclass(frozen=True)
+class Sigmoid(Activation):
+    """Logistic function: y = 1 / (1 + exp(-x)); dx = dy y (1 - y)."""
+
+    def forward(self, p: Values, x: Tensor, *, training: bool) -> tuple[Tensor, Tensor]:
+        y = torch.sigmoid(x)
+        return y, y
+
+    def backward(self, p: Values, y: Tensor, dy: Tensor) -> Gradients:
+        return (aten.sigmoid_backward(dy, y),), {}
+
+
+@register
+@dataclass(frozen=True)
+class Softmax(Activation):
+    """Probabilities along one axis: y = exp x / sum exp x; dx = y (dy - sum dy y).
+
+    dim is the axis; its default, the last one, is what torch takes for matrices.
+    """
+
+    dim: int = -1
+
+    def forward(self, p: Values, x: Tensor, *, training: bool) -> tuple[Tensor, Tensor]:
+        y = torch.softmax(x, self.dim)
+        return y, y
+
+    def backward(self, p: Values, y: Tensor, dy: Tensor) -> Gradients:
+        return (aten._softmax_backward_data(dy, y, self.dim, y.dtype),), {}
+
+
+@register
+@dataclass(frozen=True)
+class LogSoftmax(Activation):
+    """Logarithms of probabilities along one axis: y = x - log sum exp x; dx = dy - exp(y) sum dy.
+
+    dim is the axis; its default, the last one, is what torch takes for matrices.
+    """
+
+    dim: int = -1
+
+    def forward(self, p: Values, x: Tensor, *, training: bool) -> tuple[Tensor, Tensor]:
+        y = torch.log_softmax(x, self.dim)
+        return y, y
+
+    def backward(self, p: Values, y: Tensor, dy: Tensor) -> Gradients:
+        return (aten._log_softmax_backward_data(dy, y, self.dim, y.dtype),), {}

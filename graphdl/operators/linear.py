@@ -1,0 +1,81 @@
+"""Dense layers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Container
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from graphdl.errors import SettingError, ShapeError
+from graphdl.initializers import Initializer, Uniform, VarianceScaling
+from graphdl.operators.operator import EVERYTHING, Gradients, Operator, Parameter, Values
+from graphdl.registry import register
+
+aten = torch.ops.aten
+
+
+@register
+@dataclass(frozen=True)
+class Linear(Operator):
+    """Affine map of the last axis: y = x weightᵀ + bias.
+
+    x (n, ..., i) -> y (n, ..., o); weight (o, i), bias (o).
+    dx = dy weight; over all rows: dweight = dyᵀ x, dbias = sum dy.
+
+    in_features may be left out: it follows from the first input. weight and bias name their initializers; by
+    default both are Uniform ±1 / sqrt(i), as in torch.nn. bias=False leaves the bias out.
+    """
+
+    in_features: int | None = None
+    out_features: int | None = None
+    bias: bool | Initializer = True
+    weight: Initializer | None = None
+
+    slots: ClassVar = ("input",)
+    family: ClassVar = "dense"
+    inferred: ClassVar = ("in_features",)
+
+    def __post_init__(self) -> None:
+        if self.out_features is None:
+            raise SettingError("Linear: out_features is missing; write Linear(2, 25) or Linear(out_features=25)")
+        for name in ("in_features", "out_features"):
+            size = getattr(self, name)
+            if size is not None and (isinstance(size, bool) or not isinstance(size, int) or size < 1):
+                raise SettingError(f"Linear: {name} is a number of features, 1 or more, not {size!r}")
+
+    def parameters(self) -> dict[str, Parameter]:
+        i, o = int(self.in_features or 0), int(self.out_features or 0)
+        parameters = {"weight": Parameter((o, i), self.weight or VarianceScaling(1 / 3))}
+        if self.bias is not False:
+            bound = 1 / math.sqrt(i)
+            parameters["bias"] = Parameter((o,), Uniform(-bound, bound) if self.bias is True else self.bias)
+        return parameters
+
+    def infer(self, *shapes: torch.Size) -> Linear:
+        if not shapes[0]:
+            raise ShapeError("the input is a single number and has no axis of features")
+        return replace(self, in_features=shapes[0][-1]) if self.in_features is None else self
+
+    def forward(self, p: Values, x: Tensor, *, training: bool) -> tuple[Tensor, Tensor]:
+        return aten.linear(x, p["weight"], p.get("bias")), x
+
+    def backward(self, p: Values, x: Tensor, dy: Tensor, needs: Container[str] = EVERYTHING) -> Gradients:
+        dx = dy.matmul(p["weight"]) if "input" in needs else None
+        if x.dim() != 2:
+            x, dy = x.reshape(-1, x.shape[-1]), dy.reshape(-1, dy.shape[-1])
+        gradients = {}
+        if "weight" in needs:
+            gradients["weight"] = dy.t().mm(x)
+        if self.bias is not False and "bias" in needs:
+            gradients["bias"] = dy.sum(0)
+        return (dx,), gradients
+
+    def describe(self) -> str:
+        return f"{self.in_features or '?'} → {self.out_features}" + (" no bias" if self.bias is False else "")
+
+    def expects(self, *inputs: Tensor) -> str:
+        return f"(n, ..., {self.in_features or 'i'})"

@@ -1,0 +1,219 @@
+"""Losses: how far a prediction is from its target, as one number."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Container
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from graphdl.errors import SettingError, ShapeError
+from graphdl.initializers import check_choice
+from graphdl.operators.operator import EVERYTHING, Gradients, Operator, Values
+from graphdl.registry import register
+
+Reduction = Literal["mean", "sum", "none"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loss(Operator):
+    """prediction, target -> loss.
+
+    reduction  "mean" or "sum" over the elements, or "none", which keeps them
+    weight     the loss's share of the network's total: its gradient starts at `weight`. The node's value is unweighted
+    """
+
+    reduction: Reduction = "mean"
+    weight: float = 1.0
+
+    slots: ClassVar = ("prediction", "target")
+    family: ClassVar = "loss"
+    threshold: ClassVar[float] = 0.5
+    """Where a single prediction turns from class 0 to class 1."""
+
+    @property
+    def ignored(self) -> int | None:
+        """The class index that does not count, if there is one."""
+        return None
+
+    def __post_init__(self) -> None:
+        name = type(self).__name__
+        check_choice(name, "reduction", self.reduction, ("mean", "sum", "none"))
+        if isinstance(self.weight, bool) or not isinstance(self.weight, (int, float)):
+            raise SettingError(f"{name}: weight is the loss's share of the total, a number, not {self.weight!r}")
+        if not math.isfinite(self.weight):
+            raise SettingError(f"{name}: weight is the loss's share of the total and must be finite")
+
+    def reduce(self, losses: Tensor, count: int | Tensor) -> Tensor:
+        """The mean, the sum or the elements themselves; `count` is what a mean divides by."""
+        if self.reduction == "none":
+            return losses
+        return losses.sum().div_(count) if self.reduction == "mean" else losses.sum()
+
+    def share(self, dy: Tensor, count: int | Tensor, factor: int = 1) -> Tensor:
+        """The gradient of each element's loss, times a factor."""
+        return dy * (factor / count) if self.reduction == "mean" else dy * factor
+
+    def expects(self, *inputs: Tensor) -> str:
+        return "a prediction and a target of the same shape"
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class MSELoss(Loss):
+    """Squared error: (x - target)²; dx = 2 (x - target) dy, dtarget = -dx.
+
+    x (n, ...), target (n, ...) -> (), or (n, ...) without reduction. The mean is over all elements.
+    """
+
+    def forward(self, p: Values, x: Tensor, target: Tensor, *, training: bool) -> tuple[Tensor, Tensor]:
+        difference = subtract(x, target)
+        return self.reduce(difference.square(), difference.numel()), difference
+
+    def backward(self, p: Values, difference: Tensor, dy: Tensor, needs: Container[str] = EVERYTHING) -> Gradients:
+        dx = difference * self.share(dy, difference.numel(), 2)
+        return (dx, -dx if "target" in needs else None), {}
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class L1Loss(Loss):
+    """Absolute error: |x - target|; dx = sign(x - target) dy, dtarget = -dx.
+
+    x (n, ...), target (n, ...) -> (), or (n, ...) without reduction. The mean is over all elements.
+    """
+
+    def forward(self, p: Values, x: Tensor, target: Tensor, *, training: bool) -> tuple[Tensor, Tensor]:
+        difference = subtract(x, target)
+        return self.reduce(difference.abs(), difference.numel()), difference.sign()
+
+    def backward(self, p: Values, sign: Tensor, dy: Tensor, needs: Container[str] = EVERYTHING) -> Gradients:
+        dx = sign * self.share(dy, sign.numel())
+        return (dx, -dx if "target" in needs else None), {}
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class BCEWithLogitsLoss(Loss):
+    """Binary cross-entropy of logits: log(1 + exp x) - target x; dx = (sigmoid(x) - target) dy, dtarget = -x dy.
+
+    x (n, ...), target (n, ...) in [0, 1] -> (), or (n, ...) without reduction. The mean is over all elements.
+    Computed as max(x, 0) - target x + log(1 + exp(-|x|)), which does not overflow.
+    """
+
+    threshold: ClassVar = 0.0
+
+    def forward(self, p: Values, x: Tensor, target: Tensor, *, training: bool) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        check_equal(x, target)
+        losses = x.clamp_min(0) - target * x + x.abs().neg_().exp_().log1p_()
+        return self.reduce(losses, x.numel()), (x, target)
+
+    def backward(
+        self, p: Values, saved: tuple[Tensor, Tensor], dy: Tensor, needs: Container[str] = EVERYTHING
+    ) -> Gradients:
+        x, target = saved
+        dy = self.share(dy, x.numel())
+        return ((torch.sigmoid(x) - target) * dy, -x * dy if "target" in needs else None), {}
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class CrossEntropyLoss(Loss):
+    """Cross-entropy of logits: -sum_c q_c log softmax(x)_c; dx = (softmax(x) sum_c q_c - q) dy.
+
+    x (n, c, ...) and as target either
+      class indices (n, ...), integers: q is 1 at the target; those equal to ignore_index do not count, or
+      probabilities (n, c, ...): q = target, dtarget = -log softmax(x) dy
+    -> (), or (n, ...) without reduction. The mean is over the rows that count. label_smoothing e in [0, 1] replaces q
+    by (1 - e) q + e / c.
+    """
+
+    ignore_index: int = -100
+    label_smoothing: float = 0.0
+
+    @property
+    def ignored(self) -> int:
+        return self.ignore_index
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.label_smoothing <= 1:
+            raise SettingError(f"CrossEntropyLoss: label_smoothing is in [0, 1], not {self.label_smoothing!r}")
+
+    def forward(
+        self, p: Values, x: Tensor, target: Tensor, *, training: bool
+    ) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor | None]]:
+        axis = class_axis(x)
+        logs = torch.log_softmax(x, axis)
+        if target.shape == x.shape:
+            losses = -(logs * self.smooth(target, x.shape[axis])).sum(axis)
+            return self.reduce(losses, max(losses.numel(), 1)), (logs, target, None)
+        if target.shape != row_shape(x, axis):
+            raise ShapeError("the target is neither class indices nor probabilities")
+        if target.is_floating_point() and not target.is_meta:
+            raise ShapeError("the target has the shape of class indices and holds floats: give it as integers")
+        counts = target != self.ignore_index
+        indices = target.long().masked_fill(~counts, 0).unsqueeze(axis)
+        losses = -logs.gather(axis, indices).squeeze(axis) * (1 - self.label_smoothing)
+        if self.label_smoothing:
+            losses = losses - logs.sum(axis) * (self.label_smoothing / x.shape[axis])
+        losses = losses.masked_fill(~counts, 0)
+        return self.reduce(losses, counts.sum()), (logs, indices, counts)
+
+    def backward(
+        self,
+        p: Values,
+        saved: tuple[Tensor, Tensor, Tensor | None],
+        dy: Tensor,
+        needs: Container[str] = EVERYTHING,
+    ) -> Gradients:
+        logs, target, counts = saved
+        axis = class_axis(logs)
+        classes = logs.shape[axis]
+        if counts is None:
+            q = self.smooth(target, classes)
+            dy = self.share(dy, max(logs.numel() // classes, 1))
+            dy = dy.unsqueeze(axis) if self.reduction == "none" else dy
+            dx = (logs.exp() * q.sum(axis, keepdim=True) - q) * dy
+            return (dx, logs * dy * (self.label_smoothing - 1) if "target" in needs else None), {}
+        rows = (self.share(dy, counts.sum()) * counts).unsqueeze(axis)
+        dx = logs.exp().sub_(self.label_smoothing / classes)
+        dx.scatter_add_(axis, target, torch.full_like(rows, self.label_smoothing - 1))
+        return (dx.mul_(rows), None), {}
+
+    def smooth(self, target: Tensor, classes: int) -> Tensor:
+        """(1 - e) q + e / c."""
+        e = self.label_smoothing
+        return target * (1 - e) + e / classes if e else target
+
+    def expects(self, *inputs: Tensor) -> str:
+        x, target = inputs
+        axis = class_axis(x)
+        if target.shape == row_shape(x, axis) and target.numel():
+            return f"class indices 0 to {x.shape[axis] - 1}, and the target's go from {target.min()} to {target.max()}"
+        return "a prediction (n, c, ...) with class indices (n, ...) or probabilities (n, c, ...)"
+
+
+def subtract(x: Tensor, target: Tensor) -> Tensor:
+    """x - target, refusing to broadcast."""
+    check_equal(x, target)
+    return x - target
+
+
+def check_equal(x: Tensor, target: Tensor) -> None:
+    """Refuse a prediction and a target of different shapes: torch would silently compare all with all."""
+    if x.shape != target.shape:
+        raise ShapeError("the prediction and the target differ in shape")
+
+
+def class_axis(x: Tensor) -> int:
+    """Axis 1, or the only axis of a single row."""
+    return 1 if x.dim() > 1 else 0
+
+
+def row_shape(x: Tensor, axis: int) -> torch.Size:
+    """The shape without the axis of classes."""
+    return x.shape[:axis] + x.shape[axis + 1 :]

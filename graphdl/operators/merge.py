@@ -1,0 +1,136 @@
+"""Operators that join branches.
+
+Inputs of the element-wise ones have equally many axes, and along each the same length or 1; an axis of length 1 is
+repeated, and its gradient is the sum over the repetitions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from graphdl.errors import ShapeError
+from graphdl.operators.operator import EVERYTHING, Gradients, Operator, Values
+from graphdl.registry import register
+
+
+class Merge(Operator):
+    """x_k (n, ...) -> y (n, ...), any number of inputs."""
+
+    slots: ClassVar[tuple[str, ...] | None] = None
+    family: ClassVar = "merge"
+
+
+@register
+@dataclass(frozen=True)
+class Sum(Merge):
+    """y = x_1 + ... + x_k; dx_k = dy."""
+
+    def forward(self, p: Values, *xs: Tensor, training: bool) -> tuple[Tensor, list[torch.Size]]:
+        return add_all(xs), [x.shape for x in xs]
+
+    def backward(self, p: Values, shapes: list[torch.Size], dy: Tensor) -> Gradients:
+        return [sum_to(dy, shape) for shape in shapes], {}
+
+
+@register
+@dataclass(frozen=True)
+class Mean(Merge):
+    """y = (x_1 + ... + x_k) / k; dx_k = dy / k."""
+
+    def forward(self, p: Values, *xs: Tensor, training: bool) -> tuple[Tensor, list[torch.Size]]:
+        return add_all(xs) / len(xs), [x.shape for x in xs]
+
+    def backward(self, p: Values, shapes: list[torch.Size], dy: Tensor) -> Gradients:
+        share = dy / len(shapes)
+        return [sum_to(share, shape) for shape in shapes], {}
+
+
+@register
+@dataclass(frozen=True)
+class Product(Merge):
+    """y = x_1 ... x_k; dx_k = dy times the product of the other inputs, which is right at zeros too."""
+
+    def forward(self, p: Values, *xs: Tensor, training: bool) -> tuple[Tensor, tuple[Tensor, ...]]:
+        check_ranks(xs)
+        y = xs[0]
+        for x in xs[1:]:
+            y = y * x
+        return y, xs
+
+    def backward(self, p: Values, xs: tuple[Tensor, ...], dy: Tensor) -> Gradients:
+        before = [dy]
+        for x in xs[:-1]:
+            before.append(before[-1] * x)
+        dxs: list[Tensor] = []
+        after: Tensor | None = None
+        for x, product in zip(reversed(xs), reversed(before), strict=True):
+            dxs.append(sum_to(product if after is None else product * after, x.shape))
+            after = x if after is None else after * x
+        return dxs[::-1], {}
+
+
+@register
+@dataclass(frozen=True)
+class Subtract(Operator):
+    """y = minuend - subtrahend; the gradients are dy and -dy."""
+
+    slots: ClassVar = ("minuend", "subtrahend")
+    family: ClassVar = "merge"
+
+    def forward(self, p: Values, a: Tensor, b: Tensor, *, training: bool) -> tuple[Tensor, list[torch.Size]]:
+        check_ranks((a, b))
+        return a - b, [a.shape, b.shape]
+
+    def backward(
+        self, p: Values, shapes: list[torch.Size], dy: Tensor, needs: Container[str] = EVERYTHING
+    ) -> Gradients:
+        return (sum_to(dy, shapes[0]), sum_to(-dy, shapes[1]) if "subtrahend" in needs else None), {}
+
+
+@register
+@dataclass(frozen=True)
+class Concat(Merge):
+    """Join the inputs along one axis.
+
+    x_k (n, c_k, ...) -> y (n, sum c_k, ...)
+    """
+
+    axis: int = 1
+
+    def forward(self, p: Values, *xs: Tensor, training: bool) -> tuple[Tensor, list[int]]:
+        return torch.cat(xs, self.axis), [x.shape[self.axis] for x in xs]
+
+    def backward(self, p: Values, widths: list[int], dy: Tensor) -> Gradients:
+        return torch.split(dy, widths, self.axis), {}
+
+    def expects(self, *inputs: Tensor) -> str:
+        return f"inputs of the same shape but for axis {self.axis}"
+
+
+def add_all(xs: Sequence[Tensor]) -> Tensor:
+    """x_1 + ... + x_k, in place once the sum is a tensor of its own."""
+    check_ranks(xs)
+    if len(xs) == 1:
+        return xs[0]
+    y = xs[0] + xs[1]
+    for x in xs[2:]:
+        y = y.add_(x) if x.shape == y.shape else y + x
+    return y
+
+
+def check_ranks(xs: Sequence[Tensor]) -> None:
+    """Refuse inputs of different numbers of axes: torch would align them at the wrong end."""
+    rank = xs[0].dim()
+    for x in xs:
+        if x.dim() != rank:
+            raise ShapeError("its inputs must have equally many axes, each of the same length or of length 1")
+
+
+def sum_to(dy: Tensor, shape: torch.Size) -> Tensor:
+    """The gradient of an input that was repeated along axes of length 1."""
+    return dy if dy.shape == shape else dy.sum_to_size(shape)

@@ -1,0 +1,47 @@
+"""Operators that pass values on as they are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from graphdl.errors import ShapeError
+from graphdl.operators.operator import Gradients, Operator, Values
+from graphdl.registry import register
+
+
+@register
+@dataclass(frozen=True)
+class Identity(Operator):
+    """y = x (n, ...)."""
+
+    family: ClassVar = "structure"
+
+    def forward(self, p: Values, x: Tensor, *, training: bool) -> tuple[Tensor, None]:
+        return x, None
+
+    def backward(self, p: Values, saved: None, dy: Tensor) -> Gradients:
+        return (dy,), {}
+
+
+@register
+@dataclass(frozen=True)
+class Item(Operator):
+    """Element `index` of an operator's tuple of outputs."""
+
+    index: int
+
+    family: ClassVar = "structure"
+
+    def forward(self, p: Values, x: tuple[Tensor, ...], *, training: bool) -> tuple[Tensor, tuple[Tensor, ...]]:
+        if not isinstance(x, tuple) or not -len(x) <= self.index < len(x):
+            count = f"a tuple of {len(x)} tensors" if isinstance(x, tuple) else "one tensor, not a tuple"
+            raise ShapeError(f"Item({self.index}) picks from a tuple of outputs, and its input is {count}")
+        return x[self.index], x
+
+    def backward(self, p: Values, x: tuple[Tensor, ...], dy: Tensor) -> Gradients:
+        chosen = self.index % len(x)
+        return (tuple(dy if k == chosen else torch.zeros_like(element) for k, element in enumerate(x)),), {}  # type: ignore[return-value]

@@ -1,0 +1,152 @@
+"""The graph as cards: a chain of operators becomes one card, a namespace the frame around its cards."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Any, Literal, TypeAlias
+
+import networkx
+
+from graphdl.rendering.facts import FactsOf, Graph, Node, NodeFacts, Path, namespace
+
+__all__ = [
+    "MOST_ROWS",
+    "SIGNS",
+    "Card",
+    "Form",
+    "Frame",
+    "Place",
+    "arrange",
+    "form",
+    "group",
+    "parameter_totals",
+    "prefixes",
+]
+
+Form: TypeAlias = Literal["card", "circle", "pill"]
+
+SIGNS: Mapping[str, str] = {
+    "Sum": "+",
+    "Add": "+",
+    "Subtract": "−",
+    "Product": "×",
+    "Multiply": "×",
+    "Divide": "÷",
+}
+MOST_ROWS = 24
+
+
+@dataclass(frozen=True)
+class Card:
+    """One box of the picture: a chain of operators with a row each, or a single pill or circle."""
+
+    rows: tuple[Node, ...]
+    form: Form
+    namespace: Path
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where something stands: `frame` is the innermost one around it.
+
+    `title` names the namespaces that hold nothing else, `times` counts the equal blocks folded into it.
+    """
+
+    frame: Path
+    title: Path
+    times: int
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The rectangle of a namespace that holds more than one thing."""
+
+    path: Path
+    place: Place
+
+
+def form(facts: NodeFacts) -> Form:
+    """Return how a node is drawn: inputs, losses and merges stand alone, the others are rows of cards."""
+    if facts.kind != "operator":
+        return "pill"
+    if facts.operator in SIGNS:
+        return "circle"
+    return "pill" if facts.family == "merge" else "card"
+
+
+def group(graph: Graph, facts: FactsOf) -> list[Card]:
+    """Return the cards of a graph in topological order.
+
+    An operator continues the card of its predecessor when the one feeds nothing else and the other is fed by
+    nothing else, both share a namespace, and the gradient flows back unchanged. A longer chain than MOST_ROWS
+    goes on in another card.
+    """
+    next_row = {u: v for u, v, edge in graph.edges(data=True) if _continues(graph, facts, u, v, edge)}
+    inner = set(next_row.values())
+    cards: list[Card] = []
+    for node in networkx.topological_sort(graph):
+        if node in inner:
+            continue
+        chain = [node]
+        while chain[-1] in next_row:
+            chain.append(next_row[chain[-1]])
+        pieces = (chain[start : start + MOST_ROWS] for start in range(0, len(chain), MOST_ROWS))
+        cards.extend(Card(tuple(rows), form(facts[node]), namespace(node)) for rows in pieces)
+    return cards
+
+
+def _continues(graph: Graph, facts: FactsOf, u: Node, v: Node, edge: Mapping[str, Any]) -> bool:
+    return (
+        graph.out_degree(u) == 1
+        and graph.in_degree(v) == 1
+        and edge.get("gradient", 1.0) == 1.0
+        and form(facts[u]) == form(facts[v]) == "card"
+        and namespace(u) == namespace(v)
+    )
+
+
+def prefixes(path: Path) -> list[Path]:
+    """Return a namespace and all that enclose it but the top one, outermost first.
+
+    >>> prefixes(("layer1", "res1"))
+    [('layer1',), ('layer1', 'res1')]
+    """
+    return [path[:depth] for depth in range(1, len(path) + 1)]
+
+
+def arrange(cards: Sequence[Card], repeats: Mapping[Path, int]) -> tuple[list[Frame], list[Place]]:
+    """Return the frames, outermost first, and the place of every card.
+
+    A namespace that holds one thing alone gets no frame: its name becomes part of that thing's title.
+    One that holds nothing but a folded block keeps its frame.
+    """
+    spaces = list(dict.fromkeys(path for card in cards for path in prefixes(card.namespace)))
+    contents = Counter(card.namespace for card in cards) + Counter(path[:-1] for path in spaces)
+    holds_repeated = {path[:-1] for path in repeats}
+    framed = {path for path in spaces if contents[path] > 1 or path in holds_repeated}
+    frames = [_frame(path, framed, repeats) for path in spaces if path in framed]
+    return frames, [_place(card.namespace, (), 1, framed, repeats) for card in cards]
+
+
+def _frame(path: Path, framed: set[Path], repeats: Mapping[Path, int]) -> Frame:
+    return Frame(path, _place(path[:-1], path[-1:], repeats.get(path, 1), framed, repeats))
+
+
+def _place(path: Path, title: Path, times: int, framed: set[Path], repeats: Mapping[Path, int]) -> Place:
+    depth = len(path)
+    while depth and path[:depth] not in framed:
+        times *= repeats.get(path[:depth], 1)
+        depth -= 1
+    return Place(path[:depth], path[depth:] + title, times)
+
+
+def parameter_totals(facts: FactsOf) -> Counter[Path]:
+    """Return the parameters that each namespace owns, itself and within; () owns all."""
+    totals: Counter[Path] = Counter()
+    for node, known in facts.items():
+        for path in accumulate(((part,) for part in namespace(node)), initial=()):
+            totals[path] += known.own_parameters
+    return totals

@@ -1,0 +1,172 @@
+"""The picture of a network as DOT: frames, cards, pills and edges put together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Set
+from dataclasses import dataclass
+from itertools import takewhile
+
+import graphviz
+
+from graphdl.rendering.cards import SIGNS, Card, Frame, Place, arrange, group, parameter_totals
+from graphdl.rendering.facts import FactsOf, Graph, Key, Node, NodeFacts, Path, complete
+from graphdl.rendering.folding import Folded, fold
+from graphdl.rendering.labels import card_label, frame_label, hint, pill_label, title_label
+from graphdl.rendering.text import identifier, tooltip
+from graphdl.rendering.theme import FONT, Theme, ThemeName, theme_named
+from graphdl.rendering.wires import skips, wire_attributes
+
+__all__ = ["diagram"]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Everything that the picture shows, before it is written down."""
+
+    folded: Folded
+    facts: FactsOf
+    cards: list[Card]
+    places: list[Place]
+    frames: list[Frame]
+    ids: Mapping[Node, str]
+    bypassing: Set[tuple[Node, Node]]
+    theme: Theme
+
+
+def diagram(
+    graph: Graph, facts: Mapping[Key, NodeFacts], *, title: str, theme: ThemeName = "light"
+) -> graphviz.Digraph:
+    """Return the picture of a network as DOT source.
+
+    The graph's nodes are the network's keys; its edges carry `slot`, `slot_name` and `gradient`; a node may
+    carry `implicit`, the names of the inputs without a node that feed it, by slot. `facts` tells about every
+    node. Raises DrawingError for a node without facts and for an unknown theme.
+    """
+    colours = theme_named(theme)
+    whole, known = complete(graph, facts)
+    folded = fold(whole, known)
+    cards = group(folded.graph, known)
+    frames, places = arrange(cards, folded.repeats)
+    bypassing = skips(folded.graph, known)
+    scene = Scene(folded, known, cards, places, frames, _ids(whole), bypassing, colours)
+    totals = parameter_totals(known)
+    picture = _canvas(title, title_label(title, known, totals[()], colours), colours)
+    _draw_boxes(picture, scene, totals)
+    _draw_wires(picture, scene)
+    return picture
+
+
+def _canvas(title: str, label: str, theme: Theme) -> graphviz.Digraph:
+    return graphviz.Digraph(
+        "network",
+        graph_attr={
+            "bgcolor": theme.background,
+            "fontname": FONT,
+            "label": label,
+            "labelloc": "t",
+            "labeljust": "l",
+            "nodesep": "0.45",
+            "pad": "0.35",
+            "ranksep": "0.42",
+            "tooltip": tooltip(title),
+        },
+        node_attr={
+            "fontname": FONT,
+            "fontsize": "11",
+            "penwidth": "1.4",
+            "height": "0.3",
+            "margin": "0.16,0.06",
+        },
+        edge_attr={
+            "arrowsize": "0.7",
+            "color": theme.edge,
+            "fontcolor": theme.muted,
+            "fontname": FONT,
+            "fontsize": "9",
+        },
+    )
+
+
+def _ids(graph: Graph) -> dict[Node, str]:
+    """Return the id of each node in the picture; a number and a text that look alike get different ones."""
+    ids: dict[Node, str] = {}
+    for node in graph:
+        alike = isinstance(node, str) and node.lstrip("-").isdecimal() and int(node) in graph
+        kind = "op" if isinstance(node, str | int) else "input"
+        ids[node] = f"{kind}:{repr(node) if alike else node}"
+    return ids
+
+
+def _draw_boxes(picture: graphviz.Digraph, scene: Scene, totals: Mapping[Path, int]) -> None:
+    boxes: dict[Path, graphviz.Digraph] = {(): picture}
+    curved = _frames_of_skips(scene)
+    for index, frame in enumerate(scene.frames):
+        label = frame_label(frame.place, totals[frame.path], scene.theme)
+        boxes[frame.path] = graphviz.Digraph(
+            name=f"cluster{index}",
+            graph_attr=_frame_attributes(scene, frame, label, "34" if frame.path in curved else "14"),
+        )
+    for index, (card, place) in enumerate(zip(scene.cards, scene.places, strict=True)):
+        boxes[place.frame].node(f"n{index}", **_box_attributes(scene, card, place))
+    for frame in reversed(scene.frames):
+        boxes[frame.place.frame].subgraph(boxes[frame.path])
+
+
+def _frames_of_skips(scene: Scene) -> set[Path]:
+    """Return the innermost frame around each skip edge: it needs room for the curve."""
+    frame_of = {node: place.frame for card, place in zip(scene.cards, scene.places, strict=True) for node in card.rows}
+    framed = {frame.path for frame in scene.frames}
+    around = set()
+    for tail, head in scene.bypassing:
+        pairs = zip(frame_of[tail], frame_of[head], strict=False)
+        path: Path = tuple(part for part, _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+        while path and path not in framed:
+            path = path[:-1]
+        around.add(path)
+    return around
+
+
+def _frame_attributes(scene: Scene, frame: Frame, label: str, margin: str) -> dict[str, str]:
+    path, last = "/".join(frame.path), scene.folded.last.get(frame.path)
+    return {
+        "bgcolor": scene.theme.cluster,
+        "color": scene.theme.border,
+        "id": identifier(f"space:{path}"),
+        "label": label,
+        "labeljust": "l",
+        "margin": margin,
+        "penwidth": "1",
+        "style": "rounded",
+        "tooltip": tooltip(f"{path} to {'/'.join(last)}" if last else path),
+    }
+
+
+def _box_attributes(scene: Scene, card: Card, place: Place) -> dict[str, str]:
+    node, theme = card.rows[0], scene.theme
+    facts = scene.facts[node]
+    if card.form == "card":
+        label = card_label(card.rows, scene.ids, scene.facts, place, theme)
+        return {"label": label, "shape": "plain", "tooltip": tooltip("/".join(card.namespace))}
+    tone = theme.tone(facts.tone)
+    shared = {"id": identifier(scene.ids[node]), "tooltip": tooltip(hint(node, facts)), "color": tone.strong}
+    if card.form == "circle":
+        look = {"shape": "circle", "fixedsize": "true", "width": "0.32", "margin": "0", "style": "filled"}
+        sign = {"label": f"<<B>{SIGNS[facts.operator]}</B>>", "fontcolor": theme.sign, "fontsize": "15"}
+        return shared | look | sign | {"fillcolor": tone.strong}
+    label = pill_label(node, facts, place, theme)
+    return shared | {"label": label, "shape": "box", "style": "rounded,filled", "fillcolor": tone.tint}
+
+
+def _draw_wires(picture: graphviz.Digraph, scene: Scene) -> None:
+    graph = scene.folded.graph
+    box = {node: index for index, card in enumerate(scene.cards) for node in card.rows}
+    row = {node: index for card in scene.cards if card.form == "card" for index, node in enumerate(card.rows)}
+    for tail, head, edge in graph.edges(data=True):
+        if box[tail] == box[head]:
+            continue
+        skip = (tail, head) in scene.bypassing
+        ends = [f"n{box[tail]}", f"n{box[head]}"]
+        if skip:
+            ends[0] += f":r{row[tail]}:_" if tail in row else ""
+        attributes = wire_attributes(graph, scene.facts, (tail, head), edge, skip, scene.theme)
+        picture.edge(ends[0], ends[1], **attributes)

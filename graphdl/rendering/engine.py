@@ -1,0 +1,114 @@
+"""From DOT to a file: by the program `dot` where there is one, else in this process by pygraphviz."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+import subprocess
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeAlias
+
+import graphviz
+
+from graphdl.errors import DrawingError, did_you_mean
+
+__all__ = ["available", "render", "svg"]
+
+Engine: TypeAlias = Callable[[graphviz.Digraph, str], bytes]
+
+DRAWN = (".svg", ".png", ".pdf")
+SOURCE = (".dot", ".gv")
+PIXELS_PER_INCH = "144"
+REMEDY = "Install one of them: `apt-get install graphviz`, or `pip install graphdl[draw]`."
+
+
+def available() -> bool:
+    """Return whether anything is installed that draws: the program `dot` or pygraphviz."""
+    return _engine() is not None
+
+
+def render(digraph: graphviz.Digraph, path: str | Path) -> Path:
+    """Draw a diagram into a file and return its path; .svg, .png or .pdf says how, .dot writes its source.
+
+    Folders that are missing are made. Raises DrawingError for another suffix, for a file that cannot be
+    written, and where nothing that draws is installed or it fails: the source is then left beside the path.
+    """
+    target = Path(path)
+    suffix = target.suffix.lower()
+    if suffix in SOURCE:
+        return _write(target, digraph.source.encode())
+    if suffix not in DRAWN:
+        raise DrawingError(
+            f"A diagram cannot be written to {str(target)!r}: its suffix must be .svg, .png, .pdf or .dot, "
+            f"which says what is drawn.{did_you_mean(suffix, DRAWN) if suffix else ''}"
+        )
+    try:
+        picture = _draw(digraph, suffix[1:])
+    except DrawingError as error:
+        source = _write(target.with_suffix(".dot"), digraph.source.encode())
+        raise DrawingError(
+            f"{error} The diagram's source was written to {str(source)!r}; `dot -T{suffix[1:]} -O {source}` draws it."
+        ) from error
+    return _write(target, picture)
+
+
+def svg(digraph: graphviz.Digraph) -> str:
+    """Return a diagram as the text of an SVG; raises DrawingError where nothing draws it."""
+    return _draw(digraph, "svg").decode()
+
+
+def _draw(digraph: graphviz.Digraph, form: str) -> bytes:
+    engine = _engine()
+    if engine is None:
+        raise DrawingError(
+            f"The diagram cannot be drawn: neither the program `dot` nor pygraphviz is installed. {REMEDY}"
+        )
+    sharp = digraph.copy()
+    if form == "png":
+        sharp.graph_attr["dpi"] = PIXELS_PER_INCH
+    picture = engine(sharp, form)
+    if not picture:
+        raise DrawingError(f"The diagram cannot be drawn: Graphviz gave an empty {form}.")
+    return picture
+
+
+def _engine() -> Engine | None:
+    if shutil.which("dot"):
+        return _by_program
+    return _in_process if importlib.util.find_spec("pygraphviz") else None
+
+
+def _by_program(digraph: graphviz.Digraph, form: str) -> bytes:
+    try:
+        return bytes(digraph.pipe(format=form, quiet=True))
+    except subprocess.CalledProcessError as error:
+        told = (error.stderr or b"").decode(errors="replace").strip() or "it said nothing"
+        raise DrawingError(f"The program `dot` failed with exit status {error.returncode}: {told}.") from error
+    except (graphviz.ExecutableNotFound, OSError) as error:
+        raise DrawingError(f"The program `dot` could not be started: {error}. {REMEDY}") from error
+
+
+def _in_process(digraph: graphviz.Digraph, form: str) -> bytes:
+    try:
+        import pygraphviz
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            picture = pygraphviz.AGraph(string=digraph.source).draw(format=form, prog="dot")
+    except Exception as error:
+        raise DrawingError(f"pygraphviz failed to draw the diagram: {error}.") from error
+    return bytes(picture)
+
+
+def _write(path: Path, content: bytes) -> Path:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    except OSError as error:
+        raise DrawingError(
+            f"The diagram cannot be written to {str(path)!r}: {error.strerror or error}. "
+            "Choose a path that is writable."
+        ) from error
+    return path

@@ -1,0 +1,115 @@
+"""What a picture is made from: facts on every node, and the graph with the inputs that have no node."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from graphdl.errors import DrawingError, listing
+
+if TYPE_CHECKING:
+    import networkx
+
+__all__ = [
+    "FactsOf",
+    "Graph",
+    "ImplicitInput",
+    "Key",
+    "Node",
+    "NodeFacts",
+    "Path",
+    "complete",
+    "namespace",
+    "short_name",
+]
+
+Key: TypeAlias = str | int
+Path: TypeAlias = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class NodeFacts:
+    """What the picture tells about one node; every field but `kind` may be left unknown.
+
+    `family` chooses its colours and `settings` is a short text such as "2 → 25". `parameters` is the number
+    that the node owns, `shares` the key of the node whose parameters it uses instead, `shape` the output's
+    shape without the batch axis, `dtype` a short name such as "f32".
+    """
+
+    kind: Literal["input", "operator", "loss"]
+    operator: str = ""
+    family: str = ""
+    settings: str = ""
+    parameters: int = 0
+    shares: Key | None = None
+    frozen: bool = False
+    shape: tuple[int, ...] | None = None
+    dtype: str = ""
+
+    @property
+    def tone(self) -> str:
+        """The family that colours the node: its own for an operator, its kind for inputs and losses."""
+        return self.family if self.kind == "operator" else self.kind
+
+    @property
+    def own_parameters(self) -> int:
+        """The parameters that the node adds to a total: none where it shares another's."""
+        return self.parameters if self.shares is None else 0
+
+
+@dataclass(frozen=True)
+class ImplicitInput:
+    """An input without a node of its own, as a node of the picture: named like its consumer, yet distinct."""
+
+    name: Key
+
+    def __str__(self) -> str:
+        return str(self.name)
+
+
+Node: TypeAlias = Key | ImplicitInput
+FactsOf: TypeAlias = Mapping[Node, NodeFacts]
+Graph: TypeAlias = "networkx.MultiDiGraph[Any]"
+
+
+def complete(graph: Graph, facts: Mapping[Key, NodeFacts]) -> tuple[Graph, dict[Node, NodeFacts]]:
+    """Return a copy of the graph in which implicit inputs are nodes too, and the facts on all its nodes.
+
+    Raises DrawingError where the facts of a node are missing.
+    """
+    missing = [key for key in graph if key not in facts]
+    if missing:
+        raise DrawingError(
+            f"The diagram cannot be drawn: no facts are given on {listing(map(repr, missing))}. "
+            "Every node of the graph needs its NodeFacts."
+        )
+    whole = graph.copy()
+    known: dict[Node, NodeFacts] = {key: facts[key] for key in graph}
+    for key, names in graph.nodes(data="implicit"):
+        for slot, name in (names or {}).items():
+            pill = ImplicitInput(name)
+            given = facts.get(name) if name not in graph else None
+            known[pill] = given or NodeFacts("input")
+            whole.add_edge(pill, key, slot=slot, slot_name=None, gradient=1.0)
+    return whole, known
+
+
+def namespace(node: Node) -> Path:
+    """Return the parts of a key before its last "/"; the top namespace, (), for everything that has none.
+
+    >>> namespace("layer1/res1/conv")
+    ('layer1', 'res1')
+    >>> namespace(7)
+    ()
+    """
+    return tuple(node.split("/")[:-1]) if isinstance(node, str) else ()
+
+
+def short_name(node: Node) -> str:
+    """Return the part of a key after its last "/"; an implicit input keeps its whole name.
+
+    >>> short_name("layer1/res1/conv")
+    'conv'
+    """
+    return node.rsplit("/", 1)[-1] if isinstance(node, str) else str(node)

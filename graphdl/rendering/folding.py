@@ -1,0 +1,171 @@
+"""Folding: equal blocks that follow one another are drawn once, with their number."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Hashable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
+
+import networkx
+
+from graphdl.rendering.facts import FactsOf, Graph, Node, Path, namespace
+
+__all__ = ["LEAST_REPEATS", "Folded", "fold"]
+
+LEAST_REPEATS = 3
+
+Wire: TypeAlias = tuple[Any, ...]
+Link: TypeAlias = Counter[tuple[str, str, Wire]]
+
+
+@dataclass(frozen=True)
+class Folded:
+    """A graph in which the first block of each run stands for all, with each run's length and last block."""
+
+    graph: Graph
+    repeats: Mapping[Path, int]
+    last: Mapping[Path, Path]
+
+
+@dataclass(frozen=True)
+class Block:
+    """The nodes of one namespace and everything within it, as its siblings are compared with it."""
+
+    path: Path
+    names: Mapping[str, str]
+    content: frozenset[Hashable]
+    inner: Link
+    entries: tuple[tuple[Node, str, Wire], ...]
+    exits: frozenset[Node]
+
+    def pattern(self) -> Counter[Hashable]:
+        """Return how the block is fed, whoever feeds it: for each feeding node, where its edges lead."""
+        heads: dict[Node, list[tuple[str, Wire]]] = {}
+        for tail, name, wire in self.entries:
+            heads.setdefault(tail, []).append((name, wire))
+        return Counter(frozenset(Counter(ends).items()) for ends in heads.values())
+
+
+def fold(graph: Graph, facts: FactsOf) -> Folded:
+    """Return the graph with runs of at least LEAST_REPEATS equal consecutive sibling blocks folded.
+
+    Blocks are equal when names, facts and edges within them are, and when each feeds nothing but the next, in
+    the same way. A node outside that feeds every block alike is allowed: a mask, an encoder's output. Nothing
+    is folded where blocks are so interwoven that it would close a cycle.
+    """
+    folded = graph.copy()
+    repeats: dict[Path, int] = {}
+    last: dict[Path, Path] = {}
+    depth, nodes = 1, [node for node in networkx.topological_sort(folded) if namespace(node)]
+    while nodes:
+        for run in _runs(_blocks(folded, facts, nodes, depth)):
+            repeats[run[0].path], last[run[0].path] = len(run), run[-1].path
+            _collapse(folded, run)
+        depth += 1
+        nodes = [node for node in nodes if node in folded and len(namespace(node)) >= depth]
+    if not networkx.is_directed_acyclic_graph(folded):
+        return Folded(graph, {}, {})
+    return Folded(folded, repeats, last)
+
+
+def _blocks(graph: Graph, facts: FactsOf, nodes: Iterable[Node], depth: int) -> list[Block]:
+    members: dict[Path, list[str]] = {}
+    for node in nodes:
+        members.setdefault(namespace(node)[:depth], []).append(str(node))
+    return [
+        _block(graph, facts, path, keys)
+        for path, keys in members.items()
+        if all(facts[key].kind == "operator" for key in keys)
+    ]
+
+
+def _block(graph: Graph, facts: FactsOf, path: Path, keys: list[str]) -> Block:
+    cut = sum(map(len, path)) + len(path)
+    names = {key: key[cut:] for key in keys}
+    inner: Link = Counter()
+    entries = []
+    for u, v, edge in graph.in_edges(keys, data=True):
+        wire = (edge.get("slot"), edge.get("slot_name"), edge.get("gradient", 1.0))
+        if u in names:
+            inner[names[u], names[v], wire] += 1
+        else:
+            entries.append((u, names[v], wire))
+    exits = frozenset(v for _, v in graph.out_edges(keys) if v not in names)
+    return Block(path, names, _content(facts, names), inner, tuple(entries), exits)
+
+
+def _content(facts: FactsOf, names: Mapping[str, str]) -> frozenset[Hashable]:
+    content: list[Hashable] = []
+    for key, name in names.items():
+        shared = facts[key].shares
+        within = shared in names
+        owner = names[str(shared)] if within else shared
+        content.append((name, replace(facts[key], shares=None), within, owner))
+    return frozenset(content)
+
+
+def _runs(blocks: list[Block]) -> list[list[Block]]:
+    successors = _successors(blocks)
+    starts = {block.path for block in blocks} - {after.path for after, _ in successors.values()}
+    runs: list[list[Block]] = []
+    for block in blocks:
+        if block.path not in starts:
+            continue
+        runs.append([block])
+        run_link: Link | None = None
+        while runs[-1][-1].path in successors:
+            after, link = successors[runs[-1][-1].path]
+            if run_link is not None and run_link != link:
+                runs.append([])
+            runs[-1].append(after)
+            run_link = link if len(runs[-1]) > 1 else None
+    return [run for run in runs if len(run) >= LEAST_REPEATS and not _returns(run)]
+
+
+def _returns(run: list[Block]) -> bool:
+    return any(node in block.names for node in run[-1].exits for block in run)
+
+
+def _successors(blocks: list[Block]) -> dict[Path, tuple[Block, Link]]:
+    owner: dict[Node, Block] = {key: block for block in blocks for key in block.names}
+    successors = {}
+    for block in blocks:
+        after = next((owner.get(node) for node in block.exits), None)
+        link = _link(block, after) if after else None
+        if after and link:
+            successors[block.path] = after, link
+    return successors
+
+
+def _link(before: Block, block: Block) -> Link | None:
+    """Return the edges between two blocks if the second repeats the first, else None."""
+    alike = (
+        before.path[:-1] == block.path[:-1]
+        and before.exits <= block.names.keys()
+        and before.content == block.content
+        and before.inner == block.inner
+        and before.pattern() == block.pattern()
+    )
+    if not alike:
+        return None
+    common = Counter(before.entries)
+    link: Link = Counter()
+    for tail, name, wire in block.entries:
+        if tail in before.names:
+            link[before.names[str(tail)], name, wire] += 1
+        elif common[tail, name, wire]:
+            common[tail, name, wire] -= 1
+        else:
+            return None
+    return link
+
+
+def _collapse(graph: Graph, run: list[Block]) -> None:
+    first, last = run[0], run[-1]
+    key_of = {name: key for key, name in first.names.items()}
+    leaving = [
+        (key_of[last.names[u]], v, edge) for u, v, edge in graph.out_edges(last.names, data=True) if v not in last.names
+    ]
+    graph.remove_nodes_from([key for block in run[1:] for key in block.names])
+    graph.add_edges_from(leaving)

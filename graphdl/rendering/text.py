@@ -1,0 +1,114 @@
+"""Words and numbers as a picture shows them: escaped, shortened, counted, measured."""
+
+from __future__ import annotations
+
+import html
+import re
+from typing import Any
+
+import graphviz
+
+__all__ = ["compact", "counted", "identifier", "markup", "readable", "shape_text", "shorten", "tooltip", "width"]
+
+UNITS = ((10**12, "T"), (10**9, "B"), (10**6, "M"), (10**3, "k"))
+SHOWN_BREAKS = {"\n": "⏎", "\r": "␍", "\t": "⇥", "\x7f": "␡", "\u2028": "⏎", "\u2029": "⏎"}
+UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]")
+
+NARROW = frozenset("iljtfrI.,:;'|!()[]/ \"")
+BROAD = frozenset("mwMW@%→×∇")
+FIRST_DOUBLE_WIDTH = "\u1100"
+ADVANCES = {"narrow": 0.32, "broad": 0.9, "upper": 0.7, "double": 1.0, "normal": 0.56}
+
+
+def readable(text: object) -> str:
+    r"""Return a text in which what cannot be printed is a visible sign, and emptiness is seen.
+
+    >>> readable("a\nb")
+    'a⏎b'
+    >>> readable("")
+    '""'
+    """
+    shown = UNPRINTABLE.sub(_visible, str(text))
+    return shown if shown.strip() else f'"{shown}"'
+
+
+def _visible(match: re.Match[str]) -> str:
+    character = match.group()
+    picture = chr(0x2400 + ord(character)) if character < " " else "\ufffd"
+    return SHOWN_BREAKS.get(character, picture)
+
+
+def shorten(text: str, most: int) -> str:
+    """Return at most so many characters of a text, its end replaced by an ellipsis.
+
+    >>> shorten("fully_connected", 8)
+    'fully_c…'
+    """
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def markup(text: object, most: int = 10**6) -> str:
+    r"""Return a text for an HTML-like label of Graphviz: readable, shortened, escaped.
+
+    >>> print(markup(r"a<b\N"))
+    a&lt;b\\N
+    """
+    return html.escape(shorten(readable(text), most)).replace("\\", r"\\")
+
+
+def identifier(text: object) -> Any:
+    """Return a text for the id of a node or a frame, in which no character has a meaning."""
+    return graphviz.escape(readable(text).replace("&", "&amp;"))
+
+
+def tooltip(text: object) -> Any:
+    """Return a text for the tooltip of a node, an edge or a frame, which Graphviz unescapes twice."""
+    return graphviz.escape(identifier(text)) if text else " "
+
+
+def compact(number: int) -> str:
+    """Return a count in three digits.
+
+    >>> [compact(n) for n in (256, 1728, 73_728, 6_573_130, 5_900_000)]
+    ['256', '1.73k', '73.7k', '6.57M', '5.9M']
+    """
+    rounded = int(float(f"{number:.3g}"))
+    for size, unit in UNITS:
+        if rounded >= size:
+            return f"{rounded / size:.3g}{unit}"
+    return str(number)
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun.
+
+    >>> counted(1, "operator"), counted(1728, "parameter")
+    ('1 operator', '1.73k parameters')
+    """
+    return f"{compact(number)} {noun}{'' if number == 1 else 's'}"
+
+
+def shape_text(shape: tuple[int, ...] | None, dtype: str = "") -> str:
+    """Return a shape without its batch axis, followed by the data type; '' where both are unknown.
+
+    >>> shape_text((64, 32, 32)), shape_text((), "i64"), shape_text(None)
+    ('64×32×32', 'scalar i64', '')
+    """
+    sizes = "" if shape is None else "×".join(map(str, shape)) or "scalar"
+    return f"{sizes} {dtype}".strip()
+
+
+def width(text: str, size: float, bold: bool = False) -> float:
+    """Return about how many points a text takes in Helvetica of a size."""
+    em = sum(ADVANCES[_breadth(character)] for character in text)
+    return em * size * (1.06 if bold else 1.0)
+
+
+def _breadth(character: str) -> str:
+    if character in NARROW:
+        return "narrow"
+    if character in BROAD:
+        return "broad"
+    if FIRST_DOUBLE_WIDTH <= character < "\ufb00" and not "\u2000" <= character < "\u2e80":
+        return "double"
+    return "upper" if character.isupper() else "normal"

@@ -1,0 +1,120 @@
+"""The colours and measures of a picture, as tables: one theme for paper, one for dark screens."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from graphdl.errors import DrawingError, did_you_mean, listing
+
+__all__ = ["FONT", "THEMES", "Theme", "ThemeName", "Tone", "theme_named"]
+
+ThemeName: TypeAlias = Literal["light", "dark"]
+
+FONT = "Helvetica,Arial,sans-serif"
+
+
+@dataclass(frozen=True)
+class Tone:
+    """A family's two colours: `strong` for its words, `tint` for the ground behind them."""
+
+    strong: str
+    tint: str
+
+
+@dataclass(frozen=True)
+class Theme:
+    """The colours of one picture."""
+
+    background: str
+    ink: str
+    muted: str
+    card: str
+    border: str
+    cluster: str
+    edge: str
+    skip: str
+    gradient: str
+    sign: str
+    frozen: str
+    families: Mapping[str, Tone]
+    other: Tone
+
+    def tone(self, family: str) -> Tone:
+        """Return the colours of a family; grey for one that has none of its own."""
+        return self.families.get(family, self.other)
+
+
+LIGHT = Theme(
+    background="#FFFFFF",
+    ink="#0F172A",
+    muted="#64748B",
+    card="#FFFFFF",
+    border="#CBD5E1",
+    cluster="#F8FAFC",
+    edge="#94A3B8",
+    skip="#E11D48",
+    gradient="#9333EA",
+    sign="#FFFFFF",
+    frozen="#0284C7",
+    families={
+        "input": Tone("#475569", "#F1F5F9"),
+        "embedding": Tone("#15803D", "#F0FDF4"),
+        "convolution": Tone("#2563EB", "#EFF6FF"),
+        "dense": Tone("#4F46E5", "#EEF2FF"),
+        "attention": Tone("#C026D3", "#FDF4FF"),
+        "normalization": Tone("#0D9488", "#F0FDFA"),
+        "activation": Tone("#D97706", "#FFFBEB"),
+        "pooling": Tone("#7C3AED", "#F5F3FF"),
+        "dropout": Tone("#6B7280", "#F3F4F6"),
+        "reshape": Tone("#6B7280", "#F3F4F6"),
+        "structure": Tone("#6B7280", "#F3F4F6"),
+        "arithmetic": Tone("#0891B2", "#ECFEFF"),
+        "merge": Tone("#E11D48", "#FFF1F2"),
+        "loss": Tone("#DC2626", "#FEF2F2"),
+    },
+    other=Tone("#6B7280", "#F3F4F6"),
+)
+
+DARK = Theme(
+    background="#0B1220",
+    ink="#F1F5F9",
+    muted="#94A3B8",
+    card="#0F172A",
+    border="#2B3A55",
+    cluster="#131C31",
+    edge="#64748B",
+    skip="#FB7185",
+    gradient="#C084FC",
+    sign="#0B1220",
+    frozen="#38BDF8",
+    families={
+        "input": Tone("#A9B7CB", "#1E293B"),
+        "embedding": Tone("#4ADE80", "#10301E"),
+        "convolution": Tone("#60A5FA", "#14264D"),
+        "dense": Tone("#A5B4FC", "#1F2150"),
+        "attention": Tone("#E879F9", "#3A1545"),
+        "normalization": Tone("#2DD4BF", "#0C2F32"),
+        "activation": Tone("#FBBF24", "#35270B"),
+        "pooling": Tone("#A78BFA", "#2A1B4A"),
+        "dropout": Tone("#9CA3AF", "#232A36"),
+        "reshape": Tone("#9CA3AF", "#232A36"),
+        "structure": Tone("#9CA3AF", "#232A36"),
+        "arithmetic": Tone("#22D3EE", "#0B2F3B"),
+        "merge": Tone("#FB7185", "#43152A"),
+        "loss": Tone("#F87171", "#3F1518"),
+    },
+    other=Tone("#9CA3AF", "#232A36"),
+)
+
+THEMES: Mapping[str, Theme] = {"light": LIGHT, "dark": DARK}
+
+
+def theme_named(name: str) -> Theme:
+    """Return a theme by its name; raises DrawingError for a name that is none."""
+    if name not in THEMES:
+        raise DrawingError(
+            f"There is no theme {name!r}: the themes are {listing(map(repr, THEMES))}.{did_you_mean(name, THEMES)}"
+        )
+    return THEMES[name]

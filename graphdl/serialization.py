@@ -1,0 +1,185 @@
+"""The two dictionaries <-> plain data for JSON: names, numbers and lists. There is no code in it, ever.
+
+    {"format": "graphdl", "version": 1,
+     "operators":    {"fc1": {"type": "Linear", "in_features": 2, "out_features": 25}, "copy": {"type": "Shared", ...}},
+     "connectivity": {"x": ["fc1"], "fc1": [{"key": "loss", "slot": "prediction", "gradient": 0.5}]}}
+
+Settings at their defaults are left out. Where a key is an int, both dictionaries become lists of [key, value] pairs,
+since the keys of JSON are strings; either form is read.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from graphdl.errors import FileFormatError, GraphDLError, SettingError, did_you_mean, listing
+from graphdl.graph import Feed, Key, Shared
+from graphdl.operators import Operator
+from graphdl.registry import is_registered, registered_class, settings
+
+FORMAT, VERSION = "graphdl", 1
+
+
+def to_dict(operators: Mapping[Key, Operator | Shared], connectivity: Mapping[Key, Iterable[Feed]]) -> dict[str, Any]:
+    """Write the two dictionaries as plain data. Raises SettingError for what no file can hold."""
+    pairs = _as_mapping if all(isinstance(key, str) for key in (*operators, *connectivity)) else _as_pairs
+    return {
+        "format": FORMAT,
+        "version": VERSION,
+        "operators": pairs((key, _write(operator, f"operators[{key!r}]")) for key, operator in operators.items()),
+        "connectivity": pairs((key, [_write_feed(feed) for feed in feeds]) for key, feeds in connectivity.items()),
+    }
+
+
+def from_dict(data: object) -> tuple[dict[Key, Operator | Shared], dict[Key, list[Feed]]]:
+    """Read the two dictionaries. Raises FileFormatError for whatever is not in the format."""
+    if not isinstance(data, Mapping):
+        raise FileFormatError(f"A network is stored as a dictionary, not as {_short(data)}.")
+    if data.get("format") != FORMAT:
+        raise FileFormatError(
+            f'"format" is {_short(data.get("format"))} and not "{FORMAT}": this is no stored network.'
+        )
+    if data.get("version") != VERSION:
+        raise FileFormatError(
+            f'"version" is {_short(data.get("version"))}, and this release of graphdl reads version {VERSION}: '
+            "read the file with the release that wrote it, or a newer one."
+        )
+    operators = {key: _read_operator(value, key) for key, value in _entries(data, "operators")}
+    connectivity = {key: _read_feeds(value, key) for key, value in _entries(data, "connectivity")}
+    return operators, connectivity
+
+
+def write_json(data: Mapping[str, Any], path: Path) -> Path:
+    """Write plain data as a JSON file, one operator or node a line."""
+    lines = [f'{{\n  "format": {json.dumps(data["format"])},\n  "version": {data["version"]},']
+    for name, end in (("operators", ","), ("connectivity", "\n}")):
+        held = data[name]
+        opening, closing = "{}" if isinstance(held, dict) else "[]"
+        entries = (
+            [f"{json.dumps(k)}: {json.dumps(v)}" for k, v in held.items()]
+            if isinstance(held, dict)
+            else [json.dumps(pair) for pair in held]
+        )
+        body = ",\n    ".join(entries)
+        lines.append(f'  "{name}": {opening}\n    {body}\n  {closing}{end}')
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file. Raises FileFormatError if there is none or it is broken."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise FileFormatError(f"{path} cannot be read: {error.strerror or error}.") from None
+    except (ValueError, RecursionError) as error:
+        raise FileFormatError(f"{path} is no JSON file: {str(error) or 'it is nested too deeply'}.") from None
+
+
+def _as_mapping(entries: Iterable[tuple[Key, Any]]) -> dict[Key, Any]:
+    return dict(entries)
+
+
+def _as_pairs(entries: Iterable[tuple[Key, Any]]) -> list[list[Any]]:
+    return [[key, value] for key, value in entries]
+
+
+def _write(value: object, where: str) -> Any:
+    """A setting, an operator or an initializer as plain data."""
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, (list, tuple)):
+        return [_write(element, where) for element in value]
+    if isinstance(value, Shared):
+        return {"type": "Shared", "key": value.key}
+    if is_registered(type(value)):
+        stored = {name: _write(held, f"{where}, {name}") for name, held in settings(value).items()}
+        if "type" in stored:
+            raise SettingError(
+                f"{where}: {type(value).__name__} has a setting called 'type', which files use; rename it."
+            )
+        return {"type": type(value).__name__, **stored}
+    raise SettingError(
+        f"{where}: a {type(value).__name__} cannot be stored. A file holds numbers, strings, lists, and operators and "
+        "initializers registered by @graphdl.register."
+    )
+
+
+def _write_feed(feed: Feed) -> Any:
+    chosen = settings(feed)
+    return feed.key if list(chosen) == ["key"] else chosen
+
+
+def _entries(data: Mapping[str, Any], name: str) -> list[tuple[Key, Any]]:
+    """The entries of one of the dictionaries, in either form."""
+    held = data.get(name)
+    if isinstance(held, Mapping):
+        return list(held.items())
+    if isinstance(held, list) and all(isinstance(pair, list) and len(pair) == 2 for pair in held):
+        keys = [_read_key(pair[0], name) for pair in held]
+        if len(set(keys)) < len(keys):
+            raise FileFormatError(f'"{name}" names a node twice: {listing(sorted(map(repr, keys)))}.')
+        return [(key, pair[1]) for key, pair in zip(keys, held, strict=True)]
+    raise FileFormatError(f'"{name}" is {_short(held)}: write a dictionary, or a list of [key, value] pairs.')
+
+
+def _read_key(key: object, where: str) -> Key:
+    if isinstance(key, bool) or not isinstance(key, (str, int)):
+        raise FileFormatError(f"{where}: {_short(key)} is no key of a node, which is a string or an integer.")
+    return key
+
+
+def _read_operator(value: object, key: Key) -> Operator | Shared:
+    where = f"operators[{key!r}]"
+    read = _read(value, where)
+    if not isinstance(read, (Operator, Shared)):
+        raise FileFormatError(f'{where} is {_short(value)}: write {{"type": name of an operator, and its settings}}.')
+    return read
+
+
+def _read(value: object, where: str) -> Any:
+    """Plain data as a setting, an operator or an initializer."""
+    if isinstance(value, list):
+        return tuple(_read(element, where) for element in value)
+    if not isinstance(value, Mapping):
+        return value
+    stored = {name: _read(held, f"{where}, {name}") for name, held in value.items() if name != "type"}
+    cls: Callable[..., Any] = Shared if value.get("type") == "Shared" else registered_class(value.get("type"))
+    return _construct(cls, stored, where)
+
+
+def _read_feeds(value: object, key: Key) -> list[Feed]:
+    where = f"connectivity[{key!r}]"
+    if not isinstance(value, list):
+        raise FileFormatError(f"{where} is {_short(value)}: write a list of nodes.")
+    return [
+        _construct(Feed, edge, where) if isinstance(edge, Mapping) else Feed(_read_key(edge, where)) for edge in value
+    ]
+
+
+def _construct(cls: Callable[..., Any], stored: Mapping[str, Any], where: str) -> Any:
+    """Call a registered class with stored settings, and say which of them it does not take."""
+    known = [field.name for field in dataclasses.fields(cls) if field.init]  # type: ignore[arg-type]
+    name = getattr(cls, "__name__", str(cls))
+    for setting in stored:
+        if setting not in known:
+            raise FileFormatError(
+                f"{where}: {name} has no setting {setting!r}.{did_you_mean(setting, known)} "
+                f"Its settings are {listing(known) or 'none'}."
+            )
+    try:
+        return cls(**stored)
+    except GraphDLError as error:
+        raise FileFormatError(f"{where}: {error}") from error
+    except (TypeError, ValueError) as error:
+        raise FileFormatError(f"{where}: {name} cannot be made from these settings: {error}.") from error
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:59] + "…"

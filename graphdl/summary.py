@@ -1,0 +1,72 @@
+"""The table of a network: node, operator, what it reads, output shape, parameters; and the totals."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from graphdl.graph import Key
+from graphdl.rendering import NodeFacts
+
+if TYPE_CHECKING:
+    from graphdl.graph.build import Graph
+
+
+def summary_table(graph: Graph, order: tuple[Key, ...], facts: Mapping[Key, NodeFacts]) -> str:
+    """Lay out the facts in topological order. The leading n of a shape is the batch axis; "?" is not yet known."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in ("node", "operator", "reads", "output shape"):
+        table.add_column(column, overflow="fold")
+    table.add_column("parameters", justify="right")
+    table.add_column("trainable")
+    for key in order:
+        fact = facts[key]
+        operator = f"{fact.operator} {fact.settings}".strip() or "input"
+        cells = [str(key), operator, _reads(graph, key), _shape(fact), _parameters(fact), _trainable(fact)]
+        table.add_row(*map(Text, cells))
+    total = sum(fact.parameters for fact in facts.values() if fact.shares is None)
+    frozen = sum(fact.parameters for fact in facts.values() if fact.shares is None and fact.frozen)
+    operators = sum(fact.kind != "input" for fact in facts.values())
+    file = io.StringIO()
+    console = Console(file=file, width=10_000, color_system=None, legacy_windows=False)
+    console.print(table)
+    console.print(
+        f"{operators:,} operators, {total:,} parameters, {total - frozen:,} trainable",
+        highlight=False,
+        markup=False,
+    )
+    return "\n".join(line.rstrip() for line in file.getvalue().splitlines() if line.strip())
+
+
+def _reads(graph: Graph, key: Key) -> str:
+    """The sources in the order of the slots, with what differs from a plain edge."""
+    sources = {slot: f"input {name}" for slot, name in graph.nodes[key]["implicit"].items()}
+    for source, _, edge in graph.in_edges(key, data=True):
+        factor = edge["gradient"]
+        policy = "" if factor == 1 else " (gradient stopped)" if factor == 0 else f" (gradient × {factor:g})"
+        sources[edge["slot"]] = f"{source}{policy}"
+    return ", ".join(sources[slot] for slot in sorted(sources))
+
+
+def _shape(fact: NodeFacts) -> str:
+    if fact.shape is None:
+        return "?"
+    return "()" if fact.kind == "loss" and not fact.shape else f"({', '.join(map(str, ('n', *fact.shape)))})"
+
+
+def _parameters(fact: NodeFacts) -> str:
+    if fact.shares is not None:
+        return f"= {fact.shares}"
+    return f"{fact.parameters:,}" if fact.parameters else ""
+
+
+def _trainable(fact: NodeFacts) -> str:
+    if not fact.parameters:
+        return ""
+    return "frozen" if fact.frozen else "yes"

@@ -1,0 +1,106 @@
+"""What fit and evaluate are given -> batches of inputs by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, TypeAlias
+
+import numpy
+from torch import Generator, Tensor
+
+from graphdl.data import Batches
+from graphdl.errors import MissingInputError, SettingError, listing
+from graphdl.execution.inputs import gather_inputs
+from graphdl.graph import Key
+from graphdl.network import Network
+
+Batch: TypeAlias = Mapping[Key, Tensor]
+
+
+def make_batches(
+    net: Network,
+    inputs: Any,
+    targets: Any,
+    batch_size: int | None,
+    shuffle: bool = False,
+    generator: Generator | None = None,
+) -> Iterable[Batch]:
+    """Batches of a dict of tensors or arrays, of a tensor with its targets, or of an iterable of batches.
+
+    Raises MissingInputError, UnknownNodeError or SettingError for what does not fit the network.
+    """
+    if isinstance(inputs, (Mapping, Tensor, numpy.ndarray)):
+        if batch_size is None:
+            raise SettingError("batch_size is missing: how many rows a step takes, for example batch_size=50.")
+        named = gather_inputs(
+            _name(net, inputs, targets),
+            _needed(net),
+            net.engine.inputs,
+            net.engine.operators,
+            net.device,
+            net.dtype,
+        )
+        return Batches(named, batch_size, shuffle, generator)
+    if targets is not None:
+        raise SettingError("targets come with a tensor or a dict of tensors; batches hold their targets themselves.")
+    if not isinstance(inputs, Iterable):
+        raise SettingError(
+            f"inputs is a {type(inputs).__name__}: give a dict of tensors, a tensor with targets, or an iterable of batches."
+        )
+    return NamedBatches(net, inputs)
+
+
+class NamedBatches:
+    """An iterable of batches, each a dict of tensors or a pair (input, target), with their tensors by name."""
+
+    def __init__(self, net: Network, batches: Iterable[Any]) -> None:
+        self._net, self._batches = net, batches
+        self.once = iter(batches) is batches
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Each batch as {name: tensor}."""
+        for batch in self._batches:
+            if isinstance(batch, Mapping):
+                yield batch
+            elif isinstance(batch, (tuple, list)) and len(batch) == 2:
+                yield _name(self._net, *batch)
+            else:
+                raise SettingError(
+                    f"A batch is a dict {{input: tensor}} or a pair (input, target), not a {type(batch).__name__}."
+                )
+
+
+def unpack_validation(validation: Any) -> tuple[Any, Any]:
+    """Validation data as (inputs, targets): a pair is both, anything else holds its targets itself."""
+    if isinstance(validation, (tuple, list)) and len(validation) == 2:
+        return validation[0], validation[1]
+    return validation, None
+
+
+def _needed(net: Network) -> dict[Key, int]:
+    return net.engine.plan(net.losses).inputs
+
+
+def _name(net: Network, inputs: Any, targets: Any) -> dict[Key, Any]:
+    """Name a single input and a single target after the inputs that they are for."""
+    if targets is None and isinstance(inputs, Mapping):
+        return dict(inputs)
+    fed = dict.fromkeys(net.engine.sources(loss)[1] for loss in net.losses)
+    target_names = [name for name in fed if name in _needed(net)]
+    named: dict[Key, Any] = {}
+    if targets is not None:
+        if len(target_names) != 1:
+            raise MissingInputError(
+                f"targets were given, and {len(target_names)} inputs feed the targets of losses: "
+                f"{listing(map(repr, target_names)) or 'none'}. Give all inputs by name: {{name: tensor}}."
+            )
+        named[target_names[0]] = targets
+    if isinstance(inputs, Mapping):
+        return {**inputs, **named}
+    free = [name for name in _needed(net) if name not in named]
+    if len(free) != 1:
+        raise MissingInputError(
+            f"One tensor was given as inputs, and the network needs {len(free)}: {listing(map(repr, free)) or 'none'}. "
+            "Give a dict from their names to tensors, or targets besides the one input."
+        )
+    return {free[0]: inputs, **named}

@@ -1,0 +1,45 @@
+"""What fit calls after every epoch."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from graphdl.errors import SettingError
+from graphdl.network import Network
+from graphdl.training.history import History
+
+
+class Callback(Protocol):
+    """Called with the network and the history after every epoch; training ends when it returns True."""
+
+    def __call__(self, net: Network, history: History) -> bool | None:
+        """Look, act, and return True to end training."""
+        ...
+
+
+class EarlyStopping:
+    """Ends training when a figure has not fallen for some epochs, and gives the network its best parameters back.
+
+    monitor   the figure, to be minimised: "validation_loss", "loss"; maximise=True for "validation_accuracy"
+    patience  how many epochs it may go without a new best
+    """
+
+    def __init__(self, monitor: str = "validation_loss", patience: int = 10, maximise: bool = False) -> None:
+        if isinstance(patience, bool) or not isinstance(patience, int) or patience < 1:
+            raise SettingError(f"EarlyStopping: patience is a number of epochs, 1 or more, not {patience!r}")
+        self.monitor, self.patience, self.maximise = monitor, patience, maximise
+        self.best_epoch = 0
+
+    def __call__(self, net: Network, history: History) -> bool:
+        """Keep the best parameters; restore them and return True when patience is at its end."""
+        figures = history[self.monitor]
+        if len(figures) == 1:
+            self.best_epoch = 0
+        sign = -1 if self.maximise else 1
+        if self.best_epoch == 0 or sign * figures[-1] < sign * figures[self.best_epoch - 1]:
+            self.best_epoch = len(figures)
+            self._best = net.state_dict()
+        if len(figures) - self.best_epoch < self.patience:
+            return False
+        net.load_state_dict(self._best)
+        return True

@@ -1,0 +1,125 @@
+"""fit and evaluate."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from graphdl.errors import MissingInputError, SettingError, UnreachableError
+from graphdl.execution.executor import run_forward
+from graphdl.network import Network
+from graphdl.optim import Optimizer
+from graphdl.training.batching import NamedBatches, make_batches, unpack_validation
+from graphdl.training.callbacks import Callback
+from graphdl.training.history import History
+from graphdl.training.metrics import Metric
+from graphdl.training.progress import EpochProgress
+from graphdl.training.scoring import Means, Scorer
+from graphdl.training.step import TrainingStep
+
+EVALUATION_ROWS = 1024
+
+
+def fit(
+    net: Network,
+    inputs: Any,
+    targets: Any = None,
+    *,
+    optimizer: Optimizer,
+    epochs: int,
+    batch_size: int | None = None,
+    validation: Any = None,
+    metrics: Sequence[str | Metric] = (),
+    callbacks: Sequence[Callback] = (),
+    shuffle: bool = True,
+    seed: int | None = None,
+    progress: bool = True,
+) -> History:
+    """Train a network on its losses; return the history of its figures.
+
+    inputs      {name: tensor or array}; or a tensor for the single input, with `targets` for the single target; or an
+                iterable of batches, each {name: tensor} or a pair (input, target), which needs no batch_size
+    validation  data in the same forms, or a pair (inputs, targets): evaluated after every epoch
+    metrics     "accuracy", or functions (prediction, target) -> number
+    callbacks   called with (net, history) after every epoch; training ends when one returns True
+    shuffle     draws a fresh order of the rows every epoch, from `seed`, or else from the network's own generator
+    progress    shows a bar on a terminal
+
+    Training figures are means over the epoch's batches, each measured before its update. Errors: NonFiniteError names
+    the first node whose value is not finite, and leaves the parameters as they were before that step; UnreachableError
+    if no parameter can be trained; MissingInputError, SettingError.
+    """
+    _check(net, optimizer, epochs)
+    generator = net.generator if seed is None else torch.Generator().manual_seed(seed)
+    batches = make_batches(net, inputs, targets, batch_size, shuffle, generator)
+    if isinstance(batches, NamedBatches) and batches.once and epochs > 1:
+        raise SettingError(
+            f"inputs is a {type(inputs).__name__}, which can be gone through once, and epochs is {epochs}: give a list of "
+            "batches or a data loader."
+        )
+    step = TrainingStep(net, optimizer.bind(net), Scorer(net, metrics))
+    history = History()
+    start = time.perf_counter()
+    with EpochProgress(epochs, progress) as bar:
+        for _ in range(epochs):
+            means = Means()
+            for batch in batches:
+                means.add(step(batch))
+            figures = means.figures()
+            if not figures:
+                raise SettingError("inputs held no batch: there is nothing to train on.")
+            if validation is not None:
+                checked = evaluate(net, *unpack_validation(validation), metrics=metrics)
+                figures.update({f"validation_{name}": figure for name, figure in checked.items()})
+            history.append(figures)
+            history.seconds = time.perf_counter() - start
+            bar.advance(figures)
+            if _call_all(callbacks, net, history):
+                break
+    return history
+
+
+def _call_all(callbacks: Sequence[Callback], net: Network, history: History) -> bool:
+    """Call every callback, and tell whether one wants to end training."""
+    answers = [callback(net, history) for callback in callbacks]
+    return any(answers)
+
+
+def evaluate(
+    net: Network,
+    inputs: Any,
+    targets: Any = None,
+    *,
+    metrics: Sequence[str | Metric] = (),
+    batch_size: int = EVALUATION_ROWS,
+) -> dict[str, float]:
+    """Measure the loss and the metrics on data, in the forms that fit takes, without training: {name: figure}."""
+    if not net.losses:
+        raise MissingInputError("evaluate measures losses, and the network has no loss node; see net.predict.")
+    scorer = Scorer(net, metrics)
+    means = Means()
+    with torch.inference_mode():
+        for batch in make_batches(net, inputs, targets, batch_size):
+            plan, given = net.engine.prepare(batch, scorer.targets)
+            trace = run_forward(plan, net.engine.store.by_node, given, training=False, keep_saved=False)
+            means.add(scorer(plan, given, trace))
+    return means.figures()
+
+
+def _check(net: Network, optimizer: object, epochs: object) -> None:
+    if not isinstance(optimizer, Optimizer):
+        raise SettingError(f"optimizer is an Optimizer such as Adam(lr=1e-3), not {optimizer!r}.")
+    if isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 1:
+        raise SettingError(f"epochs is how often to go through the data, 1 or more, not {epochs!r}.")
+    if not net.losses:
+        raise MissingInputError("fit trains on losses, and the network has no loss node: add one, such as MSELoss().")
+    if net.engine.built:
+        plan = net.engine.plan(net.losses)
+        if not net.engine.backward_plan(plan, net.losses).owners:
+            raise UnreachableError(
+                "There is nothing to train: no parameter that is not frozen reaches a loss. Unfreeze a node, or look "
+                "at the connectivity by print(net.summary())."
+            )

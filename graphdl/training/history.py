@@ -1,0 +1,88 @@
+"""What training recorded, epoch by epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from graphdl.errors import MissingPackageError, SettingError, did_you_mean, listing
+
+
+class History(Mapping[str, list[float]]):
+    """Lists of figures by name, one figure an epoch: history["loss"], history["validation_accuracy"].
+
+    seconds  how long training took
+
+    >>> history = History()
+    >>> history.append({"loss": 0.5}); history.append({"loss": 0.25})
+    >>> history["loss"], history.epochs, history.last
+    ([0.5, 0.25], 2, {'loss': 0.25})
+    """
+
+    def __init__(self) -> None:
+        self._lists: dict[str, list[float]] = {}
+        self.seconds = 0.0
+
+    def __getitem__(self, name: str) -> list[float]:
+        if name not in self._lists:
+            raise SettingError(
+                f"The history has no {name!r}.{did_you_mean(name, self)} It has {listing(self) or 'nothing yet'}."
+            )
+        return self._lists[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._lists
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._lists)
+
+    def __len__(self) -> int:
+        return len(self._lists)
+
+    def __repr__(self) -> str:
+        figures = ", ".join(f"{name} {value:.4g}" for name, value in self.last.items())
+        return f"History({self.epochs} epochs{', last: ' if figures else ''}{figures})"
+
+    @property
+    def epochs(self) -> int:
+        """How many epochs were recorded."""
+        return max((len(figures) for figures in self._lists.values()), default=0)
+
+    @property
+    def last(self) -> dict[str, float]:
+        """The last epoch's figures."""
+        return {name: figures[-1] for name, figures in self._lists.items()}
+
+    def append(self, figures: Mapping[str, float]) -> None:
+        """Add an epoch."""
+        for name, figure in figures.items():
+            self._lists.setdefault(name, []).append(figure)
+
+    def plot(self, path: str | Path) -> Path:
+        """Draw the curves into a .svg, .png or .pdf file, training and validation of a figure in one chart.
+
+        Raises MissingPackageError without matplotlib, SettingError for a suffix that it cannot write.
+        """
+        try:
+            from matplotlib.figure import Figure
+        except ImportError:
+            raise MissingPackageError("plot draws with matplotlib: pip install 'graphdl[plots]'.") from None
+        path = Path(path)
+        names = [name for name in self if not name.startswith("validation_")]
+        figure = Figure(figsize=(5 * max(len(names), 1), 3.6), layout="constrained")
+        for axes, name in zip(figure.subplots(1, max(len(names), 1), squeeze=False)[0], names, strict=False):
+            for shown, style in ((name, "-"), (f"validation_{name}", "--")):
+                if shown in self:
+                    epochs = range(1, len(self[shown]) + 1)
+                    marker = "o" if len(self[shown]) == 1 else None
+                    axes.plot(epochs, self[shown], style, marker=marker, label=shown.replace("_", " "))
+            axes.set_xlabel("epoch")
+            axes.set_title(name.replace("_", " "))
+            axes.grid(alpha=0.3)
+            axes.legend()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            figure.savefig(path, dpi=150)
+        except ValueError as error:
+            raise SettingError(f"plot: {path.name} cannot be written: {str(error).splitlines()[0]}.") from None
+        return path

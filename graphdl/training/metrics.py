@@ -1,0 +1,71 @@
+"""How good predictions are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TypeAlias
+
+from torch import Tensor
+
+from graphdl.errors import SettingError, ShapeError, did_you_mean
+from graphdl.operators import Loss
+
+Metric: TypeAlias = Callable[[Tensor, Tensor], "float | Tensor"]
+
+
+def accuracy(prediction: Tensor, target: Tensor, *, threshold: float = 0.5, ignored: int | None = None) -> Tensor:
+    """The share of predictions that hit.
+
+    prediction (n, c, ...) with c > 1: the class of the largest value; target class indices (n, ...), or one-hot or
+    soft (n, c, ...), whose class is the largest too.
+    prediction (n, 1) or (n): class 1 above `threshold`; target class 1 above 0.5.
+    Targets equal to `ignored` do not count.
+
+    Raises ShapeError where they do not fit.
+    """
+    if prediction.dim() > 1 and prediction.shape[1] > 1:
+        predicted = prediction.argmax(1)
+        wanted = target.argmax(1) if target.shape == prediction.shape else target
+    else:
+        predicted, wanted = prediction > threshold, target > 0.5
+        if predicted.dim() == wanted.dim() + 1:
+            predicted = predicted.squeeze(1)
+    if predicted.shape != wanted.shape:
+        raise ShapeError(
+            f"accuracy cannot compare predictions {tuple(prediction.shape)} with targets {tuple(target.shape)}: "
+            "give class indices (n), or one-hot or soft targets of the predictions' shape."
+        )
+    hits = predicted == wanted
+    if ignored is not None and not wanted.is_floating_point():
+        hits = hits[wanted != ignored]
+    return hits.float().mean()
+
+
+METRICS: dict[str, Callable[[Loss], Metric]] = {
+    "accuracy": lambda loss: partial(accuracy, threshold=loss.threshold, ignored=loss.ignored),
+}
+
+
+def resolve_metrics(metrics: Sequence[str | Metric]) -> dict[str, Callable[[Loss], Metric]]:
+    """Name -> how to measure for a given loss; a metric is a name, or a function of prediction and target."""
+    if isinstance(metrics, str):
+        raise SettingError(f"metrics is a sequence such as ({metrics!r},), not the string {metrics!r}.")
+    resolved: dict[str, Callable[[Loss], Metric]] = {}
+    for metric in metrics:
+        if isinstance(metric, str):
+            if metric not in METRICS:
+                raise SettingError(
+                    f"No metric is called {metric!r}.{did_you_mean(metric, METRICS)} Give one of "
+                    f"{', '.join(METRICS)}, or a function (prediction, target) -> number."
+                )
+            resolved[metric] = METRICS[metric]
+        elif callable(metric):
+            resolved[getattr(metric, "__name__", type(metric).__name__)] = partial(_as_it_is, metric)
+        else:
+            raise SettingError(f"A metric is a name or a function (prediction, target) -> number, not {metric!r}.")
+    return resolved
+
+
+def _as_it_is(metric: Metric, loss: Loss) -> Metric:
+    return metric

@@ -1,0 +1,81 @@
+"""The figures of a batch, and their means over batches."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor
+
+from graphdl.execution.executor import Trace
+from graphdl.execution.plan import Plan
+from graphdl.graph import Key
+from graphdl.network import Network
+from graphdl.training.metrics import Metric, resolve_metrics
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """The figures of one batch: the total loss, and by name whatever else is asked for."""
+
+    loss: float
+    rows: int
+    figures: dict[str, float] = field(default_factory=dict)
+
+
+class Scorer:
+    """Measures the losses and metrics of passes.
+
+    The total loss is the sum of the losses, each times its weight. Where there are several losses, each is a figure of
+    its own under its node's name, and metrics carry that name too: "accuracy" becomes "accuracy of left".
+
+    targets  the nodes that a pass must compute and keep
+    """
+
+    def __init__(self, net: Network, metrics: Sequence[str | Metric]) -> None:
+        engine = net.engine
+        resolved = resolve_metrics(metrics)
+        self._several = len(net.losses) > 1
+        self._weights = {key: engine.loss(key).weight for key in net.losses}
+        self._metrics = [
+            (f"{name} of {key}" if self._several else name, measure(engine.loss(key)), engine.sources(key)[:2])
+            for name, measure in resolved.items()
+            for key in net.losses
+        ]
+        sources = [source for _, _, pair in self._metrics for source in pair if source in net.graph]
+        self.targets: tuple[Key, ...] = tuple(dict.fromkeys((*net.losses, *sources)))
+
+    def __call__(self, plan: Plan, inputs: Mapping[Key, Tensor], trace: Trace) -> Score:
+        """The figures of a pass."""
+        losses = {key: trace.values[plan.index[key]] for key in self._weights}
+        values = {key: float(loss if loss.dim() == 0 else loss.sum()) for key, loss in losses.items()}
+        total = sum(self._weights[key] * value for key, value in values.items())
+        figures = {str(key): value for key, value in values.items()} if self._several else {}
+        for name, metric, pair in self._metrics:
+            prediction, target = (_look_up(source, plan, inputs, trace) for source in pair)
+            figures[name] = float(metric(prediction, target))
+        return Score(total, next(iter(inputs.values())).shape[0] if inputs else 1, figures)
+
+
+def _look_up(source: Key, plan: Plan, inputs: Mapping[Key, Tensor], trace: Trace) -> Any:
+    return inputs[source] if source in inputs else trace.values[plan.index[source]]
+
+
+class Means:
+    """Means of scores, weighted by their rows."""
+
+    def __init__(self) -> None:
+        self._rows = 0
+        self._sums: dict[str, float] = {}
+
+    def add(self, score: Score) -> None:
+        """Count a batch."""
+        self._rows += score.rows
+        self._sums["loss"] = self._sums.get("loss", 0.0) + score.loss * score.rows
+        for name, figure in score.figures.items():
+            self._sums[name] = self._sums.get(name, 0.0) + figure * score.rows
+
+    def figures(self) -> dict[str, float]:
+        """Name -> mean; {} if no batch was counted."""
+        return {name: total / self._rows for name, total in self._sums.items()}
