@@ -1,4 +1,4 @@
-"""check_gradients: is a hand-written backward the derivative of its forward?"""
+"""check_gradients: whether a hand-written backward is the derivative of its forward."""
 
 from __future__ import annotations
 

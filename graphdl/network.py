@@ -111,12 +111,12 @@ class Network:
 
     @property
     def parameters(self) -> dict[str, Tensor]:
-        """ "node.name" -> tensor. To assign to a name copies into its tensor."""
+        """Parameters by name, "node.name" -> tensor. To assign to a name copies into its tensor."""
         return self.engine.store.parameters
 
     @property
     def buffers(self) -> dict[str, Tensor]:
-        """ "node.name" -> tensor, of what is kept and no gradient changes."""
+        """Buffers by name, "node.name" -> tensor: what is kept and no gradient changes."""
         return self.engine.store.buffers
 
     @property
@@ -170,8 +170,9 @@ class Network:
 
     def _gradient(self, extent: Extent, found: GradientTrace) -> Tensor:
         """A parameter's gradient; 0 where no path leads to it."""
-        gradient = found.of(extent)
-        return torch.zeros_like(self.parameters[extent.full_name]) if gradient is None else gradient
+        if extent.node in found.parameters:
+            return found.of([extent])[0]
+        return torch.zeros_like(self.parameters[extent.full_name])
 
     def _starts(self, gradients: Mapping[Key, Any], values: list[Any]) -> dict[int, Any]:
         """Index -> the gradient given for a node, checked against the node's value."""

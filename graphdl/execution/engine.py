@@ -54,7 +54,7 @@ class Engine:
         self._known: dict[Key, tuple[torch.Size, torch.dtype]] = {}
         self._plans: dict[tuple[Key, ...], Plan] = {}
         self._backward_plans: dict[Any, BackwardPlan] = {}
-        self._loss_gradients: dict[tuple[Key, torch.Size], Tensor] = {}
+        self._loss_gradients: dict[Key, Tensor] = {}
         if all(operator.complete for operator in self.operators.values()):
             self._allocate()
 
@@ -171,4 +171,15 @@ class Engine:
                 "The network has no loss node to start from. Add one, such as MSELoss(), to operators; or say where to "
                 "start: net.backward({node: gradient})."
             )
-        return {plan.index[key]: torch.full_like(values[plan.index[key]], self.loss(key).weight) for key in self.losses}
+        starts = {}
+        for key in self.losses:
+            i = plan.index[key]
+            start = self._loss_gradients.get(key)
+            if start is None or start.shape != values[i].shape:
+                start = self._loss_gradients[key] = self._loss_gradient(key, values[i])
+            starts[i] = start
+        return starts
+
+    @torch.inference_mode(False)
+    def _loss_gradient(self, key: Key, value: Tensor) -> Tensor:
+        return torch.full(value.shape, self.loss(key).weight, dtype=value.dtype, device=value.device)

@@ -1,20 +1,21 @@
-"""Runs a plan: forward in order, backward in reverse. Pure in the parameters and the inputs.
+"""Runs a plan: forward in order, backward in reverse. Pure in the parameters and the inputs; only buffers change.
 
-Only buffers are changed. Nothing here checks a shape: an operator that fails is explained afterwards.
+Nothing is checked beforehand: an operator that fails is explained afterwards.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from torch import Tensor
 
-from graphdl.errors import OperatorError, listing
+from graphdl.errors import OperatorError
 from graphdl.execution.diagnosis import backward_failure, forward_failure
 from graphdl.execution.parameters import Extent
 from graphdl.execution.plan import BackwardPlan, Plan
+from graphdl.execution.program import Program, backward_program, forward_program
 from graphdl.graph import Key
 
 ParametersByNode: TypeAlias = Mapping[Key, dict[str, Tensor]]
@@ -22,7 +23,7 @@ ParametersByNode: TypeAlias = Mapping[Key, dict[str, Tensor]]
 
 @dataclass
 class Trace:
-    """What a forward pass leaves: the values by index, and what each step saved for backward (empty if not kept)."""
+    """What a forward pass leaves: the values by index, and by step what it saved for backward."""
 
     values: list[Any]
     saved: list[Any]
@@ -41,19 +42,15 @@ def run_forward(
     values: list[Any] = [None] * plan.size
     for name, i in plan.inputs.items():
         values[i] = inputs[name]
-    saved: list[Any] = []
-    step = None
+    saved: list[Any] = [None] * len(plan.steps)
+    program: Program | None = plan.programs.get((keep_values, keep_saved))
+    if program is None:
+        program = forward_program(plan, keep_values=keep_values, keep_saved=keep_saved)
+        plan.programs[keep_values, keep_saved] = program
     try:
-        for step in plan.steps:
-            values[step.writes], state = step.operator.forward(
-                parameters[step.owner], *[values[i] for i in step.reads], training=training
-            )
-            if keep_saved:
-                saved.append(state)
-            if not keep_values:
-                for i in step.frees:
-                    values[i] = None
+        program(values, saved, [parameters[owner] for owner in plan.owners], training)
     except Exception as error:
+        step = program.failed_step(error)
         if step is None:
             raise
         raise forward_failure(plan, step, values, parameters[step.owner], error) from error
@@ -67,17 +64,17 @@ class GradientTrace:
     values: list[Any]
     parameters: dict[Key, dict[str, Tensor]]
 
-    def of(self, extent: Extent) -> Tensor | None:
-        """The gradient of a parameter; None if nothing flowed to its node."""
-        found = self.parameters.get(extent.node)
-        if found is None:
-            return None
-        if extent.name not in found:
+    def of(self, extents: Sequence[Extent]) -> list[Tensor]:
+        """The gradients of parameters of nodes that the pass reached."""
+        found = self.parameters
+        try:
+            return [found[extent.node][extent.name] for extent in extents]
+        except KeyError:
+            lacking = next(extent for extent in extents if extent.name not in found[extent.node])
             raise OperatorError(
-                f"{extent.node}: its backward returned no gradient of the parameter {extent.name!r}, only of "
-                f"{listing(map(repr, found)) or 'none'}. backward returns (gradients of the inputs, {{name: gradient}})."
-            )
-        return found[extent.name]
+                f"{lacking.node}: its backward returned no gradient of the parameter {lacking.name!r}. "
+                "backward returns (gradients of the inputs, {name: gradient of each parameter})."
+            ) from None
 
 
 def run_backward(
@@ -95,49 +92,24 @@ def run_backward(
     values: list[Any] = [None] * len(trace.values)
     for i, dy in starts.items():
         values[i] = dy
-    summed: set[int] = set()
-    found: dict[Key, dict[str, Tensor]] = {}
-    entry = None
+    by_step: list[Any] = [None] * len(trace.saved)
+    program: Program | None = plan.programs.get(keep)
+    if program is None:
+        program = plan.programs[keep] = backward_program(plan, keep=keep)
     try:
-        for entry in plan.steps:
-            step = entry.step
-            dy = values[step.writes]
-            if dy is None:
-                continue
-            arguments = (parameters[step.owner], trace.saved[entry.position], dy)
-            backward = step.operator.backward
-            dxs, dps = backward(*arguments) if entry.needs is None else backward(*arguments, entry.needs)  # type: ignore[call-arg]
-            if not keep:
-                values[step.writes] = trace.saved[entry.position] = None
-            if isinstance(dxs, Tensor):
-                dxs = (dxs,)
-            for slot, i, factor in entry.sends:
-                dx = dxs[slot] if factor == 1 else _scaled(dxs[slot], factor)
-                values[i] = dx if values[i] is None else _added(values[i], dx, i, summed)
-            if step.owner in plan.owners:
-                held = found.get(step.owner)
-                found[step.owner] = dps if held is None else {name: held[name] + dps[name] for name in held}
+        program(values, trace.saved, [parameters[owner] for owner in plan.forward.owners], by_step, set())
     except Exception as error:
-        if entry is None:
+        step = program.failed_step(error)
+        if step is None:
             raise
-        raise backward_failure(entry.step, error) from error
+        raise backward_failure(step, error) from error
+    found: dict[Key, dict[str, Tensor]] = {}
+    for k, owner in plan.training:
+        if by_step[k] is not None:
+            found[owner] = by_step[k] if owner not in found else _total(found[owner], by_step[k])
     return GradientTrace(values, found)
 
 
-def _scaled(gradient: Any, factor: float) -> Any:
-    """The gradient as an edge's policy lets it through."""
-    if gradient is None:
-        return None
-    return tuple(g * factor for g in gradient) if isinstance(gradient, tuple) else gradient * factor
-
-
-def _added(held: Any, gradient: Any, index: int, summed: set[int]) -> Any:
-    """The sum of two consumers' gradients: in place only into a sum that was made here."""
-    if gradient is None:
-        return held
-    if isinstance(held, tuple):
-        return tuple(a + b for a, b in zip(held, gradient, strict=True))
-    if index in summed:
-        return held.add_(gradient)
-    summed.add(index)
-    return held + gradient
+def _total(a: Mapping[str, Tensor], b: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The gradients of parameters that two nodes share."""
+    return {name: a[name] + b[name] for name in a}

@@ -46,7 +46,7 @@ class Extent:
 
     @property
     def full_name(self) -> str:
-        """ "node.name"."""
+        """The name by which the network lists it: "node.name"."""
         return f"{self.node}.{self.name}"
 
     @property

@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
-from functools import cache
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from functools import cache, cached_property
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from graphdl.graph import Key, ancestors
 from graphdl.operators import Operator
 
 if TYPE_CHECKING:
     from graphdl.graph.build import Graph
+
+
+Send: TypeAlias = tuple[int, int, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,17 +42,24 @@ class Plan:
     index    node -> index of its value
     steps    one per operator, each after all that it reads
     targets  the nodes that are wanted
+    programs  how it is run, made when first needed
     """
 
     inputs: dict[Key, int]
     index: dict[Key, int]
     steps: tuple[Step, ...]
     targets: tuple[Key, ...]
+    programs: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def size(self) -> int:
         """How many values a pass has."""
         return len(self.inputs) + len(self.steps)
+
+    @cached_property
+    def owners(self) -> tuple[Key, ...]:
+        """The node of whose parameters each step makes use."""
+        return tuple(step.owner for step in self.steps)
 
 
 def make_plan(graph: Graph, order: Iterable[Key], operators: Mapping[Key, Operator], targets: Collection[Key]) -> Plan:
@@ -110,17 +120,30 @@ class BackwardStep:
 
     position: int
     step: Step
-    sends: tuple[tuple[int, int, float], ...]
+    sends: tuple[Send, ...]
     needs: frozenset[str] | None
 
 
 @dataclass(frozen=True)
 class BackwardPlan:
-    """The steps of a backward pass, last node first: only those on a path from a start to something wanted."""
+    """The steps of a backward pass, last node first: only those on a path from a start to something wanted.
 
+    forward   the plan of the values
+    starts    the indexes of the values whose gradients are given
+    training  (position, owner) of the steps whose parameters receive a gradient
+    programs  how it is run, made when first needed
+    """
+
+    forward: Plan
+    starts: tuple[int, ...]
     steps: tuple[BackwardStep, ...]
-    owners: frozenset[Key]
-    """The nodes whose parameters receive a gradient."""
+    training: tuple[tuple[int, Key], ...]
+    programs: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    @cached_property
+    def owners(self) -> frozenset[Key]:
+        """The nodes whose parameters receive a gradient."""
+        return frozenset(owner for _, owner in self.training)
 
 
 def make_backward_plan(
@@ -138,6 +161,7 @@ def make_backward_plan(
         useful[step.writes] = bool(trainable.get(step.owner)) or any(
             useful[i] and factor != 0 for i, factor in zip(step.reads, step.factors, strict=True)
         )
+    starts = tuple(starts)
     reached = [False] * plan.size
     for key in starts:
         reached[plan.index[key]] = True
@@ -154,13 +178,11 @@ def make_backward_plan(
         for _, i, _ in sends:
             reached[i] = True
         steps.append(BackwardStep(position, step, sends, _needs(step, sends, trainable)))
-    owners = frozenset(entry.step.owner for entry in steps if trainable.get(entry.step.owner))
-    return BackwardPlan(tuple(steps), owners)
+    training = tuple((entry.position, entry.step.owner) for entry in steps if trainable.get(entry.step.owner))
+    return BackwardPlan(plan, tuple(plan.index[key] for key in starts), tuple(steps), training)
 
 
-def _needs(
-    step: Step, sends: tuple[tuple[int, int, float], ...], trainable: Mapping[Key, frozenset[str]]
-) -> frozenset[str] | None:
+def _needs(step: Step, sends: tuple[Send, ...], trainable: Mapping[Key, frozenset[str]]) -> frozenset[str] | None:
     if not _takes_needs(type(step.operator)):
         return None
     names = step.operator.slots

@@ -217,8 +217,8 @@ def _implicit_inputs(
     for name in implicit.values():
         if name in operators or name in connectivity:
             raise ArityError(
-                f"{key}: its slots {listing(names[slot] for slot in unfed)} are fed by nothing and would become inputs, "
-                f"and the name {name!r} is taken. Feed them from inputs named in connectivity."
+                f"{key}: its slots {listing(names[slot] for slot in unfed)} are fed by nothing and would become "
+                f"inputs, and the name {name!r} is taken. Feed them from inputs named in connectivity."
             )
     return implicit
 

@@ -15,8 +15,6 @@ from graphdl.initializers import Initializer, Uniform, VarianceScaling
 from graphdl.operators.operator import EVERYTHING, Gradients, Operator, Parameter, Values
 from graphdl.registry import register
 
-aten = torch.ops.aten
-
 
 @register
 @dataclass(frozen=True)
@@ -61,10 +59,14 @@ class Linear(Operator):
         return replace(self, in_features=shapes[0][-1]) if self.in_features is None else self
 
     def forward(self, p: Values, x: Tensor, *, training: bool) -> tuple[Tensor, Tensor]:
-        return aten.linear(x, p["weight"], p.get("bias")), x
+        weight = p["weight"].t()
+        if x.dim() == 2 and self.bias is not False:
+            return torch.addmm(p["bias"], x, weight), x
+        y = x.matmul(weight)
+        return y if self.bias is False else y.add_(p["bias"]), x
 
     def backward(self, p: Values, x: Tensor, dy: Tensor, needs: Container[str] = EVERYTHING) -> Gradients:
-        dx = dy.matmul(p["weight"]) if "input" in needs else None
+        dx = torch.matmul(dy, p["weight"]) if "input" in needs else None
         if x.dim() != 2:
             x, dy = x.reshape(-1, x.shape[-1]), dy.reshape(-1, dy.shape[-1])
         gradients = {}

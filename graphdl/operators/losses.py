@@ -47,11 +47,11 @@ class Loss(Operator):
         if not math.isfinite(self.weight):
             raise SettingError(f"{name}: weight is the loss's share of the total and must be finite")
 
-    def reduce(self, losses: Tensor, count: int | Tensor) -> Tensor:
-        """The mean, the sum or the elements themselves; `count` is what a mean divides by."""
-        if self.reduction == "none":
-            return losses
-        return losses.sum().div_(count) if self.reduction == "mean" else losses.sum()
+    def reduce(self, losses: Tensor) -> Tensor:
+        """The mean, the sum or the elements themselves."""
+        if self.reduction == "mean":
+            return losses.mean()
+        return losses.sum() if self.reduction == "sum" else losses
 
     def share(self, dy: Tensor, count: int | Tensor, factor: int = 1) -> Tensor:
         """The gradient of each element's loss, times a factor."""
@@ -71,7 +71,7 @@ class MSELoss(Loss):
 
     def forward(self, p: Values, x: Tensor, target: Tensor, *, training: bool) -> tuple[Tensor, Tensor]:
         difference = subtract(x, target)
-        return self.reduce(difference.square(), difference.numel()), difference
+        return self.reduce(difference.square()), difference
 
     def backward(self, p: Values, difference: Tensor, dy: Tensor, needs: Container[str] = EVERYTHING) -> Gradients:
         dx = difference * self.share(dy, difference.numel(), 2)
@@ -88,7 +88,7 @@ class L1Loss(Loss):
 
     def forward(self, p: Values, x: Tensor, target: Tensor, *, training: bool) -> tuple[Tensor, Tensor]:
         difference = subtract(x, target)
-        return self.reduce(difference.abs(), difference.numel()), difference.sign()
+        return self.reduce(difference.abs()), difference.sign()
 
     def backward(self, p: Values, sign: Tensor, dy: Tensor, needs: Container[str] = EVERYTHING) -> Gradients:
         dx = sign * self.share(dy, sign.numel())
@@ -109,7 +109,7 @@ class BCEWithLogitsLoss(Loss):
     def forward(self, p: Values, x: Tensor, target: Tensor, *, training: bool) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         check_equal(x, target)
         losses = x.clamp_min(0) - target * x + x.abs().neg_().exp_().log1p_()
-        return self.reduce(losses, x.numel()), (x, target)
+        return self.reduce(losses), (x, target)
 
     def backward(
         self, p: Values, saved: tuple[Tensor, Tensor], dy: Tensor, needs: Container[str] = EVERYTHING
@@ -150,7 +150,7 @@ class CrossEntropyLoss(Loss):
         logs = torch.log_softmax(x, axis)
         if target.shape == x.shape:
             losses = -(logs * self.smooth(target, x.shape[axis])).sum(axis)
-            return self.reduce(losses, max(losses.numel(), 1)), (logs, target, None)
+            return self.reduce(losses), (logs, target, None)
         if target.shape != row_shape(x, axis):
             raise ShapeError("the target is neither class indices nor probabilities")
         if target.is_floating_point() and not target.is_meta:
@@ -161,7 +161,8 @@ class CrossEntropyLoss(Loss):
         if self.label_smoothing:
             losses = losses - logs.sum(axis) * (self.label_smoothing / x.shape[axis])
         losses = losses.masked_fill(~counts, 0)
-        return self.reduce(losses, counts.sum()), (logs, indices, counts)
+        reduced = losses.sum() / counts.sum() if self.reduction == "mean" else self.reduce(losses)
+        return reduced, (logs, indices, counts)
 
     def backward(
         self,

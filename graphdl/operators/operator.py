@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Container, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self, TypeAlias
 
 import torch
@@ -42,7 +42,7 @@ class Buffer:
     """A tensor that is kept and saved, and that no gradient changes. dtype None is the network's."""
 
     shape: tuple[int, ...]
-    initializer: Initializer = Zeros()
+    initializer: Initializer = field(default_factory=Zeros)
     dtype: torch.dtype | None = None
 
 
@@ -74,8 +74,9 @@ class Operator(ABC):
     def forward(self, p: Values, *inputs: Any, **mode: Any) -> tuple[Any, Any]:
         """Compute (output, saved): `saved` is all that backward will need besides `p`.
 
-        A subclass writes forward(self, p, x, *, training): p holds the parameters and the buffers by name. The output is a tensor, or a tuple of tensors from which
-        Item(k) picks. It must not write into its inputs or its parameters; only buffers may change.
+        A subclass writes forward(self, p, x, *, training). p holds the parameters and the buffers by name. The output
+        is a tensor, or a tuple of tensors from which Item(k) picks. It must not write into its inputs or its
+        parameters; only buffers may change.
         """
 
     @abstractmethod

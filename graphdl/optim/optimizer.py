@@ -42,7 +42,10 @@ class Optimizer(ABC):
 
     @abstractmethod
     def update(self, w: Tensor, g: Tensor, state: State, t: Tensor) -> None:
-        """Change the parameters w and the state in place. g is the gradient, and may be overwritten; t counts steps, from 1."""
+        """Change the parameters w and the state in place.
+
+        g is the gradient and may be overwritten; t, a single number on the device, counts the steps from 1.
+        """
 
     def bind(self, net: Network) -> Stepper:
         """The optimizer at work on a network."""
@@ -68,7 +71,7 @@ class Stepper:
 
     def __init__(self, optimizer: Optimizer, net: Network) -> None:
         self.optimizer, self.net = optimizer, net
-        self._count = torch.zeros(())
+        self._count, self._one = torch.zeros(()), torch.ones(())
         self._bound: tuple[int, frozenset[Key]] | None = None
         self._state: State | None = None
 
@@ -94,7 +97,7 @@ class Stepper:
     def apply(self, owners: frozenset[Key], gradients: list[Tensor]) -> None:
         """Move the parameters of these nodes by gradients in the order of `moving`."""
         self.moving(owners)
-        self._count += 1
+        self._count += self._one
         torch._foreach_copy_(self._gradient_views, gradients)
         for w, g, state in self._parts:
             self.optimizer.update(w, g, state, self._count)
@@ -108,7 +111,7 @@ class Stepper:
         if self._state is None:
             self._state = self.optimizer.state(flat)
         self._state = tuple(vector.to(flat.device, flat.dtype) for vector in self._state)
-        self._count = self._count.to(flat.device)
+        self._count, self._one = self._count.to(flat.device), self._one.to(flat.device)
         gradient = torch.zeros_like(flat)
         self._moving = [extent for extent in engine.trainable if extent.node in owners]
         self._gradient_views = [extent.view(gradient) for extent in self._moving]

@@ -9,7 +9,7 @@ from itertools import takewhile
 import graphviz
 
 from graphdl.rendering.cards import SIGNS, Card, Frame, Place, arrange, group, parameter_totals
-from graphdl.rendering.facts import FactsOf, Graph, Key, Node, NodeFacts, Path, complete
+from graphdl.rendering.facts import FactsOf, Graph, ImplicitInput, Key, Node, NodeFacts, Path, complete
 from graphdl.rendering.folding import Folded, fold
 from graphdl.rendering.labels import card_label, frame_label, hint, pill_label, title_label
 from graphdl.rendering.text import identifier, tooltip
@@ -89,12 +89,9 @@ def _canvas(title: str, label: str, theme: Theme) -> graphviz.Digraph:
 
 def _ids(graph: Graph) -> dict[Node, str]:
     """Return the id of each node in the picture; a number and a text that look alike get different ones."""
-    ids: dict[Node, str] = {}
-    for node in graph:
-        alike = isinstance(node, str) and node.lstrip("-").isdecimal() and int(node) in graph
-        kind = "op" if isinstance(node, str | int) else "input"
-        ids[node] = f"{kind}:{repr(node) if alike else node}"
-    return ids
+    numbers = {str(node) for node in graph if isinstance(node, int)}
+    kinds = {node: "input" if isinstance(node, ImplicitInput) else "op" for node in graph}
+    return {node: f"{kind}:{repr(node) if node in numbers else node}" for node, kind in kinds.items()}
 
 
 def _draw_boxes(picture: graphviz.Digraph, scene: Scene, totals: Mapping[Path, int]) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import html
 import math
 from collections.abc import Mapping, Sequence
 
 from graphdl.rendering.cards import Place
 from graphdl.rendering.facts import FactsOf, Node, NodeFacts, short_name
-from graphdl.rendering.text import compact, counted, markup, readable, shape_text, shorten, width
+from graphdl.rendering.text import compact, counted, identifier, markup, readable, shape_text, shorten, width
 from graphdl.rendering.theme import Theme
 
 __all__ = ["card_label", "frame_label", "hint", "pill_label", "title_label"]
@@ -78,7 +79,7 @@ def _row(port: str, node: Node, row_id: str, facts: NodeFacts, columns: Sequence
     ]
     tooltip = markup(hint(node, facts))
     return (
-        f'<TR><TD PORT="{port}" ID="{markup(row_id)}" TOOLTIP="{tooltip}" TARGET="_self">'
+        f'<TR><TD PORT="{port}" ID="{html.escape(identifier(row_id))}" TOOLTIP="{tooltip}" TARGET="_self">'
         f'<TABLE STYLE="ROUNDED" BGCOLOR="{tone.tint}" BORDER="0" CELLBORDER="0" CELLSPACING="0" '
         'CELLPADDING="3">'
         f"<TR>{''.join(_cell(text, align, size) for (align, text), size in zip(cells, columns, strict=True))}"

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeAlias
 
 import numpy
+import torch
 from torch import Generator, Tensor
 
 from graphdl.data import Batches
 from graphdl.errors import MissingInputError, SettingError, listing
-from graphdl.execution.inputs import gather_inputs
 from graphdl.graph import Key
 from graphdl.network import Network
 
@@ -27,25 +27,21 @@ def make_batches(
 ) -> Iterable[Batch]:
     """Batches of a dict of tensors or arrays, of a tensor with its targets, or of an iterable of batches.
 
+    Each holds the tensors that the losses need, on the network's device; the first one builds the network.
+
     Raises MissingInputError, UnknownNodeError or SettingError for what does not fit the network.
     """
     if isinstance(inputs, (Mapping, Tensor, numpy.ndarray)):
         if batch_size is None:
             raise SettingError("batch_size is missing: how many rows a step takes, for example batch_size=50.")
-        named = gather_inputs(
-            _name(net, inputs, targets),
-            _needed(net),
-            net.engine.inputs,
-            net.engine.operators,
-            net.device,
-            net.dtype,
-        )
+        _, named = net.engine.prepare(_name(net, inputs, targets), net.losses)
         return Batches(named, batch_size, shuffle, generator)
     if targets is not None:
         raise SettingError("targets come with a tensor or a dict of tensors; batches hold their targets themselves.")
     if not isinstance(inputs, Iterable):
         raise SettingError(
-            f"inputs is a {type(inputs).__name__}: give a dict of tensors, a tensor with targets, or an iterable of batches."
+            f"inputs is a {type(inputs).__name__}: give a dict of tensors, a tensor with targets, or an iterable of "
+            "batches."
         )
     return NamedBatches(net, inputs)
 
@@ -58,16 +54,21 @@ class NamedBatches:
         self.once = iter(batches) is batches
 
     def __iter__(self) -> Iterator[Batch]:
-        """Each batch as {name: tensor}."""
-        for batch in self._batches:
-            if isinstance(batch, Mapping):
-                yield batch
-            elif isinstance(batch, (tuple, list)) and len(batch) == 2:
-                yield _name(self._net, *batch)
-            else:
+        """Each batch as {name: tensor}. The iterable itself runs outside inference mode: its tensors are its own."""
+        with torch.inference_mode(False):
+            batches = iter(self._batches)
+        while True:
+            with torch.inference_mode(False):
+                batch = next(batches, None)
+            if batch is None:
+                return
+            if isinstance(batch, (tuple, list)) and len(batch) == 2:
+                batch = _name(self._net, *batch)
+            elif not isinstance(batch, Mapping):
                 raise SettingError(
                     f"A batch is a dict {{input: tensor}} or a pair (input, target), not a {type(batch).__name__}."
                 )
+            yield self._net.engine.prepare(batch, self._net.losses)[1]
 
 
 def unpack_validation(validation: Any) -> tuple[Any, Any]:

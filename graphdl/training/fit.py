@@ -57,8 +57,8 @@ def fit(
     batches = make_batches(net, inputs, targets, batch_size, shuffle, generator)
     if isinstance(batches, NamedBatches) and batches.once and epochs > 1:
         raise SettingError(
-            f"inputs is a {type(inputs).__name__}, which can be gone through once, and epochs is {epochs}: give a list of "
-            "batches or a data loader."
+            f"inputs is a {type(inputs).__name__}, which can be gone through once, and epochs is {epochs}: give a "
+            "list of batches or a data loader."
         )
     step = TrainingStep(net, optimizer.bind(net), Scorer(net, metrics))
     history = History()
@@ -66,8 +66,9 @@ def fit(
     with EpochProgress(epochs, progress) as bar:
         for _ in range(epochs):
             means = Means()
-            for batch in batches:
-                means.add(step(batch))
+            with torch.inference_mode():
+                for batch in batches:
+                    means.add(step(batch))
             figures = means.figures()
             if not figures:
                 raise SettingError("inputs held no batch: there is nothing to train on.")
@@ -103,9 +104,9 @@ def evaluate(
     means = Means()
     with torch.inference_mode():
         for batch in make_batches(net, inputs, targets, batch_size):
-            plan, given = net.engine.prepare(batch, scorer.targets)
-            trace = run_forward(plan, net.engine.store.by_node, given, training=False, keep_saved=False)
-            means.add(scorer(plan, given, trace))
+            plan = net.engine.plan(scorer.targets)
+            trace = run_forward(plan, net.engine.store.by_node, batch, training=False, keep_saved=False)
+            means.add(scorer(plan, batch, trace))
     return means.figures()
 
 

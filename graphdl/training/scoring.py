@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
@@ -15,13 +14,12 @@ from graphdl.network import Network
 from graphdl.training.metrics import Metric, resolve_metrics
 
 
-@dataclass(frozen=True, slots=True)
-class Score:
+class Score(NamedTuple):
     """The figures of one batch: the total loss, and by name whatever else is asked for."""
 
     loss: float
     rows: int
-    figures: dict[str, float] = field(default_factory=dict)
+    figures: dict[str, float]
 
 
 class Scorer:
@@ -48,14 +46,18 @@ class Scorer:
 
     def __call__(self, plan: Plan, inputs: Mapping[Key, Tensor], trace: Trace) -> Score:
         """The figures of a pass."""
-        losses = {key: trace.values[plan.index[key]] for key in self._weights}
-        values = {key: float(loss if loss.dim() == 0 else loss.sum()) for key, loss in losses.items()}
-        total = sum(self._weights[key] * value for key, value in values.items())
-        figures = {str(key): value for key, value in values.items()} if self._several else {}
+        figures: dict[str, float] = {}
+        total = 0.0
+        for key, weight in self._weights.items():
+            loss = trace.values[plan.index[key]]
+            value = float(loss if loss.dim() == 0 else loss.sum())
+            total += weight * value
+            if self._several:
+                figures[str(key)] = value
         for name, metric, pair in self._metrics:
             prediction, target = (_look_up(source, plan, inputs, trace) for source in pair)
             figures[name] = float(metric(prediction, target))
-        return Score(total, next(iter(inputs.values())).shape[0] if inputs else 1, figures)
+        return Score(total, len(next(iter(inputs.values()))), figures)
 
 
 def _look_up(source: Key, plan: Plan, inputs: Mapping[Key, Tensor], trace: Trace) -> Any:

@@ -25,23 +25,31 @@ class TrainingStep:
 
     def __init__(self, net: Network, stepper: Stepper, scorer: Scorer) -> None:
         self.net, self.stepper, self.scorer = net, stepper, scorer
+        self._version = -1
 
-    @torch.inference_mode()
-    def __call__(self, batch: Mapping[Key, Any]) -> Score:
-        """Train on the batch; return its score before the update."""
-        engine, stepper = self.net.engine, self.stepper
-        plan, inputs = engine.prepare(batch, self.scorer.targets)
-        by_node = engine.store.by_node
-        trace = run_forward(plan, by_node, inputs, training=True)
-        score = self.scorer(plan, inputs, trace)
+    def __call__(self, inputs: Mapping[Key, Tensor]) -> Score:
+        """Train on the inputs, tensors on the network's device; return their score before the update."""
+        if self._version != self.net.engine.version:
+            self._make_plans()
+        trace = run_forward(self._plan, self._parameters, inputs, training=True)
+        score = self.scorer(self._plan, inputs, trace)
         if not math.isfinite(score.loss):
             raise NonFiniteError(blame(self.net, inputs, score.loss))
-        starts = engine.loss_starts(plan, trace.values)
-        found = run_backward(engine.backward_plan(plan, self.net.losses), by_node, trace, starts)
-        owners = frozenset(found.parameters)
-        gradients: list[Tensor] = [found.of(extent) for extent in stepper.moving(owners)]  # type: ignore[misc]
-        stepper.apply(owners, gradients)
+        starts = self.net.engine.loss_starts(self._plan, trace.values)
+        found = run_backward(self._backward_plan, self._parameters, trace, starts)
+        reached = self._backward_plan.owners
+        if len(found.parameters) < len(reached):
+            reached = frozenset(found.parameters)
+        self.stepper.apply(reached, found.of(self.stepper.moving(reached)))
         return score
+
+    def _make_plans(self) -> None:
+        """Plan the passes, anew when a callback has frozen or moved something."""
+        engine = self.net.engine
+        self._version = engine.version
+        self._parameters = engine.store.by_node
+        self._plan = engine.plan(self.scorer.targets)
+        self._backward_plan = engine.backward_plan(self._plan, self.net.losses)
 
 
 def blame(net: Network, inputs: Mapping[Key, Tensor], loss: float) -> str:

@@ -50,6 +50,15 @@ def test_a_path_too_long_to_follow_counts_as_one(connect, dense, operator):
     assert skips(graph, facts) == {(1, 3000)}
 
 
+def test_beside_a_path_too_long_to_follow_a_short_branch_is_still_no_skip(connect, dense, operator):
+    graph = connect({index: [index + 1] for index in range(1, 3000)} | {"short": [3000]})
+    graph.add_edges_from([(1, "short"), (2999, "probe")])
+    facts = dict.fromkeys(graph, dense()) | {3000: operator("Sum", "merge")}
+    assert skips(graph, facts) == set()
+    graph.add_edge(1, 3000)
+    assert skips(graph, facts) == {(1, 3000)}
+
+
 def test_pen_width_grows_evenly_as_the_elements_double():
     widths = [pen_width(shape) for shape in (None, (1,), (2,), (2, 2), (8,))]
     assert widths == pytest.approx([1.0, 1.0, 1.13, 1.26, 1.39])

@@ -1,0 +1,128 @@
+"""Plans as straight lines of Python: one call a node, with no loop and no look-up between two operators.
+
+A loop over the steps costs more than a microsecond a call, since the interpreter cannot foresee which operator comes
+next. In a straight line it can. The lists are
+
+    v  values by index        g  their gradients
+    s  what each step saved   P  each step's parameters    d  each step's parameter gradients
+
+and the text holds nothing but numbers and fixed names, so that no name of a node ever becomes code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from itertools import islice
+from typing import Any, TypeAlias
+
+from torch import Tensor
+
+from graphdl.execution.plan import BackwardPlan, BackwardStep, Plan, Step
+
+Lines: TypeAlias = list[str]
+
+CHUNK = 1_000  # steps in one function: the compiler's time grows faster than a function's length
+
+
+class Program:
+    """Functions that run a plan's steps one after another.
+
+    source  their text
+    """
+
+    def __init__(self, signature: str, steps: Iterable[tuple[Step, Lines]], names: dict[str, Any], kind: str) -> None:
+        self._chunks: list[Callable[..., None]] = []
+        self._steps: dict[tuple[str, int], Step] = {}
+        self.source = ""
+        remaining = iter(steps)
+        while chunk := list(islice(remaining, CHUNK)):
+            file = f"<graphdl {kind} {len(self._chunks)}>"
+            text = [f"def run({signature}):"]
+            for step, lines in chunk:
+                self._steps.update({(file, len(text) + k): step for k in range(1, len(lines) + 1)})
+                text += ["    " + line for line in lines]
+            source = "\n".join(text) + "\n"
+            exec(compile(source, file, "exec"), names)
+            self._chunks.append(names.pop("run"))
+            self.source += source
+
+    def __call__(self, *arguments: Any) -> None:
+        """Run all steps."""
+        for run in self._chunks:
+            run(*arguments)
+
+    def failed_step(self, error: BaseException) -> Step | None:
+        """The step at which an error was raised; None if it was raised elsewhere."""
+        trace = error.__traceback__
+        while trace is not None:
+            place = (trace.tb_frame.f_code.co_filename, trace.tb_lineno)
+            if place in self._steps:
+                return self._steps[place]
+            trace = trace.tb_next
+        return None
+
+
+def forward_program(plan: Plan, *, keep_values: bool, keep_saved: bool) -> Program:
+    """run(v, s, P, training): fill the values; without keep_values free each after its last use."""
+    names: dict[str, Any] = {f"f{k}": step.operator.forward for k, step in enumerate(plan.steps)}
+
+    def lines(k: int, step: Step) -> Lines:
+        reads = "".join(f"v[{i}], " for i in step.reads)
+        saved = f"s[{k}]" if keep_saved else "_"
+        call = f"v[{step.writes}], {saved} = f{k}(P[{k}], {reads}training=training)"
+        frees = "".join(f"v[{i}] = " for i in step.frees)
+        return [call, f"{frees}None"] if frees and not keep_values else [call]
+
+    steps = ((step, lines(k, step)) for k, step in enumerate(plan.steps))
+    return Program("v, s, P, training", steps, names, "forward")
+
+
+def backward_program(plan: BackwardPlan, *, keep: bool) -> Program:
+    """run(g, s, P, d, own): send the gradients back; without keep free each, and what was saved for it, when used.
+
+    own holds the indexes of gradients that are sums made here, which may be added to in place.
+    """
+    names: dict[str, Any] = {"Tensor": Tensor, "add": add, "scale": scale}
+    arrived = set(plan.starts)
+
+    def lines(entry: BackwardStep) -> Lines:
+        k, step = entry.position, entry.step
+        names[f"b{k}"] = step.operator.backward
+        needs = ""
+        if entry.needs is not None:
+            names[f"n{k}"], needs = entry.needs, f", n{k}"
+        body = [f"dx, d[{k}] = b{k}(P[{k}], s[{k}], dy{needs})"]
+        if not keep:
+            body.append(f"dy = g[{step.writes}] = s[{k}] = None")
+        if entry.sends and len(step.reads) == 1:
+            body.append("if isinstance(dx, Tensor): dx = (dx,)")
+        for slot, i, factor in entry.sends:
+            dx = f"dx[{slot}]" if factor == 1 else f"scale(dx[{slot}], {factor!r})"
+            body.append(f"add(g, {i}, {dx}, own)" if i in arrived else f"g[{i}] = {dx}")
+            arrived.add(i)
+        return [f"dy = g[{step.writes}]", "if dy is not None:", *("    " + line for line in body)]
+
+    return Program("g, s, P, d, own", ((entry.step, lines(entry)) for entry in plan.steps), names, "backward")
+
+
+def scale(gradient: Any, factor: float) -> Any:
+    """The gradient as an edge's policy lets it through."""
+    if gradient is None:
+        return None
+    return tuple(element * factor for element in gradient) if isinstance(gradient, tuple) else gradient * factor
+
+
+def add(gradients: list[Any], index: int, gradient: Any, own: set[int]) -> None:
+    """Add a further consumer's gradient: in place only into a sum that was made here, never into another's tensor."""
+    held = gradients[index]
+    if gradient is None:
+        return
+    if held is None:
+        gradients[index] = gradient
+    elif isinstance(held, tuple):
+        gradients[index] = tuple(a + b for a, b in zip(held, gradient, strict=True))
+    elif index in own:
+        held.add_(gradient)
+    else:
+        gradients[index] = held + gradient
+        own.add(index)
