@@ -1,0 +1,80 @@
+"""The command line: parsing only."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from graphdl.errors import GraphDLError
+from graphdl.experiments import EXPERIMENTS, find_experiment
+from graphdl.network import Network
+
+app = typer.Typer(
+    name="graphdl",
+    no_args_is_help=True,
+    add_completion=False,
+    help="A neural network is two dictionaries: what each node computes, and whom it feeds.\n\n"
+    "Try `graphdl run disc`: it trains a classifier and draws its network, its decisions and its learning curves "
+    "into out/. Then `graphdl summary out/model.json`, and edit that file.",
+)
+console = Console(highlight=False, soft_wrap=True)
+errors = Console(stderr=True, highlight=False, soft_wrap=True)
+
+DRAWING = Path("network.svg")
+Model = Annotated[Path, typer.Argument(help="A JSON file of the two dictionaries, as Network.save writes it.")]
+
+EXAMPLES = "\n\n".join(f"{name}: {experiment.title}." for name, experiment in EXPERIMENTS.items())
+
+
+@app.command(help=f"Train an example, print its figures, and draw it.\n\n{EXAMPLES}")
+def run(
+    example: Annotated[str, typer.Argument(help="What to train: " + ", ".join(EXPERIMENTS) + ".")],
+    out: Annotated[Path, typer.Option(help="The folder for the pictures.")] = Path("out"),
+    seed: Annotated[int, typer.Option(help="Of the data, the first parameters and the batches.")] = 2,
+    epochs: Annotated[int | None, typer.Option(help="How often to go through the data.", min=1)] = None,
+) -> None:
+    """Train an example, print its figures, and draw it."""
+    experiment = find_experiment(example)
+    console.print(f"[bold]{escape(experiment.title)}[/bold]  {escape(repr(experiment.network(seed)))}")
+    result = experiment.run(seed, epochs=epochs)
+    history = result.history
+    console.print(
+        f"{history.epochs} epochs in {history.seconds:.1f} s ({history.epochs / history.seconds:.0f} epochs/s), "
+        f"loss {history['loss'][-1]:.4f}"
+    )
+    for name, accuracy in result.accuracies.items():
+        console.print(f"{name:8}  accuracy {accuracy:7.2%}   error {1 - accuracy:6.2%}")
+    console.print("drawn: " + ", ".join(escape(str(path)) for path in result.draw(out)))
+
+
+@app.command()
+def draw(
+    model: Model,
+    output: Annotated[Path, typer.Option("--output", "-o", help="A .svg, .png, .pdf or .dot file.")] = Path(
+        "network.svg"
+    ),
+    dark: Annotated[bool, typer.Option("--dark", help="Light on dark.")] = False,
+    title: Annotated[str | None, typer.Option(help="The title; by default the file's name.")] = None,
+) -> None:
+    """Draw the network of a JSON file: graphdl draw model.json -o model.svg."""
+    net = Network.load(model)
+    console.print(escape(str(net.render(output, title=title or model.stem, theme="dark" if dark else "light"))))
+
+
+@app.command()
+def summary(model: Model) -> None:
+    """Print the nodes of the network of a JSON file, and how many parameters each has."""
+    console.print(Network.load(model).summary(), markup=False)
+
+
+def main() -> None:
+    """Run the command line: an error of graphdl is one clear line and exit status 1."""
+    try:
+        app()
+    except GraphDLError as error:
+        errors.print(f"[bold red]{type(error).__name__}[/bold red] {escape(str(error))}")
+        raise SystemExit(1) from None

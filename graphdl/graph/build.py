@@ -27,7 +27,7 @@ from graphdl.errors import (
     did_you_mean,
     listing,
 )
-from graphdl.graph.declaration import Feed, Key, Shared, as_list, check_key
+from graphdl.graph.declaration import Feed, Key, Shared, as_feed, as_list, check_key
 
 if TYPE_CHECKING:
     Graph: TypeAlias = networkx.MultiDiGraph[Key]
@@ -51,7 +51,7 @@ def build_graph(operators: Declared, connectivity: Mapping[Key, tuple[Feed, ...]
 
     Errors: UnknownNodeError, ArityError, DuplicateSlotError, UnreachableError, and CycleError for Shared.
     """
-    owners = {key: _owner(key, operators) for key in operators}
+    owners = _owners(operators)
     graph: Graph = networkx.MultiDiGraph()
     graph.add_nodes_from(
         (key, {"kind": "input", "operator": None, "owner": key, "implicit": {}, "reads": 0})
@@ -106,24 +106,30 @@ def normalise_connectivity(connectivity: Connectivity) -> dict[Key, tuple[Feed, 
     for key, fed in connectivity.items():
         check_key(key, "A key of connectivity")
         where = f"connectivity[{key!r}]"
-        plain[key] = tuple(edge if isinstance(edge, Feed) else Feed(edge) for edge in as_list(fed, where))
+        plain[key] = tuple(as_feed(edge, where) for edge in as_list(fed, where))
     return plain
 
 
-def _owner(key: Key, operators: Declared) -> Key:
-    """Follow Shared to the node that owns the operator."""
-    path = [key]
-    while isinstance(shared := operators[path[-1]], Shared):
-        if shared.key not in operators:
-            raise UnknownNodeError(
-                f"{path[-1]} is Shared({shared.key!r}), and no operator has that name."
-                f"{did_you_mean(shared.key, operators)} Shared names the node whose operator it uses."
-            )
-        if shared.key in path:
-            cycle = " -> ".join(str(node) for node in [*path[path.index(shared.key) :], shared.key])
-            raise CycleError(f"Shared leads in a circle: {cycle}. Give one of these nodes an operator of its own.")
-        path.append(shared.key)
-    return path[-1]
+def _owners(operators: Declared) -> dict[Key, Key]:
+    """Follow every Shared to the node that owns the operator; each step is taken once."""
+    owners: dict[Key, Key] = {}
+    for key in operators:
+        path: dict[Key, None] = {}
+        while key not in owners and isinstance(shared := operators[key], Shared):
+            path[key] = None
+            if shared.key not in operators:
+                raise UnknownNodeError(
+                    f"{key} is Shared({shared.key!r}), and no operator has that name."
+                    f"{did_you_mean(shared.key, operators)} Shared names the node whose operator it uses."
+                )
+            if shared.key in path:
+                nodes = list(path)
+                cycle = " -> ".join(str(node) for node in [*nodes[nodes.index(shared.key) :], shared.key])
+                raise CycleError(f"Shared leads in a circle: {cycle}. Give one of these nodes an operator of its own.")
+            key = shared.key
+        owner = owners.get(key, key)
+        owners.update(dict.fromkeys((*path, key), owner))
+    return {key: owners[key] for key in operators}
 
 
 def _incoming(operators: Mapping[Key, object], connectivity: Mapping[Key, tuple[Feed, ...]]) -> dict[Key, list[Edge]]:
@@ -183,7 +189,7 @@ def _slot_position(key: Key, operator: HasSlots, source: Key, slot: int | str, w
         return slot
     expected = f"0 to {width - 1}" if width > 1 else "0"
     if names is None:
-        expected += f", one for each of its {width} edges"
+        expected += f", one for each of its {width} edges" if width > 1 else ", for its one edge"
     else:
         expected += f", or {listing(map(repr, names))}"
     raise ArityError(

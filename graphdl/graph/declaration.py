@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from graphdl.errors import SettingError
+from graphdl.registry import register
 
 Key: TypeAlias = str | int
 
@@ -37,6 +38,7 @@ class Feed:
             raise SettingError(f"{self}: gradient is the factor of what flows back and must be finite")
 
 
+@register
 @dataclass(frozen=True)
 class Shared:
     """In place of an operator: the operator of another node, with the same parameters. Gradients add up.
@@ -69,7 +71,7 @@ def reads(reading: Mapping[Key, Iterable[Key | Feed]]) -> dict[Key, list[Feed]]:
     for key, sources in reading.items():
         check_key(key, "A key of reads")
         for position, source in enumerate(as_list(sources, f"reads[{key!r}]")):
-            feed = source if isinstance(source, Feed) else Feed(source)
+            feed = as_feed(source, f"reads[{key!r}]")
             slot = position if feed.slot is None else feed.slot
             connectivity.setdefault(feed.key, []).append(Feed(key, slot, feed.gradient))
     return connectivity
@@ -79,4 +81,14 @@ def as_list(items: object, where: str) -> list[Key | Feed]:
     """Take a list or a tuple of nodes; a bare key, the likely slip, is told from it."""
     if isinstance(items, (list, tuple)):
         return list(items)
-    raise SettingError(f"{where} is {items!r}: write a list of nodes, such as [{items!r}]")
+    if isinstance(items, (str, int, Feed)):
+        raise SettingError(f"{where} is {items!r}: write a list of nodes, such as [{items!r}]")
+    raise SettingError(f"{where} is {items!r}, a {type(items).__name__}: write a list of nodes, or [] for none")
+
+
+def as_feed(edge: object, where: str) -> Feed:
+    """Take a Feed, or the key of the fed node."""
+    if isinstance(edge, Feed):
+        return edge
+    check_key(edge, f"An entry of {where}")
+    return Feed(edge)  # type: ignore[arg-type]  # a key by now

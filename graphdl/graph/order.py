@@ -36,8 +36,13 @@ def ancestors(graph: Graph, nodes: Iterable[Key]) -> set[Key]:
 def _cycle_text(graph: Graph) -> str:
     components = networkx.strongly_connected_components(graph)
     cyclic = next(nodes for nodes in components if len(nodes) > 1 or any(graph.has_edge(n, n) for n in nodes))
-    edges = networkx.find_cycle(graph.subgraph(cyclic))
-    path = " -> ".join(str(node) for node in [*(edge[0] for edge in edges), edges[0][0]])
+    node = next(node for node in graph if node in cyclic)
+    walked: dict[Key, int] = {}
+    while node not in walked:  # within the component a step is always possible, and it ends where it has been
+        walked[node] = len(walked)
+        node = next(fed for fed in graph.succ[node] if fed in cyclic)
+    cycle = [*walked][walked[node] :]
+    path = " -> ".join(str(key) for key in [*cycle, node])
     return (
         f"The connectivity has a cycle: {path}. A network is evaluated once from its inputs to its outputs: "
         "remove one of these edges; to apply the same operator again, give the next node Shared(...)."

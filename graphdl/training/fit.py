@@ -19,6 +19,7 @@ from graphdl.training.metrics import Metric
 from graphdl.training.progress import EpochProgress
 from graphdl.training.scoring import Means, Scorer
 from graphdl.training.step import TrainingStep
+from graphdl.training.threads import check_threads, threads_restored
 
 EVALUATION_ROWS = 1024
 
@@ -36,6 +37,7 @@ def fit(
     callbacks: Sequence[Callback] = (),
     shuffle: bool = True,
     seed: int | None = None,
+    threads: int | None = None,
     progress: bool = True,
 ) -> History:
     """Train a network on its losses; return the history of its figures.
@@ -46,6 +48,7 @@ def fit(
     metrics     "accuracy", or functions (prediction, target) -> number
     callbacks   called with (net, history) after every epoch; training ends when one returns True
     shuffle     draws a fresh order of the rows every epoch, from `seed`, or else from the network's own generator
+    threads     how many torch may use meanwhile; None takes one for a step too small to share out
     progress    shows a bar on a terminal
 
     Training figures are means over the epoch's batches, each measured before its update. Errors: NonFiniteError names
@@ -53,6 +56,7 @@ def fit(
     if no parameter can be trained; MissingInputError, SettingError.
     """
     _check(net, optimizer, epochs)
+    check_threads(threads)
     generator = net.generator if seed is None else torch.Generator().manual_seed(seed)
     batches = make_batches(net, inputs, targets, batch_size, shuffle, generator)
     if isinstance(batches, NamedBatches) and batches.once and epochs > 1:
@@ -60,10 +64,10 @@ def fit(
             f"inputs is a {type(inputs).__name__}, which can be gone through once, and epochs is {epochs}: give a "
             "list of batches or a data loader."
         )
-    step = TrainingStep(net, optimizer.bind(net), Scorer(net, metrics))
+    step = TrainingStep(net, optimizer.bind(net), Scorer(net, metrics), threads)
     history = History()
     start = time.perf_counter()
-    with EpochProgress(epochs, progress) as bar:
+    with threads_restored(), EpochProgress(epochs, progress) as bar:
         for _ in range(epochs):
             means = Means()
             with torch.inference_mode():

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from graphdl.errors import MissingPackageError, SettingError, did_you_mean, listing
+from graphdl.errors import SettingError, did_you_mean, listing
+from graphdl.plots import new_figure, save_figure
 
 
 class History(Mapping[str, list[float]]):
@@ -63,13 +64,8 @@ class History(Mapping[str, list[float]]):
 
         Raises MissingPackageError without matplotlib, SettingError for a suffix that it cannot write.
         """
-        try:
-            from matplotlib.figure import Figure
-        except ImportError:
-            raise MissingPackageError("plot draws with matplotlib: pip install 'graphdl[plots]'.") from None
-        path = Path(path)
         names = [name for name in self if not name.startswith("validation_")]
-        figure = Figure(figsize=(5 * max(len(names), 1), 3.6), layout="constrained")
+        figure = new_figure(5 * max(len(names), 1), 3.6)
         for axes, name in zip(figure.subplots(1, max(len(names), 1), squeeze=False)[0], names, strict=False):
             for shown, style in ((name, "-"), (f"validation_{name}", "--")):
                 if shown in self:
@@ -80,9 +76,4 @@ class History(Mapping[str, list[float]]):
             axes.set_title(name.replace("_", " "))
             axes.grid(alpha=0.3)
             axes.legend()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            figure.savefig(path, dpi=150)
-        except ValueError as error:
-            raise SettingError(f"plot: {path.name} cannot be written: {str(error).splitlines()[0]}.") from None
-        return path
+        return save_figure(figure, path)

@@ -15,6 +15,7 @@ from graphdl.graph import Key
 from graphdl.network import Network
 from graphdl.optim import Stepper
 from graphdl.training.scoring import Score, Scorer
+from graphdl.training.threads import choose_threads
 
 
 class TrainingStep:
@@ -23,14 +24,14 @@ class TrainingStep:
     Nothing is recorded. A loss that is not finite raises NonFiniteError before anything is changed.
     """
 
-    def __init__(self, net: Network, stepper: Stepper, scorer: Scorer) -> None:
-        self.net, self.stepper, self.scorer = net, stepper, scorer
+    def __init__(self, net: Network, stepper: Stepper, scorer: Scorer, threads: int | None = None) -> None:
+        self.net, self.stepper, self.scorer, self.threads = net, stepper, scorer, threads
         self._version = -1
 
     def __call__(self, inputs: Mapping[Key, Tensor]) -> Score:
         """Train on the inputs, tensors on the network's device; return their score before the update."""
         if self._version != self.net.engine.version:
-            self._make_plans()
+            self._make_plans(inputs)
         trace = run_forward(self._plan, self._parameters, inputs, training=True)
         score = self.scorer(self._plan, inputs, trace)
         if not math.isfinite(score.loss):
@@ -43,13 +44,14 @@ class TrainingStep:
         self.stepper.apply(reached, found.of(self.stepper.moving(reached)))
         return score
 
-    def _make_plans(self) -> None:
-        """Plan the passes, anew when a callback has frozen or moved something."""
+    def _make_plans(self, inputs: Mapping[Key, Tensor]) -> None:
+        """Plan the passes, anew when a callback has frozen or moved something, and take the threads they are worth."""
         engine = self.net.engine
         self._version = engine.version
         self._parameters = engine.store.by_node
         self._plan = engine.plan(self.scorer.targets)
         self._backward_plan = engine.backward_plan(self._plan, self.net.losses)
+        torch.set_num_threads(self.threads or choose_threads(self.net, len(next(iter(inputs.values())))))
 
 
 def blame(net: Network, inputs: Mapping[Key, Tensor], loss: float) -> str:

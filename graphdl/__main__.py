@@ -1,0 +1,5 @@
+"""python -m graphdl: the command line."""
+
+from graphdl.cli import main
+
+main()
