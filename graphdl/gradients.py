@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from itertools import product
 from typing import Any
 
 import torch
@@ -87,8 +88,7 @@ def _compare(
             f"The gradient of {name} has the shape {tuple(gradient.shape)}, and {name} the shape {tuple(tensor.shape)}."
         )
     worst = 0.0
-    for place in torch.cartesian_prod(*map(torch.arange, tensor.shape)).view(tensor.numel(), -1).tolist():
-        at = tuple(place) if tensor.dim() else ()
+    for at in product(*map(range, tensor.shape)):
         held = tensor[at].item()
         tensor[at] = held + step
         above = total()
