@@ -4,6 +4,9 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
+
+from graphdl import GraphDLError, Linear, Network, ReLU, Sum, Tanh
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = ["README.md", "docs/guide.md"]
@@ -51,3 +54,17 @@ def test_the_readme_names_make_targets_that_exist():
     targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
     named = re.findall(r"make (\w+)", (ROOT / "README.md").read_text())
     assert {"demo", "test"} <= set(named) <= set(targets)
+
+
+def test_the_readme_s_errors_are_the_real_ones():
+    two = {"x": ["tanh", "relu"], "tanh": ["fc3"], "relu": ["fc3"]}
+    with pytest.raises(GraphDLError) as arity:
+        Network({"tanh": Tanh(), "relu": ReLU(), "fc3": Linear(2, 2)}, two)
+    with pytest.raises(GraphDLError) as unknown:
+        Network({"fc1": Linear(2, 2), "tanh": Tanh()}, {"x": ["fc1"], "fc1": ["tahn"], "tanh": []})
+    net = Network({"sum": Sum(), "fc3": Linear(24, 2)}, {"x": ["sum"], "sum": ["fc3"]})
+    with pytest.raises(GraphDLError) as shape:
+        net.forward(torch.ones(50, 25))
+    shown = blocks("README.md", "text")[1].splitlines()
+    for line, caught in zip(shown, (arity, unknown, shape), strict=True):
+        assert f"{type(caught.value).__name__}: {caught.value}".startswith(line.removesuffix(" ..."))

@@ -1,0 +1,26 @@
+"""Every script of examples/ runs and does what it says."""
+
+import runpy
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
+
+def main(name: str):
+    return runpy.run_path(str(EXAMPLES / f"{name}.py"))["main"]
+
+
+@pytest.mark.parametrize(("name", "least"), [("line", 0.99), ("disc", 0.96), ("branches", 0.97), ("digits", 0.95)])
+def test_classifiers(name, least, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(name)() >= least
+
+
+def test_custom_operator():
+    assert main("custom_operator")() < 0.12
+
+
+def test_none_is_left_out():
+    assert {path.stem for path in EXAMPLES.glob("*.py")} == {"line", "disc", "branches", "digits", "custom_operator"}
