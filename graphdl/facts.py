@@ -33,7 +33,7 @@ def node_facts(engine: Engine) -> dict[Key, NodeFacts]:
     Shapes are those of the last passes, as far as their inputs lead.
     """
     inputs = engine.known_inputs()
-    values: Mapping[Key, Any] = engine.build(inputs) if inputs else {}
+    values: Mapping[Key, Any] = engine.infer(inputs) if inputs else {}
     facts: dict[Key, NodeFacts] = {}
     for key, node in engine.graph.nodes(data=True):
         shape, dtype = _shape_and_type(values.get(key))

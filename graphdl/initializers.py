@@ -44,6 +44,10 @@ class Constant:
 
     value: float
 
+    def __post_init__(self) -> None:
+        if isinstance(self.value, bool) or not isinstance(self.value, (int, float)):
+            raise SettingError(f"Constant: value is a number, not {self.value!r}")
+
     def __call__(self, parameter: Tensor, generator: Generator | None) -> Tensor:
         return parameter.fill_(self.value)
 
@@ -66,8 +70,8 @@ class Normal:
     std: float = 1.0
 
     def __post_init__(self) -> None:
-        if not self.std >= 0:
-            raise SettingError(f"Normal: std is a standard deviation, 0 or more, not {self.std!r}")
+        check_number("Normal", "mean", self.mean)
+        check_number("Normal", "std", self.std, least=0)
 
     def __call__(self, parameter: Tensor, generator: Generator | None) -> Tensor:
         return parameter.normal_(self.mean, self.std, generator=generator)
@@ -82,7 +86,9 @@ class Uniform:
     high: float = 1.0
 
     def __post_init__(self) -> None:
-        if not self.low <= self.high:
+        check_number("Uniform", "low", self.low)
+        check_number("Uniform", "high", self.high)
+        if self.low > self.high:
             raise SettingError(f"Uniform: low is at most high, not {self.low!r} > {self.high!r}")
 
     def __call__(self, parameter: Tensor, generator: Generator | None) -> Tensor:
@@ -91,6 +97,7 @@ class Uniform:
 
 Mode = Literal["fan_in", "fan_out", "fan_avg"]
 Distribution = Literal["normal", "uniform"]
+MODES = ("fan_in", "fan_out", "fan_avg")
 
 
 @register
@@ -109,9 +116,8 @@ class VarianceScaling:
     distribution: Distribution = "uniform"
 
     def __post_init__(self) -> None:
-        if not self.scale >= 0:
-            raise SettingError(f"VarianceScaling: scale is 0 or more, not {self.scale!r}")
-        check_choice("VarianceScaling", "mode", self.mode, ("fan_in", "fan_out", "fan_avg"))
+        check_number("VarianceScaling", "scale", self.scale, least=0)
+        check_choice("VarianceScaling", "mode", self.mode, MODES)
         check_choice("VarianceScaling", "distribution", self.distribution, ("normal", "uniform"))
 
     def __call__(self, parameter: Tensor, generator: Generator | None) -> Tensor:
@@ -134,12 +140,28 @@ class _Named:
         return self.scaling()(parameter, generator)
 
 
+@dataclass(frozen=True)
+class _Xavier(_Named):
+    gain: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_number(type(self).__name__, "gain", self.gain)
+
+
+@dataclass(frozen=True)
+class _Kaiming(_Named):
+    gain: float = math.sqrt(2)
+    mode: Mode = "fan_in"
+
+    def __post_init__(self) -> None:
+        check_number(type(self).__name__, "gain", self.gain)
+        check_choice(type(self).__name__, "mode", self.mode, MODES)
+
+
 @register
 @dataclass(frozen=True)
-class XavierNormal(_Named):
+class XavierNormal(_Xavier):
     """Normal with Var(w) = 2 gain² / (fan_in + fan_out). Glorot and Bengio, 2010."""
-
-    gain: float = 1.0
 
     def scaling(self) -> VarianceScaling:
         return VarianceScaling(self.gain**2, "fan_avg", "normal")
@@ -147,10 +169,8 @@ class XavierNormal(_Named):
 
 @register
 @dataclass(frozen=True)
-class XavierUniform(_Named):
+class XavierUniform(_Xavier):
     """Uniform with Var(w) = 2 gain² / (fan_in + fan_out). Glorot and Bengio, 2010."""
-
-    gain: float = 1.0
 
     def scaling(self) -> VarianceScaling:
         return VarianceScaling(self.gain**2, "fan_avg", "uniform")
@@ -158,11 +178,8 @@ class XavierUniform(_Named):
 
 @register
 @dataclass(frozen=True)
-class KaimingNormal(_Named):
+class KaimingNormal(_Kaiming):
     """Normal with Var(w) = gain² / fan; the default gain sqrt(2) suits ReLU. He et al., 2015."""
-
-    gain: float = math.sqrt(2)
-    mode: Mode = "fan_in"
 
     def scaling(self) -> VarianceScaling:
         return VarianceScaling(self.gain**2, self.mode, "normal")
@@ -170,11 +187,8 @@ class KaimingNormal(_Named):
 
 @register
 @dataclass(frozen=True)
-class KaimingUniform(_Named):
+class KaimingUniform(_Kaiming):
     """Uniform with Var(w) = gain² / fan; the default gain sqrt(2) suits ReLU. He et al., 2015."""
-
-    gain: float = math.sqrt(2)
-    mode: Mode = "fan_in"
 
     def scaling(self) -> VarianceScaling:
         return VarianceScaling(self.gain**2, self.mode, "uniform")
@@ -204,6 +218,14 @@ def fans(shape: torch.Size) -> tuple[int, int]:
         return shape.numel(), 1
     receptive = shape[2:].numel()
     return shape[1] * receptive, shape[0] * receptive
+
+
+def check_number(owner: str, name: str, value: object, least: float | None = None) -> None:
+    """Refuse a setting that is no finite number, or one below `least`."""
+    number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    if not number or (least is not None and value < least):  # type: ignore[operator]  # a number by now
+        expected = "a finite number" if least is None else f"a finite number, {least:g} or more"
+        raise SettingError(f"{owner}: {name} is {expected}, not {value!r}")
 
 
 def check_choice(owner: str, name: str, value: object, choices: tuple[str, ...]) -> None:

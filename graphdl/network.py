@@ -12,16 +12,14 @@ from torch import Tensor
 from graphdl import rendering, serialization
 from graphdl.errors import (
     MissingInputError,
-    SettingError,
-    ShapeError,
     UnknownNodeError,
     did_you_mean,
     listing,
 )
+from graphdl.execution.checks import check_operators, check_starts, floating_type
 from graphdl.execution.engine import Engine
 from graphdl.execution.executor import GradientTrace, Trace, run_backward, run_forward
 from graphdl.execution.inference import Shape, meta_inputs, shape_of
-from graphdl.execution.inputs import to_tensor
 from graphdl.execution.parameters import Extent, check_shape
 from graphdl.facts import node_facts
 from graphdl.graph import (
@@ -73,12 +71,12 @@ class Network:
     ) -> None:
         self._operators = normalise_operators(operators)
         self._connectivity = normalise_connectivity(connectivity)
-        _check_operators(self._operators)
+        check_operators(self._operators)
         self.graph: Graph = build_graph(self._operators, self._connectivity)
         self.order: tuple[Key, ...] = topological_order(self.graph)
         self.generator = torch.Generator()
         self.generator.manual_seed(int(torch.randint(2**62, ())) if seed is None else seed)
-        self.engine = Engine(self.graph, self.order, self.generator, torch.device(device), _floating(dtype))
+        self.engine = Engine(self.graph, self.order, self.generator, torch.device(device), floating_type(dtype))
         self.inputs: tuple[Key, ...] = tuple(self.engine.inputs)
         self.outputs, self.losses = self.engine.outputs, self.engine.losses
         self.predictions: tuple[Key, ...] = self._find_predictions()
@@ -156,11 +154,13 @@ class Network:
         if self._trace is None:
             raise MissingInputError("backward has no values to start from: call net.forward(inputs) first.")
         plan, values = self.engine.full_plan, self._trace.values
-        starts = self.engine.loss_starts(plan, values) if gradients is None else self._starts(gradients, values)
+        if gradients is None:
+            keys, starts = self.losses, self.engine.loss_starts(plan, values)
+        else:
+            keys, starts = tuple(gradients), check_starts(plan, values, gradients, self.device, self.dtype)
         wanted = [name for name, i in plan.inputs.items() if values[i].is_floating_point()]
-        keys = self.losses if gradients is None else tuple(gradients)
+        backward_plan = self.engine.backward_plan(plan, keys, wanted)
         with torch.no_grad():
-            backward_plan = self.engine.backward_plan(plan, keys, wanted)
             found = run_backward(backward_plan, self.engine.store.by_node, self._trace, starts, keep=True)
         self._gradient_trace = found
         self.reached = frozenset(found.parameters)
@@ -173,23 +173,6 @@ class Network:
         if extent.node in found.parameters:
             return found.of([extent])[0]
         return torch.zeros_like(self.parameters[extent.full_name])
-
-    def _starts(self, gradients: Mapping[Key, Any], values: list[Any]) -> dict[int, Any]:
-        """Index -> the gradient given for a node, checked against the node's value."""
-        starts = {}
-        for key, gradient in gradients.items():
-            i = self.engine.full_plan.index.get(key)
-            if i is None:
-                raise UnknownNodeError(f"backward: {key!r} is no node of the network.{did_you_mean(key, self.order)}")
-            if not isinstance(gradient, tuple):
-                gradient = to_tensor(gradient, f"The gradient of {key!r}", self.device, self.dtype)
-            if shape_of(gradient) != shape_of(values[i]):
-                raise ShapeError(
-                    f"backward: the value of {key} has the shape {shape_of(values[i])}, and the gradient given "
-                    f"{shape_of(gradient)}."
-                )
-            starts[i] = gradient
-        return starts
 
     def predict(self, inputs: object) -> Any:
         """Compute the predictions in inference mode: a tensor, or {node: tensor} if they are several.
@@ -210,9 +193,9 @@ class Network:
     def shapes(self, inputs: Mapping[Key, Any]) -> dict[Key, Shape]:
         """{node: shape} for {input: shape with the batch axis, or tensor}, as far as these inputs lead.
 
-        Runs on meta tensors: nothing is computed.
+        Runs on meta tensors: nothing is computed, and no parameter is made.
         """
-        values = self.engine.build(meta_inputs(inputs, self.engine.inputs, self.dtype))
+        values = self.engine.infer(meta_inputs(inputs, self.engine.inputs, self.dtype))
         return {key: shape_of(values[key]) for key in self.order if key in values}
 
     def freeze(self, *nodes: Key) -> None:
@@ -308,24 +291,7 @@ class Network:
 
     def to(self, device: str | torch.device | None = None, dtype: torch.dtype | None = None) -> Self:
         """Move all tensors to a device, and to a floating-point type; recorded values are dropped."""
-        self.engine.to(torch.device(device or self.device), _floating(dtype or self.dtype))
+        self.engine.to(torch.device(device or self.device), floating_type(dtype or self.dtype))
         self._trace = self._gradient_trace = None
         self.gradients = {}
         return self
-
-
-def _floating(dtype: torch.dtype) -> torch.dtype:
-    if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
-        raise SettingError(f"dtype is the floating-point type of the parameters, such as torch.float64, not {dtype!r}.")
-    return dtype
-
-
-def _check_operators(operators: Mapping[Key, object]) -> None:
-    for key, operator in operators.items():
-        if isinstance(operator, type):
-            raise SettingError(f"operators[{key!r}] is the class {operator.__name__}: write {operator.__name__}(...).")
-        if not isinstance(operator, (Operator, Shared)):
-            raise SettingError(
-                f"operators[{key!r}] is a {type(operator).__name__}: a node computes an Operator, such as "
-                "Linear(2, 25), or is Shared(...)."
-            )

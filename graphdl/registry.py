@@ -1,4 +1,4 @@
-"""The classes that a file may name: operators and initializers, by their class's name.
+"""The classes that a file may name: operators, Shared and initializers, by their class's name.
 
 A file never holds code. It names a registered class and the settings to construct it with.
 """
@@ -20,6 +20,8 @@ def register(cls: C) -> C:
 
     Errors: SettingError if the class is no dataclass, or if its name belongs to another class.
     """
+    if not isinstance(cls, type):
+        raise SettingError(f"register: {cls!r} is no class. Write @graphdl.register above a class.")
     if "__dataclass_params__" not in vars(cls):
         raise SettingError(
             f"register: {cls.__name__} is no dataclass, so its settings cannot be stored. Write @graphdl.register "

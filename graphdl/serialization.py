@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -37,13 +38,20 @@ def to_dict(operators: Mapping[Key, Operator | Shared], connectivity: Mapping[Ke
 
 def from_dict(data: object) -> tuple[dict[Key, Operator | Shared], dict[Key, list[Feed]]]:
     """Read the two dictionaries. Raises FileFormatError for whatever is not in the format."""
+    try:
+        return _read_network(data)
+    except RecursionError:
+        raise FileFormatError("The stored network is nested too deeply: this is no stored network.") from None
+
+
+def _read_network(data: object) -> tuple[dict[Key, Operator | Shared], dict[Key, list[Feed]]]:
     if not isinstance(data, Mapping):
         raise FileFormatError(f"A network is stored as a dictionary, not as {_short(data)}.")
     if data.get("format") != FORMAT:
         raise FileFormatError(
             f'"format" is {_short(data.get("format"))} and not "{FORMAT}": this is no stored network.'
         )
-    if data.get("version") != VERSION:
+    if data.get("version") != VERSION or isinstance(data["version"], bool):
         raise FileFormatError(
             f'"version" is {_short(data.get("version"))}, and this release of graphdl reads version {VERSION}: '
             "read the file with the release that wrote it, or a newer one."
@@ -74,11 +82,25 @@ def write_json(data: Mapping[str, Any], path: Path) -> Path:
 def read_json(path: Path) -> Any:
     """Read a JSON file. Raises FileFormatError if there is none or it is broken."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_without_duplicates)
     except OSError as error:
         raise FileFormatError(f"{path} cannot be read: {error.strerror or error}.") from None
-    except (ValueError, RecursionError) as error:
-        raise FileFormatError(f"{path} is no JSON file: {str(error) or 'it is nested too deeply'}.") from None
+    except RecursionError:
+        raise FileFormatError(f"{path} is nested too deeply: this is no stored network.") from None
+    except ValueError as error:
+        raise FileFormatError(f"{path} is no JSON file: {error}.") from None
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object; of two entries under one name, JSON would silently keep the last."""
+    names = [name for name, _ in pairs]
+    if len(set(names)) < len(names):
+        raise FileFormatError(f"The file has an object that holds {_repeated(names)} twice: keep one.")
+    return dict(pairs)
+
+
+def _repeated(keys: Iterable[Key]) -> str:
+    return listing(repr(key) for key, count in Counter(keys).items() if count > 1)
 
 
 def _as_mapping(entries: Iterable[tuple[Key, Any]]) -> dict[Key, Any]:
@@ -95,8 +117,6 @@ def _write(value: object, where: str) -> Any:
         return value
     if isinstance(value, (list, tuple)):
         return [_write(element, where) for element in value]
-    if isinstance(value, Shared):
-        return {"type": "Shared", "key": value.key}
     if is_registered(type(value)):
         stored = {name: _write(held, f"{where}, {name}") for name, held in settings(value).items()}
         if "type" in stored:
@@ -119,11 +139,11 @@ def _entries(data: Mapping[str, Any], name: str) -> list[tuple[Key, Any]]:
     """The entries of one of the dictionaries, in either form."""
     held = data.get(name)
     if isinstance(held, Mapping):
-        return list(held.items())
+        return [(_read_key(key, name), value) for key, value in held.items()]
     if isinstance(held, list) and all(isinstance(pair, list) and len(pair) == 2 for pair in held):
         keys = [_read_key(pair[0], name) for pair in held]
         if len(set(keys)) < len(keys):
-            raise FileFormatError(f'"{name}" names a node twice: {listing(sorted(map(repr, keys)))}.')
+            raise FileFormatError(f'"{name}" names a node twice: {_repeated(keys)}.')
         return [(key, pair[1]) for key, pair in zip(keys, held, strict=True)]
     raise FileFormatError(f'"{name}" is {_short(held)}: write a dictionary, or a list of [key, value] pairs.')
 
@@ -148,8 +168,13 @@ def _read(value: object, where: str) -> Any:
         return tuple(_read(element, where) for element in value)
     if not isinstance(value, Mapping):
         return value
+    if "type" not in value:
+        raise FileFormatError(f'{where} is {_short(value)}, without a "type": write the name of its class.')
+    try:
+        cls = registered_class(value["type"])
+    except FileFormatError as error:
+        raise FileFormatError(f"{where}: {error}") from None
     stored = {name: _read(held, f"{where}, {name}") for name, held in value.items() if name != "type"}
-    cls: Callable[..., Any] = Shared if value.get("type") == "Shared" else registered_class(value.get("type"))
     return _construct(cls, stored, where)
 
 
@@ -162,10 +187,10 @@ def _read_feeds(value: object, key: Key) -> list[Feed]:
     ]
 
 
-def _construct(cls: Callable[..., Any], stored: Mapping[str, Any], where: str) -> Any:
+def _construct(cls: type, stored: Mapping[str, Any], where: str) -> Any:
     """Call a registered class with stored settings, and say which of them it does not take."""
-    known = [field.name for field in dataclasses.fields(cls) if field.init]  # type: ignore[arg-type]
-    name = getattr(cls, "__name__", str(cls))
+    known = [field.name for field in dataclasses.fields(cls) if field.init]
+    name = cls.__name__
     for setting in stored:
         if setting not in known:
             raise FileFormatError(
@@ -176,7 +201,7 @@ def _construct(cls: Callable[..., Any], stored: Mapping[str, Any], where: str) -
         return cls(**stored)
     except GraphDLError as error:
         raise FileFormatError(f"{where}: {error}") from error
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise FileFormatError(f"{where}: {name} cannot be made from these settings: {error}.") from error
 
 

@@ -42,7 +42,9 @@ class Engine:
         self.inputs = inputs_of(graph)
         nodes = graph.nodes
         self.operators: dict[Key, Operator] = {
-            key: nodes[key]["operator"] for key in graph if nodes[key]["owner"] == key and nodes[key]["operator"]
+            key: node["operator"]
+            for key, node in nodes(data=True)
+            if node["operator"] is not None and node["owner"] == key
         }
         self.losses: tuple[Key, ...] = tuple(key for key in graph if isinstance(nodes[key]["operator"], Loss))
         self.outputs: tuple[Key, ...] = tuple(
@@ -91,16 +93,19 @@ class Engine:
         self._remember(inputs)
         return self.plan(targets), inputs
 
-    def build(self, inputs: Mapping[Key, Tensor]) -> dict[Key, Any]:
-        """Infer the sizes that were left out from meta tensors, make the parameters; return the meta values."""
-        values, operators = infer_shapes(self.full_plan, inputs, self.dtype)
+    def infer(self, inputs: Mapping[Key, Tensor]) -> dict[Key, Any]:
+        """Node -> meta value, for meta tensors as inputs and as far as they lead."""
+        return infer_shapes(self.full_plan, inputs, self.dtype)[0]
+
+    def build(self, inputs: Mapping[Key, Tensor]) -> None:
+        """Infer the sizes that were left out from meta tensors, and make the parameters."""
+        operators = infer_shapes(self.full_plan, inputs, self.dtype)[1]
         if self._store is None:
             missing = [name for name in self.inputs if name not in inputs]
             require_complete(operators, missing or list(self.inputs))
             self.operators = {key: operators[key] for key in self.operators}
             self._allocate()
         self._remember(inputs)
-        return values
 
     def _remember(self, inputs: Mapping[Key, Tensor]) -> None:
         """Keep the shapes of the inputs for diagrams, unless those of more inputs are known."""

@@ -59,6 +59,7 @@ def build_graph(operators: Declared, connectivity: Mapping[Key, tuple[Feed, ...]
         if key not in operators
     )
     incoming = _incoming(operators, connectivity)
+    taken: set[Key] = {*operators, *connectivity}
     for key, owner in owners.items():
         operator: HasSlots = operators[owner]  # type: ignore[assignment]  # an owner is not Shared
         edges = incoming[key]
@@ -70,7 +71,7 @@ def build_graph(operators: Declared, connectivity: Mapping[Key, tuple[Feed, ...]
             kind="operator",
             operator=operator,
             owner=owner,
-            implicit=_implicit_inputs(key, names, width, slots, operators, connectivity),
+            implicit=_implicit_inputs(key, names, width, slots, taken),
             reads=width,
         )
         for slot, (source, feed) in zip(slots, edges, strict=True):
@@ -206,14 +207,12 @@ def _arity_text(key: Key, operator: HasSlots, edges: list[Edge]) -> str:
 
 
 def _implicit_inputs(
-    key: Key,
-    names: tuple[str, ...] | None,
-    width: int,
-    slots: list[int],
-    operators: Mapping[Key, object],
-    connectivity: Mapping[Key, object],
+    key: Key, names: tuple[str, ...] | None, width: int, slots: list[int], taken: set[Key]
 ) -> dict[int, Key]:
-    """The unfed slots as inputs: named after the node, and after the slot too where several are unfed."""
+    """The unfed slots as inputs: named after the node, and after the slot too where several are unfed.
+
+    taken  the names of all nodes and of the inputs so far; grows by those named here
+    """
     if len(slots) == width:
         return {}
     unfed = [slot for slot in range(width) if slot not in slots]
@@ -221,11 +220,12 @@ def _implicit_inputs(
         return dict.fromkeys(unfed, key)
     implicit: dict[int, Key] = {slot: f"{key}.{names[slot]}" for slot in unfed}
     for name in implicit.values():
-        if name in operators or name in connectivity:
+        if name in taken:
             raise ArityError(
                 f"{key}: its slots {listing(names[slot] for slot in unfed)} are fed by nothing and would become "
                 f"inputs, and the name {name!r} is taken. Feed them from inputs named in connectivity."
             )
+        taken.add(name)
     return implicit
 
 

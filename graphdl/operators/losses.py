@@ -53,9 +53,9 @@ class Loss(Operator):
             return losses.mean()
         return losses.sum() if self.reduction == "sum" else losses
 
-    def share(self, dy: Tensor, count: int | Tensor, factor: int = 1) -> Tensor:
-        """The gradient of each element's loss, times a factor."""
-        return dy * (factor / count) if self.reduction == "mean" else dy * factor
+    def share(self, dy: Tensor, count: int, factor: int = 1) -> Tensor:
+        """The gradient of each of `count` elements' losses, times a factor."""
+        return dy * (factor / max(count, 1)) if self.reduction == "mean" else dy * factor
 
     def expects(self, *inputs: Tensor) -> str:
         return "a prediction and a target of the same shape"
@@ -116,7 +116,7 @@ class BCEWithLogitsLoss(Loss):
     ) -> Gradients:
         x, target = saved
         dy = self.share(dy, x.numel())
-        return ((torch.sigmoid(x) - target) * dy, -x * dy if "target" in needs else None), {}
+        return ((torch.sigmoid(x) - target.to(x.dtype)) * dy, -x * dy if "target" in needs else None), {}
 
 
 @register
@@ -140,8 +140,9 @@ class CrossEntropyLoss(Loss):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 <= self.label_smoothing <= 1:
-            raise SettingError(f"CrossEntropyLoss: label_smoothing is in [0, 1], not {self.label_smoothing!r}")
+        e = self.label_smoothing
+        if isinstance(e, bool) or not isinstance(e, (int, float)) or not 0 <= e <= 1:
+            raise SettingError(f"CrossEntropyLoss: label_smoothing is a number in [0, 1], not {e!r}")
 
     def forward(
         self, p: Values, x: Tensor, target: Tensor, *, training: bool
@@ -176,11 +177,12 @@ class CrossEntropyLoss(Loss):
         classes = logs.shape[axis]
         if counts is None:
             q = self.smooth(target, classes)
-            dy = self.share(dy, max(logs.numel() // classes, 1))
+            dy = self.share(dy, logs.numel() // classes)
             dy = dy.unsqueeze(axis) if self.reduction == "none" else dy
             dx = (logs.exp() * q.sum(axis, keepdim=True) - q) * dy
             return (dx, logs * dy * (self.label_smoothing - 1) if "target" in needs else None), {}
-        rows = (self.share(dy, counts.sum()) * counts).unsqueeze(axis)
+        dy = dy / counts.sum().clamp_min(1) if self.reduction == "mean" else dy
+        rows = (dy * counts).unsqueeze(axis)
         dx = logs.exp().sub_(self.label_smoothing / classes)
         dx.scatter_add_(axis, target, torch.full_like(rows, self.label_smoothing - 1))
         return (dx.mul_(rows), None), {}

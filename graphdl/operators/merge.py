@@ -119,7 +119,7 @@ def add_all(xs: Sequence[Tensor]) -> Tensor:
         return xs[0]
     y = xs[0] + xs[1]
     for x in xs[2:]:
-        y = y.add_(x) if x.shape == y.shape else y + x
+        y = y.add_(x) if x.shape == y.shape and x.dtype == y.dtype else y + x
     return y
 
 

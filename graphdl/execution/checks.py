@@ -1,0 +1,54 @@
+"""What a network refuses before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from graphdl.errors import SettingError, ShapeError, UnknownNodeError, did_you_mean
+from graphdl.execution.inference import shape_of
+from graphdl.execution.inputs import to_tensor
+from graphdl.execution.plan import Plan
+from graphdl.graph import Key, Shared
+from graphdl.operators import Operator
+
+
+def check_operators(operators: Mapping[Key, object]) -> None:
+    """Refuse what is no operator; a class without its parentheses is the likely slip."""
+    for key, operator in operators.items():
+        if isinstance(operator, type):
+            raise SettingError(f"operators[{key!r}] is the class {operator.__name__}: write {operator.__name__}(...).")
+        if not isinstance(operator, (Operator, Shared)):
+            raise SettingError(
+                f"operators[{key!r}] is a {type(operator).__name__}: a node computes an Operator, such as "
+                "Linear(2, 25), or is Shared(...)."
+            )
+
+
+def floating_type(dtype: object) -> torch.dtype:
+    """A floating-point type."""
+    if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
+        raise SettingError(f"dtype is the floating-point type of the parameters, such as torch.float64, not {dtype!r}.")
+    return dtype
+
+
+def check_starts(
+    plan: Plan, values: list[Any], gradients: Mapping[Key, Any], device: torch.device, dtype: torch.dtype
+) -> dict[int, Any]:
+    """Index -> the gradient given for a node, which must be like the node's value."""
+    starts = {}
+    for key, gradient in gradients.items():
+        if key not in plan.index:
+            raise UnknownNodeError(f"backward: {key!r} is no node of the network.{did_you_mean(key, plan.index)}")
+        i = plan.index[key]
+        if not isinstance(gradient, tuple):
+            gradient = to_tensor(gradient, f"The gradient of {key!r}", device, dtype)
+        if shape_of(gradient) != shape_of(values[i]):
+            raise ShapeError(
+                f"backward: the value of {key} has the shape {shape_of(values[i])}, and the gradient given "
+                f"{shape_of(gradient)}."
+            )
+        starts[i] = gradient
+    return starts
