@@ -12,11 +12,12 @@ demo: .venv/demo        ## train a classifier on the disc and draw its network, 
 test: .venv/dev         ## every test
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
-check: .venv/dev        ## style, types and the direction of imports
+check: .venv/dev        ## style, types, the direction of imports, and the code in the documents
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m pytest --quiet tests/test_docs.py
 
 bench: .venv/dev        ## speed, side by side with torch.nn, and the growth of graphs
 	$(BIN)/python -m benchmarks.step

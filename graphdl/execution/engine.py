@@ -40,16 +40,14 @@ class Engine:
         self.graph, self.order, self.generator = graph, order, generator
         self.device, self.dtype = device, dtype
         self.inputs = inputs_of(graph)
-        nodes = graph.nodes
+        computed = {key: node for key, node in graph.nodes(data=True) if node["operator"] is not None}
         self.operators: dict[Key, Operator] = {
-            key: node["operator"]
-            for key, node in nodes(data=True)
-            if node["operator"] is not None and node["owner"] == key
+            key: node["operator"] for key, node in computed.items() if node["owner"] == key
         }
-        self.losses: tuple[Key, ...] = tuple(key for key in graph if isinstance(nodes[key]["operator"], Loss))
-        self.outputs: tuple[Key, ...] = tuple(
-            key for key in graph if nodes[key]["operator"] is not None and not graph.succ[key]
+        self.losses: tuple[Key, ...] = tuple(
+            key for key, node in computed.items() if isinstance(node["operator"], Loss)
         )
+        self.outputs: tuple[Key, ...] = tuple(key for key in computed if not graph.succ[key])
         self.frozen: frozenset[Key] = frozenset()
         self.version = 0
         self._store: ParameterStore | None = None
