@@ -16,7 +16,7 @@ from graphdl.errors import (
     did_you_mean,
     listing,
 )
-from graphdl.execution.checks import check_operators, check_starts, floating_type
+from graphdl.execution.checks import check_operators, check_starts, floating_type, new_generator, usable_device
 from graphdl.execution.engine import Engine
 from graphdl.execution.executor import GradientTrace, Trace, run_backward, run_forward
 from graphdl.execution.inference import Shape, meta_inputs, shape_of
@@ -74,9 +74,8 @@ class Network:
         check_operators(self._operators)
         self.graph: Graph = build_graph(self._operators, self._connectivity)
         self.order: tuple[Key, ...] = topological_order(self.graph)
-        self.generator = torch.Generator()
-        self.generator.manual_seed(int(torch.randint(2**62, ())) if seed is None else seed)
-        self.engine = Engine(self.graph, self.order, self.generator, torch.device(device), floating_type(dtype))
+        self.generator = new_generator(seed)
+        self.engine = Engine(self.graph, self.order, self.generator, usable_device(device), floating_type(dtype))
         self.inputs: tuple[Key, ...] = tuple(self.engine.inputs)
         self.outputs, self.losses = self.engine.outputs, self.engine.losses
         self.predictions: tuple[Key, ...] = self._find_predictions()
@@ -291,7 +290,7 @@ class Network:
 
     def to(self, device: str | torch.device | None = None, dtype: torch.dtype | None = None) -> Self:
         """Move all tensors to a device, and to a floating-point type; recorded values are dropped."""
-        self.engine.to(torch.device(device or self.device), floating_type(dtype or self.dtype))
+        self.engine.to(usable_device(device or self.device), floating_type(dtype or self.dtype))
         self._trace = self._gradient_trace = None
         self.gradients = {}
         return self

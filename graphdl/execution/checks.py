@@ -27,6 +27,26 @@ def check_operators(operators: Mapping[Key, object]) -> None:
             )
 
 
+def new_generator(seed: object) -> torch.Generator:
+    """A random generator on the CPU; without a seed it takes one from torch's global generator."""
+    if seed is None:
+        seed = int(torch.randint(2**62, ()))
+    if isinstance(seed, bool) or not isinstance(seed, int):
+        raise SettingError(f"seed is an int, or None, not {seed!r}.")
+    return torch.Generator().manual_seed(seed)
+
+
+def usable_device(device: str | torch.device) -> torch.device:
+    """The device, once it has been seen to hold a tensor."""
+    try:
+        return torch.zeros((), device=device).device
+    except (RuntimeError, AssertionError, TypeError) as error:
+        raise SettingError(
+            f'device={device!r} cannot be used: {str(error).splitlines()[0].rstrip(".")}. Take "cpu", or "cuda" where '
+            "torch.cuda.is_available()."
+        ) from None
+
+
 def floating_type(dtype: object) -> torch.dtype:
     """A floating-point type."""
     if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:

@@ -47,7 +47,7 @@ class Engine:
         self.losses: tuple[Key, ...] = tuple(
             key for key, node in computed.items() if isinstance(node["operator"], Loss)
         )
-        self.outputs: tuple[Key, ...] = tuple(key for key in computed if not graph.succ[key])
+        self.outputs = tuple(key for key in computed if not graph.succ[key])
         self.frozen: frozenset[Key] = frozenset()
         self.version = 0
         self._store: ParameterStore | None = None

@@ -98,7 +98,8 @@ class Stepper:
         """Move the parameters of these nodes by gradients in the order of `moving`."""
         self.moving(owners)
         self._count += self._one
-        torch._foreach_copy_(self._gradient_views, gradients)
+        if gradients:
+            torch._foreach_copy_(self._gradient_views, gradients)
         for w, g, state in self._parts:
             self.optimizer.update(w, g, state, self._count)
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import torch
 
-from graphdl.errors import MissingInputError, SettingError, UnreachableError
+from graphdl.errors import MissingInputError, SettingError
+from graphdl.execution.checks import new_generator
 from graphdl.execution.executor import run_forward
 from graphdl.network import Network
 from graphdl.optim import Optimizer
@@ -57,7 +58,7 @@ def fit(
     """
     _check(net, optimizer, epochs)
     check_threads(threads)
-    generator = net.generator if seed is None else torch.Generator().manual_seed(seed)
+    generator = net.generator if seed is None else new_generator(seed)
     batches = make_batches(net, inputs, targets, batch_size, shuffle, generator)
     if isinstance(batches, NamedBatches) and batches.once and epochs > 1:
         raise SettingError(
@@ -121,10 +122,3 @@ def _check(net: Network, optimizer: object, epochs: object) -> None:
         raise SettingError(f"epochs is how often to go through the data, 1 or more, not {epochs!r}.")
     if not net.losses:
         raise MissingInputError("fit trains on losses, and the network has no loss node: add one, such as MSELoss().")
-    if net.engine.built:
-        plan = net.engine.plan(net.losses)
-        if not net.engine.backward_plan(plan, net.losses).owners:
-            raise UnreachableError(
-                "There is nothing to train: no parameter that is not frozen reaches a loss. Unfreeze a node, or look "
-                "at the connectivity by print(net.summary())."
-            )

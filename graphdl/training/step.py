@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from graphdl.errors import NonFiniteError
+from graphdl.errors import NonFiniteError, UnreachableError
 from graphdl.execution.executor import run_backward, run_forward
 from graphdl.graph import Key
 from graphdl.network import Network
@@ -51,6 +51,11 @@ class TrainingStep:
         self._parameters = engine.store.by_node
         self._plan = engine.plan(self.scorer.targets)
         self._backward_plan = engine.backward_plan(self._plan, self.net.losses)
+        if not self._backward_plan.owners:
+            raise UnreachableError(
+                "There is nothing to train: no parameter that is not frozen reaches a loss. Unfreeze a node, or look "
+                "at the connectivity by print(net.summary())."
+            )
         torch.set_num_threads(self.threads or choose_threads(self.net, len(next(iter(inputs.values())))))
 
 
