@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from graphdl.errors import GradientError, SettingError
+from graphdl.errors import GradientError, SettingError, listing
 from graphdl.graph import Feed, Key
 from graphdl.network import Network
 from graphdl.operators import Operator
@@ -26,15 +26,17 @@ def check_gradients(
 
     For random upstream gradients g, every derivative of sum(g y) by an element of an input or a parameter is compared
     with (f(x + step) - f(x - step)) / (2 step). example_inputs are the operator's inputs in order; for a network one
-    {name: tensor}, and it must be float64. Integers are not varied. Returns the largest error found, relative to
-    max(1, |expected|); raises GradientError if one exceeds `tolerance`. Keep away from kinks, such as ReLU's at 0.
+    {name: tensor}, and it must be float64; what it recorded is replaced. Integers are not varied. Returns the largest
+    error found, relative to max(1, |expected|). Raises GradientError if one exceeds `tolerance`, or if an input, a
+    parameter or an upstream gradient was written into. Keep away from kinks, such as ReLU's at 0; where an edge's
+    gradient factor is not 1, backward is not meant to be the derivative.
 
     >>> from graphdl import Tanh
     >>> check_gradients(Tanh(), torch.randn(3, 4)) < 1e-8
     True
     """
     if isinstance(subject, Network):
-        if len(example_inputs) != 1 or subject.dtype is not torch.float64:
+        if len(example_inputs) != 1 or not isinstance(example_inputs[0], Mapping) or subject.dtype is not torch.float64:
             raise SettingError(
                 "check_gradients of a network takes net.to(dtype=torch.float64) and one dictionary {input: tensor}."
             )
@@ -48,6 +50,13 @@ def check_gradients(
 
 def _alone(operator: Operator, inputs: tuple[Any, ...], seed: int) -> tuple[Network, dict[Key, Any]]:
     """A network of this operator only."""
+    slots = getattr(operator, "slots", None)
+    if not inputs or (slots is not None and len(inputs) != len(slots)):
+        expected = "one input or more" if slots is None else listing(slots)
+        raise SettingError(
+            f"check_gradients takes an operator and an example of each of its inputs: {type(operator).__name__} takes "
+            f"{expected}, and {len(inputs)} were given."
+        )
     names: list[Key] = [f"input {k}" for k in range(len(inputs))]
     connectivity: dict[Key, list[Key | Feed]] = {name: [Feed("operator", slot=k)] for k, name in enumerate(names)}
     net = Network({"operator": operator}, connectivity, seed=seed, dtype=torch.float64)
@@ -60,9 +69,8 @@ def _varied(value: Any) -> Tensor:
 
 
 def _check(net: Network, inputs: dict[Key, Tensor], step: float, tolerance: float, generator: torch.Generator) -> float:
-    outputs = net.forward(inputs)
-    upstream = {key: _random_like(value, generator) for key, value in outputs.items()}
-    sent = net.backward(upstream)
+    upstream = {key: _random_like(value, generator) for key, value in net.forward(inputs).items()}
+    sent = _backward_untouched(net, inputs, upstream)
 
     def total() -> float:
         outputs = net.forward(inputs)
@@ -77,6 +85,24 @@ def _check(net: Network, inputs: dict[Key, Tensor], step: float, tolerance: floa
     for name, gradient in gradients.items():
         worst = max(worst, _compare(name, net.parameters[name], gradient, total, step, tolerance))
     return worst
+
+
+def _backward_untouched(net: Network, inputs: dict[Key, Tensor], upstream: dict[Key, Any]) -> dict[Key, Tensor]:
+    """Forward and backward, which must not write into what they are given."""
+    given = [
+        *((f"the input {name!r}", tensor) for name, tensor in inputs.items()),
+        *net.parameters.items(),
+        *((f"the gradient dy of {key!r}", dy) for key, dys in upstream.items() for dy in _elements(dys)),
+    ]
+    before = [tensor.clone() for _, tensor in given]
+    net.forward(inputs)
+    sent = net.backward(upstream)
+    for (name, tensor), held in zip(given, before, strict=True):
+        if not torch.equal(tensor, held):
+            raise GradientError(
+                f"forward or backward wrote into {name}, which belongs to others: compute in a tensor of its own."
+            )
+    return sent
 
 
 def _compare(
@@ -106,6 +132,10 @@ def _compare(
     return worst
 
 
+def _elements(value: Any) -> tuple[Tensor, ...]:
+    return value if isinstance(value, tuple) else (value,)
+
+
 def _random_like(value: Any, generator: torch.Generator) -> Any:
     if isinstance(value, tuple):
         return tuple(_random_like(element, generator) for element in value)
@@ -113,6 +143,4 @@ def _random_like(value: Any, generator: torch.Generator) -> Any:
 
 
 def _dot(value: Any, gradient: Any) -> float:
-    if isinstance(value, tuple):
-        return sum(_dot(a, b) for a, b in zip(value, gradient, strict=True))
-    return float((value * gradient).sum())
+    return sum(float((a * b).sum()) for a, b in zip(_elements(value), _elements(gradient), strict=True))

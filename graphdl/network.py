@@ -10,17 +10,12 @@ import torch
 from torch import Tensor
 
 from graphdl import rendering, serialization
-from graphdl.errors import (
-    MissingInputError,
-    UnknownNodeError,
-    did_you_mean,
-    listing,
-)
+from graphdl.errors import MissingInputError, SettingError, UnknownNodeError, did_you_mean, listing
 from graphdl.execution.checks import check_operators, check_starts, floating_type, new_generator, usable_device
 from graphdl.execution.engine import Engine
 from graphdl.execution.executor import GradientTrace, Trace, run_backward, run_forward
 from graphdl.execution.inference import Shape, meta_inputs, shape_of
-from graphdl.execution.parameters import Extent, check_shape
+from graphdl.execution.parameters import Extent, like
 from graphdl.facts import node_facts
 from graphdl.graph import (
     Connectivity,
@@ -154,9 +149,9 @@ class Network:
             raise MissingInputError("backward has no values to start from: call net.forward(inputs) first.")
         plan, values = self.engine.full_plan, self._trace.values
         if gradients is None:
-            keys, starts = self.losses, self.engine.loss_starts(plan, values)
+            starts, keys = self.engine.loss_starts(plan, values), self.losses
         else:
-            keys, starts = tuple(gradients), check_starts(plan, values, gradients, self.device, self.dtype)
+            starts, keys = check_starts(plan, values, gradients, self.device, self.dtype), tuple(gradients)
         wanted = [name for name, i in plan.inputs.items() if values[i].is_floating_point()]
         backward_plan = self.engine.backward_plan(plan, keys, wanted)
         with torch.no_grad():
@@ -208,6 +203,8 @@ class Network:
     def _owners(self, nodes: Iterable[Key]) -> set[Key]:
         nodes = tuple(nodes) or tuple(self._operators)
         for key in nodes:
+            if isinstance(key, (list, tuple, set)):
+                raise SettingError(f"Nodes are given one by one, freeze('fc1', 'fc2'), not as {key!r}.")
             if key not in self._operators:
                 raise UnknownNodeError(f"The network has no operator {key!r}.{did_you_mean(key, self._operators)}")
         return {self.graph.nodes[key]["owner"] for key in nodes}
@@ -275,6 +272,8 @@ class Network:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take the values of all parameters and buffers; nothing is changed if a name or a shape is wrong."""
+        if not isinstance(state, Mapping):
+            raise SettingError(f"load_state_dict takes {{name: tensor}}, as state_dict returns it, not {state!r}.")
         store = self.engine.store
         held = {**store.parameters, **store.buffers}
         for name in state:
@@ -283,9 +282,8 @@ class Network:
         missing = [name for name in held if name not in state]
         if missing:
             raise MissingInputError(f"load_state_dict: the state lacks {listing(missing)}.")
-        for name, value in state.items():
-            check_shape(name, held[name], value)
-        for name, value in state.items():
+        values = {name: like(name, held[name], value) for name, value in state.items()}
+        for name, value in values.items():
             (store.parameters if name in store.parameters else store.buffers)[name] = value
 
     def to(self, device: str | torch.device | None = None, dtype: torch.dtype | None = None) -> Self:

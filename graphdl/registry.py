@@ -55,10 +55,12 @@ def registered_class(name: object) -> type:
 def settings(instance: object) -> dict[str, object]:
     """The settings of a dataclass instance that differ from their defaults.
 
-    A setting without default is always listed.
+    A setting without default is always listed. An instance of no dataclass has none.
     """
-    chosen = {}
-    for field in dataclasses.fields(instance):  # type: ignore[arg-type]
+    chosen: dict[str, object] = {}
+    if not dataclasses.is_dataclass(instance):
+        return chosen
+    for field in dataclasses.fields(instance):
         default = field.default_factory() if callable(field.default_factory) else field.default
         value = getattr(instance, field.name)
         if field.init and (type(value) is not type(default) or value != default):

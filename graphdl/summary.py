@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def summary_table(graph: Graph, order: tuple[Key, ...], facts: Mapping[Key, NodeFacts]) -> str:
     """Lay out the facts in topological order. The leading n of a shape is the batch axis; "?" is not yet known."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for column in ("node", "operator", "reads", "output shape"):
         table.add_column(column, overflow="fold")
     table.add_column("parameters", justify="right")

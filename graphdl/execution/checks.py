@@ -33,7 +33,10 @@ def new_generator(seed: object) -> torch.Generator:
         seed = int(torch.randint(2**62, ()))
     if isinstance(seed, bool) or not isinstance(seed, int):
         raise SettingError(f"seed is an int, or None, not {seed!r}.")
-    return torch.Generator().manual_seed(seed)
+    try:
+        return torch.Generator().manual_seed(seed)
+    except (RuntimeError, ValueError, OverflowError):
+        raise SettingError(f"seed is an int of 64 bits, not {seed}.") from None
 
 
 def usable_device(device: str | torch.device) -> torch.device:
@@ -58,6 +61,10 @@ def check_starts(
     plan: Plan, values: list[Any], gradients: Mapping[Key, Any], device: torch.device, dtype: torch.dtype
 ) -> dict[int, Any]:
     """Index -> the gradient given for a node, which must be like the node's value."""
+    if not isinstance(gradients, Mapping):
+        raise SettingError(
+            f"backward takes the gradients to start from by node, {{node: gradient}}, not {gradients!r}."
+        )
     starts = {}
     for key, gradient in gradients.items():
         if key not in plan.index:

@@ -5,6 +5,7 @@ Called only after a failure, so that the passes themselves check nothing.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,19 @@ if TYPE_CHECKING:
     from graphdl.execution.plan import Plan, Step
 
 
+SHAPE_COMPLAINTS = (RuntimeError, IndexError, ValueError)
+
+
+class NoPairError(TypeError):
+    """A forward or a backward returned something else than a pair."""
+
+
+def no_pair(returned: object) -> tuple[Any, Any]:
+    """Refuse what is no pair: a tensor of two rows would unpack into two as well."""
+    found = f"a tuple of {len(returned)}" if isinstance(returned, tuple) else f"a {type(returned).__name__}"
+    raise NoPairError(found)
+
+
 def forward_failure(
     plan: Plan, step: Step, values: Sequence[Any], p: Mapping[str, Tensor], error: Exception
 ) -> GraphDLError:
@@ -26,15 +40,16 @@ def forward_failure(
     came = "Its inputs: " + ", ".join(
         f"{_describe(value)} from {_origin(plan, i)}" for i, value in zip(step.reads, inputs, strict=True)
     )
-    if isinstance(error, (TypeError, ValueError)) and "unpack" in str(error):
-        return OperatorError(f"{where}returned something else than a pair: forward returns (output, saved). {came}.")
+    if isinstance(error, NoPairError):
+        return OperatorError(
+            f"{where}returned something else than a pair: forward returns (output, saved). It returned {error}. {came}."
+        )
     expected = _expected(step, inputs)
     if isinstance(error, ShapeError):
         return ShapeError(f"{where}cannot take its inputs: {error}. {came}.{expected}")
-    dtypes = {value.dtype for value in inputs if isinstance(value, Tensor)} | {value.dtype for value in p.values()}
-    if _fails_on_shapes(step, inputs, p):
+    if isinstance(error, SHAPE_COMPLAINTS) and not _works(step, inputs, p, "meta"):
         return ShapeError(f"{where}cannot take its inputs. {came}.{expected}{_torch_says(error)}")
-    if len(dtypes) > 1 and isinstance(error, RuntimeError):
+    if isinstance(error, RuntimeError) and _works(step, inputs, p):
         return OperatorError(
             f"{where}cannot mix the types of its inputs and parameters. {came}; its parameters are "
             f"{_parameter_types(p)}. Give floating-point inputs where it computes with them.{_torch_says(error)}"
@@ -44,28 +59,30 @@ def forward_failure(
 
 def backward_failure(step: Step, error: Exception) -> GraphDLError:
     """The error to raise when `step` could not send its gradient back."""
-    name = type(step.operator).__name__
+    what = f"it returned {error}" if isinstance(error, NoPairError) else f"{type(error).__name__}: {_first_line(error)}"
     return OperatorError(
-        f"{step.key} ({name}) failed in backward: {type(error).__name__}: {_first_line(error)}. A backward returns a "
+        f"{step.key} ({type(step.operator).__name__}) failed in backward: {what}. A backward returns a "
         f"tuple of one gradient or None an input, and a dictionary of its parameters' gradients; "
         f"graphdl.check_gradients(operator, *example_inputs) tests it."
     )
 
 
-def _fails_on_shapes(step: Step, inputs: Sequence[Any], p: Mapping[str, Tensor]) -> bool:
-    """Whether the operator fails on the shapes alone: on tensors without data, all of one type."""
+def _works(step: Step, inputs: Sequence[Any], p: Mapping[str, Tensor], device: str | None = None) -> bool:
+    """Whether the operator runs once all its inputs have the parameters' type; on "meta", for their shapes alone."""
     dtype = next((value.dtype for value in p.values()), torch.float32)
 
-    def hollow(value: Any) -> Any:
+    def alike(value: Any) -> Any:
         if isinstance(value, tuple):
-            return tuple(hollow(element) for element in value)
-        return torch.empty(value.shape, dtype=dtype, device="meta") if isinstance(value, Tensor) else value
+            return tuple(alike(element) for element in value)
+        return value.to(device=device or value.device, dtype=dtype) if isinstance(value, Tensor) else value
 
     try:
-        step.operator.forward({name: hollow(value) for name, value in p.items()}, *map(hollow, inputs), training=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            step.operator.forward({name: alike(value) for name, value in p.items()}, *map(alike, inputs), training=True)
     except Exception:
-        return True
-    return False
+        return False
+    return True
 
 
 def _expected(step: Step, inputs: Sequence[Any]) -> str:

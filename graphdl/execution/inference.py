@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from graphdl.errors import MissingInputError, ShapeError, UnknownNodeError, did_you_mean, listing
-from graphdl.execution.diagnosis import forward_failure
+from graphdl.execution.diagnosis import forward_failure, no_pair
 from graphdl.execution.plan import Plan, Step
 from graphdl.graph import Key
 from graphdl.operators import Operator
@@ -36,7 +36,10 @@ def infer_shapes(
             operator = operators[step.owner]
             if step.owner not in parameters:
                 parameters[step.owner] = meta_parameters(operator, dtype)
-            values[step.writes], _ = operator.forward(parameters[step.owner], *xs, training=True)
+            returned = operator.forward(parameters[step.owner], *xs, training=True)
+            values[step.writes] = (
+                returned[0] if isinstance(returned, tuple) and len(returned) == 2 else no_pair(returned)
+            )
         except Exception as error:
             known = Step(step.key, operators[step.owner], step.owner, step.reads, step.factors, step.writes)
             raise forward_failure(plan, known, values, parameters.get(step.owner, {}), error) from error
@@ -59,6 +62,10 @@ def meta_inputs(
     given: Mapping[Key, Any], known: Mapping[Key, object], dtype: torch.dtype, batch: int | None = None
 ) -> dict[Key, Tensor]:
     """Shapes or tensors -> meta tensors; `batch` is put before shapes that are given without their batch axis."""
+    if not isinstance(given, Mapping):
+        raise ShapeError(
+            f"Shapes are given by name, {{input: shape}}, not as {given!r}. The inputs are {listing(known)}."
+        )
     hollow = {}
     for name, value in given.items():
         if name not in known:
@@ -79,7 +86,9 @@ def meta_inputs(
 
 def shape_of(value: Any) -> Shape:
     """The shape of a value, or of each element of a tuple of outputs."""
-    return tuple(shape_of(element) for element in value) if isinstance(value, tuple) else tuple(value.shape)
+    if isinstance(value, tuple):
+        return tuple(shape_of(element) for element in value)
+    return tuple(value.shape) if isinstance(value, Tensor) else (f"a {type(value).__name__}",)
 
 
 def require_complete(operators: Mapping[Key, Operator], missing: list[Key]) -> None:

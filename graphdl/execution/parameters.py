@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Generator, Tensor
@@ -23,16 +23,28 @@ class NamedTensors(dict[str, Tensor]):
         """Copy `value` into the tensor of that name."""
         if name not in self:
             raise UnknownNodeError(f"The network has no tensor {name!r}.{did_you_mean(name, self)}")
-        check_shape(name, self[name], value)
         with torch.no_grad():
-            self[name].copy_(torch.as_tensor(value))
+            self[name].copy_(like(name, self[name], value))
+
+    def update(self, *others: Any, **named: Any) -> None:
+        """Assign to several names."""
+        for name, value in dict(*others, **named).items():
+            self[name] = value
+
+    def __ior__(self, others: Any) -> Self:  # type: ignore[misc,override]
+        self.update(others)
+        return self
 
 
-def check_shape(name: str, held: Tensor, value: Any) -> None:
-    """Refuse a value of another shape than the tensor that is to take it."""
-    shape = tuple(torch.as_tensor(value).shape)
-    if shape != tuple(held.shape):
-        raise ShapeError(f"{name} has the shape {tuple(held.shape)}, and the value given {shape}.")
+def like(name: str, held: Tensor, value: Any) -> Tensor:
+    """The value as a tensor; one of another shape than the tensor that is to take it is refused."""
+    try:
+        tensor = torch.as_tensor(value)
+    except (TypeError, ValueError, RuntimeError):
+        raise SettingError(f"{name} takes a tensor or an array of numbers, not {value!r}.") from None
+    if tensor.shape != held.shape:
+        raise ShapeError(f"{name} has the shape {tuple(held.shape)}, and the value given {tuple(tensor.shape)}.")
+    return tensor
 
 
 @dataclass(frozen=True)
@@ -85,9 +97,9 @@ class ParameterStore:
         size = 0
         for key, parameters in declared.items():
             for name, parameter in parameters.items():
-                self.extents.append(Extent(key, name, torch.Size(parameter.shape), size))
+                self.extents.append(Extent(key, name, _size(f"{key}.{name}", parameter.shape), size))
                 size += -(-self.extents[-1].shape.numel() // ALIGNMENT) * ALIGNMENT
-        flat = torch.zeros(size, dtype=dtype)
+        flat = self._allocate(size, dtype)
         for extent in self.extents:
             declared[extent.node][extent.name].initializer(extent.view(flat), generator)
         buffers = {
@@ -96,6 +108,16 @@ class ParameterStore:
             for name, buffer in operator.buffers().items()
         }
         self._hold(flat.to(device), {place: buffer.to(device) for place, buffer in buffers.items()})
+
+    def _allocate(self, size: int, dtype: torch.dtype) -> Tensor:
+        try:
+            return torch.zeros(size, dtype=dtype)
+        except (RuntimeError, ValueError, OverflowError):
+            largest = max(self.extents, key=lambda extent: extent.shape.numel())
+            raise SettingError(
+                f"The parameters do not fit into memory: they are {size:,} numbers of {dtype.itemsize} bytes. The "
+                f"largest is {largest.full_name} with the shape {tuple(largest.shape)}."
+            ) from None
 
     def _hold(self, flat: Tensor, buffers: Mapping[tuple[Key, str], Tensor]) -> None:
         """Take these tensors and name them."""
@@ -142,3 +164,14 @@ class ParameterStore:
                 merged.append(slice(extent.start, extent.stop))
             previous = position
         return merged
+
+
+def _size(name: str, shape: tuple[int, ...]) -> torch.Size:
+    try:
+        size = torch.Size(shape)
+        size.numel()
+    except (TypeError, ValueError, OverflowError, RuntimeError):
+        raise SettingError(
+            f"{name} cannot have the shape {shape!r}: write a tuple of sizes that memory holds."
+        ) from None
+    return size

@@ -17,6 +17,7 @@ from typing import Any, TypeAlias
 
 from torch import Tensor
 
+from graphdl.execution.diagnosis import no_pair
 from graphdl.execution.plan import BackwardPlan, BackwardStep, Plan, Step
 
 Lines: TypeAlias = list[str]
@@ -65,13 +66,17 @@ class Program:
 def forward_program(plan: Plan, *, keep_values: bool, keep_saved: bool) -> Program:
     """run(v, s, P, training): fill the values; without keep_values free each after its last use."""
     names: dict[str, Any] = {f"f{k}": step.operator.forward for k, step in enumerate(plan.steps)}
+    names["no_pair"] = no_pair
 
     def lines(k: int, step: Step) -> Lines:
         reads = "".join(f"v[{i}], " for i in step.reads)
         saved = f"s[{k}]" if keep_saved else "_"
-        call = f"v[{step.writes}], {saved} = f{k}(P[{k}], {reads}training=training)"
+        call = [
+            f"r = f{k}(P[{k}], {reads}training=training)",
+            f"v[{step.writes}], {saved} = r if r.__class__ is tuple and len(r) == 2 else no_pair(r)",
+        ]
         frees = "".join(f"v[{i}] = " for i in step.frees)
-        return [call, f"{frees}None"] if frees and not keep_values else [call]
+        return [*call, f"{frees}r = None"] if frees and not keep_values else call
 
     steps = ((step, lines(k, step)) for k, step in enumerate(plan.steps))
     return Program("v, s, P, training", steps, names, "forward")
@@ -82,7 +87,7 @@ def backward_program(plan: BackwardPlan, *, keep: bool) -> Program:
 
     own holds the indexes of gradients that are sums made here, which may be added to in place.
     """
-    names: dict[str, Any] = {"Tensor": Tensor, "add": add, "scale": scale}
+    names: dict[str, Any] = {"Tensor": Tensor, "add": add, "scale": scale, "no_pair": no_pair}
     arrived = set(plan.starts)
 
     def lines(entry: BackwardStep) -> Lines:
@@ -91,13 +96,17 @@ def backward_program(plan: BackwardPlan, *, keep: bool) -> Program:
         needs = ""
         if entry.needs is not None:
             names[f"n{k}"], needs = entry.needs, f", n{k}"
-        body = [f"dx, d[{k}] = b{k}(P[{k}], s[{k}], dy{needs})"]
+        body = [
+            f"r = b{k}(P[{k}], s[{k}], dy{needs})",
+            f"dx, d[{k}] = r if r.__class__ is tuple and len(r) == 2 else no_pair(r)",
+        ]
         if not keep:
-            body.append(f"dy = g[{step.writes}] = s[{k}] = None")
+            body.append(f"dy = r = g[{step.writes}] = s[{k}] = None")
         if entry.sends and len(step.reads) == 1:
             body.append("if isinstance(dx, Tensor): dx = (dx,)")
         for slot, i, factor in entry.sends:
-            dx = f"dx[{slot}]" if factor == 1 else f"scale(dx[{slot}], {factor!r})"
+            number = factor if type(factor) is int else float(factor)
+            dx = f"dx[{slot}]" if factor == 1 else f"scale(dx[{slot}], {number!r})"
             body.append(f"add(g, {i}, {dx}, own)" if i in arrived else f"g[{i}] = {dx}")
             arrived.add(i)
         return [f"dy = g[{step.writes}]", "if dy is not None:", *("    " + line for line in body)]

@@ -58,6 +58,7 @@ def build_graph(operators: Declared, connectivity: Mapping[Key, tuple[Feed, ...]
         for key in connectivity
         if key not in operators
     )
+    graph.add_nodes_from(operators)  # before any edge, so that nodes stand in the order in which they are declared
     incoming = _incoming(operators, connectivity)
     taken: set[Key] = {*operators, *connectivity}
     for key, owner in owners.items():

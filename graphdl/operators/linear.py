@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from graphdl.errors import SettingError, ShapeError
-from graphdl.initializers import Initializer, Uniform, VarianceScaling
+from graphdl.initializers import Initializer, Uniform, VarianceScaling, check_initializer
 from graphdl.operators.operator import EVERYTHING, Gradients, Operator, Parameter, Values
 from graphdl.registry import register
 
@@ -44,6 +44,10 @@ class Linear(Operator):
             size = getattr(self, name)
             if size is not None and (isinstance(size, bool) or not isinstance(size, int) or size < 1):
                 raise SettingError(f"Linear: {name} is a number of features, 1 or more, not {size!r}")
+        if self.weight is not None:
+            check_initializer("Linear", "weight", self.weight)
+        if not isinstance(self.bias, bool):
+            check_initializer("Linear", "bias", self.bias)
 
     def parameters(self) -> dict[str, Parameter]:
         i, o = int(self.in_features or 0), int(self.out_features or 0)
