@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from graphdl.errors import GraphDLError
+from graphdl.errors import GraphDLError, SettingError
 from graphdl.experiments import EXPERIMENTS, find_experiment
 from graphdl.network import Network
 
@@ -34,11 +34,17 @@ EXAMPLES = "\n\n".join(f"{name}: {experiment.title}." for name, experiment in EX
 def run(
     example: Annotated[str, typer.Argument(help="What to train: " + ", ".join(EXPERIMENTS) + ".")],
     out: Annotated[Path, typer.Option(help="The folder for the pictures.")] = Path("out"),
-    seed: Annotated[int, typer.Option(help="Of the data, the first parameters and the batches.")] = 2,
-    epochs: Annotated[int | None, typer.Option(help="How often to go through the data.", min=1)] = None,
+    seed: Annotated[int, typer.Option(help="Of the data, the first parameters and the batches.", min=0)] = 2,
+    epochs: Annotated[
+        int | None, typer.Option(help="Passes through the data; by default as many as the example takes.", min=1)
+    ] = None,
 ) -> None:
     """Train an example, print its figures, and draw it."""
     experiment = find_experiment(example)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingError(f"--out {out} cannot be made: {error.strerror}.") from None
     console.print(f"[bold]{escape(experiment.title)}[/bold]  {escape(repr(experiment.network(seed)))}")
     result = experiment.run(seed, epochs=epochs)
     history = result.history
@@ -76,5 +82,5 @@ def main() -> None:
     try:
         app()
     except GraphDLError as error:
-        errors.print(f"[bold red]{type(error).__name__}[/bold red] {escape(str(error))}")
+        errors.print(f"[bold red]{type(error).__name__}:[/bold red] {escape(str(error))}")
         raise SystemExit(1) from None

@@ -92,8 +92,8 @@ def did_you_mean(name: object, known: Iterable[object]) -> str:
     >>> did_you_mean("zzz", ["tanh"])
     ''
     """
-    by_text = {str(candidate): candidate for candidate in known}
-    close = difflib.get_close_matches(str(name), by_text, n=1)
+    by_text = {str(candidate).lower(): candidate for candidate in known}
+    close = difflib.get_close_matches(str(name).lower(), by_text, n=1)
     return f" Did you mean {by_text[close[0]]!r}?" if close else ""
 
 

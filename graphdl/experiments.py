@@ -8,6 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from safetensors.torch import save_file
 from torch import Tensor
 
 from graphdl.data import digits, disc, line, one_hot, split
@@ -83,7 +84,7 @@ class Result:
         return prediction.argmax(1)
 
     def draw(self, folder: str | Path) -> list[Path]:
-        """Draw the network, what it decides and its learning curves into the folder; return the files."""
+        """Draw the network, its decisions and its learning curves, save it and its weights; return the files."""
         folder = Path(folder)
         drawn = [self.net.render(folder / "network.svg", title=self.experiment.title)]
         if self.test[0].shape[1] == 2:
@@ -93,7 +94,8 @@ class Result:
             drawn.append(plot_confusion(folder / "confusion.png", self.test[1], self.classify(self.test[0])))
         drawn.append(self.history.plot(folder / "curves.png"))
         drawn.append(self.net.save(folder / "model.json"))
-        return drawn
+        save_file(self.net.state_dict(), folder / "weights.safetensors")
+        return [*drawn, folder / "weights.safetensors"]
 
 
 def _perceptron(*operators: Operator, loss: Operator) -> dict[str, Any]:

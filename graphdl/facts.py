@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from graphdl.errors import GraphDLError
 from graphdl.execution.engine import Engine
 from graphdl.graph import Key
 from graphdl.operators import Loss, Operator
@@ -33,7 +35,9 @@ def node_facts(engine: Engine) -> dict[Key, NodeFacts]:
     Shapes are those of the last passes, as far as their inputs lead.
     """
     inputs = engine.known_inputs()
-    values: Mapping[Key, Any] = engine.infer(inputs) if inputs else {}
+    values: Mapping[Key, Any] = {}
+    with contextlib.suppress(GraphDLError):  # shapes that no longer fit are left out
+        values = engine.infer(inputs)
     facts: dict[Key, NodeFacts] = {}
     for key, node in engine.graph.nodes(data=True):
         shape, dtype = _shape_and_type(values.get(key))

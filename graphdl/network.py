@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -10,15 +10,16 @@ import torch
 from torch import Tensor
 
 from graphdl import rendering, serialization
-from graphdl.errors import MissingInputError, SettingError, UnknownNodeError, did_you_mean, listing
-from graphdl.execution.checks import check_operators, check_starts, floating_type, new_generator, usable_device
+from graphdl.errors import MissingInputError, SettingError, listing
+from graphdl.execution.checks import Device, check_operators, check_starts, floating_type, new_generator, usable_device
 from graphdl.execution.engine import Engine
-from graphdl.execution.executor import GradientTrace, Trace, run_backward, run_forward
+from graphdl.execution.executor import GradientTrace, Recorded, Trace, run_backward, run_forward
 from graphdl.execution.inference import Shape, meta_inputs, shape_of
-from graphdl.execution.parameters import Extent, like
+from graphdl.execution.parameters import Extent
 from graphdl.facts import node_facts
 from graphdl.graph import (
     Connectivity,
+    Feed,
     Key,
     Operators,
     Shared,
@@ -61,7 +62,7 @@ class Network:
         connectivity: Connectivity,
         *,
         seed: int | None = None,
-        device: str | torch.device = "cpu",
+        device: Device = "cpu",
         dtype: torch.dtype = torch.float32,
     ) -> None:
         self._operators = normalise_operators(operators)
@@ -73,16 +74,11 @@ class Network:
         self.engine = Engine(self.graph, self.order, self.generator, usable_device(device), floating_type(dtype))
         self.inputs: tuple[Key, ...] = tuple(self.engine.inputs)
         self.outputs, self.losses = self.engine.outputs, self.engine.losses
-        self.predictions: tuple[Key, ...] = self._find_predictions()
-        self.gradients: dict[str, Tensor] = {}
+        self.predictions = self.engine.predictions
+        self.gradients: dict[str, Tensor] = Recorded()
         self.reached: frozenset[Key] = frozenset()
         self._trace: Trace | None = None
         self._gradient_trace: GradientTrace | None = None
-
-    def _find_predictions(self) -> tuple[Key, ...]:
-        """What the losses compare with their targets, or the sinks where there is no loss."""
-        found = dict.fromkeys(self.engine.sources(key)[0] for key in self.losses)
-        return tuple(key for key in found if key in self.graph) or self.outputs
 
     def __repr__(self) -> str:
         size = f", {self.engine.store.count:,} parameters" if self.engine.built else ""
@@ -90,6 +86,17 @@ class Network:
             f"Network({len(self._operators):,} operators{size}, inputs {listing(self.inputs)}, "
             f"outputs {listing(self.outputs)})"
         )
+
+    @property
+    def operators(self) -> dict[Key, Operator | Shared]:
+        """What each node computes, with the sizes that are known: one of the two dictionaries."""
+        sized = self.engine.operators
+        return {key: sized.get(key, operator) for key, operator in self._operators.items()}
+
+    @property
+    def connectivity(self) -> dict[Key, tuple[Feed, ...]]:
+        """Whom each node feeds: the other one."""
+        return dict(self._connectivity)
 
     @property
     def device(self) -> torch.device:
@@ -123,9 +130,10 @@ class Network:
 
     def _by_node(self, trace: Trace | GradientTrace | None) -> dict[Key, Any]:
         if trace is None:
-            return {}
+            return Recorded()
         index = self.engine.full_plan.index
-        return {key: trace.values[index[key]] for key in self.order if trace.values[index[key]] is not None}
+        found = {key: trace.values[index[key]] for key in self.order}
+        return Recorded((key, value) for key, value in found.items() if value is not None)
 
     def forward(self, inputs: object, training: bool = True) -> dict[Key, Any]:
         """Compute and record every value; return {sink: value}.
@@ -133,10 +141,15 @@ class Network:
         inputs are {name: tensor or array}, or one tensor where the network has one input. Errors: MissingInputError,
         UnknownNodeError, ShapeError, and OperatorError if an operator fails for another reason.
         """
+        if not isinstance(training, bool):
+            raise SettingError(
+                "forward takes one argument, {name: tensor}, or a tensor if there is one input; and training."
+            )
+        self._trace = self._gradient_trace = None
         plan, given = self.engine.prepare(inputs, self.outputs)
         with torch.no_grad():
             self._trace = run_forward(plan, self.engine.store.by_node, given, training=training, keep_values=True)
-        self._gradient_trace = None
+        self.engine.remember(given)
         return {key: self._trace.values[plan.index[key]] for key in self.outputs}
 
     def backward(self, gradients: Mapping[Key, Any] | None = None) -> dict[Key, Tensor]:
@@ -158,7 +171,7 @@ class Network:
             found = run_backward(backward_plan, self.engine.store.by_node, self._trace, starts, keep=True)
         self._gradient_trace = found
         self.reached = frozenset(found.parameters)
-        self.gradients = {extent.full_name: self._gradient(extent, found) for extent in self.engine.trainable}
+        self.gradients = Recorded((extent.full_name, self._gradient(extent, found)) for extent in self.engine.trainable)
         sent = {name: found.values[plan.inputs[name]] for name in wanted}
         return {name: gradient for name, gradient in sent.items() if gradient is not None}
 
@@ -176,6 +189,7 @@ class Network:
         plan, given = self.engine.prepare(inputs, self.predictions)
         with torch.no_grad():
             trace = run_forward(plan, self.engine.store.by_node, given, training=False, keep_saved=False)
+        self.engine.remember(given)
         found = {key: trace.values[plan.index[key]] for key in self.predictions}
         return found if len(found) > 1 else next(iter(found.values()))
 
@@ -194,20 +208,11 @@ class Network:
 
     def freeze(self, *nodes: Key) -> None:
         """Keep the parameters of these nodes, or of all, as they are: they get no gradient and no update."""
-        self.engine.freeze(self._owners(nodes), frozen=True)
+        self.engine.freeze(nodes, frozen=True)
 
     def unfreeze(self, *nodes: Key) -> None:
         """Let the parameters of these nodes, or of all, train again."""
-        self.engine.freeze(self._owners(nodes), frozen=False)
-
-    def _owners(self, nodes: Iterable[Key]) -> set[Key]:
-        nodes = tuple(nodes) or tuple(self._operators)
-        for key in nodes:
-            if isinstance(key, (list, tuple, set)):
-                raise SettingError(f"Nodes are given one by one, freeze('fc1', 'fc2'), not as {key!r}.")
-            if key not in self._operators:
-                raise UnknownNodeError(f"The network has no operator {key!r}.{did_you_mean(key, self._operators)}")
-        return {self.graph.nodes[key]["owner"] for key in nodes}
+        self.engine.freeze(nodes, frozen=False)
 
     def summary(self) -> str:
         """A table of the nodes, and totals. Shapes are known after `build` or the first pass."""
@@ -232,20 +237,11 @@ class Network:
 
     def to_dict(self) -> dict[str, Any]:
         """The two dictionaries as plain data for JSON, with the sizes that are known. Registered operators only."""
-        operators = {
-            key: operator if isinstance(operator, Shared) else self.engine.operators[key]
-            for key, operator in self._operators.items()
-        }
-        return serialization.to_dict(operators, self._connectivity)
+        return serialization.to_dict(self.operators, self.connectivity)
 
     @classmethod
     def from_dict(
-        cls,
-        data: object,
-        *,
-        seed: int | None = None,
-        device: str | torch.device = "cpu",
-        dtype: torch.dtype = torch.float32,
+        cls, data: object, *, seed: int | None = None, device: Device = "cpu", dtype: torch.dtype = torch.float32
     ) -> Self:
         """The network of what `to_dict` returned. Raises FileFormatError for whatever is not in the format."""
         return cls(*serialization.from_dict(data), seed=seed, device=device, dtype=dtype)
@@ -256,12 +252,7 @@ class Network:
 
     @classmethod
     def load(
-        cls,
-        path: str | Path,
-        *,
-        seed: int | None = None,
-        device: str | torch.device = "cpu",
-        dtype: torch.dtype = torch.float32,
+        cls, path: str | Path, *, seed: int | None = None, device: Device = "cpu", dtype: torch.dtype = torch.float32
     ) -> Self:
         """The network of a file that `save` wrote, or a person. Raises FileFormatError if it is broken."""
         return cls.from_dict(serialization.read_json(Path(path)), seed=seed, device=device, dtype=dtype)
@@ -272,23 +263,30 @@ class Network:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take the values of all parameters and buffers; nothing is changed if a name or a shape is wrong."""
-        if not isinstance(state, Mapping):
-            raise SettingError(f"load_state_dict takes {{name: tensor}}, as state_dict returns it, not {state!r}.")
-        store = self.engine.store
-        held = {**store.parameters, **store.buffers}
-        for name in state:
-            if name not in held:
-                raise UnknownNodeError(f"load_state_dict: no tensor is called {name!r}.{did_you_mean(name, held)}")
-        missing = [name for name in held if name not in state]
-        if missing:
-            raise MissingInputError(f"load_state_dict: the state lacks {listing(missing)}.")
-        values = {name: like(name, held[name], value) for name, value in state.items()}
-        for name, value in values.items():
-            (store.parameters if name in store.parameters else store.buffers)[name] = value
+        self.engine.store.load(state)
 
-    def to(self, device: str | torch.device | None = None, dtype: torch.dtype | None = None) -> Self:
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copy and pickle as the two dictionaries and the state; recorded values are left out."""
+        state = self.state_dict() if self.engine.built else None
+        declared = (self.operators, self.connectivity, self.device, self.dtype)
+        return _restored, (type(self), declared, state, self.generator.get_state(), self.engine.frozen)
+
+    def to(self, device: Device | None = None, dtype: torch.dtype | None = None) -> Self:
         """Move all tensors to a device, and to a floating-point type; recorded values are dropped."""
         self.engine.to(usable_device(device or self.device), floating_type(dtype or self.dtype))
         self._trace = self._gradient_trace = None
-        self.gradients = {}
+        self.gradients = Recorded()
         return self
+
+
+def _restored(
+    cls: type[Network], declared: tuple[Any, ...], state: Any, generator: Tensor, frozen: frozenset[Key]
+) -> Network:
+    operators, connectivity, device, dtype = declared
+    net = cls(operators, connectivity, seed=0, device=device, dtype=dtype)
+    if state is not None:
+        net.load_state_dict(state)
+    net.generator.set_state(generator)
+    if frozen:
+        net.engine.freeze(frozen, frozen=True)
+    return net

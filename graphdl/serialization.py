@@ -23,6 +23,7 @@ from graphdl.operators import Operator
 from graphdl.registry import is_registered, registered_class, settings
 
 FORMAT, VERSION = "graphdl", 1
+FIELDS = ("format", "version", "operators", "connectivity")
 
 
 def to_dict(operators: Mapping[Key, Operator | Shared], connectivity: Mapping[Key, Iterable[Feed]]) -> dict[str, Any]:
@@ -56,6 +57,9 @@ def _read_network(data: object) -> tuple[dict[Key, Operator | Shared], dict[Key,
             f'"version" is {_short(data.get("version"))}, and this release of graphdl reads version {VERSION}: '
             "read the file with the release that wrote it, or a newer one."
         )
+    for name in data:
+        if name not in FIELDS:
+            raise FileFormatError(f"{_short(name)} is no part of a stored network.{did_you_mean(name, FIELDS)}")
     operators = {key: _read_operator(value, key) for key, value in _entries(data, "operators")}
     connectivity = {key: _read_feeds(value, key) for key, value in _entries(data, "connectivity")}
     return operators, connectivity

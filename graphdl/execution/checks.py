@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 
@@ -14,6 +14,8 @@ from graphdl.execution.plan import Plan
 from graphdl.graph import Key, Shared
 from graphdl.operators import Operator
 
+Device: TypeAlias = str | torch.device
+
 
 def check_operators(operators: Mapping[Key, object]) -> None:
     """Refuse what is no operator; a class without its parentheses is the likely slip."""
@@ -21,9 +23,10 @@ def check_operators(operators: Mapping[Key, object]) -> None:
         if isinstance(operator, type):
             raise SettingError(f"operators[{key!r}] is the class {operator.__name__}: write {operator.__name__}(...).")
         if not isinstance(operator, (Operator, Shared)):
+            kind = f"{type(operator).__module__}.{type(operator).__qualname__}".removeprefix("builtins.")
             raise SettingError(
-                f"operators[{key!r}] is a {type(operator).__name__}: a node computes an Operator, such as "
-                "Linear(2, 25), or is Shared(...)."
+                f"operators[{key!r}] is a {kind}: a node computes a graphdl.Operator, such as Linear(2, 25), or is "
+                "Shared(...)."
             )
 
 
@@ -39,7 +42,7 @@ def new_generator(seed: object) -> torch.Generator:
         raise SettingError(f"seed is an int of 64 bits, not {seed}.") from None
 
 
-def usable_device(device: str | torch.device) -> torch.device:
+def usable_device(device: Device) -> torch.device:
     """The device, once it has been seen to hold a tensor."""
     try:
         return torch.zeros((), device=device).device

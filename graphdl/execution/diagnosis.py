@@ -15,7 +15,21 @@ from torch import Tensor
 from graphdl.errors import GraphDLError, OperatorError, ShapeError
 
 if TYPE_CHECKING:
-    from graphdl.execution.plan import Plan, Step
+    from graphdl.execution.plan import BackwardPlan, Plan, Step
+
+
+def wrong_gradient(plan: BackwardPlan, values: Sequence[Any], gradients: Sequence[Any]) -> OperatorError | None:
+    """The error to raise if a recorded gradient is not shaped like its value: its sender's backward is wrong."""
+    for entry in plan.steps:
+        for slot, i, _ in entry.sends:
+            value, gradient = values[i], gradients[i]
+            if isinstance(value, Tensor) and isinstance(gradient, Tensor) and value.shape != gradient.shape:
+                return OperatorError(
+                    f"{entry.step.key} ({type(entry.step.operator).__name__}): its backward returned a gradient of the "
+                    f"shape {tuple(gradient.shape)} for its input from {_origin(plan.forward, i)} (slot {slot}), whose "
+                    f"value has the shape {tuple(value.shape)}. graphdl.check_gradients(operator, *inputs) tests it."
+                )
+    return None
 
 
 SHAPE_COMPLAINTS = (RuntimeError, IndexError, ValueError)
@@ -115,7 +129,8 @@ def _parameter_types(p: Mapping[str, Tensor]) -> str:
 
 
 def _torch_says(error: Exception) -> str:
-    return f" The operation itself said: {_first_line(error)}"
+    kind = "" if isinstance(error, SHAPE_COMPLAINTS) else f"{type(error).__name__}: "
+    return f" The operation itself said: {kind}{_first_line(error)}"
 
 
 def _first_line(error: Exception) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Generator, Tensor
 
-from graphdl.errors import MissingInputError
+from graphdl.errors import MissingInputError, SettingError, UnknownNodeError, did_you_mean
 from graphdl.execution.inference import infer_shapes, meta_inputs, require_complete
 from graphdl.execution.inputs import gather_inputs
 from graphdl.execution.parameters import Extent, ParameterStore
@@ -25,6 +25,7 @@ class Engine:
 
     inputs     name of every input -> why it is one
     operators  owner -> operator, with its sizes once the network is built
+    predictions  what the losses compare with their targets, or the sinks where there is no loss
     frozen     the owners whose parameters do not train
     version    grows whenever tensors move or what is frozen changes
     """
@@ -48,6 +49,8 @@ class Engine:
             key for key, node in computed.items() if isinstance(node["operator"], Loss)
         )
         self.outputs = tuple(key for key in computed if not graph.succ[key])
+        predicting = dict.fromkeys(self.sources(key)[0] for key in self.losses)
+        self.predictions = tuple(key for key in predicting if key in graph) or self.outputs
         self.frozen: frozenset[Key] = frozenset()
         self.version = 0
         self._store: ParameterStore | None = None
@@ -85,10 +88,10 @@ class Engine:
     def prepare(self, given: object, targets: tuple[Key, ...]) -> tuple[Plan, dict[Key, Tensor]]:
         """The plan of the targets and the tensors that it needs. The first call builds the network."""
         names = self.plan(targets).inputs
-        inputs = gather_inputs(given, names, self.inputs, self.operators, self.device, self.dtype)
+        dead_ends = [key for key in self.outputs if key not in self.losses] if self.losses else []
+        inputs = gather_inputs(given, names, self.inputs, dead_ends or self.operators, self.device, self.dtype)
         if self._store is None:
             self.build(meta_inputs(inputs, self.inputs, self.dtype))
-        self._remember(inputs)
         return self.plan(targets), inputs
 
     def infer(self, inputs: Mapping[Key, Tensor]) -> dict[Key, Any]:
@@ -103,9 +106,9 @@ class Engine:
             require_complete(operators, missing or list(self.inputs))
             self.operators = {key: operators[key] for key in self.operators}
             self._allocate()
-        self._remember(inputs)
+        self.remember(inputs)
 
-    def _remember(self, inputs: Mapping[Key, Tensor]) -> None:
+    def remember(self, inputs: Mapping[Key, Tensor]) -> None:
         """Keep the shapes of the inputs for diagrams, unless those of more inputs are known."""
         if inputs.keys() >= self._known.keys():
             self._known = {name: (tensor.shape, tensor.dtype) for name, tensor in inputs.items()}
@@ -136,9 +139,15 @@ class Engine:
             self._backward_plans[place] = make_backward_plan(plan, starts, trainable, wanted)
         return self._backward_plans[place]
 
-    def freeze(self, owners: Iterable[Key], frozen: bool) -> None:
-        """Freeze or unfreeze the parameters of these owners."""
-        chosen = frozenset(owners)
+    def freeze(self, nodes: Collection[Key], frozen: bool) -> None:
+        """Freeze or unfreeze the parameters of these nodes, or of all if none is named."""
+        computed = [key for key in self.order if self.graph.nodes[key]["operator"] is not None]
+        for key in nodes:
+            if isinstance(key, (list, tuple, set)):
+                raise SettingError(f"Nodes are given one by one, freeze('fc1', 'fc2'), not as {key!r}.")
+            if key not in computed:
+                raise UnknownNodeError(f"The network has no operator {key!r}.{did_you_mean(key, computed)}")
+        chosen = frozenset(self.graph.nodes[key]["owner"] for key in nodes or computed)
         self.frozen = self.frozen | chosen if frozen else self.frozen - chosen
         self._changed()
 

@@ -11,14 +11,22 @@ from typing import Any, TypeAlias
 
 from torch import Tensor
 
-from graphdl.errors import OperatorError
-from graphdl.execution.diagnosis import backward_failure, forward_failure
+from graphdl.errors import OperatorError, UnknownNodeError, did_you_mean, listing
+from graphdl.execution.diagnosis import backward_failure, forward_failure, wrong_gradient
 from graphdl.execution.parameters import Extent
 from graphdl.execution.plan import BackwardPlan, Plan
 from graphdl.execution.program import Program, backward_program, forward_program
 from graphdl.graph import Key
 
 ParametersByNode: TypeAlias = Mapping[Key, dict[str, Tensor]]
+
+
+class Recorded(dict[Any, Any]):
+    """What a pass recorded, by name; a name of which there is nothing is told."""
+
+    def __missing__(self, name: object) -> Any:
+        held = f"There is something of {listing(map(repr, self))}." if self else "Call forward, and backward, first."
+        raise UnknownNodeError(f"Nothing is recorded of {name!r}.{did_you_mean(name, self)} {held}")
 
 
 @dataclass
@@ -102,7 +110,9 @@ def run_backward(
         step = program.failed_step(error)
         if step is None:
             raise
-        raise backward_failure(step, error) from error
+        raise (wrong_gradient(plan, trace.values, values) or backward_failure(step, error)) from error
+    if keep and (wrong := wrong_gradient(plan, trace.values, values)):
+        raise wrong
     found: dict[Key, dict[str, Tensor]] = {}
     for k, owner in plan.training:
         if by_step[k] is not None:

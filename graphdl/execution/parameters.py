@@ -9,9 +9,17 @@ from typing import Any, Self
 import torch
 from torch import Generator, Tensor
 
-from graphdl.errors import SettingError, ShapeError, UnknownNodeError, did_you_mean
+from graphdl.errors import (
+    MissingInputError,
+    OperatorError,
+    SettingError,
+    ShapeError,
+    UnknownNodeError,
+    did_you_mean,
+    listing,
+)
 from graphdl.graph import Key
-from graphdl.operators import Operator
+from graphdl.operators import Operator, Parameter
 
 ALIGNMENT = 16  # elements: a cache line in float32, and what the fastest kernels ask for
 
@@ -21,10 +29,11 @@ class NamedTensors(dict[str, Tensor]):
 
     def __setitem__(self, name: str, value: Any) -> None:
         """Copy `value` into the tensor of that name."""
-        if name not in self:
-            raise UnknownNodeError(f"The network has no tensor {name!r}.{did_you_mean(name, self)}")
         with torch.no_grad():
             self[name].copy_(like(name, self[name], value))
+
+    def __missing__(self, name: str) -> Tensor:
+        raise UnknownNodeError(f"The network has no tensor {name!r}.{did_you_mean(name, self)}")
 
     def update(self, *others: Any, **named: Any) -> None:
         """Assign to several names."""
@@ -93,7 +102,7 @@ class ParameterStore:
         self.by_node: dict[Key, dict[str, Tensor]] = {key: {} for key in operators}
         self.extents: list[Extent] = []
         self.flat = torch.empty(0)
-        declared = {key: operator.parameters() for key, operator in operators.items()}
+        declared = {key: _declared(key, operator) for key, operator in operators.items()}
         size = 0
         for key, parameters in declared.items():
             for name, parameter in parameters.items():
@@ -146,6 +155,21 @@ class ParameterStore:
         }
         self._hold(self.flat.to(device, dtype), buffers)
 
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Take the values of all parameters and buffers; nothing is changed if a name or a shape is wrong."""
+        if not isinstance(state, Mapping):
+            raise SettingError(f"load_state_dict takes {{name: tensor}}, as state_dict returns it, not {state!r}.")
+        held = {**self.parameters, **self.buffers}
+        for name in state:
+            if name not in held:
+                raise UnknownNodeError(f"load_state_dict: no tensor is called {name!r}.{did_you_mean(name, held)}")
+        missing = [name for name in held if name not in state]
+        if missing:
+            raise MissingInputError(f"load_state_dict: the state lacks {listing(missing)}.")
+        values = {name: like(name, held[name], value) for name, value in state.items()}
+        for names in (self.parameters, self.buffers):
+            names.update({name: values[name] for name in names})
+
     @property
     def count(self) -> int:
         """How many numbers training changes."""
@@ -164,6 +188,18 @@ class ParameterStore:
                 merged.append(slice(extent.start, extent.stop))
             previous = position
         return merged
+
+
+def _declared(key: Key, operator: Operator) -> dict[str, Parameter]:
+    """What the operator declares as its parameters."""
+    parameters = operator.parameters()
+    for name, parameter in parameters.items():
+        if not isinstance(parameter, Parameter):
+            raise OperatorError(
+                f"{key} ({type(operator).__name__}): parameters() declares {name!r} as a {type(parameter).__name__}; "
+                "it returns {name: Parameter(shape, initializer)}, since the network owns the tensors."
+            )
+    return parameters
 
 
 def _size(name: str, shape: tuple[int, ...]) -> torch.Size:

@@ -11,7 +11,7 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-from graphdl.errors import MissingInputError, SettingError
+from graphdl.errors import MissingInputError, OperatorError, SettingError
 from graphdl.execution.parameters import Extent
 from graphdl.graph import Key
 from graphdl.network import Network
@@ -73,7 +73,11 @@ class Stepper:
         self.optimizer, self.net = optimizer, net
         self._count, self._one = torch.zeros(()), torch.ones(())
         self._bound: tuple[int, frozenset[Key]] | None = None
+        self._checked = False
         self._state: State | None = None
+
+    def __repr__(self) -> str:
+        return f"Stepper({self.optimizer}, {self.steps} steps)"
 
     @property
     def steps(self) -> int:
@@ -96,7 +100,10 @@ class Stepper:
 
     def apply(self, owners: frozenset[Key], gradients: list[Tensor]) -> None:
         """Move the parameters of these nodes by gradients in the order of `moving`."""
-        self.moving(owners)
+        moving = self.moving(owners)
+        if not self._checked:
+            _check_shapes(moving, gradients)
+            self._checked = True
         self._count += self._one
         if gradients:
             torch._foreach_copy_(self._gradient_views, gradients)
@@ -120,4 +127,14 @@ class Stepper:
             (flat[part], gradient[part], tuple(vector[part] for vector in self._state))
             for part in engine.store.ranges({extent.node for extent in self._moving})
         ]
-        self._bound = (engine.version, owners)
+        self._bound, self._checked = (engine.version, owners), False
+
+
+def _check_shapes(moving: Sequence[Extent], gradients: list[Tensor]) -> None:
+    """Refuse gradients that are not shaped like their parameters; torch would stretch some of them."""
+    for extent, gradient in zip(moving, gradients, strict=True):
+        if gradient.shape != extent.shape:
+            raise OperatorError(
+                f"{extent.node}: the gradient of the parameter {extent.name!r} has the shape {tuple(gradient.shape)}, "
+                f"and the parameter {tuple(extent.shape)}. Its backward is wrong: see graphdl.check_gradients."
+            )

@@ -58,6 +58,8 @@ def fit(
     """
     _check(net, optimizer, epochs)
     check_threads(threads)
+    if callable(callbacks):
+        raise SettingError("callbacks is a sequence, such as [EarlyStopping()], not a single callback.")
     generator = net.generator if seed is None else new_generator(seed)
     batches = make_batches(net, inputs, targets, batch_size, shuffle, generator)
     if isinstance(batches, NamedBatches) and batches.once and epochs > 1:
@@ -117,7 +119,8 @@ def evaluate(
 
 def _check(net: Network, optimizer: object, epochs: object) -> None:
     if not isinstance(optimizer, Optimizer):
-        raise SettingError(f"optimizer is an Optimizer such as Adam(lr=1e-3), not {optimizer!r}.")
+        wrong = f"the class {optimizer.__name__}" if isinstance(optimizer, type) else f"a {type(optimizer).__name__}"
+        raise SettingError(f"optimizer is an Optimizer such as Adam(lr=1e-3), not {wrong}.")
     if isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 1:
         raise SettingError(f"epochs is how often to go through the data, 1 or more, not {epochs!r}.")
     if not net.losses:

@@ -71,7 +71,7 @@ class History(Mapping[str, list[float]]):
                 if shown in self:
                     epochs = range(1, len(self[shown]) + 1)
                     marker = "o" if len(self[shown]) == 1 else None
-                    axes.plot(epochs, self[shown], style, marker=marker, label=shown.replace("_", " "))
+                    axes.plot(epochs, self[shown], style, marker=marker, linewidth=1, label=shown.replace("_", " "))
             axes.set_xlabel("epoch")
             axes.set_title(name.replace("_", " "))
             axes.grid(alpha=0.3)

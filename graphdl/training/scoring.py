@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
+from graphdl.errors import SettingError
 from graphdl.execution.executor import Trace
 from graphdl.execution.plan import Plan
 from graphdl.graph import Key
@@ -56,8 +57,16 @@ class Scorer:
                 figures[str(key)] = value
         for name, metric, pair in self._metrics:
             prediction, target = (_look_up(source, plan, inputs, trace) for source in pair)
-            figures[name] = float(metric(prediction, target))
+            figures[name] = _number(name, metric(prediction, target))
         return Score(total, len(next(iter(inputs.values()))), figures)
+
+
+def _number(name: str, measured: Any) -> float:
+    try:
+        return float(measured)
+    except (TypeError, ValueError, RuntimeError):
+        found = f"a tensor {tuple(measured.shape)}" if isinstance(measured, Tensor) else repr(measured)
+        raise SettingError(f"The metric {name!r} returned {found}; a metric returns one number.") from None
 
 
 def _look_up(source: Key, plan: Plan, inputs: Mapping[Key, Tensor], trace: Trace) -> Any:

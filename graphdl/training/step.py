@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from graphdl.errors import NonFiniteError, UnreachableError
+from graphdl.errors import NonFiniteError, OperatorError, UnreachableError, did_you_mean, listing
 from graphdl.execution.executor import run_backward, run_forward
-from graphdl.graph import Key
+from graphdl.graph import Key, ancestors
 from graphdl.network import Network
 from graphdl.optim import Stepper
 from graphdl.training.scoring import Score, Scorer
@@ -37,12 +37,21 @@ class TrainingStep:
         if not math.isfinite(score.loss):
             raise NonFiniteError(blame(self.net, inputs, score.loss))
         starts = self.net.engine.loss_starts(self._plan, trace.values)
-        found = run_backward(self._backward_plan, self._parameters, trace, starts)
+        try:
+            found = run_backward(self._backward_plan, self._parameters, trace, starts)
+        except OperatorError:
+            self._explain(inputs)
+            raise
         reached = self._backward_plan.owners
         if len(found.parameters) < len(reached):
             reached = frozenset(found.parameters)
         self.stepper.apply(reached, found.of(self.stepper.moving(reached)))
         return score
+
+    def _explain(self, inputs: Mapping[Key, Tensor]) -> None:
+        """Repeat a backward pass that failed, recorded: whose gradient was wrong is seen then, and raised."""
+        self.net.forward(inputs)
+        self.net.backward()
 
     def _make_plans(self, inputs: Mapping[Key, Tensor]) -> None:
         """Plan the passes, anew when a callback has frozen or moved something, and take the threads they are worth."""
@@ -51,12 +60,28 @@ class TrainingStep:
         self._parameters = engine.store.by_node
         self._plan = engine.plan(self.scorer.targets)
         self._backward_plan = engine.backward_plan(self._plan, self.net.losses)
+        engine.remember(inputs)
+        self._check_reach()
         if not self._backward_plan.owners:
             raise UnreachableError(
                 "There is nothing to train: no parameter that is not frozen reaches a loss. Unfreeze a node, or look "
                 "at the connectivity by print(net.summary())."
             )
         torch.set_num_threads(self.threads or choose_threads(self.net, len(next(iter(inputs.values())))))
+
+    def _check_reach(self) -> None:
+        """Refuse an operator with parameters that leads to no loss: a forgotten or misspelt edge, most likely."""
+        engine = self.net.engine
+        leading = ancestors(self.net.graph, self.net.losses)
+        owners = {self.net.graph.nodes[key]["owner"] for key in leading}
+        for extent in engine.trainable:
+            if extent.node not in owners:
+                name, misspelt = extent.node, [key for key in engine.inputs if key not in engine.operators]
+                raise UnreachableError(
+                    f"{name} ({type(engine.operators[name]).__name__}) has parameters and leads to no loss, so nothing "
+                    f"trains it.{did_you_mean(name, misspelt)} The inputs are {listing(map(repr, engine.inputs))}: is "
+                    f"one of them a misspelt node, or an edge forgotten? If it is meant so, net.freeze({name!r})."
+                )
 
 
 def blame(net: Network, inputs: Mapping[Key, Tensor], loss: float) -> str:
