@@ -13,6 +13,7 @@ __all__ = [
     "FileFormatError",
     "GradientError",
     "GraphDLError",
+    "GraphDLWarning",
     "MissingInputError",
     "MissingPackageError",
     "NonFiniteError",
@@ -26,6 +27,10 @@ __all__ = [
 
 class GraphDLError(Exception):
     """Whatever graphdl refuses or cannot do."""
+
+
+class GraphDLWarning(UserWarning):
+    """Something allowed that is most likely a slip."""
 
 
 class CycleError(GraphDLError):

@@ -63,9 +63,9 @@ def shell(*arguments: object) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        (("run", "dics"), "SettingError No example is called 'dics'. Did you mean 'disc'?"),
-        (("summary", "absent.json"), "FileFormatError absent.json cannot be read"),
-        (("draw", "absent.json"), "FileFormatError absent.json cannot be read"),
+        (("run", "dics"), "SettingError: No example is called 'dics'. Did you mean 'disc'?"),
+        (("summary", "absent.json"), "FileFormatError: absent.json cannot be read"),
+        (("draw", "absent.json"), "FileFormatError: absent.json cannot be read"),
     ],
 )
 def test_errors_are_one_clear_line(arguments, text, tmp_path):

@@ -61,7 +61,7 @@ def test_the_same_seed_gives_the_same_network():
 @pytest.mark.parametrize(("name", "picture"), [("branches", "points.png"), ("digits", "confusion.png")])
 def test_drawn_files(results, name, picture, tmp_path):
     drawn = results[name].draw(tmp_path / "new")
-    assert [path.name for path in drawn] == ["network.svg", picture, "curves.png", "model.json"]
+    assert [path.name for path in drawn] == ["network.svg", picture, "curves.png", "model.json", "weights.safetensors"]
     for path in drawn:
         assert path.stat().st_size > 100
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 
-from graphdl.errors import MissingInputError, SettingError
+from graphdl.errors import GraphDLWarning, MissingInputError, SettingError, did_you_mean, listing
 from graphdl.execution.checks import new_generator
 from graphdl.execution.executor import run_forward
+from graphdl.graph import ancestors
 from graphdl.network import Network
 from graphdl.optim import Optimizer
 from graphdl.training.batching import NamedBatches, make_batches, unpack_validation
@@ -54,7 +56,8 @@ def fit(
 
     Training figures are means over the epoch's batches, each measured before its update. Errors: NonFiniteError names
     the first node whose value is not finite, and leaves the parameters as they were before that step; UnreachableError
-    if no parameter can be trained; MissingInputError, SettingError.
+    if no parameter can be trained; MissingInputError, SettingError. A GraphDLWarning tells of parameters that lead to no
+    loss.
     """
     _check(net, optimizer, epochs)
     check_threads(threads)
@@ -125,3 +128,21 @@ def _check(net: Network, optimizer: object, epochs: object) -> None:
         raise SettingError(f"epochs is how often to go through the data, 1 or more, not {epochs!r}.")
     if not net.losses:
         raise MissingInputError("fit trains on losses, and the network has no loss node: add one, such as MSELoss().")
+    _warn_of_dead_ends(net)
+
+
+def _warn_of_dead_ends(net: Network) -> None:
+    """Tell of operators whose parameters lead to no loss: an edge is forgotten or misspelt, most likely."""
+    engine = net.engine
+    leading = {net.graph.nodes[key]["owner"] for key in ancestors(net.graph, net.losses)}
+    for key, operator in engine.operators.items():
+        if key in leading or key in engine.frozen or (operator.complete and not operator.parameters()):
+            continue
+        named = [name for name in engine.inputs if name not in engine.operators]
+        warnings.warn(
+            f"{key} ({type(operator).__name__}) has parameters and leads to no loss, so nothing trains it."
+            f"{did_you_mean(key, named)} The inputs are {listing(map(repr, engine.inputs))}: is one of them a misspelt "
+            f"node, or an edge forgotten? If it is meant so, net.freeze({key!r}).",
+            GraphDLWarning,
+            stacklevel=4,
+        )

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from graphdl.errors import NonFiniteError, OperatorError, UnreachableError, did_you_mean, listing
+from graphdl.errors import NonFiniteError, OperatorError, UnreachableError
 from graphdl.execution.executor import run_backward, run_forward
-from graphdl.graph import Key, ancestors
+from graphdl.graph import Key
 from graphdl.network import Network
 from graphdl.optim import Stepper
 from graphdl.training.scoring import Score, Scorer
@@ -61,27 +61,12 @@ class TrainingStep:
         self._plan = engine.plan(self.scorer.targets)
         self._backward_plan = engine.backward_plan(self._plan, self.net.losses)
         engine.remember(inputs)
-        self._check_reach()
         if not self._backward_plan.owners:
             raise UnreachableError(
                 "There is nothing to train: no parameter that is not frozen reaches a loss. Unfreeze a node, or look "
                 "at the connectivity by print(net.summary())."
             )
         torch.set_num_threads(self.threads or choose_threads(self.net, len(next(iter(inputs.values())))))
-
-    def _check_reach(self) -> None:
-        """Refuse an operator with parameters that leads to no loss: a forgotten or misspelt edge, most likely."""
-        engine = self.net.engine
-        leading = ancestors(self.net.graph, self.net.losses)
-        owners = {self.net.graph.nodes[key]["owner"] for key in leading}
-        for extent in engine.trainable:
-            if extent.node not in owners:
-                name, misspelt = extent.node, [key for key in engine.inputs if key not in engine.operators]
-                raise UnreachableError(
-                    f"{name} ({type(engine.operators[name]).__name__}) has parameters and leads to no loss, so nothing "
-                    f"trains it.{did_you_mean(name, misspelt)} The inputs are {listing(map(repr, engine.inputs))}: is "
-                    f"one of them a misspelt node, or an edge forgotten? If it is meant so, net.freeze({name!r})."
-                )
 
 
 def blame(net: Network, inputs: Mapping[Key, Tensor], loss: float) -> str:

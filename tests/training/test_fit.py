@@ -4,7 +4,9 @@ import torch
 
 from graphdl import CrossEntropyLoss, Linear, MSELoss, Network, Tanh, evaluate, fit
 from graphdl.data import disc, one_hot
-from graphdl.errors import MissingInputError, SettingError, ShapeError, UnknownNodeError, UnreachableError
+from graphdl.errors import (
+    SettingError,
+)
 from graphdl.optim import SGD, Adam
 
 X, LABELS = disc(120, seed=0)
@@ -203,44 +205,3 @@ def test_frozen_parts_cost_and_change_nothing():
     after = parameters_after(net, X, Y)
     assert torch.equal(before["fc1.weight"], after["fc1.weight"])
     assert not torch.equal(before["fc2.weight"], after["fc2.weight"])
-
-
-ERRORS = [
-    ((X, Y), {"batch_size": None}, SettingError, "batch_size is missing"),
-    ((X, Y), {"batch_size": 0}, SettingError, "batch_size"),
-    ((X, Y), {"epochs": 0}, SettingError, "epochs is how often"),
-    ((X, Y), {"optimizer": "adam"}, SettingError, "optimizer is an Optimizer such as Adam"),
-    ((X, Y), {"metrics": "accuracy"}, SettingError, "metrics is a sequence"),
-    ((X, Y), {"metrics": ("acuracy",)}, SettingError, "Did you mean 'accuracy'"),
-    ((X, Y), {"metrics": (3,)}, SettingError, "A metric is a name or a function"),
-    ((X, Y), {"threads": 0}, SettingError, "threads is a number of threads"),
-    ((X, Y[:50]), {}, ShapeError, "120"),
-    ((X,), {}, MissingInputError, "One tensor was given as inputs, and the network needs 2: 'x' and 'target'"),
-    (({"x": X},), {}, MissingInputError, "The input 'target' is missing"),
-    (({"x": X, "traget": Y},), {}, UnknownNodeError, "Did you mean 'target'"),
-    (([X],), {}, SettingError, "A batch is a dict"),
-    (([],), {}, SettingError, "no batch"),
-    ((3,), {}, SettingError, "give a dict of tensors, a tensor with targets, or an iterable of batches"),
-    (([(X, Y)], Y), {}, SettingError, "batches hold their targets"),
-    ((X, Y[:, :1]), {}, ShapeError, r"loss \(MSELoss\) cannot take its inputs"),
-]
-
-
-@pytest.mark.parametrize(("data", "settings", "error", "text"), ERRORS)
-def test_bad_calls_are_explained(data, settings, error, text):
-    with pytest.raises(error, match=text):
-        fit(fresh(), *data, **{**SETTINGS, **settings})
-
-
-def test_a_network_without_loss_is_refused():
-    net = Network({"fc": Linear(2, 2)}, {"x": ["fc"]}, seed=0)
-    with pytest.raises(MissingInputError, match="no loss node"):
-        fit(net, X, Y, **SETTINGS)
-    with pytest.raises(MissingInputError, match="no loss node"):
-        evaluate(net, X)
-
-
-def test_nothing_to_train_is_refused(net):
-    net.freeze()
-    with pytest.raises(UnreachableError, match="no parameter that is not frozen reaches a loss"):
-        fit(net, X, Y, **SETTINGS)
