@@ -27,6 +27,7 @@ def test_run_trains_prints_and_draws(tmp_path):
         "points.png",
         "curves.png",
         "model.json",
+        "weights.safetensors",
     }
 
 
