@@ -1,0 +1,232 @@
+"""The checks that every operator must pass, each a function of a Case."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import inspect
+import itertools
+import json
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from graphdl import Feed, Identity, Network, Operator, check_gradients
+from graphdl.errors import GradientError
+from graphdl.operators.operator import EVERYTHING
+from graphdl.registry import is_registered
+from tests.operators.case import Case, Outcome, assert_same, by_autograd, by_hand, compare, upstream
+
+FAULT = 1.0005
+
+
+def agrees_with_autograd(case: Case) -> None:
+    for seed in range(3):
+        compare(case, *case.draw(seed=seed))
+
+
+def agrees_with_differences(case: Case) -> None:
+    _, xs = case.draw()
+    assert check_gradients(case.operator, *xs) < 1e-7
+
+
+class Handwritten(torch.autograd.Function):
+    """An operator as autograd sees it, for torch.autograd.gradcheck."""
+
+    @staticmethod
+    def forward(ctx: Any, operator: Operator, names: tuple[str, ...], *tensors: Tensor) -> Tensor:
+        ctx.operator, ctx.names, ctx.p = operator, names, dict(zip(names, tensors, strict=False))
+        y, ctx.held = operator.forward(ctx.p, *tensors[len(names) :], training=True)
+        return y.clone()
+
+    @staticmethod
+    def backward(ctx: Any, dy: Tensor) -> Any:
+        dxs, dps = ctx.operator.backward(ctx.p, ctx.held, dy)
+        return None, None, *(dps[name] for name in ctx.names), *dxs
+
+
+def passes_gradcheck(case: Case) -> None:
+    p, xs = case.draw()
+    tensors = [x.requires_grad_(x.is_floating_point()) for x in (*p.values(), *xs)]
+    operator, names = case.complete(), tuple(p)
+    assert torch.autograd.gradcheck(lambda *given: Handwritten.apply(operator, names, *given), tensors, atol=1e-7)
+
+
+def layouts(x: Tensor) -> list[Tensor]:
+    """Non-contiguous tensors of the same shape; all but the last, which repeats one row, hold the same numbers."""
+    strided = torch.stack([x, torch.full_like(x, 7)], -1)[..., 0]
+    if not x.dim():
+        return [strided]
+    return [strided, x.transpose(0, -1).contiguous().transpose(0, -1), x[:1].expand_as(x)]
+
+
+def takes_any_layout(case: Case) -> None:
+    p, xs = case.draw()
+    for arranged in zip(*map(layouts, xs), strict=False):
+        compare(case, p, arranged)
+    operator = case.complete()
+    y, _ = operator.forward(p, *xs, training=True)
+    for dy in [*layouts(upstream(y)), torch.tensor(0.7, dtype=y.dtype).expand_as(y)]:
+        assert_same(by_hand(operator, p, xs, dy), by_autograd(case, p, xs, dy))
+
+
+def takes_small_batches(case: Case) -> None:
+    p, xs = case.draw()
+    for rows in (1, 0) if case.batched else ():
+        compare(case, p, [x[:rows] for x in xs])
+
+
+def works_in_single_precision(case: Case) -> None:
+    p, xs = case.draw(torch.float32)
+    dy = upstream(case.complete().forward(p, *xs, training=True)[0])
+    found = by_hand(case.complete(), p, xs, dy)
+    assert_same(found, by_autograd(case, p, xs, dy), 1e-4, 1e-5)
+    for tensor in (
+        found.y,
+        *found.dps.values(),
+        *(dx for x, dx in zip(xs, found.dxs, strict=True) if x.is_floating_point()),
+    ):
+        assert tensor is not None
+        assert tensor.dtype is torch.float32
+
+
+def writes_into_nothing(case: Case) -> None:
+    p, xs = case.draw()
+    operator = case.complete()
+    first = by_hand(operator, p, xs, upstream(operator.forward(p, *xs, training=True)[0]))
+    dy = upstream(first.y)
+    given = [*p.values(), *xs, dy]
+    before, versions = [tensor.clone() for tensor in given], [tensor._version for tensor in given]
+    y, saved = operator.forward(p, *xs, training=True)
+    for _ in range(2):  # what was saved serves twice
+        dxs, dps = operator.backward(p, saved, dy)
+        assert_same(Outcome(y, list(dxs), dict(dps)), first, 0, 0)
+    assert [tensor._version for tensor in given] == versions
+    assert all(map(torch.equal, given, before))
+
+
+def leaves_out_what_nobody_needs(case: Case) -> None:
+    operator = case.complete()
+    if "needs" not in inspect.signature(operator.backward).parameters:
+        return
+    p, xs = case.draw()
+    y, saved = operator.forward(p, *xs, training=True)
+    dy = upstream(y)
+    full = by_hand(operator, p, xs, dy)
+    names = [*(operator.slots or map(str, range(len(xs)))), *p]
+    for size in range(len(names) + 1):
+        for needs in itertools.combinations(names, size):
+            dxs, dps = operator.backward(p, saved, dy, frozenset(needs))
+            for name, found, expected in [
+                *zip(names, dxs, full.dxs, strict=False),
+                *((name, dps.get(name), full.dps[name]) for name in p),
+            ]:
+                if name in needs or found is not None:
+                    torch.testing.assert_close(found, expected, rtol=0, atol=0)
+    everything, _ = operator.backward(p, saved, dy, EVERYTHING)
+    assert [dx is None for dx in everything] == [dx is None for dx in full.dxs]
+
+
+def runs_without_data(case: Case) -> None:
+    p, xs = case.draw()
+    y, _ = case.complete().forward(p, *xs, training=True)
+    hollow, _ = case.complete().forward(
+        {name: tensor.to("meta") for name, tensor in p.items()}, *(x.to("meta") for x in xs), training=True
+    )
+    assert (hollow.shape, hollow.dtype, hollow.device.type) == (y.shape, y.dtype, "meta")
+
+
+def network(case: Case, operator: Operator, p: dict[str, Tensor]) -> Network:
+    """The operator between its inputs and two consumers, one of which takes back -0.5 of its gradient."""
+    connectivity: dict[Any, list[Any]] = {f"x{k}": [Feed("node", slot=k)] for k in range(len(case.inputs))}
+    operators = {"node": operator, "left": Identity(), "right": Identity()}
+    net = Network(operators, connectivity | {"node": ["left", Feed("right", gradient=-0.5)]}, dtype=torch.float64)
+    net.build({f"x{k}": x.to("meta") for k, x in enumerate(case.draw()[1])})
+    for name, tensor in p.items():
+        net.parameters[f"node.{name}"] = tensor
+    return net
+
+
+def works_in_a_network(case: Case) -> None:
+    p, xs = case.draw()
+    net = network(case, case.operator, p)
+    outputs = net.forward({f"x{k}": x for k, x in enumerate(xs)})
+    gradients = {key: upstream(outputs[key], seed) for seed, key in enumerate(("left", "right"))}
+    sent = net.backward(gradients)
+    found = Outcome(outputs["left"], [sent.get(f"x{k}") for k in range(len(xs))], {})
+    found.dps.update({name: net.gradients[f"node.{name}"] for name in p})
+    assert_same(found, by_autograd(case, p, xs, gradients["left"] - 0.5 * gradients["right"]))
+
+
+def can_be_stored(case: Case) -> None:
+    assert is_registered(type(case.operator))
+    p, xs = case.draw()
+    net = network(case, case.operator, p)
+    again = Network.from_dict(json.loads(json.dumps(net.to_dict())), dtype=torch.float64)
+    assert again.engine.operators["node"] == case.complete()
+    again.load_state_dict(net.state_dict())
+    inputs = {f"x{k}": x for k, x in enumerate(xs)}
+    assert torch.equal(again.forward(inputs)["left"], net.forward(inputs)["left"])
+
+
+def is_frozen_settings(case: Case) -> None:
+    operator = case.operator
+    assert dataclasses.replace(operator) == operator == copy.deepcopy(operator)
+    assert hash(dataclasses.replace(operator)) == hash(operator)
+    assert operator != Identity() or isinstance(operator, Identity)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        operator.anything = 1  # type: ignore[attr-defined]
+    assert isinstance(operator.describe(), str)
+    assert isinstance(operator.expects(*case.draw()[1]), str)
+
+
+def planted(operator: Operator, place: str | int | None) -> Operator:
+    """The operator with one gradient wrong by a twentieth of a percent; None stands for its value."""
+
+    def forward(self: Operator, p: Any, *xs: Any, training: bool) -> Any:
+        y, saved = type(operator).forward(operator, p, *xs, training=training)
+        return y * FAULT if place is None else y, saved
+
+    def backward(self: Operator, p: Any, saved: Any, dy: Any) -> Any:
+        dxs, dps = type(operator).backward(operator, p, saved, dy)
+        dxs = [dx * FAULT if k == place else dx for k, dx in enumerate(dxs)]
+        return dxs, {name: dp * FAULT if name == place else dp for name, dp in dps.items()}
+
+    changed = copy.copy(operator)
+    faulty = type(f"Faulty{type(operator).__name__}", (type(operator),), {"forward": forward, "backward": backward})
+    object.__setattr__(changed, "__class__", faulty)
+    return changed
+
+
+def shows_every_fault(case: Case) -> None:
+    """The checks above are of use: each sees a small fault in any one gradient."""
+    p, xs = case.draw()
+    varied = [k for k, x in enumerate(xs) if x.is_floating_point()]
+    for place in [None, *varied, *p]:
+        operator = planted(case.complete(), place)
+        with pytest.raises(AssertionError, match="^value" if place is None else f"^gradient of (input )?{place}:"):
+            compare(case, p, xs, operator)
+        if p or varied:
+            with pytest.raises(GradientError):
+                check_gradients(operator, *xs)
+
+
+CHECKS = [
+    agrees_with_autograd,
+    agrees_with_differences,
+    passes_gradcheck,
+    takes_any_layout,
+    takes_small_batches,
+    works_in_single_precision,
+    writes_into_nothing,
+    leaves_out_what_nobody_needs,
+    runs_without_data,
+    works_in_a_network,
+    can_be_stored,
+    is_frozen_settings,
+    shows_every_fault,
+]
+
+every_check = pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
