@@ -102,6 +102,15 @@ def did_you_mean(name: object, known: Iterable[object]) -> str:
     return f" Did you mean {by_text[close[0]]!r}?" if close else ""
 
 
+def counted(number: int, noun: str) -> str:
+    """A number with its noun.
+
+    >>> counted(1, "operator"), counted(1200, "operator")
+    ('1 operator', '1,200 operators')
+    """
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def listing(items: Iterable[object], most: int = 12) -> str:
     """Join names for a sentence: "a, b and c"; the middle of a long list is counted, not printed.
 

@@ -228,12 +228,18 @@ def check_number(owner: str, name: str, value: object, least: float | None = Non
         raise SettingError(f"{owner}: {name} is {expected}, not {value!r}")
 
 
-def check_initializer(owner: str, name: str, value: object) -> None:
+def check_integer(owner: str, name: str, value: object) -> None:
+    """Refuse a setting that is no whole number."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise SettingError(f"{owner}: {name} is a whole number, not {value!r}")
+
+
+def check_initializer(owner: str, name: str, value: object, others: str = "") -> None:
     """Refuse a setting that is no initializer; a class without its parentheses is the likely slip."""
     if isinstance(value, type):
         raise SettingError(f"{owner}: {name} is the class {value.__name__}: write {value.__name__}(...).")
     if not callable(value):
-        raise SettingError(f"{owner}: {name} is an initializer such as Normal(0, 1), not {value!r}.")
+        raise SettingError(f"{owner}: {name} is {others}an initializer such as Normal(0, 1), not {value!r}.")
 
 
 def check_choice(owner: str, name: str, value: object, choices: tuple[str, ...]) -> None:

@@ -10,11 +10,12 @@ import torch
 from torch import Tensor
 
 from graphdl import rendering, serialization
-from graphdl.errors import MissingInputError, SettingError, listing
+from graphdl.errors import MissingInputError, SettingError, counted, listing
 from graphdl.execution.checks import Device, check_operators, check_starts, floating_type, new_generator, usable_device
+from graphdl.execution.diagnosis import Shape, shape_of
 from graphdl.execution.engine import Engine
 from graphdl.execution.executor import GradientTrace, Recorded, Trace, run_backward, run_forward
-from graphdl.execution.inference import Shape, meta_inputs, shape_of
+from graphdl.execution.inference import meta_inputs
 from graphdl.execution.parameters import Extent
 from graphdl.facts import node_facts
 from graphdl.graph import (
@@ -81,9 +82,9 @@ class Network:
         self._gradient_trace: GradientTrace | None = None
 
     def __repr__(self) -> str:
-        size = f", {self.engine.store.count:,} parameters" if self.engine.built else ""
+        size = f", {counted(self.engine.store.count, 'parameter')}" if self.engine.built else ""
         return (
-            f"Network({len(self._operators):,} operators{size}, inputs {listing(self.inputs)}, "
+            f"Network({counted(len(self._operators), 'operator')}{size}, inputs {listing(self.inputs)}, "
             f"outputs {listing(self.outputs)})"
         )
 
@@ -206,13 +207,15 @@ class Network:
         values = self.engine.infer(meta_inputs(inputs, self.engine.inputs, self.dtype))
         return {key: shape_of(values[key]) for key in self.order if key in values}
 
-    def freeze(self, *nodes: Key) -> None:
+    def freeze(self, *nodes: Key) -> Self:
         """Keep the parameters of these nodes, or of all, as they are: they get no gradient and no update."""
         self.engine.freeze(nodes, frozen=True)
+        return self
 
-    def unfreeze(self, *nodes: Key) -> None:
+    def unfreeze(self, *nodes: Key) -> Self:
         """Let the parameters of these nodes, or of all, train again."""
         self.engine.freeze(nodes, frozen=False)
+        return self
 
     def summary(self) -> str:
         """A table of the nodes, and totals. Shapes are known after `build` or the first pass."""

@@ -12,8 +12,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -67,20 +69,33 @@ def _read_network(data: object) -> tuple[dict[Key, Operator | Shared], dict[Key,
 
 def write_json(data: Mapping[str, Any], path: Path) -> Path:
     """Write plain data as a JSON file, one operator or node a line."""
-    lines = [f'{{\n  "format": {json.dumps(data["format"])},\n  "version": {data["version"]},']
+    try:
+        text = _lay_out(data)
+    except ValueError:
+        raise SettingError(f"{path}: a setting is infinite or not a number, which JSON cannot hold.") from None
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished.write_text(text, encoding="utf-8")
+        unfinished.replace(path)
+    except OSError as error:
+        unfinished.unlink(missing_ok=True)
+        raise FileFormatError(f"{path} cannot be written: {error.strerror or error}.") from None
+    return path
+
+
+def _lay_out(data: Mapping[str, Any]) -> str:
+    """The text of the file. Raises ValueError for a number that JSON has not."""
+    dumps = partial(json.dumps, allow_nan=False)
+    lines = [f'{{\n  "format": {dumps(data["format"])},\n  "version": {data["version"]},']
     for name, end in (("operators", ","), ("connectivity", "\n}")):
         held = data[name]
-        opening, closing = "{}" if isinstance(held, dict) else "[]"
-        entries = (
-            [f"{json.dumps(k)}: {json.dumps(v)}" for k, v in held.items()]
-            if isinstance(held, dict)
-            else [json.dumps(pair) for pair in held]
-        )
+        named = isinstance(held, dict)
+        opening, closing = "{}" if named else "[]"
+        entries = [f"{dumps(k)}: {dumps(v)}" for k, v in held.items()] if named else map(dumps, held)
         body = ",\n    ".join(entries)
         lines.append(f'  "{name}": {opening}\n    {body}\n  {closing}{end}')
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return path
+    return "\n".join(lines) + "\n"
 
 
 def read_json(path: Path) -> Any:

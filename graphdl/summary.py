@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from graphdl.errors import counted
 from graphdl.graph import Key
 from graphdl.rendering import NodeFacts
 
@@ -37,7 +38,7 @@ def summary_table(graph: Graph, order: tuple[Key, ...], facts: Mapping[Key, Node
     console = Console(file=file, width=10_000, color_system=None, legacy_windows=False)
     console.print(table)
     console.print(
-        f"{operators:,} operators, {total:,} parameters, {total - frozen:,} trainable",
+        f"{counted(operators, 'operator')}, {counted(total, 'parameter')}, {total - frozen:,} trainable",
         highlight=False,
         markup=False,
     )

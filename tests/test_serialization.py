@@ -25,7 +25,7 @@ from graphdl import (
     initializers,
     register,
 )
-from graphdl.errors import SettingError
+from graphdl.errors import FileFormatError, SettingError
 from graphdl.serialization import from_dict, read_json, to_dict, write_json
 
 
@@ -199,5 +199,19 @@ def test_any_two_dictionaries_come_back_from_a_file(tmp_path_factory, nodes, edg
     assert from_dict(read_json(path)) == (nodes, edges)
 
 
-def test_an_infinite_setting_comes_back():
-    assert restored({"a": LeakyReLU(-math.inf)}, {})[0] == {"a": LeakyReLU(-math.inf)}
+def test_a_number_that_json_has_not_is_refused_and_nothing_is_left(tmp_path):
+    path = tmp_path / "net.json"
+    with pytest.raises(SettingError, match="infinite or not a number"):
+        write_json(to_dict({"a": Threshold(math.inf)}, {}), path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_in_place_of_a_file_is_told(tmp_path):
+    with pytest.raises(FileFormatError, match="cannot be written"):
+        write_json(to_dict({"a": Tanh()}, {}), tmp_path)
+
+
+@register
+@dataclass(frozen=True)
+class Threshold(Passing):
+    at: float

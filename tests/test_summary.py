@@ -49,7 +49,7 @@ def test_shapes_and_sizes_that_are_not_known_yet():
     net = Network({"a": Linear(out_features=3)}, {"x": ["a"]})
     found, totals = rows(net)
     assert found == {"x": ["input", "", "?", "", ""], "a": ["Linear ? → 3", "x", "?", "", ""]}
-    assert totals == "1 operators, 0 parameters, 0 trainable"
+    assert totals == "1 operator, 0 parameters, 0 trainable"
 
 
 def test_shapes_are_known_after_a_pass():
@@ -77,7 +77,7 @@ def test_shared_parameters_are_counted_once():
 def test_large_numbers_have_separators():
     found, totals = rows(Network({"a": Linear(1000, 1000)}, {"x": ["a"]}))
     assert found["a"][3] == "1,001,000"
-    assert totals == "1 operators, 1,001,000 parameters, 1,001,000 trainable"
+    assert totals == "1 operator, 1,001,000 parameters, 1,001,000 trainable"
 
 
 @pytest.mark.parametrize(

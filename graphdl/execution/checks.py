@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 import torch
 
 from graphdl.errors import SettingError, ShapeError, UnknownNodeError, did_you_mean
-from graphdl.execution.inference import shape_of
+from graphdl.execution.diagnosis import shape_of
 from graphdl.execution.inputs import to_tensor
 from graphdl.execution.plan import Plan
 from graphdl.graph import Key, Shared

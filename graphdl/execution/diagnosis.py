@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
 from torch import Tensor
@@ -32,6 +32,7 @@ def wrong_gradient(plan: BackwardPlan, values: Sequence[Any], gradients: Sequenc
     return None
 
 
+Shape: TypeAlias = tuple[Any, ...]
 SHAPE_COMPLAINTS = (RuntimeError, IndexError, ValueError)
 
 
@@ -135,3 +136,10 @@ def _torch_says(error: Exception) -> str:
 
 def _first_line(error: Exception) -> str:
     return (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
+
+
+def shape_of(value: Any) -> Shape:
+    """The shape of a value, or of each element of a tuple of outputs."""
+    if isinstance(value, tuple):
+        return tuple(shape_of(element) for element in value)
+    return tuple(value.shape) if isinstance(value, Tensor) else (f"a {type(value).__name__}",)

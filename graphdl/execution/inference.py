@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeAlias
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,8 +13,6 @@ from graphdl.execution.diagnosis import forward_failure, no_pair
 from graphdl.execution.plan import Plan, Step
 from graphdl.graph import Key
 from graphdl.operators import Operator
-
-Shape: TypeAlias = tuple[Any, ...]
 
 
 def infer_shapes(
@@ -82,13 +80,6 @@ def meta_inputs(
         sizes = tuple(value) if batch is None else (batch, *value)
         hollow[name] = torch.empty(sizes, dtype=dtype, device="meta")
     return hollow
-
-
-def shape_of(value: Any) -> Shape:
-    """The shape of a value, or of each element of a tuple of outputs."""
-    if isinstance(value, tuple):
-        return tuple(shape_of(element) for element in value)
-    return tuple(value.shape) if isinstance(value, Tensor) else (f"a {type(value).__name__}",)
 
 
 def require_complete(operators: Mapping[Key, Operator], missing: list[Key]) -> None:

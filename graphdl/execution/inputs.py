@@ -67,6 +67,7 @@ def to_tensor(value: Any, what: str, device: torch.device, dtype: torch.dtype) -
 
 def _as_tensor(value: Any, what: str) -> Tensor:
     try:
-        return torch.from_numpy(numpy.array(value))
+        array = numpy.array(value)
+        return torch.from_numpy(array.astype(array.dtype.newbyteorder("="), copy=False))
     except (TypeError, ValueError):
         raise SettingError(f"{what} does not hold numbers in a regular shape; give a tensor or an array.") from None

@@ -35,6 +35,11 @@ class NamedTensors(dict[str, Tensor]):
     def __missing__(self, name: str) -> Tensor:
         raise UnknownNodeError(f"The network has no tensor {name!r}.{did_you_mean(name, self)}")
 
+    def _refuse(self, *_: Any) -> Any:
+        raise SettingError("A network's tensors are neither added nor removed by hand: change operators instead.")
+
+    __delitem__ = pop = popitem = clear = setdefault = _refuse
+
     def update(self, *others: Any, **named: Any) -> None:
         """Assign to several names."""
         for name, value in dict(*others, **named).items():
@@ -131,8 +136,8 @@ class ParameterStore:
     def _hold(self, flat: Tensor, buffers: Mapping[tuple[Key, str], Tensor]) -> None:
         """Take these tensors and name them."""
         self.flat = flat
-        self.parameters.clear()
-        self.buffers.clear()
+        dict.clear(self.parameters)
+        dict.clear(self.buffers)
         for extent in self.extents:
             self._enter(self.parameters, extent.node, extent.name, extent.view(flat))
         for (key, name), buffer in buffers.items():

@@ -103,7 +103,7 @@ def _free_after_last_use(steps: list[Step], kept: set[int]) -> tuple[Step, ...]:
     seen = set(kept)
     freed: list[Step] = []
     for step in reversed(steps):
-        last = tuple(dict.fromkeys(i for i in (*step.reads, step.writes) if i not in seen))
+        last = tuple(dict.fromkeys(i for i in step.reads if i not in seen))
         seen.update(last)
         freed.append(Step(step.key, step.operator, step.owner, step.reads, step.factors, step.writes, last))
     return tuple(reversed(freed))

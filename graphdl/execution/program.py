@@ -17,7 +17,8 @@ from typing import Any, TypeAlias
 
 from torch import Tensor
 
-from graphdl.execution.diagnosis import no_pair
+from graphdl.errors import ShapeError
+from graphdl.execution.diagnosis import no_pair, shape_of
 from graphdl.execution.plan import BackwardPlan, BackwardStep, Plan, Step
 
 Lines: TypeAlias = list[str]
@@ -128,6 +129,8 @@ def add(gradients: list[Any], index: int, gradient: Any, own: set[int]) -> None:
         return
     if held is None:
         gradients[index] = gradient
+    elif shape_of(held) != shape_of(gradient):
+        raise ShapeError(f"it sent a gradient of the shape {shape_of(gradient)} where another has {shape_of(held)}")
     elif isinstance(held, tuple):
         gradients[index] = tuple(a + b for a, b in zip(held, gradient, strict=True))
     elif index in own:

@@ -8,6 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from graphdl.initializers import check_integer, check_number
 from graphdl.operators.operator import Gradients, Operator, Values
 from graphdl.registry import register
 
@@ -39,6 +40,9 @@ class LeakyReLU(Activation):
     """Rectified linear unit with a slope below 0: y = x where x > 0, else negative_slope x."""
 
     negative_slope: float = 0.01
+
+    def __post_init__(self) -> None:
+        check_number("LeakyReLU", "negative_slope", self.negative_slope)
 
     def forward(self, p: Values, x: Tensor, *, training: bool) -> tuple[Tensor, Tensor]:
         return aten.leaky_relu(x, self.negative_slope), x
@@ -96,6 +100,9 @@ class Softmax(Activation):
 
     dim: int = -1
 
+    def __post_init__(self) -> None:
+        check_integer("Softmax", "dim", self.dim)
+
     def forward(self, p: Values, x: Tensor, *, training: bool) -> tuple[Tensor, Tensor]:
         y = torch.softmax(x, self.dim)
         return y, y
@@ -113,6 +120,9 @@ class LogSoftmax(Activation):
     """
 
     dim: int = -1
+
+    def __post_init__(self) -> None:
+        check_integer("LogSoftmax", "dim", self.dim)
 
     def forward(self, p: Values, x: Tensor, *, training: bool) -> tuple[Tensor, Tensor]:
         y = torch.log_softmax(x, self.dim)

@@ -47,7 +47,7 @@ class Linear(Operator):
         if self.weight is not None:
             check_initializer("Linear", "weight", self.weight)
         if not isinstance(self.bias, bool):
-            check_initializer("Linear", "bias", self.bias)
+            check_initializer("Linear", "bias", self.bias, "True, False or ")
 
     def parameters(self) -> dict[str, Parameter]:
         i, o = int(self.in_features or 0), int(self.out_features or 0)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from graphdl.errors import ShapeError
+from graphdl.initializers import check_integer
 from graphdl.operators.operator import EVERYTHING, Gradients, Operator, Values
 from graphdl.registry import register
 
@@ -101,6 +102,9 @@ class Concat(Merge):
     """
 
     axis: int = 1
+
+    def __post_init__(self) -> None:
+        check_integer("Concat", "axis", self.axis)
 
     def forward(self, p: Values, *xs: Tensor, training: bool) -> tuple[Tensor, list[int]]:
         return torch.cat(xs, self.axis), [x.shape[self.axis] for x in xs]

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from graphdl.errors import ShapeError
+from graphdl.initializers import check_integer
 from graphdl.operators.operator import Gradients, Operator, Values
 from graphdl.registry import register
 
@@ -33,6 +34,9 @@ class Item(Operator):
     """Element `index` of an operator's tuple of outputs."""
 
     index: int
+
+    def __post_init__(self) -> None:
+        check_integer("Item", "index", self.index)
 
     family: ClassVar = "structure"
 

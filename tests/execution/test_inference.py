@@ -3,7 +3,8 @@ import torch
 
 from graphdl import CrossEntropyLoss, Item, Linear, MSELoss, Network, Operator, Product, Shared, Sum, Tanh
 from graphdl.errors import MissingInputError, ShapeError, UnknownNodeError
-from graphdl.execution.inference import infer_shapes, meta_inputs, meta_parameters, require_complete, shape_of
+from graphdl.execution.diagnosis import shape_of
+from graphdl.execution.inference import infer_shapes, meta_inputs, meta_parameters, require_complete
 
 KNOWN = {"x": "", "target": ""}
 
