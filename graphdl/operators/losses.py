@@ -16,6 +16,9 @@ from graphdl.operators.operator import EVERYTHING, Gradients, Operator, Values
 from graphdl.registry import register
 
 Reduction = Literal["mean", "sum", "none"]
+REDUCTIONS = {"none": 0, "mean": 1, "sum": 2}  # as torch's kernels number them
+
+aten = torch.ops.aten
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,20 +153,19 @@ class CrossEntropyLoss(Loss):
         axis = class_axis(x)
         logs = torch.log_softmax(x, axis)
         if target.shape == x.shape:
-            losses = -(logs * self.smooth(target, x.shape[axis])).sum(axis)
-            return self.reduce(losses), (logs, target, None)
-        if target.shape != row_shape(x, axis):
-            raise ShapeError("the target is neither class indices nor probabilities")
-        if target.is_floating_point() and not target.is_meta:
-            raise ShapeError("the target has the shape of class indices and holds floats: give it as integers")
+            q, counts = self.smooth(target, x.shape[axis]), None
+            return self.reduce(-(logs * q).sum(axis)), (logs, q, counts)
+        target = class_indices(x, target, axis)
+        if x.dim() == 2 and not self.label_smoothing:
+            kernel = REDUCTIONS[self.reduction], self.ignore_index
+            loss, total = aten.nll_loss_forward(logs, target, None, *kernel)
+            return loss, (logs, target, total)
         counts = target != self.ignore_index
-        indices = target.long().masked_fill(~counts, 0).unsqueeze(axis)
-        losses = -logs.gather(axis, indices).squeeze(axis) * (1 - self.label_smoothing)
-        if self.label_smoothing:
-            losses = losses - logs.sum(axis) * (self.label_smoothing / x.shape[axis])
-        losses = losses.masked_fill(~counts, 0)
+        chosen = target.masked_fill(~counts, 0).unsqueeze(axis)
+        q = self.smooth(torch.zeros_like(logs).scatter_(axis, chosen, 1), x.shape[axis]) * counts.unsqueeze(axis)
+        losses = -(logs * q).sum(axis)
         reduced = losses.sum() / counts.sum() if self.reduction == "mean" else self.reduce(losses)
-        return reduced, (logs, indices, counts)
+        return reduced, (logs, q, counts)
 
     def backward(
         self,
@@ -172,20 +174,18 @@ class CrossEntropyLoss(Loss):
         dy: Tensor,
         needs: Container[str] = EVERYTHING,
     ) -> Gradients:
-        logs, target, counts = saved
+        logs, q, counts = saved
         axis = class_axis(logs)
-        classes = logs.shape[axis]
-        if counts is None:
-            q = self.smooth(target, classes)
-            dy = self.share(dy, logs.numel() // classes)
-            dy = dy.unsqueeze(axis) if self.reduction == "none" else dy
-            dx = (logs.exp() * q.sum(axis, keepdim=True) - q) * dy
-            return (dx, logs * dy * (self.label_smoothing - 1) if "target" in needs else None), {}
-        dy = dy / counts.sum().clamp_min(1) if self.reduction == "mean" else dy
-        rows = (dy * counts).unsqueeze(axis)
-        dx = logs.exp().sub_(self.label_smoothing / classes)
-        dx.scatter_add_(axis, target, torch.full_like(rows, self.label_smoothing - 1))
-        return (dx.mul_(rows), None), {}
+        if not q.is_floating_point():
+            dlogs = aten.nll_loss_backward(dy, logs, q, None, REDUCTIONS[self.reduction], self.ignore_index, counts)
+            return (aten._log_softmax_backward_data(dlogs, logs, axis, logs.dtype), None), {}
+        if self.reduction == "mean":
+            dy = dy / max(logs.numel() // logs.shape[axis], 1) if counts is None else dy / counts.sum().clamp_min(1)
+        elif self.reduction == "none":
+            dy = dy.unsqueeze(axis)
+        dx = (logs.exp() * q.sum(axis, keepdim=True) - q) * dy
+        wanted = counts is None and "target" in needs
+        return (dx, logs * dy * (self.label_smoothing - 1) if wanted else None), {}
 
     def smooth(self, target: Tensor, classes: int) -> Tensor:
         """(1 - e) q + e / c."""
@@ -210,6 +210,15 @@ def check_equal(x: Tensor, target: Tensor) -> None:
     """Refuse a prediction and a target of different shapes: torch would silently compare all with all."""
     if x.shape != target.shape:
         raise ShapeError("the prediction and the target differ in shape")
+
+
+def class_indices(x: Tensor, target: Tensor, axis: int) -> Tensor:
+    """The target as class indices, refusing another shape and floats."""
+    if target.shape != row_shape(x, axis):
+        raise ShapeError("the target is neither class indices nor probabilities")
+    if target.is_floating_point() and not target.is_meta:
+        raise ShapeError("the target has the shape of class indices and holds floats: give it as integers")
+    return target.long()
 
 
 def class_axis(x: Tensor) -> int:
