@@ -9,6 +9,7 @@ from itertools import takewhile
 import graphviz
 
 from graphdl.rendering.cards import SIGNS, Card, Frame, Place, arrange, group, parameter_totals
+from graphdl.rendering.engine import Diagram
 from graphdl.rendering.facts import FactsOf, Graph, ImplicitInput, Key, Node, NodeFacts, Path, complete
 from graphdl.rendering.folding import Folded, fold
 from graphdl.rendering.labels import card_label, frame_label, hint, pill_label, title_label
@@ -57,7 +58,7 @@ def diagram(
 
 
 def _canvas(title: str, label: str, theme: Theme) -> graphviz.Digraph:
-    return graphviz.Digraph(
+    return Diagram(
         "network",
         graph_attr={
             "bgcolor": theme.background,

@@ -14,7 +14,7 @@ import graphviz
 
 from graphdl.errors import DrawingError, did_you_mean
 
-__all__ = ["available", "render", "svg"]
+__all__ = ["Diagram", "available", "render", "svg"]
 
 Engine: TypeAlias = Callable[[graphviz.Digraph, str], bytes]
 
@@ -22,6 +22,13 @@ DRAWN = (".svg", ".png", ".pdf")
 SOURCE = (".dot", ".gv")
 PIXELS_PER_INCH = "144"
 REMEDY = "Install one of them: `apt-get install graphviz`, or `pip install graphdl[draw]`."
+
+
+class Diagram(graphviz.Digraph):  # type: ignore[misc]
+    """A digraph that a notebook shows wherever `render` can draw it, not only where the program `dot` is installed."""
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None, **_: object) -> dict[str, str]:
+        return {"image/svg+xml": svg(self)} if available() else {"text/plain": self.source}
 
 
 def available() -> bool:

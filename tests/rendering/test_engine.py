@@ -157,3 +157,15 @@ def test_a_raster_picture_is_sharp_and_leaves_the_diagram_alone(picture, monkeyp
     render(picture, Path(tmp_path / "net.svg"))
     assert ["dpi=144" in source for source in seen] == [True, False]
     assert picture.source == before
+
+
+@pytest.mark.parametrize("drawn", [True, False])
+def test_a_notebook_shows_a_diagram_without_the_program_dot(monkeypatch, drawn):
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    if not drawn:
+        monkeypatch.setattr(engine, "available", lambda: False)
+    shown = engine.Diagram("picture")
+    shown.node("a", "here")
+    ((kind, text),) = shown._repr_mimebundle_().items()
+    assert kind == ("image/svg+xml" if drawn else "text/plain")
+    assert "here" in text
