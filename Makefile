@@ -4,13 +4,14 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .PHONY: demo test check bench clean
+.NOTPARALLEL:
 .DELETE_ON_ERROR:
 
 demo: .venv/demo        ## train a classifier on the disc and draw its network, points and curves into out/
 	$(BIN)/graphdl run disc
 
 test: .venv/dev         ## every test
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 check: .venv/dev        ## style, types, the direction of imports, and the code in the documents
 	$(BIN)/ruff check .
@@ -24,10 +25,11 @@ bench: .venv/dev        ## speed, side by side with torch.nn, and the growth of 
 	$(BIN)/python -m benchmarks.graph_growth
 
 clean:                  ## remove what the targets made
-	rm -rf .venv out *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv out build dist .import_linter_cache *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 .venv/torch: constraints.txt
-	$(PYTHON) -m venv .venv
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "graphdl needs Python 3.11 or newer: make PYTHON=python3.11")'
+	$(PYTHON) -m venv --clear .venv
 	$(PIP) torch
 	@touch $@
 

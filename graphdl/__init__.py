@@ -6,6 +6,7 @@ from graphdl.gradients import check_gradients
 from graphdl.graph import Feed, Shared, reads
 from graphdl.network import Network
 from graphdl.operators import (
+    EVERYTHING,
     BCEWithLogitsLoss,
     Buffer,
     Concat,
@@ -36,6 +37,7 @@ from graphdl.training import EarlyStopping, History, evaluate, fit
 __version__ = "0.1.0"
 
 __all__ = [
+    "EVERYTHING",
     "BCEWithLogitsLoss",
     "Buffer",
     "Concat",

@@ -12,6 +12,7 @@ from rich.markup import escape
 from graphdl.errors import GraphDLError, SettingError
 from graphdl.experiments import EXPERIMENTS, find_experiment
 from graphdl.network import Network
+from graphdl.plots import new_figure
 
 app = typer.Typer(
     name="graphdl",
@@ -41,6 +42,7 @@ def run(
 ) -> None:
     """Train an example, print its figures, and draw it."""
     experiment = find_experiment(example)
+    new_figure(1, 1)  # a missing package is told before training, not after
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:

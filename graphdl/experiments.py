@@ -86,6 +86,8 @@ class Result:
     def draw(self, folder: str | Path) -> list[Path]:
         """Draw the network, its decisions and its learning curves, save it and its weights; return the files."""
         folder = Path(folder)
+        kept = [self.net.save(folder / "model.json"), folder / "weights.safetensors"]
+        save_file(self.net.state_dict(), kept[1])
         drawn = [self.net.render(folder / "network.svg", title=self.experiment.title)]
         if self.test[0].shape[1] == 2:
             data = {"training": self.training, "test": self.test}
@@ -93,9 +95,7 @@ class Result:
         else:
             drawn.append(plot_confusion(folder / "confusion.png", self.test[1], self.classify(self.test[0])))
         drawn.append(self.history.plot(folder / "curves.png"))
-        drawn.append(self.net.save(folder / "model.json"))
-        save_file(self.net.state_dict(), folder / "weights.safetensors")
-        return [*drawn, folder / "weights.safetensors"]
+        return [*drawn, *kept]
 
 
 def _perceptron(*operators: Operator, loss: Operator) -> dict[str, Any]:

@@ -139,7 +139,7 @@ def _elements(value: Any) -> tuple[Tensor, ...]:
 def _random_like(value: Any, generator: torch.Generator) -> Any:
     if isinstance(value, tuple):
         return tuple(_random_like(element, generator) for element in value)
-    return torch.randn(value.shape, generator=generator, dtype=torch.float64).to(value.device)
+    return torch.randn(value.shape, generator=generator, dtype=torch.float64, device="cpu").to(value.device)
 
 
 def _dot(value: Any, gradient: Any) -> float:

@@ -208,12 +208,12 @@ class Network:
         return {key: shape_of(values[key]) for key in self.order if key in values}
 
     def freeze(self, *nodes: Key) -> Self:
-        """Keep the parameters of these nodes, or of all, as they are: they get no gradient and no update."""
+        """Keep the parameters of these nodes as they are: no gradient, no update. All: net.freeze(*net.operators)."""
         self.engine.freeze(nodes, frozen=True)
         return self
 
     def unfreeze(self, *nodes: Key) -> Self:
-        """Let the parameters of these nodes, or of all, train again."""
+        """Let the parameters of these nodes train again."""
         self.engine.freeze(nodes, frozen=False)
         return self
 
@@ -278,7 +278,7 @@ class Network:
         """Move all tensors to a device, and to a floating-point type; recorded values are dropped."""
         self.engine.to(usable_device(device or self.device), floating_type(dtype or self.dtype))
         self._trace = self._gradient_trace = None
-        self.gradients = Recorded()
+        self.gradients, self.reached = Recorded(), frozenset()
         return self
 
 

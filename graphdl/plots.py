@@ -95,9 +95,11 @@ def new_figure(width: float, height: float) -> Any:
 def save_figure(figure: Any, path: str | Path) -> Path:
     """Write a figure; return the path. Raises SettingError for a suffix that matplotlib cannot write."""
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(path, dpi=150)
+    except OSError as error:
+        raise SettingError(f"{path} cannot be written: {error.strerror or error}.") from None
     except ValueError as error:
         raise SettingError(
             f"{path.name} cannot be drawn: {str(error).splitlines()[0]}. Take .svg, .png or .pdf."

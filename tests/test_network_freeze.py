@@ -44,7 +44,7 @@ def run(net):
 
 @pytest.mark.parametrize(
     ("frozen", "trained"),
-    [(["fc1"], {"fc2"}), (["fc2"], {"fc1"}), (["fc1", "fc2"], set()), ([], set()), (["tanh"], {"fc1", "fc2"})],
+    [(["fc1"], {"fc2"}), (["fc2"], {"fc1"}), (["fc1", "fc2"], set()), ([], {"fc1", "fc2"}), (["tanh"], {"fc1", "fc2"})],
 )
 def test_frozen_nodes_have_no_gradient(frozen, trained):
     net, expected = supervised(), supervised()
@@ -58,11 +58,11 @@ def test_frozen_nodes_have_no_gradient(frozen, trained):
 
 def test_unfreezing_lets_them_train_again():
     net = supervised()
-    net.freeze()
+    net.freeze(*net.operators)
     net.unfreeze("fc2")
     run(net)
     assert set(net.gradients) == {"fc2.weight", "fc2.bias"}
-    net.unfreeze()
+    net.unfreeze(*net.operators)
     net.backward()
     assert set(net.gradients) == set(net.parameters)
 

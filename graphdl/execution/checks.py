@@ -33,11 +33,11 @@ def check_operators(operators: Mapping[Key, object]) -> None:
 def new_generator(seed: object) -> torch.Generator:
     """A random generator on the CPU; without a seed it takes one from torch's global generator."""
     if seed is None:
-        seed = int(torch.randint(2**62, ()))
+        seed = int(torch.randint(2**62, (), device="cpu"))
     if isinstance(seed, bool) or not isinstance(seed, int):
         raise SettingError(f"seed is an int, or None, not {seed!r}.")
     try:
-        return torch.Generator().manual_seed(seed)
+        return torch.Generator("cpu").manual_seed(seed)
     except (RuntimeError, ValueError, OverflowError):
         raise SettingError(f"seed is an int of 64 bits, not {seed}.") from None
 

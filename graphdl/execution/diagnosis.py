@@ -89,7 +89,9 @@ def _works(step: Step, inputs: Sequence[Any], p: Mapping[str, Tensor], device: s
     def alike(value: Any) -> Any:
         if isinstance(value, tuple):
             return tuple(alike(element) for element in value)
-        return value.to(device=device or value.device, dtype=dtype) if isinstance(value, Tensor) else value
+        if not isinstance(value, Tensor):
+            return value
+        return value.to(device=device or value.device, dtype=dtype, copy=True)
 
     try:
         with warnings.catch_warnings():

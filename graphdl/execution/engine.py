@@ -130,7 +130,7 @@ class Engine:
     def backward_plan(self, plan: Plan, starts: Iterable[Key], wanted: Collection[Key] = ()) -> BackwardPlan:
         """The plan of the gradients of all trainable parameters and of the wanted inputs."""
         starts, wanted = tuple(starts), tuple(wanted)
-        place = (plan.targets, starts, wanted)
+        place = (plan.targets, starts, wanted, self.frozen)
         if place not in self._backward_plans:
             names: dict[Key, set[str]] = {}
             for extent in self.trainable:
@@ -140,26 +140,22 @@ class Engine:
         return self._backward_plans[place]
 
     def freeze(self, nodes: Collection[Key], frozen: bool) -> None:
-        """Freeze or unfreeze the parameters of these nodes, or of all if none is named."""
-        computed = [key for key in self.order if self.graph.nodes[key]["operator"] is not None]
+        """Freeze or unfreeze the parameters of these nodes."""
+        computed = {key: None for key in self.order if self.graph.nodes[key]["operator"] is not None}
         for key in nodes:
             if isinstance(key, (list, tuple, set)):
                 raise SettingError(f"Nodes are given one by one, freeze('fc1', 'fc2'), not as {key!r}.")
             if key not in computed:
                 raise UnknownNodeError(f"The network has no operator {key!r}.{did_you_mean(key, computed)}")
-        chosen = frozenset(self.graph.nodes[key]["owner"] for key in nodes or computed)
+        chosen = frozenset(self.graph.nodes[key]["owner"] for key in nodes)
         self.frozen = self.frozen | chosen if frozen else self.frozen - chosen
-        self._changed()
+        self.version += 1
 
     def to(self, device: torch.device, dtype: torch.dtype) -> None:
         """Move all tensors."""
         self.device, self.dtype = device, dtype
         if self._store is not None:
             self._store.to(device, dtype)
-        self._changed()
-
-    def _changed(self) -> None:
-        self._backward_plans.clear()
         self._loss_gradients.clear()
         self.version += 1
 

@@ -113,13 +113,4 @@ def run_backward(
         raise (wrong_gradient(plan, trace.values, values) or backward_failure(step, error)) from error
     if keep and (wrong := wrong_gradient(plan, trace.values, values)):
         raise wrong
-    found: dict[Key, dict[str, Tensor]] = {}
-    for k, owner in plan.training:
-        if by_step[k] is not None:
-            found[owner] = by_step[k] if owner not in found else _total(found[owner], by_step[k])
-    return GradientTrace(values, found)
-
-
-def _total(a: Mapping[str, Tensor], b: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The gradients of parameters that two nodes share."""
-    return {name: a[name] + b[name] for name in a}
+    return GradientTrace(values, {owner: by_step[k] for k, owner in plan.training if by_step[k] is not None})

@@ -19,7 +19,7 @@ from graphdl.errors import (
     listing,
 )
 from graphdl.graph import Key
-from graphdl.operators import Operator, Parameter
+from graphdl.operators import Buffer, Operator, Parameter
 
 ALIGNMENT = 16  # elements: a cache line in float32, and what the fastest kernels ask for
 
@@ -95,6 +95,8 @@ class ParameterStore:
     by_node     node -> {name: tensor}: what its operator is given
     """
 
+    @torch.inference_mode(False)
+    @torch.no_grad()
     def __init__(
         self,
         operators: Mapping[Key, Operator],
@@ -106,7 +108,7 @@ class ParameterStore:
         self.buffers = NamedTensors()
         self.by_node: dict[Key, dict[str, Tensor]] = {key: {} for key in operators}
         self.extents: list[Extent] = []
-        self.flat = torch.empty(0)
+        self.flat = torch.empty(0, device="cpu")
         declared = {key: _declared(key, operator) for key, operator in operators.items()}
         size = 0
         for key, parameters in declared.items():
@@ -117,7 +119,9 @@ class ParameterStore:
         for extent in self.extents:
             declared[extent.node][extent.name].initializer(extent.view(flat), generator)
         buffers = {
-            (key, name): buffer.initializer(torch.empty(buffer.shape, dtype=buffer.dtype or dtype), generator)
+            (key, name): buffer.initializer(
+                torch.empty(buffer.shape, dtype=buffer.dtype or dtype, device="cpu"), generator
+            )
             for key, operator in operators.items()
             for name, buffer in operator.buffers().items()
         }
@@ -125,7 +129,7 @@ class ParameterStore:
 
     def _allocate(self, size: int, dtype: torch.dtype) -> Tensor:
         try:
-            return torch.zeros(size, dtype=dtype)
+            return torch.zeros(size, dtype=dtype, device="cpu")
         except (RuntimeError, ValueError, OverflowError):
             largest = max(self.extents, key=lambda extent: extent.shape.numel())
             raise SettingError(
@@ -150,6 +154,8 @@ class ParameterStore:
         dict.__setitem__(names, full, tensor)
         self.by_node[key][name] = tensor
 
+    @torch.inference_mode(False)
+    @torch.no_grad()
     def to(self, device: torch.device, dtype: torch.dtype) -> None:
         """Move every tensor; integer buffers keep their type."""
         buffers = {
@@ -205,6 +211,10 @@ def _declared(key: Key, operator: Operator) -> dict[str, Parameter]:
                 "it returns {name: Parameter(shape, initializer)}, since the network owns the tensors."
             )
     return parameters
+
+
+def _empty(buffer: Buffer, dtype: torch.dtype) -> Tensor:
+    return torch.empty(buffer.shape, dtype=buffer.dtype or dtype, device="cpu")
 
 
 def _size(name: str, shape: tuple[int, ...]) -> torch.Size:

@@ -11,6 +11,7 @@ and the text holds nothing but numbers and fixed names, so that no name of a nod
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from itertools import islice
 from typing import Any, TypeAlias
@@ -20,6 +21,7 @@ from torch import Tensor
 from graphdl.errors import ShapeError
 from graphdl.execution.diagnosis import no_pair, shape_of
 from graphdl.execution.plan import BackwardPlan, BackwardStep, Plan, Step
+from graphdl.graph import Key
 
 Lines: TypeAlias = list[str]
 
@@ -90,19 +92,24 @@ def backward_program(plan: BackwardPlan, *, keep: bool) -> Program:
     """
     names: dict[str, Any] = {"Tensor": Tensor, "add": add, "scale": scale, "no_pair": no_pair}
     arrived = set(plan.starts)
+    names["total"] = total
+    first: dict[Key, int] = {}
+    uses = Counter(owner for _, owner in plan.training)
 
     def lines(entry: BackwardStep) -> Lines:
         k, step = entry.position, entry.step
         names[f"b{k}"] = step.operator.backward
         needs = ""
         if entry.needs is not None:
-            names[f"n{k}"], needs = entry.needs, f", n{k}"
+            names[f"n{k}"], needs = entry.needs, f", needs=n{k}"
         body = [
             f"r = b{k}(P[{k}], s[{k}], dy{needs})",
             f"dx, d[{k}] = r if r.__class__ is tuple and len(r) == 2 else no_pair(r)",
         ]
         if not keep:
             body.append(f"dy = r = g[{step.writes}] = s[{k}] = None")
+        if uses[step.owner] > 1 and first.setdefault(step.owner, k) != k:
+            body.append(f"total(d, {first[step.owner]}, {k})")
         if entry.sends and len(step.reads) == 1:
             body.append("if isinstance(dx, Tensor): dx = (dx,)")
         for slot, i, factor in entry.sends:
@@ -113,6 +120,13 @@ def backward_program(plan: BackwardPlan, *, keep: bool) -> Program:
         return [f"dy = g[{step.writes}]", "if dy is not None:", *("    " + line for line in body)]
 
     return Program("g, s, P, d, own", ((entry.step, lines(entry)) for entry in plan.steps), names, "backward")
+
+
+def total(gradients: list[Any], into: int, of: int) -> None:
+    """Add the parameters' gradients of one step to those of an earlier step that shares them."""
+    held, more = gradients[into], gradients[of]
+    gradients[into] = more if held is None else {name: held[name] + more[name] for name in held}
+    gradients[of] = None
 
 
 def scale(gradient: Any, factor: float) -> Any:

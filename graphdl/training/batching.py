@@ -16,6 +16,8 @@ from graphdl.network import Network
 
 Batch: TypeAlias = Mapping[Key, Tensor]
 
+END = object()
+
 
 def make_batches(
     net: Network,
@@ -59,8 +61,8 @@ class NamedBatches:
             batches = iter(self._batches)
         while True:
             with torch.inference_mode(False):
-                batch = next(batches, None)
-            if batch is None:
+                batch = next(batches, END)
+            if batch is END:
                 return
             if isinstance(batch, (tuple, list)) and len(batch) == 2:
                 batch = _name(self._net, *batch)
@@ -72,8 +74,8 @@ class NamedBatches:
 
 
 def unpack_validation(validation: Any) -> tuple[Any, Any]:
-    """Validation data as (inputs, targets): a pair is both, anything else holds its targets itself."""
-    if isinstance(validation, (tuple, list)) and len(validation) == 2:
+    """Validation data as (inputs, targets): a tuple of two is both, anything else holds its targets itself."""
+    if isinstance(validation, tuple) and len(validation) == 2 and not isinstance(validation[1], Mapping):
         return validation[0], validation[1]
     return validation, None
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import Protocol
+
+from torch import Tensor
 
 from graphdl.errors import SettingError
 from graphdl.network import Network
@@ -18,7 +21,7 @@ class Callback(Protocol):
 
 
 class EarlyStopping:
-    """Ends training when a figure has not fallen for some epochs, and gives the network its best parameters back.
+    """Ends training when a figure has not fallen for some epochs; fit then ends with the best parameters.
 
     monitor   the figure, to be minimised: "validation_loss", "loss"; maximise=True for "validation_accuracy"
     patience  how many epochs it may go without a new best
@@ -29,17 +32,20 @@ class EarlyStopping:
             raise SettingError(f"EarlyStopping: patience is a number of epochs, 1 or more, not {patience!r}")
         self.monitor, self.patience, self.maximise = monitor, patience, maximise
         self.best_epoch = 0
+        self._best: dict[str, Tensor] = {}
 
     def __call__(self, net: Network, history: History) -> bool:
-        """Keep the best parameters; restore them and return True when patience is at its end."""
-        figures = history[self.monitor]
+        """Keep the best parameters; return True when patience is at its end."""
+        sign = -1 if self.maximise else 1
+        figures = [sign * figure for figure in history[self.monitor]]
         if len(figures) == 1:
             self.best_epoch = 0
-        sign = -1 if self.maximise else 1
-        if self.best_epoch == 0 or sign * figures[-1] < sign * figures[self.best_epoch - 1]:
-            self.best_epoch = len(figures)
-            self._best = net.state_dict()
-        if len(figures) - self.best_epoch < self.patience:
-            return False
-        net.load_state_dict(self._best)
-        return True
+        best = figures[self.best_epoch - 1]
+        if self.best_epoch == 0 or math.isnan(best) or figures[-1] < best:
+            self.best_epoch, self._best = len(figures), net.state_dict()
+        return len(figures) - self.best_epoch >= self.patience
+
+    def restore(self, net: Network) -> None:
+        """Give the network its best parameters back; fit does so at its end, however it comes."""
+        if self._best:
+            net.load_state_dict(self._best)

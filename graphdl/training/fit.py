@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -15,8 +15,8 @@ from graphdl.execution.executor import run_forward
 from graphdl.graph import ancestors
 from graphdl.network import Network
 from graphdl.optim import Optimizer
-from graphdl.training.batching import NamedBatches, make_batches, unpack_validation
-from graphdl.training.callbacks import Callback
+from graphdl.training.batching import Batch, NamedBatches, make_batches, unpack_validation
+from graphdl.training.callbacks import Callback, EarlyStopping
 from graphdl.training.history import History
 from graphdl.training.metrics import Metric
 from graphdl.training.progress import EpochProgress
@@ -64,13 +64,13 @@ def fit(
     if callable(callbacks):
         raise SettingError("callbacks is a sequence, such as [EarlyStopping()], not a single callback.")
     generator = net.generator if seed is None else new_generator(seed)
-    batches = make_batches(net, inputs, targets, batch_size, shuffle, generator)
-    if isinstance(batches, NamedBatches) and batches.once and epochs > 1:
-        raise SettingError(
-            f"inputs is a {type(inputs).__name__}, which can be gone through once, and epochs is {epochs}: give a "
-            "list of batches or a data loader."
-        )
-    step = TrainingStep(net, optimizer.bind(net), Scorer(net, metrics), threads)
+    batches = _repeatable("inputs", make_batches(net, inputs, targets, batch_size, shuffle, generator), epochs)
+    scorer = Scorer(net, metrics)
+    checked: Iterable[Batch] | None = None
+    if validation is not None:
+        checked = make_batches(net, *unpack_validation(validation), EVALUATION_ROWS)
+        checked = _repeatable("validation", checked, epochs)
+    step = TrainingStep(net, optimizer.bind(net), scorer, threads)
     history = History()
     start = time.perf_counter()
     with threads_restored(), EpochProgress(epochs, progress) as bar:
@@ -82,14 +82,17 @@ def fit(
             figures = means.figures()
             if not figures:
                 raise SettingError("inputs held no batch: there is nothing to train on.")
-            if validation is not None:
-                checked = evaluate(net, *unpack_validation(validation), metrics=metrics)
-                figures.update({f"validation_{name}": figure for name, figure in checked.items()})
+            if checked is not None:
+                measured = _measure(net, scorer, checked, "validation")
+                figures.update({f"validation_{name}": figure for name, figure in measured.items()})
             history.append(figures)
             history.seconds = time.perf_counter() - start
             bar.advance(figures)
             if _call_all(callbacks, net, history):
                 break
+    for callback in callbacks:
+        if isinstance(callback, EarlyStopping):
+            callback.restore(net)
     return history
 
 
@@ -110,14 +113,29 @@ def evaluate(
     """Measure the loss and the metrics on data, in the forms that fit takes, without training: {name: figure}."""
     if not net.losses:
         raise MissingInputError("evaluate measures losses, and the network has no loss node; see net.predict.")
-    scorer = Scorer(net, metrics)
+    return _measure(net, Scorer(net, metrics), make_batches(net, inputs, targets, batch_size), "inputs")
+
+
+@torch.inference_mode()
+def _measure(net: Network, scorer: Scorer, batches: Iterable[Batch], what: str) -> dict[str, float]:
+    """The mean figures of some batches."""
     means = Means()
-    with torch.inference_mode():
-        for batch in make_batches(net, inputs, targets, batch_size):
-            plan = net.engine.plan(scorer.targets)
-            trace = run_forward(plan, net.engine.store.by_node, batch, training=False, keep_saved=False)
-            means.add(scorer(plan, batch, trace))
+    for batch in batches:
+        plan = net.engine.plan(scorer.targets)
+        trace = run_forward(plan, net.engine.store.by_node, batch, training=False, keep_saved=False)
+        means.add(scorer(plan, batch, trace))
+    if not means.rows:
+        raise SettingError(f"{what} held no batch: there is nothing to measure.")
     return means.figures()
+
+
+def _repeatable(what: str, batches: Iterable[Batch], epochs: int) -> Iterable[Batch]:
+    """Refuse batches that can be gone through once, where there are several epochs."""
+    if isinstance(batches, NamedBatches) and batches.once and epochs > 1:
+        raise SettingError(
+            f"{what} can be gone through once, and epochs is {epochs}: give a list of batches or a data loader."
+        )
+    return batches
 
 
 def _check(net: Network, optimizer: object, epochs: object) -> None:

@@ -61,7 +61,10 @@ def resolve_metrics(metrics: Sequence[str | Metric]) -> dict[str, Callable[[Loss
                 )
             resolved[metric] = METRICS[metric]
         elif callable(metric):
-            resolved[getattr(metric, "__name__", type(metric).__name__)] = partial(_as_it_is, metric)
+            name = getattr(metric, "__name__", type(metric).__name__)
+            if name in resolved:
+                raise SettingError(f"Two metrics are called {name!r}: give one another name.")
+            resolved[name] = partial(_as_it_is, metric)
         else:
             raise SettingError(f"A metric is a name or a function (prediction, target) -> number, not {metric!r}.")
     return resolved

@@ -27,7 +27,8 @@ class Scorer:
     """Measures the losses and metrics of passes.
 
     The total loss is the sum of the losses, each times its weight. Where there are several losses, each is a figure of
-    its own under its node's name, and metrics carry that name too: "accuracy" becomes "accuracy of left".
+    its own, "loss of left", and metrics carry the node's name too: "accuracy of left". Raises SettingError if two
+    figures have one name.
 
     targets  the nodes that a pass must compute and keep
     """
@@ -42,6 +43,11 @@ class Scorer:
             for name, measure in resolved.items()
             for key in net.losses
         ]
+        own = [f"loss of {key}" for key in net.losses] if self._several else []
+        names = ["loss", *own, *(name for name, _, _ in self._metrics)]
+        for name in names:
+            if names.count(name) > 1:
+                raise SettingError(f"Two figures are called {name!r}: give the metric or the node another name.")
         sources = [source for _, _, pair in self._metrics for source in pair if source in net.graph]
         self.targets: tuple[Key, ...] = tuple(dict.fromkeys((*net.losses, *sources)))
 
@@ -54,11 +60,17 @@ class Scorer:
             value = float(loss if loss.dim() == 0 else loss.sum())
             total += weight * value
             if self._several:
-                figures[str(key)] = value
+                figures[f"loss of {key}"] = value
         for name, metric, pair in self._metrics:
             prediction, target = (_look_up(source, plan, inputs, trace) for source in pair)
             figures[name] = _number(name, metric(prediction, target))
-        return Score(total, len(next(iter(inputs.values()))), figures)
+        return Score(total, rows_of(inputs), figures)
+
+
+def rows_of(inputs: Mapping[Key, Tensor]) -> int:
+    """How many rows the inputs have: the length of the first one's first axis."""
+    first = next(iter(inputs.values()), None)
+    return len(first) if first is not None and first.dim() else 1
 
 
 def _number(name: str, measured: Any) -> float:
@@ -77,16 +89,16 @@ class Means:
     """Means of scores, weighted by their rows."""
 
     def __init__(self) -> None:
-        self._rows = 0
+        self.rows = 0
         self._sums: dict[str, float] = {}
 
     def add(self, score: Score) -> None:
         """Count a batch."""
-        self._rows += score.rows
+        self.rows += score.rows
         self._sums["loss"] = self._sums.get("loss", 0.0) + score.loss * score.rows
         for name, figure in score.figures.items():
             self._sums[name] = self._sums.get(name, 0.0) + figure * score.rows
 
     def figures(self) -> dict[str, float]:
         """Name -> mean; {} if no batch was counted."""
-        return {name: total / self._rows for name, total in self._sums.items()}
+        return {name: total / self.rows for name, total in self._sums.items()}

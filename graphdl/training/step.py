@@ -14,19 +14,20 @@ from graphdl.execution.executor import run_backward, run_forward
 from graphdl.graph import Key
 from graphdl.network import Network
 from graphdl.optim import Stepper
-from graphdl.training.scoring import Score, Scorer
+from graphdl.training.scoring import Score, Scorer, rows_of
 from graphdl.training.threads import choose_threads
 
 
 class TrainingStep:
     """Forward, backward and update on one batch, computing only what the losses and the parameters need.
 
-    Nothing is recorded. A loss that is not finite raises NonFiniteError before anything is changed.
+    Nothing is recorded. A loss that is not finite raises NonFiniteError before a parameter is changed.
     """
 
     def __init__(self, net: Network, stepper: Stepper, scorer: Scorer, threads: int | None = None) -> None:
         self.net, self.stepper, self.scorer, self.threads = net, stepper, scorer, threads
         self._version = -1
+        self._available = torch.get_num_threads()
 
     def __call__(self, inputs: Mapping[Key, Tensor]) -> Score:
         """Train on the inputs, tensors on the network's device; return their score before the update."""
@@ -66,7 +67,7 @@ class TrainingStep:
                 "There is nothing to train: no parameter that is not frozen reaches a loss. Unfreeze a node, or look "
                 "at the connectivity by print(net.summary())."
             )
-        torch.set_num_threads(self.threads or choose_threads(self.net, len(next(iter(inputs.values())))))
+        torch.set_num_threads(self.threads or choose_threads(self.net, rows_of(inputs), self._available))
 
 
 def blame(net: Network, inputs: Mapping[Key, Tensor], loss: float) -> str:
@@ -82,7 +83,8 @@ def blame(net: Network, inputs: Mapping[Key, Tensor], loss: float) -> str:
                 "step. Lower the learning rate or scale the data."
             )
     plan = net.engine.plan(net.losses)
-    trace = run_forward(plan, net.engine.store.by_node, inputs, training=True, keep_values=True, keep_saved=False)
+    copies = {node: {name: t.clone() for name, t in held.items()} for node, held in net.engine.store.by_node.items()}
+    trace = run_forward(plan, copies, inputs, training=True, keep_values=True, keep_saved=False)
     for step in plan.steps:
         if not _finite(trace.values[step.writes]):
             return (

@@ -25,13 +25,13 @@ def threads_restored() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def choose_threads(net: Network, rows: int) -> int:
-    """The number of threads that a training step on so many rows is worth: 1, or as many as torch is set to.
+def choose_threads(net: Network, rows: int, available: int) -> int:
+    """The number of threads that a training step on so many rows is worth: 1, or all that are available.
 
     A step multiplies about 3 times a row and a parameter: once forward, twice backward. Up to SMALL multiplications it
     is worth one thread.
     """
-    return 1 if 3 * rows * net.engine.store.count <= SMALL else torch.get_num_threads()
+    return 1 if 3 * rows * net.engine.store.count <= SMALL else available
 
 
 def check_threads(threads: object) -> None:

@@ -134,9 +134,9 @@ def test_freezing_takes_the_parameters_out_of_training():
     net.forward(batch())
     net.backward()
     assert set(net.gradients) == {"out.weight", "out.bias"}
-    net.unfreeze()
+    net.unfreeze(*net.operators)
     assert {extent.node for extent in net.engine.trainable} == {"fc", "out"}
-    net.freeze()
+    net.freeze(*net.operators)
     assert net.engine.trainable == []
 
 
@@ -153,7 +153,7 @@ def test_a_backward_pass_after_freezing_is_planned_anew():
     net.backward()
     whole = dict(net.gradients)
     for frozen, left in [("fc", "out"), ("out", "fc")]:
-        net.unfreeze()
+        net.unfreeze(*net.operators)
         net.freeze(frozen)
         net.backward()
         assert {name.partition(".")[0] for name in net.gradients} == {left}

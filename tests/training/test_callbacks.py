@@ -12,8 +12,11 @@ def drive(stopping, net, figures, name="validation_loss"):
         net.parameters["fc1.bias"].fill_(k)
         history.append({name: figure})
         if stopping(net, history):
-            return k
-    return None
+            break
+    else:
+        k = None
+    stopping.restore(net)
+    return k
 
 
 def test_it_stops_after_patience_and_restores_the_best(net):
@@ -44,3 +47,13 @@ def test_a_figure_that_is_not_measured_is_told(net):
 def test_patience_is_checked():
     with pytest.raises(SettingError, match="patience is a number of epochs"):
         EarlyStopping(patience=0)
+
+
+def test_the_best_parameters_are_restored_without_an_early_end(net):
+    assert drive(EarlyStopping(patience=9), net, [3, 1, 2]) is None
+    assert torch.equal(net.parameters["fc1.bias"], torch.full((8,), 2.0))
+
+
+def test_a_first_figure_that_is_no_number_is_no_best(net):
+    assert drive(EarlyStopping(patience=9), net, [float("nan"), 2, 3]) is None
+    assert torch.equal(net.parameters["fc1.bias"], torch.full((8,), 2.0))

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from graphdl import CrossEntropyLoss, Linear, MSELoss, Network, Tanh, evaluate, fit
+from graphdl import CrossEntropyLoss, EarlyStopping, Linear, MSELoss, Network, Tanh, evaluate, fit
 from graphdl.data import disc, one_hot
 from graphdl.errors import (
     SettingError,
@@ -158,10 +158,10 @@ def test_several_weighted_losses_are_summed_and_listed():
     connectivity = {"x": ["a", "b"], "a": ["left"], "b": ["right"], "target": ["left", "right"]}
     net = Network(operators, connectivity, seed=0)
     figures = evaluate(net, {"x": X, "target": Y}, metrics=("accuracy",))
-    assert set(figures) == {"loss", "left", "right", "accuracy of left", "accuracy of right"}
-    assert figures["loss"] == pytest.approx(0.25 * figures["left"] + 2 * figures["right"])
+    assert set(figures) == {"loss", "loss of left", "loss of right", "accuracy of left", "accuracy of right"}
+    assert figures["loss"] == pytest.approx(0.25 * figures["loss of left"] + 2 * figures["loss of right"])
     history = fit(net, X, Y, **SETTINGS)
-    assert set(history) == {"loss", "left", "right"}
+    assert set(history) == {"loss", "loss of left", "loss of right"}
 
 
 @pytest.mark.parametrize("reduction", ["sum", "none"])
@@ -205,3 +205,54 @@ def test_frozen_parts_cost_and_change_nothing():
     after = parameters_after(net, X, Y)
     assert torch.equal(before["fc1.weight"], after["fc1.weight"])
     assert not torch.equal(before["fc2.weight"], after["fc2.weight"])
+
+
+def lazy():
+    operators = {"fc": Linear(out_features=2), "loss": MSELoss()}
+    return Network(operators, {"x": ["fc"], "fc": ["loss"], "target": ["loss"]}, seed=0)
+
+
+@pytest.mark.parametrize(
+    "first", [lambda net: evaluate(net, X, Y), lambda net: fit(net, [(X, Y)], optimizer=SGD(), epochs=1)]
+)
+def test_parameters_made_by_a_first_pass_are_ordinary_tensors(first):
+    net = lazy()
+    first(net)
+    assert not any(tensor.is_inference() for tensor in net.parameters.values())
+    net.parameters["fc.bias"] = torch.zeros(2)
+    fit(net, X, Y, **SETTINGS)
+
+
+def test_validation_batches_are_gone_through_every_epoch():
+    history = fit(fresh(), X, Y, **SETTINGS, validation=[(X, Y), (X, Y)])
+    assert len(history["validation_loss"]) == 3
+    with pytest.raises(SettingError, match="validation can be gone through once"):
+        fit(fresh(), X, Y, **SETTINGS, validation=iter([(X, Y)]))
+
+
+def test_figures_of_one_name_are_refused():
+    def loss(prediction, target):
+        return 0.0
+
+    with pytest.raises(SettingError, match="Two figures are called 'loss'"):
+        fit(fresh(), X, Y, **SETTINGS, metrics=(loss,))
+    with pytest.raises(SettingError, match="Two metrics are called"):
+        fit(fresh(), X, Y, **SETTINGS, metrics=(lambda p, t: 0.0, lambda p, t: 1.0))
+
+
+def test_nothing_to_measure_is_told():
+    with pytest.raises(SettingError, match="inputs held no batch"):
+        evaluate(fresh(), [])
+
+
+def test_fit_ends_with_the_best_parameters():
+    def spoil(net, history):
+        if history.epochs >= 3:
+            net.parameters["fc2.bias"].add_(5.0)
+
+    net, again = fresh(), fresh()
+    stopping = EarlyStopping("loss", patience=50)
+    fit(net, X, Y, **{**SETTINGS, "epochs": 6}, shuffle=False, callbacks=[stopping, spoil])
+    fit(again, X, Y, **SETTINGS, shuffle=False)
+    assert stopping.best_epoch == 3
+    assert_same(net.state_dict(), again.state_dict())

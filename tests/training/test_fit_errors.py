@@ -65,7 +65,7 @@ def test_a_network_without_loss_is_refused():
 
 
 def test_nothing_to_train_is_refused(net):
-    net.freeze()
+    net.freeze(*net.operators)
     with pytest.raises(UnreachableError, match="no parameter that is not frozen reaches a loss"):
         fit(net, X, Y, **SETTINGS)
 

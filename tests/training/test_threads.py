@@ -21,8 +21,8 @@ def network(width: int) -> Network:
 
 
 def test_small_steps_get_one_thread_and_large_ones_all():
-    assert choose_threads(network(25), 50) == 1
-    assert choose_threads(network(1024), 256) == 2
+    assert choose_threads(network(25), 50, 2) == 1
+    assert choose_threads(network(1024), 256, 2) == 2
 
 
 @pytest.mark.parametrize(("threads", "expected"), [(None, 1), (2, 2), (1, 1)])
