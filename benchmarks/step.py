@@ -99,13 +99,13 @@ def main() -> None:
     difference = max(abs(ours() - theirs()) for _ in range(10))
     print(f"the losses over 10 epochs differ by at most {difference:.1e}")
     contestants = {
-        "graphdl fit": fit_epoch(x, y),
-        "graphdl forward, backward, step": own_loop(x, y),
+        "graphdl, the step of fit": fit_epoch(x, y),
+        "graphdl, forward, backward, step": own_loop(x, y),
         "torch.nn, autograd, Adam": torch_nn(x, y),
         "torch.nn, autograd, Adam(fused=True)": torch_nn(x, y, fused=True),
     }
     print(machine())
-    print(table(interleave(contestants, rounds=15, repeats=20), "graphdl fit", 1e-6 * STEPS, "µs"))
+    print(table(interleave(contestants, rounds=15, repeats=20), "graphdl, the step of fit", 1e-6 * STEPS, "µs"))
 
 
 if __name__ == "__main__":
