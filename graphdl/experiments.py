@@ -160,11 +160,14 @@ EXPERIMENTS: dict[str, Experiment] = {
         epochs=1000,
     ),
     "disc-tanh": Experiment(
-        "A quarter of a disc, by two hidden layers of Tanh",
-        **_perceptron(Linear(2, 25), Tanh(), Linear(25, 25), Tanh(), Linear(25, 2), loss=MSELoss()),
+        "A quarter of a disc, by three hidden layers of Tanh",
+        **_perceptron(
+            *(Linear(2, 25), Tanh(), Linear(25, 25), Tanh(), Linear(25, 25), Tanh(), Linear(25, 2)),
+            loss=MSELoss(weight=2),  # the mean over the rows of the squared distance in the plane of the two outputs
+        ),
         data=_disc_at_origin,
         encode=_two_classes,
-        optimizer=SGD(lr=0.05, momentum=0.9),
+        optimizer=SGD(lr=0.05),
         epochs=1000,
     ),
     "branches": Experiment(
