@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+import networkx
 import torch
 from torch import Tensor
 
@@ -46,7 +47,8 @@ class Network:
     seed           of the first parameters, and of what training draws; None takes one from torch's global generator
     device, dtype  of its tensors
 
-    inputs, outputs, losses and order are tuples of nodes, predictions those that predict; graph is the networkx graph.
+    inputs, outputs, losses and order are tuples of nodes, predictions those that predict; graph is the networkx graph,
+    which is frozen.
     reached holds the nodes whose parameters the last backward pass reached.
 
     >>> from graphdl import Linear, Network
@@ -71,6 +73,7 @@ class Network:
         check_operators(self._operators)
         self.graph: Graph = build_graph(self._operators, self._connectivity)
         self.order: tuple[Key, ...] = topological_order(self.graph)
+        networkx.freeze(self.graph)
         self.generator = new_generator(seed)
         self.engine = Engine(self.graph, self.order, self.generator, usable_device(device), floating_type(dtype))
         self.inputs: tuple[Key, ...] = tuple(self.engine.inputs)

@@ -1,6 +1,7 @@
 from collections import Counter
 from dataclasses import dataclass, field
 
+import networkx
 import numpy as np
 import pytest
 import torch
@@ -258,3 +259,10 @@ def test_a_chain_of_20_000_operators_runs_forward_and_backward():
     assert net.forward(X)[many - 1].equal(X)
     assert net.backward({many - 1: Y})["x"].equal(Y)
     assert len(net.value_gradients) == many + 1
+
+
+def test_the_graph_is_frozen_and_knows_the_sizes():
+    net = Network({"fc": Linear(out_features=2)}, {"x": ["fc"]}, seed=0).build({"x": (3,)})
+    assert net.graph.nodes["fc"]["operator"] == Linear(3, 2)
+    with pytest.raises(networkx.NetworkXError, match=r"[Ff]rozen"):
+        net.graph.remove_node("fc")

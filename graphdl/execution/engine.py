@@ -119,6 +119,9 @@ class Engine:
 
     def _allocate(self) -> None:
         self._plans.clear()
+        for _, node in self.graph.nodes(data=True):
+            if node["operator"] is not None:
+                node["operator"] = self.operators[node["owner"]]
         self._store = ParameterStore(self.operators, self.generator, self.device, self.dtype)
 
     def plan(self, targets: tuple[Key, ...]) -> Plan:

@@ -12,7 +12,7 @@ from graphdl.network import Network
 
 SMALL = 1e7
 """Multiplications a step up to which one thread is taken. To share out less work costs more than it saves, and on a
-busy machine threads that wait for each other make a step of a small network a hundred times slower."""
+busy machine threads that wait for each other make a step of a small network dozens of times slower."""
 
 
 @contextmanager
