@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from graphdl.execution.plan import BackwardPlan, Plan, Step
 
 
+Shape: TypeAlias = tuple[Any, ...]
+SHAPE_COMPLAINTS = (RuntimeError, IndexError, ValueError)
+
+
 def wrong_gradient(plan: BackwardPlan, values: Sequence[Any], gradients: Sequence[Any]) -> OperatorError | None:
     """The error to raise if a recorded gradient is not shaped like its value: its sender's backward is wrong."""
     for entry in plan.steps:
@@ -30,10 +34,6 @@ def wrong_gradient(plan: BackwardPlan, values: Sequence[Any], gradients: Sequenc
                     f"value has the shape {tuple(value.shape)}. graphdl.check_gradients(operator, *inputs) tests it."
                 )
     return None
-
-
-Shape: TypeAlias = tuple[Any, ...]
-SHAPE_COMPLAINTS = (RuntimeError, IndexError, ValueError)
 
 
 class NoPairError(TypeError):

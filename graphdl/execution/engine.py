@@ -144,11 +144,11 @@ class Engine:
 
     def freeze(self, nodes: Collection[Key], frozen: bool) -> None:
         """Freeze or unfreeze the parameters of these nodes."""
-        computed = {key: None for key in self.order if self.graph.nodes[key]["operator"] is not None}
         for key in nodes:
             if isinstance(key, (list, tuple, set)):
                 raise SettingError(f"Nodes are given one by one, freeze('fc1', 'fc2'), not as {key!r}.")
-            if key not in computed:
+            if key not in self.graph or self.graph.nodes[key]["operator"] is None:
+                computed = [key for key, node in self.graph.nodes(data=True) if node["operator"] is not None]
                 raise UnknownNodeError(f"The network has no operator {key!r}.{did_you_mean(key, computed)}")
         chosen = frozenset(self.graph.nodes[key]["owner"] for key in nodes)
         self.frozen = self.frozen | chosen if frozen else self.frozen - chosen
