@@ -1,30 +1,14 @@
 import itertools
-from collections import Counter
-from dataclasses import dataclass, field
 
 import pytest
 import torch
 
-from graphdl import Linear, MSELoss, Network, Operator, Shared, Tanh, fit
+from graphdl import Linear, MSELoss, Network, Shared, Tanh, fit
 from graphdl.optim import SGD
+from tests.probe import Probe
 
 X = torch.linspace(-1, 1, 10, dtype=torch.float64).reshape(5, 2)
 Y = torch.linspace(0, 1, 10, dtype=torch.float64).reshape(5, 2)
-
-
-@dataclass(frozen=True)
-class Probe(Operator):
-    """Passes values on and counts its calls."""
-
-    calls: Counter = field(default_factory=Counter, compare=False)
-
-    def forward(self, p, x, *, training):
-        self.calls["forward"] += 1
-        return x, None
-
-    def backward(self, p, saved, dy):
-        self.calls["backward"] += 1
-        return (dy,), {}
 
 
 def make(operators, connectivity):
