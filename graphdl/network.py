@@ -152,7 +152,14 @@ class Network:
         self._trace = self._gradient_trace = None
         plan, given = self.engine.prepare(inputs, self.outputs)
         with torch.no_grad():
-            self._trace = run_forward(plan, self.engine.store.by_node, given, training=training, keep_values=True)
+            self._trace = run_forward(
+                plan,
+                self.engine.store.by_node,
+                given,
+                training=training,
+                keep_values=True,
+                generator=self.engine.chance,
+            )
         self.engine.remember(given)
         return {key: self._trace.values[plan.index[key]] for key in self.outputs}
 

@@ -53,6 +53,7 @@ class Engine:
         self.predictions = tuple(key for key in predicting if key in graph) or self.outputs
         self.frozen: frozenset[Key] = frozenset()
         self.version = 0
+        self._chance: Generator | None = None
         self._store: ParameterStore | None = None
         self._known: dict[Key, tuple[torch.Size, torch.dtype]] = {}
         self._plans: dict[tuple[Key, ...], Plan] = {}
@@ -84,6 +85,16 @@ class Engine:
     def trainable(self) -> list[Extent]:
         """The parameters of the nodes that are not frozen."""
         return [extent for extent in self.store.extents if extent.node not in self.frozen]
+
+    @property
+    def chance(self) -> Generator:
+        """The generator from which operators draw: the network's own, or one made from it on another device."""
+        if self.device.type in ("cpu", "meta"):
+            return self.generator
+        if self._chance is None or self._chance.device != self.device:
+            seed = int(torch.randint(2**62, (), generator=self.generator, device="cpu"))
+            self._chance = Generator(self.device).manual_seed(seed)
+        return self._chance
 
     def prepare(self, given: object, targets: tuple[Key, ...]) -> tuple[Plan, dict[Key, Tensor]]:
         """The plan of the targets and the tensors that it needs. The first call builds the network."""

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from torch import Tensor
+from torch import Generator, Tensor
 
 from graphdl.errors import OperatorError, UnknownNodeError, did_you_mean, listing
 from graphdl.execution.diagnosis import backward_failure, forward_failure, wrong_gradient
@@ -45,8 +45,12 @@ def run_forward(
     training: bool,
     keep_values: bool = False,
     keep_saved: bool = True,
+    generator: Generator | None = None,
 ) -> Trace:
-    """Compute the plan's targets. A value that is not kept is freed after its last use."""
+    """Compute the plan's targets. A value that is not kept is freed after its last use.
+
+    generator  whence operators draw in training
+    """
     values: list[Any] = [None] * plan.size
     for name, i in plan.inputs.items():
         values[i] = inputs[name]
@@ -56,7 +60,7 @@ def run_forward(
         program = forward_program(plan, keep_values=keep_values, keep_saved=keep_saved)
         plan.programs[keep_values, keep_saved] = program
     try:
-        program(values, saved, [parameters[owner] for owner in plan.owners], training)
+        program(values, saved, [parameters[owner] for owner in plan.owners], training, generator)
     except Exception as error:
         step = program.failed_step(error)
         if step is None:

@@ -22,6 +22,7 @@ from graphdl.errors import ShapeError
 from graphdl.execution.diagnosis import no_pair, shape_of
 from graphdl.execution.plan import BackwardPlan, BackwardStep, Plan, Step
 from graphdl.graph import Key
+from graphdl.operators import Operator
 
 Lines: TypeAlias = list[str]
 
@@ -67,22 +68,29 @@ class Program:
 
 
 def forward_program(plan: Plan, *, keep_values: bool, keep_saved: bool) -> Program:
-    """run(v, s, P, training): fill the values; without keep_values free each after its last use."""
+    """run(v, s, P, training, G): fill the values; without keep_values free each after its last use.
+
+    Operators draw from the generator G.
+    """
     names: dict[str, Any] = {f"f{k}": step.operator.forward for k, step in enumerate(plan.steps)}
     names["no_pair"] = no_pair
 
     def lines(k: int, step: Step) -> Lines:
         reads = "".join(f"v[{i}], " for i in step.reads)
         saved = f"s[{k}]" if keep_saved else "_"
+        drawn = ""
+        if type(step.operator).draw is not Operator.draw:
+            names[f"w{k}"] = step.operator.draw
+            drawn = f", drawn=w{k}({reads}generator=G) if training else None"
         call = [
-            f"r = f{k}(P[{k}], {reads}training=training)",
+            f"r = f{k}(P[{k}], {reads}training=training{drawn})",
             f"v[{step.writes}], {saved} = r if r.__class__ is tuple and len(r) == 2 else no_pair(r)",
         ]
         frees = "".join(f"v[{i}] = " for i in step.frees)
         return [*call, f"{frees}r = None"] if frees and not keep_values else call
 
     steps = ((step, lines(k, step)) for k, step in enumerate(plan.steps))
-    return Program("v, s, P, training", steps, names, "forward")
+    return Program("v, s, P, training, G", steps, names, "forward")
 
 
 def backward_program(plan: BackwardPlan, *, keep: bool) -> Program:
@@ -101,7 +109,7 @@ def backward_program(plan: BackwardPlan, *, keep: bool) -> Program:
         names[f"b{k}"] = step.operator.backward
         needs = ""
         if entry.needs is not None:
-            names[f"n{k}"], needs = entry.needs, f", needs=n{k}"
+            names[f"n{k}"], needs = dict.fromkeys(entry.needs), f", needs=n{k}"
         body = [
             f"r = b{k}(P[{k}], s[{k}], dy{needs})",
             f"dx, d[{k}] = r if r.__class__ is tuple and len(r) == 2 else no_pair(r)",

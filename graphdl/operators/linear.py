@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Container
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -12,7 +11,7 @@ from torch import Tensor
 
 from graphdl.errors import SettingError, ShapeError
 from graphdl.initializers import Initializer, Uniform, VarianceScaling, check_initializer
-from graphdl.operators.operator import EVERYTHING, Gradients, Operator, Parameter, Values
+from graphdl.operators.operator import EVERYTHING, Gradients, Needs, Operator, Parameter, Values
 from graphdl.registry import register
 
 
@@ -69,7 +68,7 @@ class Linear(Operator):
         y = x.matmul(weight)
         return y if self.bias is False else y.add_(p["bias"]), x
 
-    def backward(self, p: Values, x: Tensor, dy: Tensor, needs: Container[str] = EVERYTHING) -> Gradients:
+    def backward(self, p: Values, x: Tensor, dy: Tensor, needs: Needs = EVERYTHING) -> Gradients:
         dx = torch.matmul(dy, p["weight"]) if "input" in needs else None
         if x.dim() != 2:
             x, dy = x.reshape(-1, x.shape[-1]), dy.reshape(-1, dy.shape[-1])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Container
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -12,7 +11,7 @@ from torch import Tensor
 
 from graphdl.errors import SettingError, ShapeError
 from graphdl.initializers import check_choice
-from graphdl.operators.operator import EVERYTHING, Gradients, Operator, Values
+from graphdl.operators.operator import EVERYTHING, Gradients, Needs, Operator, Values
 from graphdl.registry import register
 
 Reduction = Literal["mean", "sum", "none"]
@@ -76,7 +75,7 @@ class MSELoss(Loss):
         difference = subtract(x, target)
         return self.reduce(difference.square()), difference
 
-    def backward(self, p: Values, difference: Tensor, dy: Tensor, needs: Container[str] = EVERYTHING) -> Gradients:
+    def backward(self, p: Values, difference: Tensor, dy: Tensor, needs: Needs = EVERYTHING) -> Gradients:
         dx = difference * self.share(dy, difference.numel(), 2)
         return (dx, -dx if "target" in needs else None), {}
 
@@ -93,7 +92,7 @@ class L1Loss(Loss):
         difference = subtract(x, target)
         return self.reduce(difference.abs()), difference.sign()
 
-    def backward(self, p: Values, sign: Tensor, dy: Tensor, needs: Container[str] = EVERYTHING) -> Gradients:
+    def backward(self, p: Values, sign: Tensor, dy: Tensor, needs: Needs = EVERYTHING) -> Gradients:
         dx = sign * self.share(dy, sign.numel())
         return (dx, -dx if "target" in needs else None), {}
 
@@ -114,9 +113,7 @@ class BCEWithLogitsLoss(Loss):
         losses = x.clamp_min(0) - target * x + x.abs().neg_().exp_().log1p_()
         return self.reduce(losses), (x, target)
 
-    def backward(
-        self, p: Values, saved: tuple[Tensor, Tensor], dy: Tensor, needs: Container[str] = EVERYTHING
-    ) -> Gradients:
+    def backward(self, p: Values, saved: tuple[Tensor, Tensor], dy: Tensor, needs: Needs = EVERYTHING) -> Gradients:
         x, target = saved
         dy = self.share(dy, x.numel())
         return ((torch.sigmoid(x) - target.to(x.dtype)) * dy, -x * dy if "target" in needs else None), {}
@@ -172,7 +169,7 @@ class CrossEntropyLoss(Loss):
         p: Values,
         saved: tuple[Tensor, Tensor, Tensor | None],
         dy: Tensor,
-        needs: Container[str] = EVERYTHING,
+        needs: Needs = EVERYTHING,
     ) -> Gradients:
         logs, q, counts = saved
         axis = class_axis(logs)

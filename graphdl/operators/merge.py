@@ -6,7 +6,7 @@ repeated, and its gradient is the sum over the repetitions.
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from graphdl.errors import ShapeError
 from graphdl.initializers import check_integer
-from graphdl.operators.operator import EVERYTHING, Gradients, Operator, Values
+from graphdl.operators.operator import EVERYTHING, Gradients, Needs, Operator, Values
 from graphdl.registry import register
 
 
@@ -87,9 +87,7 @@ class Subtract(Operator):
         check_ranks((a, b))
         return a - b, [a.shape, b.shape]
 
-    def backward(
-        self, p: Values, shapes: list[torch.Size], dy: Tensor, needs: Container[str] = EVERYTHING
-    ) -> Gradients:
+    def backward(self, p: Values, shapes: list[torch.Size], dy: Tensor, needs: Needs = EVERYTHING) -> Gradients:
         return (sum_to(dy, shapes[0]), sum_to(-dy, shapes[1]) if "subtrahend" in needs else None), {}
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Container, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self, TypeAlias
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 
 from graphdl.initializers import Initializer, Zeros
 from graphdl.registry import settings
@@ -18,15 +18,28 @@ InputGradients: TypeAlias = Sequence[Tensor | None]
 Gradients: TypeAlias = tuple[InputGradients, Values]
 
 
-class _Everything:
-    """A container that holds every name."""
+Needs: TypeAlias = Mapping[str, Tensor | None]
+"""Whose gradients are wanted: the names of slots and parameters, and with a parameter's name where to write its own."""
+
+
+class _Everything(Mapping[str, None]):
+    """A mapping that holds None under every name."""
 
     def __contains__(self, name: object) -> bool:
         return True
 
+    def __getitem__(self, name: str) -> None:
+        return None
 
-EVERYTHING: Container[str] = _Everything()
-"""The default of `needs`: every gradient is wanted."""
+    def __iter__(self) -> Iterator[str]:
+        raise TypeError("needs holds every name here; ask whether a name is in it.")
+
+    def __len__(self) -> int:
+        raise TypeError("needs holds every name here; ask whether a name is in it.")
+
+
+EVERYTHING: Needs = _Everything()
+"""The default of `needs`: every gradient is wanted, as a fresh tensor."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +83,14 @@ class Operator(ABC):
         """Return this operator with the settings that follow from its inputs' shapes, batch axis included."""
         return self
 
+    def draw(self, *inputs: Any, generator: Generator | None) -> Any:
+        """Draw what forward needs of chance in one training pass; it gets that as a keyword, `drawn`.
+
+        Only an operator that overrides this is asked, and its forward takes drawn=None. So forward is a function of its
+        arguments alone: it can be compiled, repeated to save memory, and checked by differences.
+        """
+        raise TypeError(f"{type(self).__name__} draws nothing.")
+
     @abstractmethod
     def forward(self, p: Values, *inputs: Any, **mode: Any) -> tuple[Any, Any]:
         """Compute (output, saved): `saved` is all that backward will need besides `p`.
@@ -84,7 +105,9 @@ class Operator(ABC):
         """Compute (one gradient or None an input, {name: gradient of a parameter}) from the output's gradient dy.
 
         It must not write into dy, which may be a view of another's gradient. A backward that can skip work takes
-        a fourth argument, needs=EVERYTHING: the names of the slots and parameters whose gradients are wanted.
+        a fourth argument, needs=EVERYTHING: a mapping that holds the names of the slots and parameters whose gradients
+        are wanted. needs["weight"] is the tensor into which the gradient of weight may be written, or None where a
+        fresh one will do, which is what an `out=` of torch takes.
         """
 
     @property

@@ -33,7 +33,7 @@ class TrainingStep:
         """Train on the inputs, tensors on the network's device; return their score before the update."""
         if self._version != self.net.engine.version:
             self._make_plans(inputs)
-        trace = run_forward(self._plan, self._parameters, inputs, training=True)
+        trace = run_forward(self._plan, self._parameters, inputs, training=True, generator=self.net.engine.chance)
         score = self.scorer(self._plan, inputs, trace)
         if not math.isfinite(score.loss):
             raise NonFiniteError(blame(self.net, inputs, score.loss))
