@@ -20,9 +20,8 @@ check: .venv/dev        ## style, types, the direction of imports, and the code 
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest --quiet tests/test_docs.py
 
-bench: .venv/dev        ## speed, side by side with torch.nn, and the growth of graphs
-	$(BIN)/python -m benchmarks.step
-	$(BIN)/python -m benchmarks.graph_growth
+bench: .venv/bench      ## speed and memory, side by side with peers, into docs/benchmarks.md; under 20 minutes
+	$(BIN)/python -m benchmarks
 
 clean:                  ## remove what the targets made
 	rm -rf .venv out build dist .import_linter_cache *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
@@ -39,4 +38,8 @@ clean:                  ## remove what the targets made
 
 .venv/dev: .venv/torch pyproject.toml
 	$(PIP) --editable '.[dev]'
+	@touch $@
+
+.venv/bench: .venv/torch pyproject.toml
+	$(PIP) --editable '.[bench]'
 	@touch $@

@@ -1,24 +1,60 @@
-"""How building a graph grows with its nodes, against networkx building and sorting the same graph.
+"""How time grows with the nodes, up to 100,000: building a graph, and a training step on it.
 
-    python -m benchmarks.graph_growth
+Building: networkx is given the finished adjacency, which it builds and sorts, and checks nothing. graphdl checks keys,
+slots and arity, and sorts too; "whole Network" constructs the network. A chain is one operator after another;
+"residual" are operators and sums in turn, each sum reading the operator before it and the sum before that.
 
-networkx is given the finished adjacency, and checks nothing. graphdl checks keys, slots and arity, and sorts too. The
-last column is a whole Network.
+A step: forward, backward and plain SGD on a chain of ReLU between a Linear layer and a loss, eight numbers wide,
+against an nn.Sequential of the same layers in torch. graphdl's first step plans the passes and is listed apart.
 """
 
 from __future__ import annotations
 
-import gc
-import statistics
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import networkx
+import torch
+from torch import nn
 
-from benchmarks.timing import interleave, machine
-from graphdl import Network, ReLU, Sum
+from benchmarks import charts
+from benchmarks.results import Result, Table
+from benchmarks.timing import interleave, timed
+from benchmarks.training import Step
+from graphdl import Linear, MSELoss, Network, ReLU, Sum
 from graphdl.graph import build_graph, normalise_connectivity, normalise_operators, topological_order
+from graphdl.optim import SGD
+from graphdl.training.scoring import Scorer
+from graphdl.training.step import TrainingStep
 
 Declaration = tuple[dict, dict]
+
+SIZES = (1_000, 10_000, 100_000)
+WIDTH = 8
+
+CHARTS = {"graph_growth": charts.growth, "step_growth": charts.growth}
+
+
+def run(quick: bool = False) -> Result:
+    """Both growths."""
+    rounds = 3 if quick else 5
+    return Result("graph_growth", [building(rounds), *stepping(rounds)])
+
+
+def building(rounds: int) -> Table:
+    """Build and sort graphs of two forms."""
+    table = Table("Building a graph", "ms", "networkx")
+    makers: dict[str, Callable[[int], Declaration]] = {"chain": chain, "residual": residual}
+    for name, make in makers.items():
+        for n in SIZES:
+            declaration = make(n)
+            contestants = {
+                "networkx": lambda d=declaration: with_networkx(d),
+                "graphdl, checked": lambda d=declaration: with_graphdl(d),
+                "graphdl, whole Network": lambda d=declaration: Network(*d, seed=0),
+            }
+            seconds = interleave(contestants, rounds=rounds, seconds=0.1)
+            table.add(f"{name} of {n:,} nodes", seconds, 1e-3, at=n if name == "chain" else None)
+    return table
 
 
 def chain(n: int) -> Declaration:
@@ -49,39 +85,43 @@ def with_graphdl(declaration: Declaration) -> None:
     topological_order(build_graph(operators, connectivity))
 
 
-def whole_network(declaration: Declaration) -> None:
-    """Construct the network."""
-    Network(*declaration, seed=0)
+def stepping(rounds: int) -> list[Table]:
+    """Train on chains of growing length: the first step, which plans, and the following ones."""
+    first = Table("The first training step on a chain", "ms", "graphdl")
+    following = Table("A training step on a chain", "ms a step", "graphdl")
+    x = torch.rand(1, WIDTH)
+    for n in SIZES:
+        contestants = {"graphdl": graphdl_chain(n, x), "torch eager": torch_chain(n, x)}
+        group = f"{n:,} nodes"
+        first.add(group, {name: [timed(call)] for name, call in contestants.items()}, 1e-3, at=n)
+        following.add(group, interleave(contestants, rounds=rounds, seconds=0.2), 1e-3, at=n)
+    return [following, first]
 
 
-def rows() -> Iterator[str]:
-    """A line a graph."""
-    makers: dict[str, Callable[[int], Declaration]] = {"chain": chain, "residual": residual}
-    for name, make in makers.items():
-        for n in (1_000, 10_000, 100_000):
-            declaration = make(n)
-            gc.collect()
-            seconds = interleave(
-                {
-                    "networkx": lambda d=declaration: with_networkx(d),
-                    "graphdl": lambda d=declaration: with_graphdl(d),
-                    "network": lambda d=declaration: whole_network(d),
-                },
-                rounds=5,
-                repeats=max(1, 10_000 // n),
-            )
-            base, ours, whole = (statistics.median(seconds[key]) for key in ("networkx", "graphdl", "network"))
-            yield (
-                f"{name:9} {n:7,} nodes   networkx {base * 1e3:7.1f} ms   "
-                f"graph {ours * 1e3:7.1f} ms {ours / base:5.2f}x   Network {whole * 1e3:7.1f} ms {whole / base:5.2f}x"
-            )
+def graphdl_chain(n: int, x: torch.Tensor) -> Step:
+    """The step of fit."""
+    operators, connectivity = chain(n)
+    operators |= {0: Linear(WIDTH, WIDTH), n - 1: MSELoss()}
+    net = Network(operators, connectivity | {"target": [n - 1]}, seed=0)
+    step = TrainingStep(net, SGD(lr=1e-3).bind(net), Scorer(net, ()))
+
+    @torch.inference_mode()
+    def call() -> float:
+        return step({-1: x, "target": x}).loss
+
+    return call
 
 
-def main() -> None:
-    print(machine())
-    for row in rows():
-        print(row, flush=True)
+def torch_chain(n: int, x: torch.Tensor) -> Step:
+    """autograd and torch.optim.SGD."""
+    model = nn.Sequential(nn.Linear(WIDTH, WIDTH), *(nn.ReLU() for _ in range(n - 2)))
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-3)
 
+    def call() -> float:
+        optimizer.zero_grad()
+        loss = nn.functional.mse_loss(model(x), x)
+        loss.backward()
+        optimizer.step()
+        return loss.item()
 
-if __name__ == "__main__":
-    main()
+    return call

@@ -1,112 +1,62 @@
-"""One training step of the net 2-25-25-25-2, batch 50, Adam: graphdl against torch.nn, on one thread.
+"""One training step of a small perceptron: 2-25-25-25-2, batch 50, Adam.
 
-    python -m benchmarks.step
-
-A step is forward, backward and update on a batch that is at hand; an epoch is 20 steps. The loss is brought to Python
-in every step by all, since fit does so. The first lines check that both train alike from the same parameters.
+ReLU, ReLU, ReLU, Tanh; mean squared error; 1000 points, so that an epoch is 20 steps, and a fresh permutation of the
+points every epoch. A figure is the time of 20 epochs divided by their 400 steps: permutation, gathering of the batches,
+forward, backward and update. The loss of every step is brought to Python, as fit does to notice a loss that is not
+finite; by `loss.item()` in torch. JAX's scan and the C program bring the losses of an epoch, and of a call, at once.
+scikit-learn's network ends without Tanh. "own loop" is net.forward, net.backward and stepper.step, which record every
+value and every gradient. All start from the same parameters, and it is checked that they train alike.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from itertools import pairwise
+from benchmarks import charts
+from benchmarks.peers import PEERS, REFERENCE
+from benchmarks.perceptron import STEPS, problem
+from benchmarks.results import Result, Table
+from benchmarks.timing import assemble, interleave
 
-import torch
-from torch import Tensor
+EPOCHS = 20  # of a call
+UNLIKE = "scikit-learn MLPRegressor"  # another output and another loss
+TOLERANCE = 1e-5
 
-from benchmarks.timing import interleave, machine, table
-from graphdl import Linear, MSELoss, Network, ReLU, Tanh
-from graphdl.optim import Adam
-from graphdl.training.scoring import Scorer
-from graphdl.training.step import TrainingStep
-
-WIDTHS = (2, 25, 25, 25, 2)
-STEPS = 20  # of an epoch: batches of 50 of 1000 points
+CHARTS = {"step": charts.bars}
 
 
-def network(seed: int = 0) -> Network:
-    """The perceptron: ReLU, ReLU, ReLU, Tanh; MSE."""
-    operators, connectivity, last = {}, {}, "x"
-    for k, (i, o) in enumerate(pairwise(WIDTHS), 1):
-        operators |= {f"fc{k}": Linear(i, o), f"act{k}": Tanh() if k == 4 else ReLU()}
-        connectivity |= {last: [f"fc{k}"], f"fc{k}": [f"act{k}"]}
-        last = f"act{k}"
-    operators["loss"] = MSELoss()
-    return Network(operators, connectivity | {last: ["loss"], "target": ["loss"]}, seed=seed)
+def run(quick: bool = False) -> Result:
+    """Check that all train alike, then measure."""
+    skipped: dict[str, str] = {}
+    note = check(skipped)
+    makers = {name: lambda make=make: _twenty_epochs(make) for name, make in PEERS.items() if name not in skipped}
+    contestants = assemble(makers, skipped)
+    seconds = interleave(contestants, rounds=3 if quick else 15, seconds=0.1 if quick else 0.5)
+    table = Table("A training step of 2-25-25-25-2, batch 50", "µs a step", REFERENCE)
+    table.add("", seconds, 1e-6 * STEPS * EPOCHS)
+    return Result("step", [table], skipped, [note])
 
 
-def fit_epoch(x: Tensor, y: Tensor) -> Callable[[], float]:
-    """What fit does with the batches of an epoch."""
-    net = network()
-    step = TrainingStep(net, Adam(lr=5e-3).bind(net), Scorer(net, ()))
-    batch = {"x": x, "target": y}
-
-    def epoch() -> float:
-        with torch.inference_mode():
-            for _ in range(STEPS):
-                loss = step(batch).loss
-        return loss
-
-    return epoch
+def _twenty_epochs(make):
+    train = make(problem())
+    return lambda: train(EPOCHS)
 
 
-def own_loop(x: Tensor, y: Tensor) -> Callable[[], float]:
-    """The loop a user writes, which records every value and every gradient."""
-    net = network()
-    stepper = Adam(lr=5e-3).bind(net)
-    batch = {"x": x, "target": y}
-
-    def epoch() -> float:
-        for _ in range(STEPS):
-            loss = float(net.forward(batch)["loss"])
-            net.backward()
-            stepper.step()
-        return loss
-
-    return epoch
-
-
-def torch_nn(x: Tensor, y: Tensor, **settings: bool) -> Callable[[], float]:
-    """The same network in torch.nn, with autograd and torch.optim.Adam."""
-    layers: list[torch.nn.Module] = []
-    for k, (i, o) in enumerate(pairwise(WIDTHS), 1):
-        layers += [torch.nn.Linear(i, o), torch.nn.Tanh() if k == 4 else torch.nn.ReLU()]
-    model = torch.nn.Sequential(*layers)
-    first = iter(network().parameters.values())
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.copy_(next(first))
-    optimizer = torch.optim.Adam(model.parameters(), lr=5e-3, **settings)
-    criterion = torch.nn.MSELoss()
-
-    def epoch() -> float:
-        for _ in range(STEPS):
-            optimizer.zero_grad()
-            loss = criterion(model(x), y)
-            loss.backward()
-            optimizer.step()
-            value = loss.item()
-        return value
-
-    return epoch
+def check(skipped: dict[str, str], epochs: int = 10) -> str:
+    """Train every peer on batches in the same order; skip those whose losses differ from graphdl's."""
+    trained = {name: (lambda make=make: _losses(make, epochs)) for name, make in PEERS.items()}
+    losses = {name: call() for name, call in assemble(trained, skipped).items()}
+    ours = losses[REFERENCE]
+    worst = 0.0
+    for name, theirs in losses.items():
+        difference = max(abs(a - b) for a, b in zip(ours, theirs, strict=True))
+        if name != UNLIKE and difference >= TOLERANCE:
+            skipped[name] = f"it trains otherwise: its losses differ from graphdl's by up to {difference:.1e}"
+        elif name != UNLIKE:
+            worst = max(worst, difference)
+    return (
+        f"Over {epochs} epochs in the same order the mean losses of all differ from graphdl's by at most {worst:.1e}."
+    )
 
 
-def main() -> None:
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
-    x, y = torch.rand(50, 2), torch.rand(50, 2)
-    ours, theirs = fit_epoch(x, y), torch_nn(x, y)
-    difference = max(abs(ours() - theirs()) for _ in range(10))
-    print(f"the losses over 10 epochs differ by at most {difference:.1e}")
-    contestants = {
-        "graphdl, the step of fit": fit_epoch(x, y),
-        "graphdl, forward, backward, step": own_loop(x, y),
-        "torch.nn, autograd, Adam": torch_nn(x, y),
-        "torch.nn, autograd, Adam(fused=True)": torch_nn(x, y, fused=True),
-    }
-    print(machine())
-    print(table(interleave(contestants, rounds=15, repeats=20), "graphdl, the step of fit", 1e-6 * STEPS, "µs"))
-
-
-if __name__ == "__main__":
-    main()
+def _losses(make, epochs: int):
+    losses = make(problem(shuffle=False))(epochs)
+    return lambda: losses

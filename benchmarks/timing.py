@@ -2,45 +2,63 @@
 
 from __future__ import annotations
 
-import os
-import platform
-import statistics
+import gc
 import time
 from collections.abc import Callable, Mapping
 
-import torch
+Contestants = Mapping[str, Callable[[], object]]
 
 
-def interleave(contestants: Mapping[str, Callable[[], object]], rounds: int, repeats: int) -> dict[str, list[float]]:
-    """Seconds a call of each contestant, one figure a round; a first round warms up and does not count."""
-    seconds: dict[str, list[float]] = {name: [] for name in contestants}
-    for number in range(rounds + 1):
-        for name, call in contestants.items():
-            start = time.perf_counter()
-            for _ in range(repeats):
-                call()
-            if number:
-                seconds[name].append((time.perf_counter() - start) / repeats)
-    return seconds
+class Absent(Exception):  # noqa: N818 - no error
+    """A contestant that cannot run here; its text says why."""
 
 
-def table(seconds: Mapping[str, list[float]], reference: str, unit: float, unit_name: str) -> str:
-    """A line a contestant: median, spread, and how many times faster than it the reference is."""
-    width = max(map(len, seconds))
-    base = statistics.median(seconds[reference])
-    lines = [f"{'':{width}}  {'median ' + unit_name:>12}  {'min':>8}  {'max':>8}  {'ratio':>7}"]
-    for name, figures in seconds.items():
-        median = statistics.median(figures)
-        lines.append(
-            f"{name:{width}}  {median / unit:12.1f}  {min(figures) / unit:8.1f}  {max(figures) / unit:8.1f}"
-            f"  {median / base:6.2f}x"
-        )
-    return "\n".join(lines)
+def interleave(contestants: Contestants, rounds: int = 7, seconds: float = 0.2) -> dict[str, list[float]]:
+    """Seconds a call of each contestant, one figure a round.
+
+    seconds  about how long a contestant's turn takes, one call at least
+
+    One or two calls warm up, the last of which tells how many make a turn. Each round begins with the next contestant.
+    """
+    turns = {name: _calls(call, seconds) for name, call in contestants.items()}
+    found: dict[str, list[float]] = {name: [] for name in contestants}
+    names = list(contestants)
+    for number in range(rounds):
+        first = number % max(1, len(names))
+        gc.collect()
+        for name in names[first:] + names[:first]:
+            found[name].append(timed(contestants[name], turns[name]))
+    return found
 
 
-def machine() -> str:
-    """What this was measured on."""
-    return (
-        f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, torch {torch.__version__}, "
-        f"{torch.get_num_threads()} thread{'s' if torch.get_num_threads() > 1 else ''}"
-    )
+def _calls(call: Callable[[], object], seconds: float) -> int:
+    once = timed(call)
+    return max(1, min(10_000, round(seconds / (once if once > seconds else timed(call)))))
+
+
+def timed(call: Callable[[], object], repeats: int = 1) -> float:
+    """Seconds a call."""
+    start = time.perf_counter()
+    for _ in range(repeats):
+        call()
+    return (time.perf_counter() - start) / repeats
+
+
+def assemble(
+    makers: Mapping[str, Callable[[], Callable[[], object]]], skipped: dict[str, str]
+) -> dict[str, Callable[[], object]]:
+    """Make every contestant and let it run once; those that cannot go into `skipped` with the reason."""
+    contestants: dict[str, Callable[[], object]] = {}
+    for name, make in makers.items():
+        try:
+            call = make()
+            call()
+        except Absent as error:
+            skipped[name] = str(error)
+        except ImportError as error:
+            skipped[name] = f"{error.name or error} is not installed"
+        except Exception as error:
+            skipped[name] = f"it failed: {type(error).__name__}: {next(iter(str(error).splitlines()), '')[:200]}"
+        else:
+            contestants[name] = call
+    return contestants

@@ -1,0 +1,67 @@
+"""graphdl: fit, fit compiled, and a loop of one's own."""
+
+from __future__ import annotations
+
+import inspect
+
+from benchmarks.perceptron import BATCH, LR, Problem, Train, network
+from benchmarks.timing import Absent
+from graphdl import Network, fit
+from graphdl.data import Batches
+from graphdl.optim import Adam
+
+
+def graphdl_fit(problem: Problem) -> Train:
+    """The public thing, called anew for every few epochs."""
+    return _fit(network(), problem)
+
+
+def graphdl_compiled(problem: Problem) -> Train:
+    """The same with compile=True."""
+    require_compile()
+    return _fit(network(), problem, compile=True)
+
+
+def require_compile() -> None:
+    """Raise Absent where fit does not compile."""
+    if "compile" not in inspect.signature(fit).parameters:
+        raise Absent("this graphdl's fit has no argument compile")
+
+
+def _fit(net: Network, problem: Problem, **settings: bool) -> Train:
+    data = {"x": problem.x, "target": problem.y}
+
+    def train(epochs: int) -> list[float]:
+        history = fit(
+            net,
+            data,
+            optimizer=Adam(lr=LR),
+            epochs=epochs,
+            batch_size=BATCH,
+            shuffle=problem.shuffle,
+            progress=False,
+            **settings,
+        )
+        return list(history["loss"])
+
+    return train
+
+
+def graphdl_own_loop(problem: Problem) -> Train:
+    """forward, backward, step, which record every value and every gradient."""
+    net = network()
+    stepper = Adam(lr=LR).bind(net)
+    batches = Batches({"x": problem.x, "target": problem.y}, BATCH, shuffle=problem.shuffle)
+
+    def train(epochs: int) -> list[float]:
+        means = []
+        for _ in range(epochs):
+            losses = []
+            for batch in batches:
+                losses.append(float(net.forward(batch)["loss"]))
+                net.backward()
+                stepper.step()
+            means.append(sum(losses) / len(losses))
+        return means
+
+    return train

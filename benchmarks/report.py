@@ -1,0 +1,66 @@
+"""docs/benchmarks.md and its charts, from the stored results alone."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+
+from benchmarks import tables
+from benchmarks.environment import RESULTS, ROOT
+from benchmarks.registry import BENCHMARKS, module
+from benchmarks.results import Result, load
+
+INTRODUCTION = """\
+# Benchmarks
+
+Everything here is measured by `make bench`, which writes this page, and can be repeated: all contestants of a
+benchmark take turns in one run, several rounds long, on one thread. A figure is the median of the rounds, with the
+fastest and the slowest round beside it, and its ratio to the reference, the first column or the one with 1.00×.
+
+    make bench                              # everything, then this page: under 20 minutes
+    .venv/bin/python -m benchmarks step     # one of: {names}
+    .venv/bin/python -m benchmarks report   # this page from what is stored in out/benchmarks
+
+Peers that are not installed are skipped and named; `pip install '.[bench]'` brings them, but for the C compiler.
+
+Machine: {machine}.
+"""
+
+
+def write(results: Path = RESULTS, docs: Path = ROOT / "docs") -> list[str]:
+    """Write the page and the charts; return their names. Raises FileNotFoundError if nothing is stored."""
+    found = [result for name in BENCHMARKS if (result := load(name, results))]
+    if not found:
+        raise FileNotFoundError(f"{results.name} holds no results: run python -m benchmarks NAME first")
+    machines = list(dict.fromkeys(result.machine for result in found))
+    head = INTRODUCTION.format(names=", ".join(BENCHMARKS), machine="; and ".join(machines))
+    written = ["benchmarks.md"]
+    sections = []
+    for result in found:
+        charts = draw(result, docs / "img")
+        written += charts
+        sections.append(section(result, charts))
+    (docs / "benchmarks.md").write_text("\n".join([head, *sections]))
+    return written
+
+
+def draw(result: Result, folder: Path) -> list[str]:
+    """Draw the charts of a benchmark, a table each; return the names of the files."""
+    names = []
+    for (name, chart), table in zip(module(result.name).CHARTS.items(), result.tables, strict=False):
+        if table.measurements:
+            chart(table, folder / f"benchmark_{name}.svg")
+            names.append(f"benchmark_{name}.svg")
+    return names
+
+
+def section(result: Result, charts: list[str]) -> str:
+    """Heading, explanation, charts, tables and notes of a benchmark."""
+    heading, _, explanation = (inspect.getdoc(module(result.name)) or result.name).partition("\n\n")
+    parts = [f"## {result.name}: {heading.rstrip('.')}", explanation.strip()]
+    parts += [f"![{result.tables[k].title}](img/{chart})" for k, chart in enumerate(charts)]
+    for table in result.tables:
+        parts += [f"**{table.title}**", tables.markdown(table)]
+    lines = [*result.notes, *(f"Skipped: {what}: {reason}." for what, reason in result.skipped.items())]
+    parts.append("\n".join(f"- {line}" for line in lines))
+    return "\n\n".join(part for part in parts if part) + "\n"

@@ -1,0 +1,66 @@
+"""Training steps on a batch at hand, for any net and its twin: step() -> the loss before the update."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+from benchmarks.peers.with_graphdl import require_compile
+from graphdl import Network, fit
+from graphdl.optim import Adam
+from graphdl.training.scoring import Scorer
+from graphdl.training.step import TrainingStep
+
+Batch: TypeAlias = dict[str, Tensor]
+Step: TypeAlias = Callable[[], float]
+
+LR = 1e-4
+
+
+def graphdl_step(net: Network, batch: Batch) -> Step:
+    """What fit does with a batch."""
+    step = TrainingStep(net, Adam(lr=LR).bind(net), Scorer(net, ()))
+
+    @torch.inference_mode()
+    def call() -> float:
+        return step(batch).loss
+
+    return call
+
+
+def graphdl_compiled(net: Network, batch: Batch, steps: int = 1) -> Step:
+    """fit(compile=True) on an epoch of so many equal batches; the mean loss."""
+    require_compile()
+    batches = [batch] * steps
+
+    def call() -> float:
+        return fit(net, batches, optimizer=Adam(lr=LR), epochs=1, compile=True, progress=False)["loss"][0]
+
+    return call
+
+
+def torch_step(module: nn.Module, batch: Batch, *, fused: bool = True, compiled: bool = False) -> Step:
+    """autograd and torch.optim.Adam on a module whose forward returns the loss."""
+    optimizer = torch.optim.Adam(module.parameters(), lr=LR, fused=fused or None)
+    compute = torch.compile(module) if compiled else module
+
+    def call() -> float:
+        optimizer.zero_grad()
+        loss = compute(**batch)
+        loss.backward()
+        optimizer.step()
+        return loss.item()
+
+    return call
+
+
+def same_first_loss(ours: Step, theirs: Step, tolerance: float = 1e-4) -> float:
+    """Make a step with both; return by how much their losses differ, in parts of the loss. Raises if it is much."""
+    a, b = ours(), theirs()
+    difference = abs(a - b) / max(abs(b), 1e-12)
+    if difference > tolerance:
+        raise ValueError(f"the first losses differ: {a} and {b}")
+    return difference
