@@ -28,8 +28,9 @@ def check_gradients(
     with (f(x + step) - f(x - step)) / (2 step). example_inputs are the operator's inputs in order; for a network one
     {name: tensor}, and it must be float64; what it recorded is replaced. Integers are not varied. Returns the largest
     error found, relative to max(1, |expected|). Raises GradientError if one exceeds `tolerance`, or if an input, a
-    parameter or an upstream gradient was written into. Keep away from kinks, such as ReLU's at 0; where an edge's
-    gradient factor is not 1, backward is not meant to be the derivative.
+    parameter or an upstream gradient was written into. All passes draw the same numbers and begin with the same
+    buffers, which are left as they were. Keep away from kinks, such as ReLU's at 0; where an edge's gradient factor is
+    not 1, backward is not meant to be the derivative.
 
     >>> from graphdl import Tanh
     >>> check_gradients(Tanh(), torch.randn(3, 4)) < 1e-8
@@ -44,8 +45,13 @@ def check_gradients(
     else:
         net, given = _alone(subject, example_inputs, seed)
     inputs = {name: _varied(value) for name, value in given.items()}
+    net.engine.prepare(inputs, net.outputs)  # which makes the tensors of a network whose sizes were left out
+    replay = _Replay(net)
     with torch.no_grad():
-        return _check(net, inputs, step, tolerance, torch.Generator().manual_seed(seed))
+        try:
+            return _check(replay, inputs, step, tolerance, torch.Generator().manual_seed(seed))
+        finally:
+            replay.rewind()
 
 
 def _alone(operator: Operator, inputs: tuple[Any, ...], seed: int) -> tuple[Network, dict[Key, Any]]:
@@ -68,12 +74,32 @@ def _varied(value: Any) -> Tensor:
     return tensor.double().clone() if tensor.is_floating_point() else tensor
 
 
-def _check(net: Network, inputs: dict[Key, Tensor], step: float, tolerance: float, generator: torch.Generator) -> float:
-    upstream = {key: _random_like(value, generator) for key, value in net.forward(inputs).items()}
-    sent = _backward_untouched(net, inputs, upstream)
+class _Replay:
+    """Passes of a network that all begin with the same buffers and draw the same numbers."""
+
+    def __init__(self, net: Network) -> None:
+        self.net = net
+        self._buffers = {name: buffer.clone() for name, buffer in net.buffers.items()}
+        self._chance = net.engine.chance.get_state()
+
+    def forward(self, inputs: dict[Key, Tensor]) -> dict[Key, Any]:
+        self.rewind()
+        return self.net.forward(inputs)
+
+    def rewind(self) -> None:
+        self.net.buffers.update(self._buffers)
+        self.net.engine.chance.set_state(self._chance)
+
+
+def _check(
+    replay: _Replay, inputs: dict[Key, Tensor], step: float, tolerance: float, generator: torch.Generator
+) -> float:
+    net = replay.net
+    upstream = {key: _random_like(value, generator) for key, value in replay.forward(inputs).items()}
+    sent = _backward_untouched(replay, inputs, upstream)
 
     def total() -> float:
-        outputs = net.forward(inputs)
+        outputs = replay.forward(inputs)
         return sum(_dot(outputs[key], upstream[key]) for key in outputs)
 
     worst = 0.0
@@ -87,16 +113,16 @@ def _check(net: Network, inputs: dict[Key, Tensor], step: float, tolerance: floa
     return worst
 
 
-def _backward_untouched(net: Network, inputs: dict[Key, Tensor], upstream: dict[Key, Any]) -> dict[Key, Tensor]:
+def _backward_untouched(replay: _Replay, inputs: dict[Key, Tensor], upstream: dict[Key, Any]) -> dict[Key, Tensor]:
     """Forward and backward, which must not write into what they are given."""
     given = [
         *((f"the input {name!r}", tensor) for name, tensor in inputs.items()),
-        *net.parameters.items(),
+        *replay.net.parameters.items(),
         *((f"the gradient dy of {key!r}", dy) for key, dys in upstream.items() for dy in _elements(dys)),
     ]
     before = [tensor.clone() for _, tensor in given]
-    net.forward(inputs)
-    sent = net.backward(upstream)
+    replay.forward(inputs)
+    sent = replay.net.backward(upstream)
     for (name, tensor), held in zip(given, before, strict=True):
         if not torch.equal(tensor, held):
             raise GradientError(

@@ -7,9 +7,12 @@ import pytest
 import torch
 
 from graphdl import (
+    BatchNorm1d,
     Buffer,
     Concat,
     CrossEntropyLoss,
+    Dropout,
+    Embedding,
     Feed,
     Linear,
     MSELoss,
@@ -192,6 +195,68 @@ def test_buffers_are_given_and_not_checked():
             return (p["factor"] * dy,), {}
 
     assert check_gradients(Scaled(), torch.randn(3, 2)) < 1e-8
+
+
+@dataclass(frozen=True)
+class Counted(Operator):
+    """y = steps x, where steps counts the passes: each changes its buffer, and the next would see it."""
+
+    def buffers(self):
+        return {"steps": Buffer((1,), Constant(3.0))}
+
+    def forward(self, p, x, *, training):
+        p["steps"].add_(1)
+        return p["steps"] * x, p["steps"].clone()
+
+    def backward(self, p, steps, dy):
+        return (steps * dy,), {}
+
+
+def test_every_pass_begins_with_the_same_buffers_which_stay():
+    assert check_gradients(Counted(), torch.randn(3, 2)) < 1e-8
+    net = Network({"a": Linear(2, 2), "count": Counted()}, {"x": ["a"], "a": ["count"]}, dtype=torch.float64)
+    net.forward(torch.zeros(1, 2))
+    assert check_gradients(net, {"x": torch.randn(3, 2)}) < 1e-7
+    assert net.buffers["count.steps"].item() == 4
+
+
+@dataclass(frozen=True)
+class Noisy(Operator):
+    """y = x drawn, whose gradient is off by `error`."""
+
+    error: float = 1.0
+
+    def draw(self, *inputs, generator):
+        return torch.rand(inputs[0].shape, generator=generator, dtype=inputs[0].dtype)
+
+    def forward(self, p, x, *, training, drawn=None):
+        noise = torch.rand_like(x) if drawn is None else drawn
+        return noise * x, noise
+
+    def backward(self, p, noise, dy):
+        return (noise * dy * self.error,), {}
+
+
+def test_every_pass_draws_the_same_numbers_and_leaves_the_generator():
+    assert check_gradients(Noisy(), torch.randn(3, 2)) < 1e-8
+    with pytest.raises(GradientError, match="of the input 'input 0'"):
+        check_gradients(Noisy(1.001), torch.randn(3, 2))
+    net = Network({"noise": Noisy()}, {"x": ["noise"]}, seed=0, dtype=torch.float64)
+    for operator, error in [(net, None), (Network({"noise": Noisy(2.0)}, {"x": ["noise"]}, dtype=torch.float64), 1)]:
+        state = operator.generator.get_state()
+        if error:
+            with pytest.raises(GradientError):
+                check_gradients(operator, {"x": torch.ones(2)})
+        else:
+            check_gradients(operator, {"x": torch.ones(2)})
+        assert torch.equal(operator.generator.get_state(), state)
+
+
+def test_shipped_operators_with_buffers_chance_and_integers():
+    x = torch.randn(4, 3)
+    for operator in (BatchNorm1d(), BatchNorm1d(momentum=None), Dropout(), Dropout(0.9)):
+        assert check_gradients(operator, x) < 1e-7
+    assert check_gradients(Embedding(5, 2), torch.tensor([[0, 4], [1, 1]])) < 1e-8
 
 
 @pytest.mark.parametrize("count", [0, 1, 3])

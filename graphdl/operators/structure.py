@@ -1,4 +1,4 @@
-"""Operators that pass values on as they are."""
+"""Operators that pass values on as they are, whole, in part or in another shape."""
 
 from __future__ import annotations
 
@@ -49,3 +49,31 @@ class Item(Operator):
     def backward(self, p: Values, x: tuple[Tensor, ...], dy: Tensor) -> Gradients:
         chosen = self.index % len(x)
         return (tuple(dy if k == chosen else torch.zeros_like(element) for k, element in enumerate(x)),), {}  # type: ignore[return-value]
+
+
+@register
+@dataclass(frozen=True)
+class Flatten(Operator):
+    """The axes from start_dim to end_dim as one: y holds the numbers of x in their order.
+
+    x (n, c, h, w) -> y (n, c h w) by default. Kept for backward: the shape of x.
+    """
+
+    start_dim: int = 1
+    end_dim: int = -1
+
+    slots: ClassVar = ("input",)
+    family: ClassVar = "reshape"
+
+    def __post_init__(self) -> None:
+        check_integer("Flatten", "start_dim", self.start_dim)
+        check_integer("Flatten", "end_dim", self.end_dim)
+
+    def forward(self, p: Values, x: Tensor, *, training: bool) -> tuple[Tensor, torch.Size]:
+        return x.flatten(self.start_dim, self.end_dim), x.shape
+
+    def backward(self, p: Values, shape: torch.Size, dy: Tensor) -> Gradients:
+        return (dy.reshape(shape),), {}
+
+    def expects(self, *inputs: Tensor) -> str:
+        return f"an axis {self.start_dim} and, no earlier, an axis {self.end_dim}"

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -26,8 +27,11 @@ class Case:
     """An operator, what it is given, and the same in torch.
 
     inputs     of each input its shape, or a function from a generator to a tensor
-    reference  (parameters, *inputs) -> output, which torch can differentiate
+    reference  (parameters and buffers, *inputs) -> output, which torch can differentiate; also takes drawn=
+               where the operator draws
     batched    whether the first axis of every input is the batch
+    small      the sizes of small batches that the operator takes
+    training   the mode in which it is checked
     """
 
     name: str
@@ -35,16 +39,20 @@ class Case:
     inputs: Sequence[tuple[int, ...] | Callable[[torch.Generator], Tensor]]
     reference: Callable[..., Tensor]
     batched: bool = True
+    small: Sequence[int] = (1, 0)
+    training: bool = True
 
     def __str__(self) -> str:
         return self.name
 
     def draw(self, dtype: torch.dtype = torch.float64, seed: int = 0) -> tuple[dict[str, Tensor], list[Tensor]]:
-        """Random parameters and inputs."""
+        """Random parameters and buffers, and inputs."""
         generator = torch.Generator().manual_seed(seed)
         xs = [given(generator) if callable(given) else normal(given, generator) for given in self.inputs]
-        declared = self.complete().parameters()
-        p = {name: normal(parameter.shape, generator).to(dtype) for name, parameter in declared.items()}
+        operator = self.complete()
+        p = {name: normal(parameter.shape, generator).to(dtype) for name, parameter in operator.parameters().items()}
+        for name, buffer in operator.buffers().items():
+            p[name] = normal(buffer.shape, generator).abs().to(buffer.dtype or dtype)
         return p, [x.to(dtype) if x.is_floating_point() else x for x in xs]
 
     def complete(self) -> Operator:
@@ -52,6 +60,25 @@ class Case:
         generator = torch.Generator().manual_seed(0)
         shapes = [given(generator).shape if callable(given) else torch.Size(given) for given in self.inputs]
         return self.operator.infer(*shapes)
+
+    def parameters(self, p: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Those of the tensors that are no buffers."""
+        return {name: p[name] for name in self.complete().parameters()}
+
+    def forward(self, p: dict[str, Tensor], xs: Sequence[Tensor], operator: Operator | None = None) -> tuple[Any, Any]:
+        """(output, saved) in the case's mode. Every call draws the same numbers and changes buffers of its own."""
+        operator = operator or self.complete()
+        buffers = {name: p[name].clone() for name in operator.buffers()}
+        return operator.forward(p | buffers, *xs, training=self.training, **self.chance(xs, operator))
+
+    def chance(
+        self, xs: Sequence[Tensor], operator: Operator | None = None, generator: torch.Generator | None = None
+    ) -> dict[str, Any]:
+        """What the operator draws for these inputs, as forward takes it."""
+        operator = operator or self.complete()
+        if type(operator).draw is Operator.draw or not self.training:
+            return {}
+        return {"drawn": operator.draw(*xs, generator=generator or torch.Generator().manual_seed(5))}
 
 
 def normal(shape: Sequence[int], generator: torch.Generator) -> Tensor:
@@ -75,22 +102,29 @@ class Outcome:
     dps: dict[str, Tensor | None]
 
 
-def by_hand(operator: Operator, p: dict[str, Tensor], xs: Sequence[Tensor], dy: Tensor) -> Outcome:
+def by_hand(
+    case: Case, p: dict[str, Tensor], xs: Sequence[Tensor], dy: Tensor, operator: Operator | None = None
+) -> Outcome:
     """What the operator computes."""
-    y, saved = operator.forward(p, *xs, training=True)
+    operator = operator or case.complete()
+    y, saved = case.forward(p, xs, operator)
     dxs, dps = operator.backward(p, saved, dy)
     assert len(dxs) == len(xs)
     return Outcome(y, list(dxs), dict(dps))
 
 
-def by_autograd(case: Case, p: dict[str, Tensor], xs: Sequence[Tensor], dy: Tensor) -> Outcome:
-    """What torch computes; None for an input of integers."""
-    p = {name: tensor.detach().clone().requires_grad_() for name, tensor in p.items()}
+def by_autograd(
+    case: Case, p: dict[str, Tensor], xs: Sequence[Tensor], dy: Tensor, chance: dict[str, Any] | None = None
+) -> Outcome:
+    """What torch computes; None for an input of integers. chance is what another generator drew."""
+    chance = case.chance(xs) if chance is None else chance
+    leading = {name: tensor.detach().clone().requires_grad_() for name, tensor in case.parameters(p).items()}
+    buffers = {name: p[name].clone() for name in p if name not in leading}
     xs = [x.detach().clone().requires_grad_() if x.is_floating_point() else x for x in xs]
-    y = case.reference(p, *xs)
-    leaves = [*p.values(), *(x for x in xs if x.requires_grad)]
-    found = iter(torch.autograd.grad(y, leaves, dy.to(y.dtype), materialize_grads=True))
-    dps: dict[str, Tensor | None] = {name: next(found) for name in p}
+    y = case.reference(leading | buffers, *xs, **chance)
+    leaves = [*leading.values(), *(x for x in xs if x.requires_grad)]
+    found = iter(torch.autograd.grad(y, leaves, dy.to(y.dtype), materialize_grads=True) if leaves else ())
+    dps: dict[str, Tensor | None] = {name: next(found) for name in leading}
     return Outcome(y.detach(), [next(found) if x.requires_grad else None for x in xs], dps)
 
 
@@ -110,6 +144,5 @@ def assert_same(found: Outcome, expected: Outcome, rtol: float = 1e-10, atol: fl
 
 
 def compare(case: Case, p: dict[str, Tensor], xs: Sequence[Tensor], operator: Operator | None = None) -> None:
-    operator = operator or case.complete()
-    dy = upstream(operator.forward(p, *xs, training=True)[0])
-    assert_same(by_hand(operator, p, xs, dy), by_autograd(case, p, xs, dy))
+    dy = upstream(case.forward(p, xs, operator)[0])
+    assert_same(by_hand(case, p, xs, dy, operator), by_autograd(case, p, xs, dy))

@@ -14,11 +14,34 @@ from graphdl.initializers import Constant, Normal, Zeros
 from graphdl.operators.operator import EVERYTHING
 from graphdl.optim import SGD
 from graphdl.registry import is_registered
-from tests.operators import test_activations, test_linear, test_losses, test_merge, test_structure
+from tests.operators import (
+    test_activations,
+    test_convolution,
+    test_embedding,
+    test_linear,
+    test_losses,
+    test_merge,
+    test_normalization,
+    test_pooling,
+    test_regularization,
+    test_structure,
+)
 from tests.operators.case import Case
 from tests.operators.checks import every_check
 
-FAMILIES = [test_activations, test_linear, test_losses, test_merge, test_structure]
+FAMILIES = [
+    test_activations,
+    test_convolution,
+    test_embedding,
+    test_linear,
+    test_losses,
+    test_merge,
+    test_normalization,
+    test_pooling,
+    test_regularization,
+    test_structure,
+]
+HELPERS = {"operator", "sizes"}
 PUBLIC = [getattr(operators, name) for name in operators.__all__]
 CONCRETE = [
     cls
@@ -72,7 +95,7 @@ def test_every_operator_has_a_case_and_a_place(cls):
 
 
 def test_every_family_is_exported_and_tested():
-    modules = {module.name for module in pkgutil.iter_modules(operators.__path__)} - {"operator"}
+    modules = {module.name for module in pkgutil.iter_modules(operators.__path__)} - HELPERS
     assert {family.__name__.rpartition("test_")[2] for family in FAMILIES} == modules
     assert {cls.__module__.rpartition(".")[2] for cls in CONCRETE} == modules
 

@@ -5,9 +5,10 @@ from typing import ClassVar
 
 import pytest
 import torch
+from torch import nn
 
-from graphdl import Feed, Identity, Item, Linear, Network, Operator, Sum, check_gradients
-from graphdl.errors import GradientError, GraphDLError, ShapeError
+from graphdl import Feed, Flatten, Identity, Item, Linear, Network, Operator, Sum, check_gradients
+from graphdl.errors import GradientError, GraphDLError, SettingError, ShapeError
 from graphdl.registry import is_registered
 from tests.operators.case import Case, upstream
 from tests.operators.checks import every_check
@@ -15,6 +16,16 @@ from tests.operators.checks import every_check
 CASES = [
     Case(f"identity-{len(shape)}d", Identity(), [shape], lambda p, x: x)
     for shape in [(4,), (4, 3), (2, 3, 4), (2, 3, 2, 2)]
+]
+CASES += [
+    Case(f"flatten-{name}", operator, [shape], lambda p, x, o=operator: torch.flatten(x, o.start_dim, o.end_dim))
+    for name, operator, shape in [
+        ("image", Flatten(), (2, 3, 2, 2)),
+        ("matrix", Flatten(), (4, 3)),
+        ("middle", Flatten(1, 2), (2, 3, 2, 2)),
+        ("end", Flatten(start_dim=-2), (2, 3, 4)),
+        ("all", Flatten(0), (2, 3, 2)),
+    ]
 ]
 
 
@@ -122,6 +133,29 @@ def test_a_fault_in_one_place_of_a_tuple_is_seen():
         check_gradients(Faulty(), x)
 
 
+def test_flatten_copies_and_keeps_nothing():
+    x = torch.randn(2, 3, 2, 2)
+    y, saved = Flatten().forward({}, x, training=True)
+    assert y.data_ptr() == x.data_ptr()
+    assert saved == x.shape
+    assert torch.equal(y, nn.Flatten()(x))
+    assert (Flatten().start_dim, Flatten().end_dim) == (nn.Flatten().start_dim, nn.Flatten().end_dim)
+
+
+@pytest.mark.parametrize(
+    ("operator", "shape"), [(Flatten(), (4,)), (Flatten(3, 1), (1, 2, 3, 4)), (Flatten(0, 5), (2, 2))]
+)
+def test_flatten_needs_its_axes(operator, shape):
+    net = Network({"flat": operator}, {"x": ["flat"]})
+    with pytest.raises(ShapeError, match=rf"flat \(Flatten\) .* Expected an axis {operator.start_dim} and, no earlier"):
+        net.forward(torch.zeros(shape))
+
+
+def test_the_axes_of_flatten_are_whole_numbers():
+    with pytest.raises(SettingError, match=r"^Flatten: end_dim is a whole number, not 1\.0"):
+        Flatten(1, 1.0)
+
+
 def test_texts():
     assert is_registered(Item)
     assert is_registered(Identity)
@@ -129,3 +163,4 @@ def test_texts():
     assert Item(1) != Item(2)
     assert (Item(2).describe(), Identity().describe()) == ("index 2", "")
     assert Item.family == Identity.family == "structure"
+    assert (Flatten().describe(), Flatten(2).describe(), Flatten.family) == ("", "start_dim 2", "reshape")
