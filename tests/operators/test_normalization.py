@@ -125,6 +125,15 @@ def test_evaluation_leaves_the_buffers_alone():
     assert all(torch.equal(before[name], tensor) for name, tensor in net.state_dict().items())
 
 
+def test_channels_last_goes_through():
+    last = torch.channels_last
+    x, dy = (torch.randn(4, 3, 5, 5).contiguous(memory_format=last) for _ in range(2))
+    operator = BatchNorm2d(3, affine=False, track_running_stats=False)
+    y, saved = operator.forward({}, x, training=True)
+    assert y.is_contiguous(memory_format=last)
+    assert operator.backward({}, saved, dy)[0][0].is_contiguous(memory_format=last)
+
+
 def test_shapes_alone_leave_the_buffers_alone():
     net = Network({"bn": BatchNorm2d(2)}, {"x": ["bn"]}, seed=0)
     assert net.shapes({"x": (1, 2, 1, 1)})["bn"] == (1, 2, 1, 1)
