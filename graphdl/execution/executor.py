@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from torch import Generator, Tensor
 
@@ -15,7 +15,7 @@ from graphdl.errors import OperatorError, UnknownNodeError, did_you_mean, listin
 from graphdl.execution.diagnosis import backward_failure, forward_failure, wrong_gradient
 from graphdl.execution.parameters import Extent
 from graphdl.execution.plan import BackwardPlan, Plan
-from graphdl.execution.program import Program, backward_program, forward_program
+from graphdl.execution.program import Program, backward_program, forward_program, training_program
 from graphdl.graph import Key
 
 ParametersByNode: TypeAlias = Mapping[Key, dict[str, Tensor]]
@@ -118,3 +118,88 @@ def run_backward(
     if keep and (wrong := wrong_gradient(plan, trace.values, values)):
         raise wrong
     return GradientTrace(values, {owner: by_step[k] for k, owner in plan.training if by_step[k] is not None})
+
+
+class ParameterUpdate(Protocol):
+    """A call that moves the parameters of some nodes, once their gradients are written where it says."""
+
+    gradients: dict[Key, dict[str, Tensor]]
+
+    def __call__(self) -> None:
+        """Move the parameters."""
+        ...
+
+
+class TrainingRun:
+    """The passes of a training step, bound to the tensors that they work on. Nothing is recorded.
+
+    updates  each is called as soon as the last of its nodes is passed
+    """
+
+    def __init__(
+        self,
+        plan: BackwardPlan,
+        parameters: ParametersByNode,
+        generator: Generator,
+        updates: Sequence[ParameterUpdate],
+    ) -> None:
+        self.plan, self._generator = plan, generator
+        self._parameters = [parameters[owner] for owner in plan.forward.owners]
+        self._forward = forward_program(plan.forward, keep_values=False, keep_saved=True)
+        self._updates = updates
+        self._destinations: list[Tensor] = []
+        self._needs: dict[int, dict[str, Tensor | None]] = {}
+        self._backward = training_program(plan, *self._bind([update.gradients for update in updates]))
+
+    def _bind(
+        self, groups: Sequence[Mapping[Key, Mapping[str, Tensor]]]
+    ) -> tuple[dict[int, list[tuple[str, int, bool]]], dict[int, int]]:
+        """Say which step writes where, and after which one each update can be made."""
+        group_of = {node: j for j, gradients in enumerate(groups) for node in gradients}
+        index: dict[tuple[Key, str], int] = {}
+        written: dict[int, list[tuple[str, int, bool]]] = {}
+        last: dict[int, int] = {}
+        for entry in self.plan.steps:
+            k, owner = entry.position, entry.step.owner
+            needs: dict[str, Tensor | None] = dict.fromkeys(entry.needs or ())
+            if owner in group_of:
+                last[group_of[owner]] = k
+                for name, destination in groups[group_of[owner]][owner].items():
+                    again = (owner, name) in index
+                    if not again:
+                        index[owner, name] = len(self._destinations)
+                        self._destinations.append(destination)
+                        needs[name] = destination
+                    written.setdefault(k, []).append((name, index[owner, name], again))
+            self._needs[k] = needs
+        return written, {k: j for j, k in last.items()}
+
+    def forward(self, inputs: Mapping[Key, Tensor]) -> Trace:
+        """Compute the losses."""
+        plan = self.plan.forward
+        values: list[Any] = [None] * plan.size
+        for name, i in plan.inputs.items():
+            values[i] = inputs[name]
+        saved: list[Any] = [None] * len(plan.steps)
+        try:
+            self._forward(values, saved, self._parameters, True, self._generator)
+        except Exception as error:
+            step = self._forward.failed_step(error)
+            if step is None:
+                raise
+            position = next(k for k, other in enumerate(plan.steps) if other is step)
+            raise forward_failure(plan, step, values, self._parameters[position], error) from error
+        return Trace(values, saved)
+
+    def backward(self, trace: Trace, starts: Mapping[int, Any]) -> None:
+        """Send the gradients back and move the parameters."""
+        values: list[Any] = [None] * len(trace.values)
+        for i, dy in starts.items():
+            values[i] = dy
+        try:
+            self._backward(values, trace.saved, self._parameters, self._needs, self._destinations, self._updates, set())
+        except Exception as error:
+            step = self._backward.failed_step(error)
+            if step is None:
+                raise
+            raise backward_failure(step, error) from error

@@ -24,6 +24,11 @@ from graphdl.operators import Buffer, Operator, Parameter
 ALIGNMENT = 16  # elements: a cache line in float32, and what the fastest kernels ask for
 
 
+def padded(size: int) -> int:
+    """The elements that a tensor takes with the gap after it."""
+    return -(-size // ALIGNMENT) * ALIGNMENT
+
+
 class NamedTensors(dict[str, Tensor]):
     """A dictionary of a network's tensors: to assign to a name copies into its tensor."""
 
@@ -80,9 +85,9 @@ class Extent:
         """The first element after it."""
         return self.start + self.shape.numel()
 
-    def view(self, flat: Tensor) -> Tensor:
-        """This parameter's part of a vector laid out as the parameters are."""
-        return flat[self.start : self.stop].view(self.shape)
+    def view(self, flat: Tensor, origin: int = 0) -> Tensor:
+        """This parameter's part of a vector laid out as the parameters from `origin` on are."""
+        return flat[self.start - origin : self.stop - origin].view(self.shape)
 
 
 class ParameterStore:
@@ -114,7 +119,7 @@ class ParameterStore:
         for key, parameters in declared.items():
             for name, parameter in parameters.items():
                 self.extents.append(Extent(key, name, _size(f"{key}.{name}", parameter.shape), size))
-                size += -(-self.extents[-1].shape.numel() // ALIGNMENT) * ALIGNMENT
+                size += padded(self.extents[-1].shape.numel())
         flat = self._allocate(size, dtype)
         for extent in self.extents:
             declared[extent.node][extent.name].initializer(extent.view(flat), generator)
@@ -186,19 +191,26 @@ class ParameterStore:
         """How many numbers training changes."""
         return sum(extent.shape.numel() for extent in self.extents)
 
-    def ranges(self, nodes: Collection[Key]) -> list[slice]:
-        """The fewest slices of the vector that cover the parameters of these nodes and no others'."""
-        merged: list[slice] = []
+    def sizes(self) -> dict[Key, int]:
+        """Node -> the elements of the vector that its parameters take, gaps included."""
+        sizes = dict.fromkeys(self.by_node, 0)
+        for extent in self.extents:
+            sizes[extent.node] += padded(extent.shape.numel())
+        return sizes
+
+    def runs(self, nodes: Collection[Key]) -> list[list[Extent]]:
+        """The parameters of these nodes, those that lie side by side together."""
+        runs: list[list[Extent]] = []
         previous = -1
         for position, extent in enumerate(self.extents):
             if extent.node not in nodes:
                 continue
-            if merged and previous == position - 1:
-                merged[-1] = slice(merged[-1].start, extent.stop)
+            if previous == position - 1 and runs:
+                runs[-1].append(extent)
             else:
-                merged.append(slice(extent.start, extent.stop))
+                runs.append([extent])
             previous = position
-        return merged
+        return runs
 
 
 def _declared(key: Key, operator: Operator) -> dict[str, Parameter]:

@@ -12,7 +12,7 @@ and the text holds nothing but numbers and fixed names, so that no name of a nod
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Any, TypeAlias
 
@@ -25,6 +25,7 @@ from graphdl.graph import Key
 from graphdl.operators import Operator
 
 Lines: TypeAlias = list[str]
+Destinations: TypeAlias = Sequence[tuple[str, int, bool]]
 
 CHUNK = 1_000  # steps in one function: the compiler's time grows faster than a function's length
 
@@ -98,9 +99,8 @@ def backward_program(plan: BackwardPlan, *, keep: bool) -> Program:
 
     own holds the indexes of gradients that are sums made here, which may be added to in place.
     """
-    names: dict[str, Any] = {"Tensor": Tensor, "add": add, "scale": scale, "no_pair": no_pair}
+    names: dict[str, Any] = {"Tensor": Tensor, "add": add, "scale": scale, "no_pair": no_pair, "total": total}
     arrived = set(plan.starts)
-    names["total"] = total
     first: dict[Key, int] = {}
     uses = Counter(owner for _, owner in plan.training)
 
@@ -118,16 +118,56 @@ def backward_program(plan: BackwardPlan, *, keep: bool) -> Program:
             body.append(f"dy = r = g[{step.writes}] = s[{k}] = None")
         if uses[step.owner] > 1 and first.setdefault(step.owner, k) != k:
             body.append(f"total(d, {first[step.owner]}, {k})")
-        if entry.sends and len(step.reads) == 1:
-            body.append("if isinstance(dx, Tensor): dx = (dx,)")
-        for slot, i, factor in entry.sends:
-            number = factor if type(factor) is int else float(factor)
-            dx = f"dx[{slot}]" if factor == 1 else f"scale(dx[{slot}], {number!r})"
-            body.append(f"add(g, {i}, {dx}, own)" if i in arrived else f"g[{i}] = {dx}")
-            arrived.add(i)
+        body += _sends(entry, arrived)
         return [f"dy = g[{step.writes}]", "if dy is not None:", *("    " + line for line in body)]
 
     return Program("g, s, P, d, own", ((entry.step, lines(entry)) for entry in plan.steps), names, "backward")
+
+
+def training_program(plan: BackwardPlan, written: Mapping[int, Destinations], updates: Mapping[int, int]) -> Program:
+    """run(g, s, P, N, D, U, own): send the gradients back, those of parameters into D, and call the updates U between.
+
+    N        the needs of each step
+    written  position of a step -> (name of a parameter, index in D, whether to add to what another step wrote there)
+    updates  position of a step -> index in U of the update that can be made after it
+    """
+    names: dict[str, Any] = {"Tensor": Tensor, "add": add, "scale": scale, "no_pair": no_pair}
+    arrived = set(plan.starts)
+
+    def lines(entry: BackwardStep) -> Lines:
+        k, step = entry.position, entry.step
+        names[f"b{k}"] = step.operator.backward
+        needs = "" if entry.needs is None else f", N[{k}]"
+        body = [
+            f"r = b{k}(P[{k}], s[{k}], dy{needs})",
+            "dx, dp = r if r.__class__ is tuple and len(r) == 2 else no_pair(r)",
+            f"dy = r = g[{step.writes}] = s[{k}] = None",
+        ]
+        destinations = written.get(k, ())
+        for name, j, again in destinations:
+            names[f"q{j}"] = name
+            body.append(f"D[{j}].add_(dp[q{j}])" if again else f"if dp[q{j}] is not D[{j}]: D[{j}].copy_(dp[q{j}])")
+        text = [
+            f"dy = g[{step.writes}]",
+            "if dy is not None:",
+            *("    " + line for line in body + _sends(entry, arrived)),
+        ]
+        absent = [f"    D[{j}].zero_()" for _, j, again in destinations if not again]
+        text += ["else:", *absent] if absent else []
+        return [*text, f"U[{updates[k]}]()"] if k in updates else text
+
+    return Program("g, s, P, N, D, U, own", ((entry.step, lines(entry)) for entry in plan.steps), names, "training")
+
+
+def _sends(entry: BackwardStep, arrived: set[int]) -> Lines:
+    """Hand the gradients of a step's inputs on."""
+    text = ["if isinstance(dx, Tensor): dx = (dx,)"] if entry.sends and len(entry.step.reads) == 1 else []
+    for slot, i, factor in entry.sends:
+        number = factor if type(factor) is int else float(factor)
+        dx = f"dx[{slot}]" if factor == 1 else f"scale(dx[{slot}], {number!r})"
+        text.append(f"add(g, {i}, {dx}, own)" if i in arrived else f"g[{i}] = {dx}")
+        arrived.add(i)
+    return text
 
 
 def total(gradients: list[Any], into: int, of: int) -> None:

@@ -13,12 +13,17 @@ from graphdl.operators.operator import Gradients, Operator, Values
 from graphdl.registry import register
 
 aten = torch.ops.aten
+leaky_relu_backward = aten.leaky_relu_backward.default
+sigmoid_backward = aten.sigmoid_backward.default
+tanh_backward = aten.tanh_backward.default
+threshold_backward = aten.threshold_backward.default
 
 
 class Activation(Operator):
     """x (n, ...) -> y (n, ...)."""
 
     family: ClassVar = "activation"
+    recordable: ClassVar = True
 
 
 @register
@@ -27,11 +32,11 @@ class ReLU(Activation):
     """Rectified linear unit: y = max(x, 0); dx = dy where y > 0, else 0."""
 
     def forward(self, p: Values, x: Tensor, *, training: bool) -> tuple[Tensor, Tensor]:
-        y = torch.relu(x)
+        y = torch.clamp_min(x, 0)
         return y, y
 
     def backward(self, p: Values, y: Tensor, dy: Tensor) -> Gradients:
-        return (aten.threshold_backward(dy, y, 0),), {}
+        return (threshold_backward(dy, y, 0),), {}
 
 
 @register
@@ -48,7 +53,7 @@ class LeakyReLU(Activation):
         return aten.leaky_relu(x, self.negative_slope), x
 
     def backward(self, p: Values, x: Tensor, dy: Tensor) -> Gradients:
-        return (aten.leaky_relu_backward(dy, x, self.negative_slope, False),), {}
+        return (leaky_relu_backward(dy, x, self.negative_slope, False),), {}
 
 
 @register
@@ -61,7 +66,7 @@ class Tanh(Activation):
         return y, y
 
     def backward(self, p: Values, y: Tensor, dy: Tensor) -> Gradients:
-        return (aten.tanh_backward(dy, y),), {}
+        return (tanh_backward(dy, y),), {}
 
 
 @register
@@ -74,7 +79,7 @@ class RectifiedTanh(Activation):
         return t.mul(0.5).add_(0.5), t
 
     def backward(self, p: Values, t: Tensor, dy: Tensor) -> Gradients:
-        return (aten.tanh_backward(dy, t).mul_(0.5),), {}
+        return (tanh_backward(dy, t).mul_(0.5),), {}
 
 
 @register
@@ -87,7 +92,7 @@ class Sigmoid(Activation):
         return y, y
 
     def backward(self, p: Values, y: Tensor, dy: Tensor) -> Gradients:
-        return (aten.sigmoid_backward(dy, y),), {}
+        return (sigmoid_backward(dy, y),), {}
 
 
 @register

@@ -41,6 +41,7 @@ class Embedding(Operator):
 
     slots: ClassVar = ("input",)
     family: ClassVar = "embedding"
+    recordable: ClassVar = True
 
     def __post_init__(self) -> None:
         check_size("Embedding", "num_embeddings", self.num_embeddings)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from graphdl.errors import SettingError, ShapeError
 from graphdl.initializers import Initializer, Uniform, VarianceScaling, check_initializer
-from graphdl.operators.operator import EVERYTHING, Gradients, Needs, Operator, Parameter, Values
+from graphdl.operators.operator import EVERYTHING, Gradients, Needs, Operator, Parameter, Values, constant
 from graphdl.registry import register
 
 
@@ -35,6 +35,7 @@ class Linear(Operator):
     slots: ClassVar = ("input",)
     family: ClassVar = "dense"
     inferred: ClassVar = ("in_features",)
+    recordable: ClassVar = True
 
     def __post_init__(self) -> None:
         if self.out_features is None:
@@ -62,21 +63,20 @@ class Linear(Operator):
         return replace(self, in_features=shapes[0][-1]) if self.in_features is None else self
 
     def forward(self, p: Values, x: Tensor, *, training: bool) -> tuple[Tensor, Tensor]:
-        weight = p["weight"].t()
         if x.dim() == 2 and self.bias is not False:
-            return torch.addmm(p["bias"], x, weight), x
-        y = x.matmul(weight)
+            return torch.addmm(p["bias"].expand(len(x), -1), x, p["weight"].t()), x
+        y = torch.matmul(x, p["weight"].t())
         return y if self.bias is False else y.add_(p["bias"]), x
 
     def backward(self, p: Values, x: Tensor, dy: Tensor, needs: Needs = EVERYTHING) -> Gradients:
         dx = torch.matmul(dy, p["weight"]) if "input" in needs else None
         if x.dim() != 2:
             x, dy = x.reshape(-1, x.shape[-1]), dy.reshape(-1, dy.shape[-1])
-        gradients = {}
+        gradients, dyt = {}, dy.t()
         if "weight" in needs:
-            gradients["weight"] = dy.t().mm(x)
+            gradients["weight"] = torch.mm(dyt, x, out=needs["weight"])
         if self.bias is not False and "bias" in needs:
-            gradients["bias"] = dy.sum(0)
+            gradients["bias"] = torch.mv(dyt, constant(1.0, dy, len(dy)), out=needs["bias"])
         return (dx,), gradients
 
     def describe(self) -> str:

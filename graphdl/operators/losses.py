@@ -11,7 +11,7 @@ from torch import Tensor
 
 from graphdl.errors import SettingError, ShapeError
 from graphdl.initializers import check_choice
-from graphdl.operators.operator import EVERYTHING, Gradients, Needs, Operator, Values
+from graphdl.operators.operator import EVERYTHING, Gradients, Needs, Operator, Values, constant
 from graphdl.registry import register
 
 Reduction = Literal["mean", "sum", "none"]
@@ -33,6 +33,7 @@ class Loss(Operator):
 
     slots: ClassVar = ("prediction", "target")
     family: ClassVar = "loss"
+    recordable: ClassVar = True
     threshold: ClassVar[float] = 0.5
     """Where a single prediction turns from class 0 to class 1."""
 
@@ -57,7 +58,9 @@ class Loss(Operator):
 
     def share(self, dy: Tensor, count: int, factor: int = 1) -> Tensor:
         """The gradient of each of `count` elements' losses, times a factor."""
-        return dy * (factor / max(count, 1)) if self.reduction == "mean" else dy * factor
+        if self.reduction == "mean":
+            return dy * constant(factor / max(count, 1), dy)
+        return dy if factor == 1 else dy * constant(factor, dy)
 
     def expects(self, *inputs: Tensor) -> str:
         return "a prediction and a target of the same shape"
@@ -73,7 +76,13 @@ class MSELoss(Loss):
 
     def forward(self, p: Values, x: Tensor, target: Tensor, *, training: bool) -> tuple[Tensor, Tensor]:
         difference = subtract(x, target)
-        return self.reduce(difference.square()), difference
+        if self.reduction == "none":
+            return difference.square(), difference
+        flat = difference.reshape(-1)
+        total, count = torch.dot(flat, flat), len(flat)
+        if self.reduction == "mean":
+            total.mul_(constant(1 / count if count else math.nan, total))
+        return total, difference
 
     def backward(self, p: Values, difference: Tensor, dy: Tensor, needs: Needs = EVERYTHING) -> Gradients:
         dx = difference * self.share(dy, difference.numel(), 2)

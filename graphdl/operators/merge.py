@@ -24,6 +24,7 @@ class Merge(Operator):
 
     slots: ClassVar[tuple[str, ...] | None] = None
     family: ClassVar = "merge"
+    recordable: ClassVar = True
 
 
 @register
@@ -82,6 +83,7 @@ class Subtract(Operator):
 
     slots: ClassVar = ("minuend", "subtrahend")
     family: ClassVar = "merge"
+    recordable: ClassVar = True
 
     def forward(self, p: Values, a: Tensor, b: Tensor, *, training: bool) -> tuple[Tensor, list[torch.Size]]:
         check_ranks((a, b))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, ClassVar, Self, TypeAlias
 
 import torch
@@ -42,6 +43,20 @@ EVERYTHING: Needs = _Everything()
 """The default of `needs`: every gradient is wanted, as a fresh tensor."""
 
 
+def constant(value: float, like: Tensor, *size: int) -> Tensor:
+    """A tensor full of one number, of the type and on the device of another, made once.
+
+    A Python number would be made a tensor at every call, which costs more than small arithmetic itself.
+    """
+    return _constant(value, size, like.dtype, like.device)
+
+
+@lru_cache(maxsize=256)
+@torch.inference_mode(False)
+def _constant(value: float, size: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    return torch.full(size, value, dtype=dtype, device=device)
+
+
 @dataclass(frozen=True)
 class Parameter:
     """A tensor that training changes: its shape and its first values."""
@@ -65,11 +80,14 @@ class Operator(ABC):
     slots     names of the inputs, in order; None takes any number of them, one at least
     family    groups operators in diagrams: "dense", "activation", "merge", "loss", ...
     inferred  the settings that may be left out (None), because `infer` can fill them
+    recordable  whether forward and backward do nothing but call torch functions, the same ones for inputs of the same
+                shapes. Then fit may record these calls and repeat them without the operator
     """
 
     slots: ClassVar[tuple[str, ...] | None] = ("input",)
     family: ClassVar[str] = "other"
     inferred: ClassVar[tuple[str, ...]] = ()
+    recordable: ClassVar[bool] = False
 
     def parameters(self) -> dict[str, Parameter]:
         """Name -> shape and initializer of each parameter."""

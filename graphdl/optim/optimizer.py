@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
 import torch
 from torch import Tensor
 
-from graphdl.errors import MissingInputError, OperatorError, SettingError
-from graphdl.execution.parameters import Extent
+from graphdl.errors import MissingInputError, SettingError
 from graphdl.graph import Key
 from graphdl.network import Network
+from graphdl.optim.update import Update
 
 State: TypeAlias = tuple[Tensor, ...]
 
@@ -72,9 +72,8 @@ class Stepper:
     def __init__(self, optimizer: Optimizer, net: Network) -> None:
         self.optimizer, self.net = optimizer, net
         self._count, self._one = torch.zeros(()), torch.ones(())
-        self._bound: tuple[int, frozenset[Key]] | None = None
-        self._checked = False
         self._state: State | None = None
+        self._bound: tuple[int, frozenset[Key]] | None = None
 
     def __repr__(self) -> str:
         return f"Stepper({self.optimizer}, {self.steps} steps)"
@@ -88,53 +87,38 @@ class Stepper:
         """Move the parameters by the gradients in `net.gradients`."""
         if not self.net.gradients:
             raise MissingInputError("step has no gradients: call net.forward(inputs) and net.backward() first.")
-        moving = self.moving(self.net.reached)
+        engine, reached = self.net.engine, self.net.reached
+        if self._bound != (engine.version, reached):
+            (self._update,) = self.updates([[node for node in engine.operators if node in reached]])
+            self._bound = engine.version, reached
         with torch.no_grad():
-            self.apply(self.net.reached, [self.net.gradients[extent.full_name] for extent in moving])
+            self._update.take([self.net.gradients[extent.full_name] for extent in self._update.extents])
+            self.count_step()
+            self._update()
 
-    def moving(self, owners: frozenset[Key]) -> Sequence[Extent]:
-        """The parameters of these nodes that train, in the order in which `apply` takes their gradients."""
-        if self._bound != (self.net.engine.version, owners):
-            self._bind(owners)
-        return self._moving
-
-    def apply(self, owners: frozenset[Key], gradients: list[Tensor]) -> None:
-        """Move the parameters of these nodes by gradients in the order of `moving`."""
-        moving = self.moving(owners)
-        if not self._checked:
-            _check_shapes(moving, gradients)
-            self._checked = True
+    def count_step(self) -> None:
+        """Count a step; its updates follow."""
         self._count += self._one
-        if gradients:
-            torch._foreach_copy_(self._gradient_views, gradients)
-        for w, g, state in self._parts:
-            self.optimizer.update(w, g, state, self._count)
 
     @torch.inference_mode(False)
     @torch.no_grad()
-    def _bind(self, owners: frozenset[Key]) -> None:
-        """Lay out the gradient as the parameters are, and take the parts of both that train."""
-        engine = self.net.engine
-        flat = engine.store.flat
-        if self._state is None:
-            self._state = self.optimizer.state(flat)
-        self._state = tuple(vector.to(flat.device, flat.dtype) for vector in self._state)
+    def updates(self, groups: Sequence[Collection[Key]], apart: Collection[Key] = ()) -> list[Update]:
+        """An update for each of these groups of nodes, and one for the nodes `apart`, if there are any.
+
+        The groups' gradients share one piece of memory, so that each group must be moved before the next one's
+        gradients are written; those `apart` have their own.
+        """
+        store = self.net.engine.store
+        flat = store.flat
+        state = self.optimizer.state(flat) if self._state is None else self._state
+        self._state = tuple(vector.to(flat.device, flat.dtype) for vector in state)
         self._count, self._one = self._count.to(flat.device), self._one.to(flat.device)
-        gradient = torch.zeros_like(flat)
-        self._moving = [extent for extent in engine.trainable if extent.node in owners]
-        self._gradient_views = [extent.view(gradient) for extent in self._moving]
-        self._parts = [
-            (flat[part], gradient[part], tuple(vector[part] for vector in self._state))
-            for part in engine.store.ranges({extent.node for extent in self._moving})
+        sizes = store.sizes()
+        room = [sum(sizes[node] for node in nodes) for nodes in (*groups, apart)]
+        memories = [flat.new_zeros(max(room[:-1], default=0))] * len(groups)
+        if apart:
+            groups, memories = [*groups, apart], [*memories, flat.new_zeros(room[-1])]
+        return [
+            Update(self.optimizer, store, self._state, self._count, nodes, memory)
+            for nodes, memory in zip(groups, memories, strict=True)
         ]
-        self._bound, self._checked = (engine.version, owners), False
-
-
-def _check_shapes(moving: Sequence[Extent], gradients: list[Tensor]) -> None:
-    """Refuse gradients that are not shaped like their parameters; torch would stretch some of them."""
-    for extent, gradient in zip(moving, gradients, strict=True):
-        if gradient.shape != extent.shape:
-            raise OperatorError(
-                f"{extent.node}: the gradient of the parameter {extent.name!r} has the shape {tuple(gradient.shape)}, "
-                f"and the parameter {tuple(extent.shape)}. Its backward is wrong: see graphdl.check_gradients."
-            )

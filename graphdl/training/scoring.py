@@ -57,7 +57,7 @@ class Scorer:
         total = 0.0
         for key, weight in self._weights.items():
             loss = trace.values[plan.index[key]]
-            value = float(loss if loss.dim() == 0 else loss.sum())
+            value = loss.item() if loss.dim() == 0 else loss.sum().item()
             total += weight * value
             if self._several:
                 figures[f"loss of {key}"] = value

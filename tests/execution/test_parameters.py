@@ -105,12 +105,12 @@ def test_a_store_without_parameters_is_an_empty_vector():
         ([7, "mixed", "a"], [["a.weight", "a.bias", "mixed.scale", "mixed.empty", "7.weight"]]),
     ],
 )
-def test_ranges_cover_the_parameters_of_the_nodes_and_no_others(nodes, covered):
-    held = store()
-    found = held.ranges(nodes)
-    expected = [(held.extents, names) for names in covered]
-    by_name = {extent.full_name: extent for extent in held.extents}
-    assert found == [slice(by_name[names[0]].start, by_name[names[-1]].stop) for _, names in expected]
+def test_runs_are_the_parameters_of_the_nodes_and_no_others_neighbours_together(nodes, covered):
+    assert [[extent.full_name for extent in run] for run in store().runs(nodes)] == covered
+
+
+def test_sizes_count_the_gaps():
+    assert store().sizes() == {"a": 32, "tanh": 0, "mixed": 16, 7: 16}
 
 
 def test_two_tensors_with_one_name_are_refused():

@@ -1,0 +1,146 @@
+"""What a pass asks of torch, as a flat list of calls.
+
+A Recorder writes down every tensor call that is made in it, after torch has taken it apart: views, kernels, and kernels
+that write into tensors that were there before. Each tensor that a call makes has a number, its slot.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+READERS = {"_local_scalar_dense", "equal", "is_nonzero", "masked_select", "nonzero", "_unique2"}
+"""Calls whose result, or its shape, Python learns from the numbers themselves."""
+
+
+@dataclass(frozen=True)
+class Slot:
+    """Stands for a tensor that a call made."""
+
+    index: int
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What a tensor needs of memory."""
+
+    shape: torch.Size
+    stride: tuple[int, ...]
+    dtype: torch.dtype
+    device: torch.device
+
+    @classmethod
+    def of(cls, tensor: Tensor) -> Layout:
+        """The layout of a tensor."""
+        return cls(tensor.shape, tensor.stride(), tensor.dtype, tensor.device)
+
+    @property
+    def bytes(self) -> int:
+        """How much it takes, gaps between rows included."""
+        if not self.shape.numel():
+            return 0
+        return (sum((n - 1) * s for n, s in zip(self.shape, self.stride, strict=True)) + 1) * self.dtype.itemsize
+
+    def empty(self) -> Tensor:
+        """A tensor of this layout."""
+        return torch.empty_strided(self.shape, self.stride, dtype=self.dtype, device=self.device)
+
+
+@dataclass(frozen=True)
+class Call:
+    """A call of a torch function. Tensors that calls made stand as slots, all others as they are.
+
+    made     (slot, layout) of each tensor that it made, in the order in which it returns them
+    is_view  whether these share the memory of its first argument
+    """
+
+    function: Any
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    made: tuple[tuple[int, Layout], ...]
+    is_view: bool
+
+    @property
+    def name(self) -> str:
+        """The function's name, without its overload."""
+        return str(self.function.__name__).partition(".")[0]
+
+    def slots(self) -> list[int]:
+        """The slots that it reads or writes."""
+        found = [index for index, _ in self.made]
+        exchange((self.args, self.kwargs), Slot, lambda slot: found.append(slot.index))
+        return found
+
+
+def exchange(arguments: Any, kind: type, function: Callable[[Any], Any]) -> Any:
+    """The arguments of a call with every one of a kind exchanged."""
+    if isinstance(arguments, kind):
+        return function(arguments)
+    if isinstance(arguments, (tuple, list)):
+        return type(arguments)([exchange(each, kind, function) for each in arguments])
+    if isinstance(arguments, dict):
+        return {name: exchange(each, kind, function) for name, each in arguments.items()}
+    return arguments
+
+
+class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """A context that records the calls made in it.
+
+    fixed  whether Python has read no number from a tensor: only then are the calls the same for all numbers
+    """
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.calls: list[Call] = []
+        self.fixed = True
+        self._slots = 0
+        self._known: dict[int, tuple[weakref.ref[Tensor], Any]] = {}
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # or torch imports its whole compiler, to keep it away from here
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Make a call, or those that it is made of, and record it."""
+        kwargs = kwargs or {}
+        with self:
+            result = func.decompose(*args, **kwargs)
+        if result is not NotImplemented:
+            return result
+        known_args, known_kwargs = exchange((tuple(args), kwargs), Tensor, self.stand_in)
+        result = func(*args, **kwargs)
+        returned = result if isinstance(result, (tuple, list)) else (result,)
+        schema = func._schema
+        if schema.is_mutable:
+            self._remember_written(schema, known_args, known_kwargs, returned)
+            made: list[tuple[int, Layout]] = []
+        else:
+            made = [(self._number(tensor), Layout.of(tensor)) for tensor in returned if isinstance(tensor, Tensor)]
+        is_view = not schema.is_mutable and any(each.alias_info is not None for each in schema.returns)
+        self.calls.append(Call(func, known_args, known_kwargs, tuple(made), is_view))
+        self.fixed &= self.calls[-1].name not in READERS
+        return result
+
+    def stand_in(self, tensor: Tensor) -> Any:
+        """The slot of a tensor that a call made, any other tensor itself."""
+        held, known = self._known.get(id(tensor), (None, None))
+        return known if held is not None and held() is tensor else tensor
+
+    def _number(self, tensor: Tensor) -> int:
+        self._known[id(tensor)] = weakref.ref(tensor), Slot(self._slots)
+        self._slots += 1
+        return self._slots - 1
+
+    def _remember_written(self, schema: Any, args: tuple[Any, ...], kwargs: dict[str, Any], returned: Any) -> None:
+        """A call that writes returns what it wrote into, as another Python object."""
+        given = {argument.name: value for argument, value in zip(schema.arguments, args, strict=False)} | kwargs
+        written = [given.get(a.name) for a in schema.arguments if a.alias_info is not None and a.alias_info.is_write]
+        for tensor, known in zip(returned, written, strict=False):
+            if isinstance(tensor, Tensor) and isinstance(known, (Tensor, Slot)):
+                self._known[id(tensor)] = weakref.ref(tensor), known
