@@ -10,7 +10,7 @@ import networkx
 import torch
 from torch import Tensor
 
-from graphdl import rendering, serialization
+from graphdl import serialization
 from graphdl.errors import MissingInputError, SettingError, counted, listing
 from graphdl.execution.checks import Device, check_operators, check_starts, floating_type, new_generator, usable_device
 from graphdl.execution.diagnosis import Shape, shape_of
@@ -18,7 +18,6 @@ from graphdl.execution.engine import Engine
 from graphdl.execution.executor import GradientTrace, Recorded, Trace, run_backward, run_forward
 from graphdl.execution.inference import meta_inputs
 from graphdl.execution.parameters import Extent
-from graphdl.facts import node_facts
 from graphdl.graph import (
     Connectivity,
     Feed,
@@ -31,15 +30,13 @@ from graphdl.graph import (
     topological_order,
 )
 from graphdl.operators import Operator
-from graphdl.summary import summary_table
+from graphdl.pictures import Pictured
 
 if TYPE_CHECKING:
-    import graphviz
-
     from graphdl.graph.build import Graph
 
 
-class Network:
+class Network(Pictured):
     """A neural network from two dictionaries: what each node computes, and whom it feeds.
 
     operators      node -> operator
@@ -226,27 +223,6 @@ class Network:
         """Let the parameters of these nodes train again."""
         self.engine.freeze(nodes, frozen=False)
         return self
-
-    def summary(self) -> str:
-        """A table of the nodes, and totals. Shapes are known after `build` or the first pass."""
-        return summary_table(self.graph, self.order, node_facts(self.engine))
-
-    def diagram(self, *, title: str = "Network", theme: rendering.ThemeName = "light") -> graphviz.Digraph:
-        """The network as a graphviz.Digraph. Shapes are drawn once known, after `build` or the first pass."""
-        return rendering.diagram(self.graph, node_facts(self.engine), title=title, theme=theme)
-
-    def render(self, path: str | Path, *, title: str = "Network", theme: rendering.ThemeName = "light") -> Path:
-        """Draw the network into a .svg, .png, .pdf or .dot file; return its path.
-
-        Raises DrawingError for another suffix, or where neither Graphviz nor pygraphviz is installed.
-        """
-        return rendering.render(self.diagram(title=title, theme=theme), path)
-
-    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
-        bundle = {"text/plain": repr(self)}
-        if rendering.available():
-            bundle["image/svg+xml"] = rendering.svg(self.diagram())
-        return bundle
 
     def to_dict(self) -> dict[str, Any]:
         """The two dictionaries as plain data for JSON, with the sizes that are known. Registered operators only."""
