@@ -7,7 +7,7 @@ import inspect
 import subprocess
 import sys
 
-from benchmarks.environment import take_one_thread
+from benchmarks.environment import RESULTS, take_one_thread
 from benchmarks.registry import BENCHMARKS, module
 
 
@@ -31,6 +31,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _run_all(quick: bool, compiled: bool) -> int:
     """Every benchmark in a process of its own, then the report."""
+    for stale in RESULTS.glob("*.json"):
+        stale.unlink()
     flags = ["--quick"] * quick + ["--compiled"] * compiled
     codes = [subprocess.call([sys.executable, "-m", "benchmarks", name, *flags]) for name in [*BENCHMARKS, "report"]]
     return max(codes)

@@ -20,7 +20,7 @@ from benchmarks.results import Result, Table, join_skipped
 
 CONTESTANTS = (COMPILED, TORCH_COMPILED, REFERENCE, FUSED)
 NETS = {"perceptron": 3, "residual": 1, "resnet18": 1}  # and how often each begins with empty caches
-LATER = 2  # processes after each first one
+LATER = 1  # processes after each first one
 PATIENCE = 600  # seconds
 
 CHARTS = {"compile_time": charts.grouped_bars}

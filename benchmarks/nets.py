@@ -23,7 +23,7 @@ COMPILED, FUSED, TORCH_COMPILED = (
 )
 STEPS = 20  # of a compiled epoch
 
-CHARTS = {"nets": charts.grouped_bars}
+CHARTS = {"nets": charts.grouped_ratios}
 
 
 def run(quick: bool = False) -> Result:

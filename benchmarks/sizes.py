@@ -53,7 +53,9 @@ def points(left_out: list[str]) -> Iterator[tuple[str, float, Make, Callable[[],
     for width, depth, rows in itertools.product(WIDTHS, DEPTHS, BATCHES):
         name, parameters = f"width {width}, depth {depth}, batch {rows}", depth * width**2
         if 3 * parameters * rows > MOST_WORK or parameters > MOST_PARAMETERS:
-            left_out.append(name)
+            place = f"width {width}, depth {depth}"
+            if not left_out or not left_out[-1].startswith(place + " "):
+                left_out.append(f"{place} from batch {rows}")
             continue
         widths = (width,) * (depth + 1)
         make = lambda widths=widths, rows=rows: (mlp(widths, MSELoss(), ReLU()), _batch(rows, widths[0]))  # noqa: E731

@@ -6,6 +6,8 @@ import gc
 import time
 from collections.abc import Callable, Mapping
 
+WARM_UP = 3  # calls; a graphdl net plans in the first ones
+
 Contestants = Mapping[str, Callable[[], object]]
 
 
@@ -18,7 +20,7 @@ def interleave(contestants: Contestants, rounds: int = 7, seconds: float = 0.2) 
 
     seconds  about how long a contestant's turn takes, one call at least
 
-    One or two calls warm up, the last of which tells how many make a turn. Each round begins with the next contestant.
+    Some calls warm up, the last of which tells how many make a turn. Each round begins with the next contestant.
     """
     turns = {name: _calls(call, seconds) for name, call in contestants.items()}
     found: dict[str, list[float]] = {name: [] for name in contestants}
@@ -32,8 +34,9 @@ def interleave(contestants: Contestants, rounds: int = 7, seconds: float = 0.2) 
 
 
 def _calls(call: Callable[[], object], seconds: float) -> int:
-    once = timed(call)
-    return max(1, min(10_000, round(seconds / (once if once > seconds else timed(call)))))
+    for _ in range(WARM_UP - 1):
+        call()
+    return max(1, min(10_000, round(seconds / timed(call))))
 
 
 def timed(call: Callable[[], object], repeats: int = 1) -> float:

@@ -111,7 +111,9 @@ def test_a_report_without_results_says_what_to_do(tmp_path):
         write(tmp_path, tmp_path)
 
 
-@pytest.mark.parametrize("chart", [charts.bars, charts.grouped_bars, charts.ratios, charts.growth])
+@pytest.mark.parametrize(
+    "chart", [charts.bars, charts.grouped_bars, charts.grouped_ratios, charts.ratios, charts.growth]
+)
 def test_every_chart_draws(chart, table, tmp_path):
     pytest.importorskip("matplotlib")
     table.add("large", {"ours": [2.0], "theirs": [3.0]}, at=1e6)
