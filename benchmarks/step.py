@@ -10,9 +10,11 @@ value and every gradient. All start from the same parameters, and it is checked 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from benchmarks import charts
 from benchmarks.peers import PEERS, REFERENCE
-from benchmarks.perceptron import STEPS, problem
+from benchmarks.perceptron import STEPS, Problem, Train, problem
 from benchmarks.results import Result, Table
 from benchmarks.timing import assemble, interleave
 
@@ -35,7 +37,7 @@ def run(quick: bool = False) -> Result:
     return Result("step", [table], skipped, [note])
 
 
-def _twenty_epochs(make):
+def _twenty_epochs(make: Callable[[Problem], Train]) -> Callable[[], list[float]]:
     train = make(problem())
     return lambda: train(EPOCHS)
 
@@ -57,6 +59,6 @@ def check(skipped: dict[str, str], epochs: int = 10) -> str:
     )
 
 
-def _losses(make, epochs: int):
+def _losses(make: Callable[[Problem], Train], epochs: int) -> Callable[[], list[float]]:
     losses = make(problem(shuffle=False))(epochs)
     return lambda: losses
