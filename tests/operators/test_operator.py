@@ -194,6 +194,37 @@ def test_a_class_in_place_of_an_operator_is_told():
         Network({"a": Parameter((1,), Zeros())}, {"x": ["a"]})
 
 
+IMAGES = [
+    operators.Conv2d(3, 4, 3),
+    operators.Conv2d(3, 4, 3, padding=1, padding_mode="circular"),
+    operators.BatchNorm2d(),
+    operators.BatchNorm2d(momentum=None),
+    operators.LayerNorm(),
+    operators.MaxPool2d(2),
+    operators.AdaptiveAvgPool2d(2),
+    operators.AdaptiveAvgPool2d(1),
+    operators.Dropout(),
+]
+
+
+@pytest.mark.parametrize("operator", IMAGES, ids=repr)
+def test_fit_trains_as_a_loop_of_one_s_own(operator):
+    """Also where the operator stands first, so that nobody wants the gradient of its input."""
+    generator = torch.Generator().manual_seed(0)
+    inputs = {"x": torch.randn(8, 3, 6, 6, generator=generator), "y": torch.arange(8) % 2}
+    chain = {"first": operator, "flat": operators.Flatten(), "out": operators.Linear(out_features=2)}
+    edges = {"x": ["first"], "first": ["flat"], "flat": ["out"], "out": ["loss"], "y": ["loss"]}
+    net, twin = (Network(chain | {"loss": operators.CrossEntropyLoss()}, edges, seed=0) for _ in range(2))
+    fit(net, inputs, optimizer=SGD(lr=0.1), epochs=6, batch_size=8, shuffle=False, progress=False)
+    stepper = SGD(lr=0.1).bind(twin)
+    for _ in range(6):
+        twin.forward(inputs)
+        twin.backward()
+        stepper.step()
+    for name, tensor in twin.state_dict().items():
+        torch.testing.assert_close(net.state_dict()[name], tensor)
+
+
 def test_incomplete_sizes_are_asked_for():
     operator = graphdl.Linear(out_features=2)
     assert not operator.complete
