@@ -54,7 +54,8 @@ def check(skipped: dict[str, str], epochs: int = 10) -> str:
             skipped[name] = f"it trains otherwise: its losses differ from graphdl's by up to {difference:.1e}"
         elif name != UNLIKE:
             worst = max(worst, difference)
-    return f"Over {epochs} epochs in the same order the mean losses of all but scikit-learn differ from graphdl's by at most {worst:.1e}."
+    order = f"Over {epochs} epochs in the same order"
+    return f"{order}, the mean losses of all but scikit-learn differ from graphdl's by at most {worst:.1e}."
 
 
 def _losses(make: Callable[[Problem], Train], epochs: int) -> Callable[[], list[float]]:
