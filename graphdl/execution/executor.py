@@ -5,7 +5,7 @@ Nothing is checked beforehand: an operator that fails is explained afterwards.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
@@ -15,7 +15,7 @@ from graphdl.errors import OperatorError, UnknownNodeError, did_you_mean, listin
 from graphdl.execution.diagnosis import backward_failure, forward_failure, wrong_gradient
 from graphdl.execution.parameters import Extent
 from graphdl.execution.plan import BackwardPlan, Plan
-from graphdl.execution.program import Program, backward_program, forward_program, training_program
+from graphdl.execution.program import Destination, Program, backward_program, forward_program, training_program
 from graphdl.graph import Key
 
 ParametersByNode: TypeAlias = Mapping[Key, dict[str, Tensor]]
@@ -55,10 +55,7 @@ def run_forward(
     for name, i in plan.inputs.items():
         values[i] = inputs[name]
     saved: list[Any] = [None] * len(plan.steps)
-    program: Program | None = plan.programs.get((keep_values, keep_saved))
-    if program is None:
-        program = forward_program(plan, keep_values=keep_values, keep_saved=keep_saved)
-        plan.programs[keep_values, keep_saved] = program
+    program = _forward_program(plan, keep_values=keep_values, keep_saved=keep_saved)
     try:
         program(values, saved, [parameters[owner] for owner in plan.owners], training, generator)
     except Exception as error:
@@ -67,6 +64,15 @@ def run_forward(
             raise
         raise forward_failure(plan, step, values, parameters[step.owner], error) from error
     return Trace(values, saved)
+
+
+def _forward_program(plan: Plan, *, keep_values: bool, keep_saved: bool) -> Program:
+    """The program of a plan, made once."""
+    if (keep_values, keep_saved) not in plan.programs:
+        program = forward_program(plan, keep_values=keep_values, keep_saved=keep_saved)
+        plan.programs[keep_values, keep_saved] = program
+    found: Program = plan.programs[keep_values, keep_saved]
+    return found
 
 
 @dataclass
@@ -120,59 +126,55 @@ def run_backward(
     return GradientTrace(values, {owner: by_step[k] for k, owner in plan.training if by_step[k] is not None})
 
 
-class ParameterUpdate(Protocol):
-    """A call that moves the parameters of some nodes, once their gradients are written where it says."""
+class ParameterMoves(Protocol):
+    """What moves the parameters: the large ones each by its gradient, the small ones by gradients written before."""
 
-    gradients: dict[Key, dict[str, Tensor]]
+    gathered: dict[tuple[Key, str], Tensor]
+    single: dict[tuple[Key, str], Callable[[Tensor], None]]
 
-    def __call__(self) -> None:
-        """Move the parameters."""
+    def gather(self) -> None:
+        """Move the small ones."""
         ...
 
 
 class TrainingRun:
     """The passes of a training step, bound to the tensors that they work on. Nothing is recorded.
 
-    updates  each is called as soon as the last of its nodes is passed
+    A large parameter moves as soon as its gradient is known, which is freed then.
     """
 
     def __init__(
-        self,
-        plan: BackwardPlan,
-        parameters: ParametersByNode,
-        generator: Generator,
-        updates: Sequence[ParameterUpdate],
+        self, plan: BackwardPlan, parameters: ParametersByNode, generator: Generator, moves: ParameterMoves
     ) -> None:
-        self.plan, self._generator = plan, generator
+        self.plan, self._generator, self._moves = plan, generator, moves
         self._parameters = [parameters[owner] for owner in plan.forward.owners]
-        self._forward = forward_program(plan.forward, keep_values=False, keep_saved=True)
-        self._updates = updates
-        self._destinations: list[Tensor] = []
+        self._forward = _forward_program(plan.forward, keep_values=False, keep_saved=True)
         self._needs: dict[int, dict[str, Tensor | None]] = {}
-        self._backward = training_program(plan, *self._bind([update.gradients for update in updates]))
+        self._destinations: list[Any] = []
+        self._backward = training_program(plan, self._bind())
 
-    def _bind(
-        self, groups: Sequence[Mapping[Key, Mapping[str, Tensor]]]
-    ) -> tuple[dict[int, list[tuple[str, int, bool]]], dict[int, int]]:
-        """Say which step writes where, and after which one each update can be made."""
-        group_of = {node: j for j, gradients in enumerate(groups) for node in gradients}
+    def _bind(self) -> dict[int, list[Destination]]:
+        """Say of each step where the gradients of its parameters go."""
+        names: dict[Key, list[str]] = {}
+        for node, name in (*self._moves.gathered, *self._moves.single):
+            names.setdefault(node, []).append(name)
         index: dict[tuple[Key, str], int] = {}
-        written: dict[int, list[tuple[str, int, bool]]] = {}
-        last: dict[int, int] = {}
+        destinations: dict[int, list[Destination]] = {}
         for entry in self.plan.steps:
-            k, owner = entry.position, entry.step.owner
-            needs: dict[str, Tensor | None] = dict.fromkeys(entry.needs or ())
-            if owner in group_of:
-                last[group_of[owner]] = k
-                for name, destination in groups[group_of[owner]][owner].items():
-                    again = (owner, name) in index
-                    if not again:
-                        index[owner, name] = len(self._destinations)
-                        self._destinations.append(destination)
-                        needs[name] = destination
-                    written.setdefault(k, []).append((name, index[owner, name], again))
-            self._needs[k] = needs
-        return written, {k: j for j, k in last.items()}
+            node = entry.step.owner
+            needs: dict[str, Any] = dict.fromkeys(entry.needs or ())
+            for name in names.get(node, ()):
+                use = "move" if (node, name) in self._moves.single else "add" if (node, name) in index else "write"
+                if use != "add":
+                    index[node, name] = len(self._destinations)
+                    self._destinations.append(
+                        self._moves.single[node, name] if use == "move" else self._moves.gathered[node, name]
+                    )
+                if use == "write":
+                    needs[name] = self._destinations[-1]
+                destinations.setdefault(entry.position, []).append((name, index[node, name], use))
+            self._needs[entry.position] = needs
+        return destinations
 
     def forward(self, inputs: Mapping[Key, Tensor]) -> Trace:
         """Compute the losses."""
@@ -197,9 +199,10 @@ class TrainingRun:
         for i, dy in starts.items():
             values[i] = dy
         try:
-            self._backward(values, trace.saved, self._parameters, self._needs, self._destinations, self._updates, set())
+            self._backward(values, trace.saved, self._parameters, self._needs, self._destinations, set())
         except Exception as error:
             step = self._backward.failed_step(error)
             if step is None:
                 raise
             raise backward_failure(step, error) from error
+        self._moves.gather()

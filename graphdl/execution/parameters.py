@@ -19,7 +19,7 @@ from graphdl.errors import (
     listing,
 )
 from graphdl.graph import Key
-from graphdl.operators import Buffer, Operator, Parameter
+from graphdl.operators import Operator, Parameter
 
 ALIGNMENT = 16  # elements: a cache line in float32, and what the fastest kernels ask for
 
@@ -109,17 +109,7 @@ class ParameterStore:
         device: torch.device,
         dtype: torch.dtype,
     ) -> None:
-        self.parameters = NamedTensors()
-        self.buffers = NamedTensors()
-        self.by_node: dict[Key, dict[str, Tensor]] = {key: {} for key in operators}
-        self.extents: list[Extent] = []
-        self.flat = torch.empty(0, device="cpu")
-        declared = {key: _declared(key, operator) for key, operator in operators.items()}
-        size = 0
-        for key, parameters in declared.items():
-            for name, parameter in parameters.items():
-                self.extents.append(Extent(key, name, _size(f"{key}.{name}", parameter.shape), size))
-                size += padded(self.extents[-1].shape.numel())
+        declared, size = self._lay_out(operators)
         flat = self._allocate(size, dtype)
         for extent in self.extents:
             declared[extent.node][extent.name].initializer(extent.view(flat), generator)
@@ -131,6 +121,33 @@ class ParameterStore:
             for name, buffer in operator.buffers().items()
         }
         self._hold(flat.to(device), {place: buffer.to(device) for place, buffer in buffers.items()})
+
+    @classmethod
+    def hollow(cls, operators: Mapping[Key, Operator], dtype: torch.dtype) -> Self:
+        """The same of tensors without data, on the device "meta"."""
+        store = cls.__new__(cls)
+        _, size = store._lay_out(operators)
+        buffers = {
+            (key, name): torch.empty(buffer.shape, dtype=buffer.dtype or dtype, device="meta")
+            for key, operator in operators.items()
+            for name, buffer in operator.buffers().items()
+        }
+        store._hold(torch.empty(size, dtype=dtype, device="meta"), buffers)
+        return store
+
+    def _lay_out(self, operators: Mapping[Key, Operator]) -> tuple[dict[Key, dict[str, Parameter]], int]:
+        """Give every parameter its place; return what is declared, and the size of the vector."""
+        self.parameters, self.buffers = NamedTensors(), NamedTensors()
+        self.by_node: dict[Key, dict[str, Tensor]] = {key: {} for key in operators}
+        self.extents: list[Extent] = []
+        self.flat = torch.empty(0, device="cpu")
+        declared = {key: _declared(key, operator) for key, operator in operators.items()}
+        size = 0
+        for key, parameters in declared.items():
+            for name, parameter in parameters.items():
+                self.extents.append(Extent(key, name, _size(f"{key}.{name}", parameter.shape), size))
+                size += padded(self.extents[-1].shape.numel())
+        return declared, size
 
     def _allocate(self, size: int, dtype: torch.dtype) -> Tensor:
         try:
@@ -191,13 +208,6 @@ class ParameterStore:
         """How many numbers training changes."""
         return sum(extent.shape.numel() for extent in self.extents)
 
-    def sizes(self) -> dict[Key, int]:
-        """Node -> the elements of the vector that its parameters take, gaps included."""
-        sizes = dict.fromkeys(self.by_node, 0)
-        for extent in self.extents:
-            sizes[extent.node] += padded(extent.shape.numel())
-        return sizes
-
     def runs(self, nodes: Collection[Key]) -> list[list[Extent]]:
         """The parameters of these nodes, those that lie side by side together."""
         runs: list[list[Extent]] = []
@@ -223,10 +233,6 @@ def _declared(key: Key, operator: Operator) -> dict[str, Parameter]:
                 "it returns {name: Parameter(shape, initializer)}, since the network owns the tensors."
             )
     return parameters
-
-
-def _empty(buffer: Buffer, dtype: torch.dtype) -> Tensor:
-    return torch.empty(buffer.shape, dtype=buffer.dtype or dtype, device="cpu")
 
 
 def _size(name: str, shape: tuple[int, ...]) -> torch.Size:

@@ -25,7 +25,7 @@ from graphdl.graph import Key
 from graphdl.operators import Operator
 
 Lines: TypeAlias = list[str]
-Destinations: TypeAlias = Sequence[tuple[str, int, bool]]
+Destination: TypeAlias = tuple[str, int, str]
 
 CHUNK = 1_000  # steps in one function: the compiler's time grows faster than a function's length
 
@@ -34,18 +34,19 @@ class Program:
     """Functions that run a plan's steps one after another.
 
     source  their text
+    steps   (file, line) of each line of it -> the step to which it belongs
     """
 
     def __init__(self, signature: str, steps: Iterable[tuple[Step, Lines]], names: dict[str, Any], kind: str) -> None:
         self._chunks: list[Callable[..., None]] = []
-        self._steps: dict[tuple[str, int], Step] = {}
+        self.steps: dict[tuple[str, int], Step] = {}
         self.source = ""
         remaining = iter(steps)
         while chunk := list(islice(remaining, CHUNK)):
             file = f"<graphdl {kind} {len(self._chunks)}>"
             text = [f"def run({signature}):"]
             for step, lines in chunk:
-                self._steps.update({(file, len(text) + k): step for k in range(1, len(lines) + 1)})
+                self.steps.update({(file, len(text) + k): step for k in range(1, len(lines) + 1)})
                 text += ["    " + line for line in lines]
             source = "\n".join(text) + "\n"
             exec(compile(source, file, "exec"), names)
@@ -62,8 +63,8 @@ class Program:
         trace = error.__traceback__
         while trace is not None:
             place = (trace.tb_frame.f_code.co_filename, trace.tb_lineno)
-            if place in self._steps:
-                return self._steps[place]
+            if place in self.steps:
+                return self.steps[place]
             trace = trace.tb_next
         return None
 
@@ -124,15 +125,20 @@ def backward_program(plan: BackwardPlan, *, keep: bool) -> Program:
     return Program("g, s, P, d, own", ((entry.step, lines(entry)) for entry in plan.steps), names, "backward")
 
 
-def training_program(plan: BackwardPlan, written: Mapping[int, Destinations], updates: Mapping[int, int]) -> Program:
-    """run(g, s, P, N, D, U, own): send the gradients back, those of parameters into D, and call the updates U between.
+def training_program(plan: BackwardPlan, destinations: Mapping[int, Sequence[Destination]]) -> Program:
+    """run(g, s, P, N, D, own): send the gradients back, and those of parameters to their destinations.
 
-    N        the needs of each step
-    written  position of a step -> (name of a parameter, index in D, whether to add to what another step wrote there)
-    updates  position of a step -> index in U of the update that can be made after it
+    N             the needs of each step
+    destinations  position of a step -> where each of its parameters' gradients goes: written into the tensor D[j],
+                  added to what another step wrote there, or given to the call D[j]
     """
     names: dict[str, Any] = {"Tensor": Tensor, "add": add, "scale": scale, "no_pair": no_pair}
     arrived = set(plan.starts)
+    texts = {
+        "write": "if dp[q{j}] is not D[{j}]: D[{j}].copy_(dp[q{j}])",
+        "add": "D[{j}].add_(dp[q{j}])",
+        "move": "D[{j}](dp[q{j}])",
+    }
 
     def lines(entry: BackwardStep) -> Lines:
         k, step = entry.position, entry.step
@@ -143,20 +149,16 @@ def training_program(plan: BackwardPlan, written: Mapping[int, Destinations], up
             "dx, dp = r if r.__class__ is tuple and len(r) == 2 else no_pair(r)",
             f"dy = r = g[{step.writes}] = s[{k}] = None",
         ]
-        destinations = written.get(k, ())
-        for name, j, again in destinations:
+        absent = []
+        for name, j, use in destinations.get(k, ()):
             names[f"q{j}"] = name
-            body.append(f"D[{j}].add_(dp[q{j}])" if again else f"if dp[q{j}] is not D[{j}]: D[{j}].copy_(dp[q{j}])")
-        text = [
-            f"dy = g[{step.writes}]",
-            "if dy is not None:",
-            *("    " + line for line in body + _sends(entry, arrived)),
-        ]
-        absent = [f"    D[{j}].zero_()" for _, j, again in destinations if not again]
-        text += ["else:", *absent] if absent else []
-        return [*text, f"U[{updates[k]}]()"] if k in updates else text
+            body.append(texts[use].format(j=j))
+            absent += [f"    D[{j}].zero_()"] if use == "write" else []
+        body += ["dp = None", *_sends(entry, arrived), "dx = None"]
+        text = [f"dy = g[{step.writes}]", "if dy is not None:", *("    " + line for line in body)]
+        return [*text, "else:", *absent] if absent else text
 
-    return Program("g, s, P, N, D, U, own", ((entry.step, lines(entry)) for entry in plan.steps), names, "training")
+    return Program("g, s, P, N, D, own", ((entry.step, lines(entry)) for entry in plan.steps), names, "training")
 
 
 def _sends(entry: BackwardStep, arrived: set[int]) -> Lines:

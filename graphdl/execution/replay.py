@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import types
 from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
 from typing import Any, TypeAlias
@@ -9,66 +10,72 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
+from graphdl.execution.arena import Plot, lay_out
 from graphdl.execution.tape import Call, Layout, Slot, exchange
 
 Bound: TypeAlias = Callable[[], Any]
 
 
 class Replay:
-    """Recorded calls, bound to buffers; a buffer serves again once nobody reads it.
+    """Recorded calls, bound to one piece of memory, in which each tensor has its place while somebody reads it.
 
-    calls   in order
-    kept    the slots whose tensors are read after the last call
+    calls    in order
+    kept     the slots whose tensors are read after the last call
+    tensors  slot -> tensor, once the call that makes it is bound
+    bytes    of the memory
     """
 
     def __init__(self, calls: Sequence[Call], kept: Collection[int]) -> None:
         self._calls = calls
-        self._roots = _roots(calls)
-        self._last = self._last_uses(kept)
         self.tensors: dict[int, Tensor] = {}
-        self._free: dict[Layout, list[Tensor]] = {}
-        self.bytes = 0
-
-    def _last_uses(self, kept: Collection[int]) -> dict[int, list[int]]:
-        """Position of a call -> the slots whose memory is free after it."""
-        last: dict[int, int] = {}
-        for position, call in enumerate(self._calls):
-            for slot in call.slots():
-                if slot in self._roots:
-                    last[self._roots[slot]] = position
-        pinned = {self._roots.get(slot) for slot in kept}
-        freed: dict[int, list[int]] = {}
-        for slot, position in last.items():
-            if slot not in pinned:
-                freed.setdefault(position, []).append(slot)
-        return freed
+        self._places, self.bytes = place(calls, kept)
+        device = next((layout.device for call in calls for _, layout in call.made), torch.device("cpu"))
+        self._memory = torch.empty(self.bytes, dtype=torch.uint8, device=device)
 
     def bind(self, start: int, stop: int) -> list[Bound]:
         """Run the calls start to stop, and return them bound. What they read must be there already."""
         bound = []
-        for position in range(start, stop):
-            call = self._calls[position]
+        for call in self._calls[start:stop]:
             args, kwargs = exchange((call.args, call.kwargs), Slot, lambda slot: self.tensors[slot.index])
             if call.is_view:
                 views = call.function(*args, **kwargs)
                 views = views if isinstance(views, (tuple, list)) else (views,)
                 self.tensors.update(zip((slot for slot, _ in call.made), views, strict=True))
-            else:
-                for slot, layout in call.made:
-                    self.tensors[slot] = self._take(layout)
+                continue
+            for slot, layout in call.made:
+                self.tensors[slot] = self._at(self._places[slot], layout)
+            if not call.name.startswith(("empty", "new_empty")):
                 outputs = [self.tensors[slot] for slot, _ in call.made]
-                if not call.name.startswith(("empty", "new_empty")):
-                    bound.append(_first_that_runs(call, args, kwargs, outputs))
-            for slot in self._last.get(position, ()):
-                self._free.setdefault(Layout.of(self.tensors[slot]), []).append(self.tensors[slot])
+                bound.append(_first_that_runs(call, args, kwargs, outputs))
         return bound
 
-    def _take(self, layout: Layout) -> Tensor:
-        free = self._free.get(layout)
-        if free:
-            return free.pop()
-        self.bytes += layout.bytes
-        return layout.empty()
+    def _at(self, offset: int, layout: Layout) -> Tensor:
+        """The tensor of a layout at an offset of the memory."""
+        piece = self._memory[offset : offset + layout.bytes].view(layout.dtype)
+        return piece.as_strided(layout.shape, layout.stride)
+
+
+def place(calls: Sequence[Call], kept: Collection[int]) -> tuple[dict[int, int], int]:
+    """Slot -> offset of each tensor that the calls make, and the bytes that hold them all.
+
+    Tensors that are never needed at the same time may have the same place.
+    """
+    roots = _roots(calls)
+    first: dict[int, int] = {}
+    last: dict[int, int] = {}
+    sizes: dict[int, int] = {}
+    for position, call in enumerate(calls):
+        for slot in call.slots():
+            if slot in roots:
+                first.setdefault(roots[slot], position)
+                last[roots[slot]] = position
+        sizes.update((slot, layout.bytes) for slot, layout in call.made if roots.get(slot) == slot)
+    for slot in kept:
+        if slot in roots:
+            last[roots[slot]] = len(calls)
+    slots = list(sizes)
+    offsets, total = lay_out([Plot(first[slot], last[slot], sizes[slot]) for slot in slots])
+    return dict(zip(slots, offsets, strict=True)), total
 
 
 def _roots(calls: Sequence[Call]) -> dict[int, int]:
@@ -81,11 +88,6 @@ def _roots(calls: Sequence[Call]) -> dict[int, int]:
             elif isinstance(call.args[0], Slot) and call.args[0].index in roots:
                 roots[slot] = roots[call.args[0].index]
     return roots
-
-
-def planned_bytes(calls: Sequence[Call]) -> int:
-    """The bytes of all tensors that the calls make, as if no memory served twice."""
-    return sum(layout.bytes for call in calls if not call.is_view for _, layout in call.made)
 
 
 def _first_that_runs(call: Call, args: Any, kwargs: Any, outputs: list[Tensor]) -> Bound:
@@ -102,34 +104,37 @@ def _first_that_runs(call: Call, args: Any, kwargs: Any, outputs: list[Tensor]) 
 def _forms(call: Call, args: Any, kwargs: Any, outputs: list[Tensor]) -> Iterator[Bound]:
     """The ways of making a call, the quickest first: torch's own function, the overload that writes, a copy."""
     quick = getattr(torch, call.name, None)
+    if not isinstance(quick, types.BuiltinFunctionType):
+        quick = None
     if not outputs:
-        method = getattr(torch.Tensor, call.name, None)
+        quick = quick or getattr(torch.Tensor, call.name, None)
         if quick is not None:
             yield partial(quick, *args, **kwargs)
-        elif method is not None:
-            yield partial(method, *args, **kwargs)
         yield partial(call.function._op, *args, **kwargs)
         return
-    if quick is not None:
-        yield partial(quick, *args, **kwargs, out=outputs[0] if len(outputs) == 1 else tuple(outputs))
-    for overload, names in _writing_overloads(call.function):
-        if len(names) == len(outputs):
-            yield partial(overload._op, *args, **kwargs, **dict(zip(names, outputs, strict=True)))
+    if len(outputs) == 1 and call.results == 1 and not call.function._schema.is_mutable:
+        if quick is not None:
+            yield partial(quick, *args, **kwargs, out=outputs[0])
+        for overload, name in _writing_overloads(call.function):
+            yield partial(overload._op, *args, **kwargs, **{name: outputs[0]})
     yield partial(_copy, partial(call.function, *args, **kwargs), outputs)
 
 
-def _writing_overloads(function: Any) -> Iterator[tuple[Any, list[str]]]:
-    """The overloads that do the same and write into given tensors, with the names of these."""
+def _writing_overloads(function: Any) -> Iterator[tuple[Any, str]]:
+    """The overloads that do the same and write into a given tensor, with the name of that argument."""
     packet = function._overloadpacket
-    wanted = [(a.name, str(a.type)) for a in function._schema.arguments]
+    wanted = [(argument.name, str(argument.type)) for argument in function._schema.arguments]
     for name in packet.overloads():
         overload = getattr(packet, name)
-        arguments = overload._schema.arguments
-        if [(a.name, str(a.type)) for a in arguments if not a.is_out] == wanted and len(arguments) > len(wanted):
-            yield overload, [a.name for a in arguments if a.is_out]
+        out = [a.name for a in overload._schema.arguments if a.is_out]
+        read = [(a.name, str(a.type)) for a in overload._schema.arguments if not a.is_out]
+        if read == wanted and len(out) == 1:
+            yield overload, out[0]
 
 
 def _copy(function: Bound, outputs: list[Tensor]) -> None:
+    """Make a call that knows no other form than returning new tensors, or none in the place of some."""
     result = function()
-    for output, tensor in zip(outputs, result if isinstance(result, (tuple, list)) else (result,), strict=True):
+    made = [each for each in (result if isinstance(result, (tuple, list)) else (result,)) if isinstance(each, Tensor)]
+    for output, tensor in zip(outputs, made, strict=True):
         output.copy_(tensor)

@@ -57,6 +57,7 @@ class Call:
     """A call of a torch function. Tensors that calls made stand as slots, all others as they are.
 
     made     (slot, layout) of each tensor that it made, in the order in which it returns them
+    results  how many results it returned, those that are no tensors too
     is_view  whether these share the memory of its first argument
     """
 
@@ -64,6 +65,7 @@ class Call:
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
     made: tuple[tuple[int, Layout], ...]
+    results: int
     is_view: bool
 
     @property
@@ -116,14 +118,9 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         known_args, known_kwargs = exchange((tuple(args), kwargs), Tensor, self.stand_in)
         result = func(*args, **kwargs)
         returned = result if isinstance(result, (tuple, list)) else (result,)
-        schema = func._schema
-        if schema.is_mutable:
-            self._remember_written(schema, known_args, known_kwargs, returned)
-            made: list[tuple[int, Layout]] = []
-        else:
-            made = [(self._number(tensor), Layout.of(tensor)) for tensor in returned if isinstance(tensor, Tensor)]
-        is_view = not schema.is_mutable and any(each.alias_info is not None for each in schema.returns)
-        self.calls.append(Call(func, known_args, known_kwargs, tuple(made), is_view))
+        made = self._name(func._schema, known_args, known_kwargs, returned)
+        is_view = not func._schema.is_mutable and any(each.alias_info is not None for each in func._schema.returns)
+        self.calls.append(Call(func, known_args, known_kwargs, tuple(made), len(returned), is_view))
         self.fixed &= self.calls[-1].name not in READERS
         return result
 
@@ -132,15 +129,27 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         held, known = self._known.get(id(tensor), (None, None))
         return known if held is not None and held() is tensor else tensor
 
-    def _number(self, tensor: Tensor) -> int:
-        self._known[id(tensor)] = weakref.ref(tensor), Slot(self._slots)
-        self._slots += 1
-        return self._slots - 1
-
-    def _remember_written(self, schema: Any, args: tuple[Any, ...], kwargs: dict[str, Any], returned: Any) -> None:
-        """A call that writes returns what it wrote into, as another Python object."""
+    def _name(
+        self, schema: Any, args: tuple[Any, ...], kwargs: dict[str, Any], returned: tuple[Any, ...]
+    ) -> list[tuple[int, Layout]]:
+        """Give a slot to each tensor that was made; one that was written into is that which was given."""
         given = {argument.name: value for argument, value in zip(schema.arguments, args, strict=False)} | kwargs
-        written = [given.get(a.name) for a in schema.arguments if a.alias_info is not None and a.alias_info.is_write]
-        for tensor, known in zip(returned, written, strict=False):
-            if isinstance(tensor, Tensor) and isinstance(known, (Tensor, Slot)):
-                self._known[id(tensor)] = weakref.ref(tensor), known
+        written = {
+            each: given.get(argument.name)
+            for argument in schema.arguments
+            if argument.alias_info is not None and argument.alias_info.is_write
+            for each in argument.alias_info.before_set
+        }
+        made = []
+        for k, tensor in enumerate(returned):
+            if not isinstance(tensor, Tensor):
+                continue
+            declaration = schema.returns[min(k, len(schema.returns) - 1)]  # a list of tensors is declared once
+            known: Any = Slot(self._slots)
+            if declaration.alias_info is not None and declaration.alias_info.is_write:
+                known = written[next(iter(declaration.alias_info.before_set))]
+            else:
+                made.append((self._slots, Layout.of(tensor)))
+                self._slots += 1
+            self._known[id(tensor)] = weakref.ref(tensor), known
+        return made

@@ -58,6 +58,7 @@ class Conv2d(Operator):
 
     slots: ClassVar = ("input",)
     family: ClassVar = "convolution"
+    recordable: ClassVar = True
     inferred: ClassVar = ("in_channels",)
 
     def __post_init__(self) -> None:

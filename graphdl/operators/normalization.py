@@ -42,6 +42,7 @@ class BatchNorm(Operator):
 
     slots: ClassVar = ("input",)
     family: ClassVar = "normalization"
+    recordable: ClassVar = True
     inferred: ClassVar = ("num_features",)
     ranks: ClassVar[tuple[int, ...]] = ()
     layout: ClassVar[str] = ""
@@ -167,6 +168,7 @@ class LayerNorm(Operator):
 
     slots: ClassVar = ("input",)
     family: ClassVar = "normalization"
+    recordable: ClassVar = True
     inferred: ClassVar = ("normalized_shape",)
 
     def __post_init__(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -14,7 +14,7 @@ from torch import Tensor
 from graphdl.errors import MissingInputError, SettingError
 from graphdl.graph import Key
 from graphdl.network import Network
-from graphdl.optim.update import Update
+from graphdl.optim.moves import Moves
 
 State: TypeAlias = tuple[Tensor, ...]
 
@@ -44,7 +44,7 @@ class Optimizer(ABC):
     def update(self, w: Tensor, g: Tensor, state: State, t: Tensor) -> None:
         """Change the parameters w and the state in place.
 
-        g is the gradient and may be overwritten; t, a single number on the device, counts the steps from 1.
+        g is the gradient, which it must not change; t, a single number on the device, counts the steps from 1.
         """
 
     def bind(self, net: Network) -> Stepper:
@@ -89,36 +89,22 @@ class Stepper:
             raise MissingInputError("step has no gradients: call net.forward(inputs) and net.backward() first.")
         engine, reached = self.net.engine, self.net.reached
         if self._bound != (engine.version, reached):
-            (self._update,) = self.updates([[node for node in engine.operators if node in reached]])
-            self._bound = engine.version, reached
+            self._moves, self._bound = self.moves(reached), (engine.version, reached)
         with torch.no_grad():
-            self._update.take([self.net.gradients[extent.full_name] for extent in self._update.extents])
             self.count_step()
-            self._update()
+            self._moves([self.net.gradients[extent.full_name] for extent in self._moves.extents])
 
     def count_step(self) -> None:
-        """Count a step; its updates follow."""
+        """Count a step, before its moves."""
         self._count += self._one
 
     @torch.inference_mode(False)
     @torch.no_grad()
-    def updates(self, groups: Sequence[Collection[Key]], apart: Collection[Key] = ()) -> list[Update]:
-        """An update for each of these groups of nodes, and one for the nodes `apart`, if there are any.
-
-        The groups' gradients share one piece of memory, so that each group must be moved before the next one's
-        gradients are written; those `apart` have their own.
-        """
+    def moves(self, nodes: Collection[Key], together: Collection[Key] = ()) -> Moves:
+        """The calls that move the parameters of these nodes; those `together` are gathered even if they are large."""
         store = self.net.engine.store
         flat = store.flat
         state = self.optimizer.state(flat) if self._state is None else self._state
         self._state = tuple(vector.to(flat.device, flat.dtype) for vector in state)
         self._count, self._one = self._count.to(flat.device), self._one.to(flat.device)
-        sizes = store.sizes()
-        room = [sum(sizes[node] for node in nodes) for nodes in (*groups, apart)]
-        memories = [flat.new_zeros(max(room[:-1], default=0))] * len(groups)
-        if apart:
-            groups, memories = [*groups, apart], [*memories, flat.new_zeros(room[-1])]
-        return [
-            Update(self.optimizer, store, self._state, self._count, nodes, memory)
-            for nodes, memory in zip(groups, memories, strict=True)
-        ]
+        return Moves(self.optimizer, store, self._state, self._count, nodes, together)

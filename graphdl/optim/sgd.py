@@ -40,9 +40,9 @@ class SGD(Optimizer):
     def update(self, w: Tensor, g: Tensor, state: State, t: Tensor) -> None:
         """One step."""
         if self.weight_decay:
-            g.add_(w, alpha=self.weight_decay)
+            g = g.add(w, alpha=self.weight_decay)
         if state:
             (u,) = state
             u.mul_(self.momentum).add_(g)
-            g = g.add_(u, alpha=self.momentum) if self.nesterov else u
+            g = g.add(u, alpha=self.momentum) if self.nesterov else u
         w.add_(g, alpha=-self.lr)

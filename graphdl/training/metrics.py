@@ -71,4 +71,5 @@ def resolve_metrics(metrics: Sequence[str | Metric]) -> dict[str, Callable[[Loss
 
 
 def _as_it_is(metric: Metric, loss: Loss) -> Metric:
-    return metric
+    """The user's metric; it may keep the predictions, whose memory the next step writes over."""
+    return lambda prediction, target: metric(prediction.clone(), target)

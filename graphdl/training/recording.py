@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
 
 from graphdl.execution.executor import Trace
-from graphdl.execution.replay import Bound, Replay, planned_bytes
-from graphdl.execution.tape import Recorder, Slot
+from graphdl.execution.replay import Bound, Replay, place
+from graphdl.execution.tape import Call, Recorder, Slot, exchange
 from graphdl.graph import Key
 
 MOST_BYTES = 2**23
@@ -27,8 +27,8 @@ def layout_of(inputs: Mapping[Key, Tensor]) -> Layouts:
 class Recording:
     """The calls of a training step on batches of one layout.
 
-    The first step records them while the operators make them. The second binds them to buffers. From the third on they
-    are repeated.
+    The first step records them while the operators make them, the second binds them to buffers, and from the third on
+    they are repeated. A step that fails midway is begun again by the next one.
 
     of_use  whether they can be repeated: they read no number in Python, and are small enough
     """
@@ -36,10 +36,12 @@ class Recording:
     def __init__(self, inputs: Mapping[Key, Tensor]) -> None:
         self._inputs = {name: tensor.clone() for name, tensor in inputs.items()}
         self._given = list(self._inputs.values())
-        self._recorder = Recorder()
-        self._replay: Replay | None = None
+        self._calls: list[Call] | None = None
         self._forward: list[Bound] | None = None
         self._backward: list[Bound] | None = None
+        self._split = 0
+        self._values: list[Any] = []
+        self._kept: list[int] = []
         self._trace = Trace([], [])
         self.of_use = True
 
@@ -50,32 +52,29 @@ class Recording:
             for call in self._forward:
                 call()
             return self._trace
-        if self._replay is None:
-            with self._recorder:
-                trace = run(self._inputs)
-            self._split = len(self._recorder.calls)
-            self._values = [value if value is None else self._recorder.stand_in(value) for value in trace.values]
-            return trace
-        self._forward = self._replay.bind(0, self._split)
-        found = [self._replay.tensors[value.index] if isinstance(value, Slot) else value for value in self._values]
-        self._trace = Trace(found, [])
-        return self._trace
+        if self._calls is not None:
+            self._replay = Replay(self._calls, self._kept)
+            self._forward = self._replay.bind(0, self._split)
+            self._trace = Trace(exchange(self._values, Slot, lambda slot: self._replay.tensors[slot.index]), [])
+            return self._trace
+        self._recorder = Recorder()
+        with self._recorder:
+            trace = run(self._inputs)
+        self._split = len(self._recorder.calls)
+        self._values = exchange(trace.values, Tensor, self._recorder.stand_in)
+        return trace
 
-    def backward(
-        self,
-        run: Callable[[Mapping[Key, Tensor], Trace], None],
-        inputs: Mapping[Key, Tensor],
-        trace: Trace,
-    ) -> None:
+    def backward(self, run: Callable[[Trace], None], trace: Trace) -> None:
         """Send the gradients back and move the parameters; `run` does so by the operators."""
         if self._backward is not None:
             for call in self._backward:
                 call()
-        elif self._replay is not None:
-            self._backward = self._replay.bind(self._split, len(self._recorder.calls))
+        elif self._calls is not None:
+            self._backward = self._replay.bind(self._split, len(self._calls))
         else:
             with self._recorder:
-                run(inputs, trace)
-            calls = self._recorder.calls
-            self.of_use = self._recorder.fixed and planned_bytes(calls) <= MOST_BYTES
-            self._replay = Replay(calls, {value.index for value in self._values if isinstance(value, Slot)})
+                run(trace)
+            self._calls = self._recorder.calls
+            self._kept.clear()
+            exchange(self._values, Slot, lambda slot: self._kept.append(slot.index))
+            self.of_use = self._recorder.fixed and place(self._calls, self._kept)[1] <= MOST_BYTES

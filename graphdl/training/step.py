@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -15,7 +17,6 @@ from graphdl.graph import Key
 from graphdl.network import Network
 from graphdl.optim import Stepper
 from graphdl.training.blame import blame
-from graphdl.training.grouping import group_nodes
 from graphdl.training.recording import Recording, layout_of
 from graphdl.training.scoring import Score, Scorer, rows_of
 from graphdl.training.threads import choose_threads
@@ -72,7 +73,7 @@ class TrainingStep:
             self._run.forward(inputs)  # says what happened and where
             raise
         score = self._score(inputs, trace)
-        recording.backward(self._backward, inputs, trace)
+        recording.backward(partial(self._backward, inputs), trace)
         if not recording.of_use:
             self._recordings[layout_of(inputs)] = None
         return score
@@ -103,13 +104,11 @@ class TrainingStep:
         except OperatorError:
             self._explain(inputs)
             raise
-        sizes = {node: size * engine.store.flat.itemsize for node, size in engine.store.sizes().items()}
-        updates = self.stepper.updates(*group_nodes(plan, found.parameters, sizes))
+        uses = Counter(owner for _, owner in plan.training)
+        moves = self.stepper.moves(found.parameters, together={owner for owner in uses if uses[owner] > 1})
         self.stepper.count_step()
-        for update in updates:
-            update.take(found.of(update.extents))
-            update()
-        self._run = TrainingRun(plan, parameters, engine.chance, updates)
+        moves(found.of(moves.extents))
+        self._run = TrainingRun(plan, parameters, engine.chance, moves)
         self._recordings.clear()
         self._recordable = all(step.operator.recordable for step in self._plan.steps)
         self._version = engine.version

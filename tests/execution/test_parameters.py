@@ -109,10 +109,6 @@ def test_runs_are_the_parameters_of_the_nodes_and_no_others_neighbours_together(
     assert [[extent.full_name for extent in run] for run in store().runs(nodes)] == covered
 
 
-def test_sizes_count_the_gaps():
-    assert store().sizes() == {"a": 32, "tanh": 0, "mixed": 16, 7: 16}
-
-
 def test_two_tensors_with_one_name_are_refused():
     with pytest.raises(
         SettingError, match=r"^Two tensors are called '1\.weight'; rename a node, for example one of 1 a"
