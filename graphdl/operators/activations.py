@@ -31,8 +31,8 @@ class Activation(Operator):
 class ReLU(Activation):
     """Rectified linear unit: y = max(x, 0); dx = dy where y > 0, else 0."""
 
-    def forward(self, p: Values, x: Tensor, *, training: bool) -> tuple[Tensor, Tensor]:
-        y = torch.clamp_min(x, 0)
+    def forward(self, p: Values, x: Tensor, *, training: bool, out: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        y = torch.clamp_min(x, 0, out=out)
         return y, y
 
     def backward(self, p: Values, y: Tensor, dy: Tensor) -> Gradients:
@@ -61,8 +61,8 @@ class LeakyReLU(Activation):
 class Tanh(Activation):
     """Hyperbolic tangent: y = tanh x; dx = dy (1 - y²)."""
 
-    def forward(self, p: Values, x: Tensor, *, training: bool) -> tuple[Tensor, Tensor]:
-        y = torch.tanh(x)
+    def forward(self, p: Values, x: Tensor, *, training: bool, out: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        y = torch.tanh(x, out=out)
         return y, y
 
     def backward(self, p: Values, y: Tensor, dy: Tensor) -> Gradients:
@@ -87,8 +87,8 @@ class RectifiedTanh(Activation):
 class Sigmoid(Activation):
     """Logistic function: y = 1 / (1 + exp(-x)); dx = dy y (1 - y)."""
 
-    def forward(self, p: Values, x: Tensor, *, training: bool) -> tuple[Tensor, Tensor]:
-        y = torch.sigmoid(x)
+    def forward(self, p: Values, x: Tensor, *, training: bool, out: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        y = torch.sigmoid(x, out=out)
         return y, y
 
     def backward(self, p: Values, y: Tensor, dy: Tensor) -> Gradients:

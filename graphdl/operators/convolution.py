@@ -58,6 +58,7 @@ class Conv2d(Operator):
 
     slots: ClassVar = ("input",)
     family: ClassVar = "convolution"
+    fresh: ClassVar = True
     recordable: ClassVar = True
     inferred: ClassVar = ("in_channels",)
 

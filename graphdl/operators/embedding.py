@@ -41,6 +41,7 @@ class Embedding(Operator):
 
     slots: ClassVar = ("input",)
     family: ClassVar = "embedding"
+    fresh: ClassVar = True
     recordable: ClassVar = True
 
     def __post_init__(self) -> None:

@@ -35,6 +35,7 @@ class Linear(Operator):
     slots: ClassVar = ("input",)
     family: ClassVar = "dense"
     inferred: ClassVar = ("in_features",)
+    fresh: ClassVar = True
     recordable: ClassVar = True
 
     def __post_init__(self) -> None:

@@ -32,8 +32,12 @@ class Merge(Operator):
 class Sum(Merge):
     """y = x_1 + ... + x_k; dx_k = dy."""
 
-    def forward(self, p: Values, *xs: Tensor, training: bool) -> tuple[Tensor, list[torch.Size]]:
-        return add_all(xs), [x.shape for x in xs]
+    fresh: ClassVar = True
+
+    def forward(
+        self, p: Values, *xs: Tensor, training: bool, out: Tensor | None = None
+    ) -> tuple[Tensor, list[torch.Size]]:
+        return add_all(xs, out), [x.shape for x in xs]
 
     def backward(self, p: Values, shapes: list[torch.Size], dy: Tensor) -> Gradients:
         return [sum_to(dy, shape) for shape in shapes], {}
@@ -116,12 +120,13 @@ class Concat(Merge):
         return f"inputs of the same shape but for axis {self.axis}"
 
 
-def add_all(xs: Sequence[Tensor]) -> Tensor:
-    """x_1 + ... + x_k, in place once the sum is a tensor of its own."""
+def add_all(xs: Sequence[Tensor], out: Tensor | None = None) -> Tensor:
+    """x_1 + ... + x_k, in place once the sum is a tensor of its own, and from the start if it fits into `out`."""
     check_ranks(xs)
     if len(xs) == 1:
-        return xs[0]
-    y = xs[0] + xs[1]
+        return xs[0].clone()
+    fits = out is not None and all(x.shape == out.shape and x.dtype == out.dtype for x in xs)
+    y = torch.add(xs[0], xs[1], out=out if fits else None)
     for x in xs[2:]:
         y = y.add_(x) if x.shape == y.shape and x.dtype == y.dtype else y + x
     return y

@@ -42,6 +42,7 @@ class BatchNorm(Operator):
 
     slots: ClassVar = ("input",)
     family: ClassVar = "normalization"
+    fresh: ClassVar = True
     recordable: ClassVar = True
     inferred: ClassVar = ("num_features",)
     ranks: ClassVar[tuple[int, ...]] = ()
@@ -168,6 +169,7 @@ class LayerNorm(Operator):
 
     slots: ClassVar = ("input",)
     family: ClassVar = "normalization"
+    fresh: ClassVar = True
     recordable: ClassVar = True
     inferred: ClassVar = ("normalized_shape",)
 

@@ -14,6 +14,8 @@ from torch import Generator, Tensor
 from graphdl.initializers import Initializer, Zeros
 from graphdl.registry import settings
 
+functorch_level = torch._C._functorch.maybe_current_level
+
 Values: TypeAlias = dict[str, Tensor]
 InputGradients: TypeAlias = Sequence[Tensor | None]
 Gradients: TypeAlias = tuple[InputGradients, Values]
@@ -48,6 +50,8 @@ def constant(value: float, like: Tensor, *size: int) -> Tensor:
 
     A Python number would be made a tensor at every call, which costs more than small arithmetic itself.
     """
+    if functorch_level() is not None:  # a step is being traced: what is made now is no tensor to keep
+        return torch.full(size, value, dtype=like.dtype, device=like.device)
     return _constant(value, size, like.dtype, like.device)
 
 
@@ -80,6 +84,7 @@ class Operator(ABC):
     slots     names of the inputs, in order; None takes any number of them, one at least
     family    groups operators in diagrams: "dense", "activation", "merge", "loss", ...
     inferred  the settings that may be left out (None), because `infer` can fill them
+    fresh       whether the output has memory of its own, which nothing that is saved shares
     recordable  whether forward and backward do nothing but call torch functions, the same ones for inputs of the same
                 shapes. Then fit may record these calls and repeat them without the operator
     """
@@ -87,6 +92,7 @@ class Operator(ABC):
     slots: ClassVar[tuple[str, ...] | None] = ("input",)
     family: ClassVar[str] = "other"
     inferred: ClassVar[tuple[str, ...]] = ()
+    fresh: ClassVar[bool] = False
     recordable: ClassVar[bool] = False
 
     def parameters(self) -> dict[str, Parameter]:
@@ -115,7 +121,8 @@ class Operator(ABC):
 
         A subclass writes forward(self, p, x, *, training). p holds the parameters and the buffers by name. The output
         is a tensor, or a tuple of tensors from which Item(k) picks. It must not write into its inputs or its
-        parameters; only buffers may change.
+        parameters; only buffers may change. A forward that takes out=None may be given its input's memory to write the
+        output into, where nobody reads that input again.
         """
 
     @abstractmethod

@@ -104,7 +104,8 @@ class AdaptiveAvgPool2d(Operator):
 
     def backward(self, p: Values, shape: torch.Size, dy: Tensor) -> Gradients:
         if dy.shape[-2:] == (1, 1):
-            return (dy.div(shape[-2] * shape[-1]).expand(shape),), {}
+            share = dy.div(shape[-2] * shape[-1])
+            return (share.expand(shape).contiguous(),), {}  # a repeated number has no layout to hand on
         return (aten._adaptive_avg_pool2d_backward(dy, hollow(dy, shape, dy)),), {}
 
     def describe(self) -> str:
