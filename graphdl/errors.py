@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 __all__ = [
     "ArityError",
+    "CompileError",
     "CycleError",
     "DrawingError",
     "DuplicateSlotError",
@@ -71,6 +72,10 @@ class OperatorError(GraphDLError):
 
 class GradientError(GraphDLError):
     """A hand-written gradient disagrees with the numerical one."""
+
+
+class CompileError(GraphDLError):
+    """A training step that has no compiled form."""
 
 
 class NonFiniteError(GraphDLError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import networkx
 import torch
@@ -13,6 +13,7 @@ from torch import Tensor
 from graphdl import serialization
 from graphdl.errors import MissingInputError, SettingError, counted, listing
 from graphdl.execution.checks import Device, check_operators, check_starts, floating_type, new_generator, usable_device
+from graphdl.execution.compiled import BoundOptimizer, CompiledSteps
 from graphdl.execution.diagnosis import Shape, shape_of
 from graphdl.execution.engine import Engine
 from graphdl.execution.executor import GradientTrace, Recorded, Trace, run_backward, run_forward
@@ -34,6 +35,14 @@ from graphdl.pictures import Pictured
 
 if TYPE_CHECKING:
     from graphdl.graph.build import Graph
+
+
+class Bindable(Protocol):
+    """An optimizer's settings, which can be put to work on a network."""
+
+    def bind(self, net: Network) -> BoundOptimizer:
+        """The optimizer at work."""
+        ...
 
 
 class Network(Pictured):
@@ -200,6 +209,19 @@ class Network(Pictured):
         self.engine.remember(given)
         found = {key: trace.values[plan.index[key]] for key in self.predictions}
         return found if len(found) > 1 else next(iter(found.values()))
+
+    def compile(self, optimizer: Bindable, inputs: object) -> CompiledSteps:
+        """Compile training steps for batches like these inputs: a callable {name: (K, n, ...)} -> losses (K,).
+
+        One call makes K steps in C++, each a forward pass, the gradients and the optimizer's update, and changes the
+        network in place. The first call for a network of this form runs the C++ compiler; later ones find its result
+        in a cache. Raises CompileError where a step has no compiled form; `fit(..., compile=True)` falls back instead.
+        """
+        if not self.losses:
+            raise MissingInputError("compile trains on losses, and the network has no loss node: add one.")
+        _, batch = self.engine.prepare(inputs, self.losses)
+        shapes = {name: (tensor.shape, tensor.dtype) for name, tensor in batch.items()}
+        return CompiledSteps(self.engine, optimizer.bind(self), self.losses, shapes)
 
     def build(self, shapes: Mapping[Key, Any]) -> Self:
         """Infer the sizes that were left out from {input: shape without the batch axis}, and make the parameters."""

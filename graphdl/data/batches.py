@@ -71,6 +71,22 @@ class Batches:
             for batch in zip(*(torch.split(block, self._step) for block in blocks), strict=True):
                 yield dict(zip(names, batch, strict=True))
 
+    def blocks(self) -> Iterator[dict[str | int, torch.Tensor]]:
+        """One epoch of the same batches, many at a time: dicts {name: (K, batch_size, ...)}.
+
+        A last batch that is shorter comes alone.
+
+        >>> [block["x"].tolist() for block in Batches({"x": torch.arange(5)}, batch_size=2, shuffle=False).blocks()]
+        [[[0, 1], [2, 3]], [[4]]]
+        """
+        names = tuple(self._inputs)
+        for blocks in zip(*self._blocks(), strict=True):
+            whole = len(blocks[0]) // self._step * self._step
+            if whole:
+                yield {n: b[:whole].unflatten(0, (-1, self._step)) for n, b in zip(names, blocks, strict=True)}
+            if whole < len(blocks[0]):
+                yield {n: b[whole:][None] for n, b in zip(names, blocks, strict=True)}
+
     def _blocks(self) -> list[Iterable[torch.Tensor]]:
         """Return of each tensor its successive blocks of whole batches, in this epoch's order."""
         tensors = self._inputs.values()

@@ -45,6 +45,19 @@ class Adam(Optimizer):
         """One step, in one kernel."""
         self._move(torch._fused_adam_, w, g, state, t)
 
+    def rule(self, w: Tensor, g: Tensor, state: State, t: Tensor) -> tuple[Tensor, State]:
+        """One step, as a formula."""
+        return self._formula(w, g + self.weight_decay * w if self.weight_decay else g, state, t)
+
+    def _formula(self, w: Tensor, g: Tensor, state: State, t: Tensor) -> tuple[Tensor, State]:
+        """The bias corrections need double precision: 1 - beta^t is small."""
+        (m, v), (beta1, beta2), t = state, self.betas, t.double()
+        m = beta1 * m + (1 - beta1) * g
+        v = beta2 * v + (1 - beta2) * g * g
+        rate = (self.lr / (1 - torch.pow(beta1, t))).to(w.dtype)
+        scale = torch.rsqrt(1 - torch.pow(beta2, t)).to(w.dtype)
+        return w - rate * m / (v.sqrt() * scale + self.eps), (m, v)
+
     def _move(self, kernel: Callable[..., None], w: Tensor, g: Tensor, state: State, t: Tensor) -> None:
         (m, v), (beta1, beta2) = state, self.betas
         kernel(
@@ -66,3 +79,7 @@ class AdamW(Adam):
     def update(self, w: Tensor, g: Tensor, state: State, t: Tensor) -> None:
         """One step, in one kernel."""
         self._move(torch._fused_adamw_, w, g, state, t)
+
+    def rule(self, w: Tensor, g: Tensor, state: State, t: Tensor) -> tuple[Tensor, State]:
+        """One step, as a formula."""
+        return self._formula((1 - self.lr * self.weight_decay) * w, g, state, t)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -46,6 +46,23 @@ class Optimizer(ABC):
 
         g is the gradient, which it must not change; t, a single number on the device, counts the steps from 1.
         """
+
+    def rule(self, w: Tensor, g: Tensor, state: State, t: Tensor) -> tuple[Tensor, State]:
+        """The same as a formula of torch's functions: return the next parameters and state, and change nothing.
+
+        From it a training step is compiled. An optimizer without it trains step by step.
+        """
+        raise TypeError(f"{type(self).__name__} has no formula beside its update.")
+
+    @property
+    def formula(self) -> Callable[[Tensor, Tensor, State, Tensor], tuple[Tensor, State]] | None:
+        """`rule`, or None where there is none: a subclass that changes `update` or `state` needs a rule of its own."""
+        for kind in type(self).__mro__:
+            if kind is not Optimizer and "rule" in vars(kind):
+                return self.rule
+            if "update" in vars(kind) or "state" in vars(kind):
+                break
+        return None
 
     def bind(self, net: Network) -> Stepper:
         """The optimizer at work on a network."""
@@ -102,9 +119,15 @@ class Stepper:
     @torch.no_grad()
     def moves(self, nodes: Collection[Key], together: Collection[Key] = ()) -> Moves:
         """The calls that move the parameters of these nodes; those `together` are gathered even if they are large."""
-        store = self.net.engine.store
-        flat = store.flat
+        state, count = self.memory()
+        return Moves(self.optimizer, self.net.engine.store, state, count, nodes, together)
+
+    @torch.inference_mode(False)
+    @torch.no_grad()
+    def memory(self) -> tuple[State, Tensor]:
+        """The vectors that the rule keeps, as long as the network's own, and the count of steps; made if need be."""
+        flat = self.net.engine.store.flat
         state = self.optimizer.state(flat) if self._state is None else self._state
         self._state = tuple(vector.to(flat.device, flat.dtype) for vector in state)
         self._count, self._one = self._count.to(flat.device), self._one.to(flat.device)
-        return Moves(self.optimizer, store, self._state, self._count, nodes, together)
+        return self._state, self._count

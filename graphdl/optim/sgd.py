@@ -46,3 +46,12 @@ class SGD(Optimizer):
             u.mul_(self.momentum).add_(g)
             g = g.add(u, alpha=self.momentum) if self.nesterov else u
         w.add_(g, alpha=-self.lr)
+
+    def rule(self, w: Tensor, g: Tensor, state: State, t: Tensor) -> tuple[Tensor, State]:
+        """One step, as a formula."""
+        if self.weight_decay:
+            g = g + self.weight_decay * w
+        if state:
+            u = self.momentum * state[0] + g
+            state, g = (u,), g + self.momentum * u if self.nesterov else u
+        return w - self.lr * g, state

@@ -17,6 +17,7 @@ from graphdl.network import Network
 from graphdl.optim import Optimizer
 from graphdl.training.batching import Batch, NamedBatches, make_batches, unpack_validation
 from graphdl.training.callbacks import Callback, EarlyStopping
+from graphdl.training.epochs import CompiledEpoch, SteppedEpoch
 from graphdl.training.history import History
 from graphdl.training.metrics import Metric
 from graphdl.training.progress import EpochProgress
@@ -41,6 +42,7 @@ def fit(
     shuffle: bool = True,
     seed: int | None = None,
     threads: int | None = None,
+    compile: bool = False,  # noqa: A002
     progress: bool = True,
 ) -> History:
     """Train a network on its losses; return the history of its figures.
@@ -52,6 +54,7 @@ def fit(
     callbacks   called with (net, history) after every epoch; training ends when one returns True
     shuffle     draws a fresh order of the rows every epoch, from `seed`, or else from the network's own generator
     threads     how many torch may use meanwhile; None takes one for a step too small to share out
+    compile     makes the steps of many batches by one call of C++, which is compiled first: see the guide
     progress    shows a bar on a terminal
 
     Training figures are means over the epoch's batches, each measured before its update. Errors: NonFiniteError names
@@ -71,15 +74,12 @@ def fit(
         checked = make_batches(net, *unpack_validation(validation), EVALUATION_ROWS)
         checked = _repeatable("validation", checked, epochs)
     step = TrainingStep(net, optimizer.bind(net), scorer, threads)
+    train = CompiledEpoch(step) if compile else SteppedEpoch(step)
     history = History()
     start = time.perf_counter()
     with threads_restored(), EpochProgress(epochs, progress) as bar:
         for _ in range(epochs):
-            means = Means()
-            with torch.inference_mode():
-                for batch in batches:
-                    means.add(step(batch))
-            figures = means.figures()
+            figures = train(batches)
             if not figures:
                 raise SettingError("inputs held no batch: there is nothing to train on.")
             if checked is not None:

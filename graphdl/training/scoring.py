@@ -53,18 +53,37 @@ class Scorer:
 
     def __call__(self, plan: Plan, inputs: Mapping[Key, Tensor], trace: Trace) -> Score:
         """The figures of a pass."""
+        return self._score(inputs, {key: trace.values[plan.index[key]] for key in self.targets})
+
+    def _score(self, inputs: Mapping[Key, Tensor], found: Mapping[Key, Any]) -> Score:
         figures: dict[str, float] = {}
         total = 0.0
         for key, weight in self._weights.items():
-            loss = trace.values[plan.index[key]]
+            loss = found[key]
             value = loss.item() if loss.dim() == 0 else loss.sum().item()
             total += weight * value
             if self._several:
                 figures[f"loss of {key}"] = value
         for name, metric, pair in self._metrics:
-            prediction, target = (_look_up(source, plan, inputs, trace) for source in pair)
+            prediction, target = (inputs[source] if source in inputs else found[source] for source in pair)
             figures[name] = _number(name, metric(prediction, target))
         return Score(total, rows_of(inputs), figures)
+
+    def mean(self, inputs: Mapping[Key, Tensor], values: Sequence[Tensor]) -> Score:
+        """The mean figures of several passes; inputs and the values of the targets are stacked, (K, n, ...)."""
+        count = len(values[0])
+        found = dict(zip(self.targets, values, strict=True))
+        if self._metrics:
+            means = Means()
+            for k in range(count):
+                batch = {name: tensor[k] for name, tensor in inputs.items()}
+                means.add(self._score(batch, {key: value[k] for key, value in found.items()}))
+            figures = means.figures()
+            return Score(figures.pop("loss"), means.rows, figures)
+        losses = {key: found[key].double().sum().item() / count for key in self._weights}
+        total = sum(weight * losses[key] for key, weight in self._weights.items())
+        figures = {f"loss of {key}": loss for key, loss in losses.items()} if self._several else {}
+        return Score(total, count * rows_of({name: tensor[0] for name, tensor in inputs.items()}), figures)
 
 
 def rows_of(inputs: Mapping[Key, Tensor]) -> int:
@@ -79,10 +98,6 @@ def _number(name: str, measured: Any) -> float:
     except (TypeError, ValueError, RuntimeError):
         found = f"a tensor {tuple(measured.shape)}" if isinstance(measured, Tensor) else repr(measured)
         raise SettingError(f"The metric {name!r} returned {found}; a metric returns one number.") from None
-
-
-def _look_up(source: Key, plan: Plan, inputs: Mapping[Key, Tensor], trace: Trace) -> Any:
-    return inputs[source] if source in inputs else trace.values[plan.index[source]]
 
 
 class Means:

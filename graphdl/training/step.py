@@ -36,9 +36,14 @@ class TrainingStep:
         self._available = torch.get_num_threads()
         self._recordings: dict[Any, Recording | None] = {}
 
+    @property
+    def ready(self) -> bool:
+        """Whether a step was made on the network as it is, with every check."""
+        return self._version == self.net.engine.version
+
     def __call__(self, inputs: Mapping[Key, Tensor]) -> Score:
         """Train on the inputs, tensors on the network's device; return their score before the update."""
-        if self._version != self.net.engine.version:
+        if not self.ready:
             return self._first(inputs)
         layout = layout_of(inputs)
         recording = self._recordings.get(layout)

@@ -1,0 +1,221 @@
+"""fit(compile=True) trains as fit does."""
+
+import warnings
+from dataclasses import dataclass
+from itertools import pairwise
+
+import pytest
+import torch
+
+from graphdl import (
+    BatchNorm1d,
+    Conv2d,
+    CrossEntropyLoss,
+    Dropout,
+    Flatten,
+    Linear,
+    MSELoss,
+    Network,
+    Operator,
+    ReLU,
+    Shared,
+    Tanh,
+    fit,
+)
+from graphdl.errors import GraphDLWarning, NonFiniteError, OperatorError, UnreachableError
+from graphdl.optim import SGD, Adam, Optimizer
+from tests.execution.compiled.twins import needs_compiler
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _cache(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GRAPHDL_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+X = torch.rand(43, 2, generator=torch.Generator().manual_seed(0))
+Y = torch.stack([X.sum(1), X.prod(1)], 1)
+
+
+def chain(middle=None, loss=None, **settings):
+    operators = {"fc1": Linear(2, 8), **(middle or {"tanh": Tanh()}), "fc2": Linear(8, 2), "loss": loss or MSELoss()}
+    keys = ["x", *operators]
+    edges = {source: [fed] for source, fed in pairwise(keys)}
+    return Network(operators, edges | {"target": ["loss"]}, seed=0, **settings)
+
+
+def both(make, inputs=(X, Y), optimizer=None, **settings):
+    """Histories and networks of fit with and without compile."""
+    nets, histories = [], []
+    for compile_it in (True, False):
+        nets.append(make())
+        given = inputs() if callable(inputs) else inputs
+        data = given if isinstance(given, tuple) else (given,)
+        settings = {"epochs": 4, "batch_size": 10} | settings
+        history = fit(nets[-1], *data, optimizer=optimizer or Adam(lr=1e-2), compile=compile_it, **settings)
+        histories.append(history)
+    return nets, histories
+
+
+def assert_alike(nets, histories, rtol=1e-4, atol=1e-5):
+    one, other = histories
+    assert set(one) == set(other)
+    for name in other:
+        assert one[name] == pytest.approx(other[name], rel=rtol, abs=atol)
+    found = nets[0].state_dict()
+    for name, tensor in nets[1].state_dict().items():
+        torch.testing.assert_close(found[name], tensor, rtol=rtol, atol=atol, msg=lambda t, n=name: f"{n}: {t}")
+    assert torch.equal(nets[0].generator.get_state(), nets[1].generator.get_state())
+
+
+@needs_compiler
+def test_trains_alike_with_a_shorter_last_batch_and_metrics():
+    def error(prediction, target):
+        return (prediction - target).abs().max()
+
+    assert_alike(*both(chain, metrics=(error,), validation=(X, Y)))
+
+
+@needs_compiler
+def test_draws_the_same_masks():
+    assert_alike(*both(lambda: chain({"relu": ReLU(), "drop": Dropout(0.3), "drop2": Dropout(0.0)})))
+
+
+@needs_compiler
+def test_moves_running_statistics():
+    nets, histories = both(lambda: chain({"norm": BatchNorm1d(8), "tanh": Tanh()}), optimizer=SGD(lr=0.1))
+    assert_alike(nets, histories)
+    assert nets[0].buffers["norm.num_batches_tracked"] == 20
+
+
+@needs_compiler
+def test_iterables_of_batches():
+    batches = [(X[k : k + 10], Y[k : k + 10]) for k in (0, 10, 20, 30)]
+    assert_alike(*both(chain, [*batches, (X[40:], Y[40:])], batch_size=None))
+
+
+@needs_compiler
+def test_freezing_in_a_callback():
+    def freeze(net, history):
+        if len(history["loss"]) == 2:
+            net.freeze("fc1")
+
+    assert_alike(*both(chain, callbacks=[freeze]))
+
+
+@needs_compiler
+def test_a_loss_that_is_not_finite_stops_before_its_update():
+    x = X[:40].clone()
+    x[25] = float("nan")
+    before = []
+    for compile_it in (True, False):
+        net = chain()
+        with pytest.raises(NonFiniteError, match="the input 'x' holds numbers that are not finite"):
+            fit(net, x, Y[:40], optimizer=Adam(), epochs=1, batch_size=10, shuffle=False, compile=compile_it)
+        before.append(net)
+    found = before[0].state_dict()
+    for name, tensor in before[1].state_dict().items():
+        torch.testing.assert_close(found[name], tensor)
+
+
+@needs_compiler
+def test_a_class_index_out_of_range_is_explained():
+    target = torch.zeros(40, dtype=torch.long)
+    target[35] = 7
+    with pytest.raises(OperatorError, match="class indices 0 to 1, and the target's go from 0 to 7"):
+        fit(
+            chain(loss=CrossEntropyLoss()), X[:40], target, optimizer=Adam(), epochs=1, batch_size=10, shuffle=False,
+            compile=True,
+        )  # fmt: skip
+
+
+def test_nothing_to_train_is_told_alike():
+    with pytest.raises(UnreachableError, match="nothing to train"):
+        fit(chain().freeze("fc1", "fc2"), X, Y, optimizer=Adam(), epochs=1, batch_size=10, compile=True)
+
+
+@dataclass(frozen=True)
+class Sign(Optimizer):
+    """An optimizer without a formula."""
+
+    def state(self, w):
+        return ()
+
+    def update(self, w, g, state, t):
+        w.sub_(self.lr * g.sign())
+
+
+@dataclass(frozen=True)
+class Halved(Adam):
+    """A rule changed in one place only."""
+
+    def update(self, w, g, state, t):
+        super().update(w, g / 2, state, t)
+
+
+@dataclass(frozen=True)
+class Peeking(Operator):
+    """Reads a number in Python."""
+
+    def forward(self, p, x, *, training):
+        return x * (2 if float(x.sum()) > 0 else 1), None
+
+    def backward(self, p, saved, dy):
+        return (dy,), {}
+
+
+def image_chain():
+    operators = {"conv": Conv2d(1, 2, 1), "flat": Flatten(), "fc": Linear(4, 2), "loss": MSELoss()}
+    return Network(
+        operators, {"x": ["conv"], "conv": ["flat"], "flat": ["fc"], "fc": ["loss"], "target": ["loss"]}, seed=0
+    )
+
+
+FALLBACKS = [
+    pytest.param(chain, (X, Y), Sign(), "Sign has no `rule`", id="optimizer"),
+    pytest.param(chain, (X, Y), Halved(), "Halved has no `rule`", id="derived-optimizer"),
+    pytest.param(lambda: chain({"peek": Peeking()}), (X, Y), None, r"peek \(Peeking\) does more", id="operator"),
+    pytest.param(image_chain, (X.view(-1, 1, 1, 2), Y), None, r"conv \(Conv2d\)", id="function"),
+]
+
+
+@needs_compiler
+@pytest.mark.parametrize(("make", "data", "optimizer", "reason"), FALLBACKS)
+def test_falls_back_with_one_warning(make, data, optimizer, reason):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", GraphDLWarning)
+        assert_alike(*both(make, data, optimizer), rtol=0, atol=0)
+    (warning,) = [each for each in caught if each.category is GraphDLWarning]
+    assert warning.filename == __file__
+    with pytest.warns(GraphDLWarning, match=reason):
+        both(make, data, optimizer, epochs=1)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "reason"),
+    [("CXX", "no-such-compiler", "no-such-compiler, which"), ("PATH", "", "no C\\+\\+ compiler: install g\\+\\+")],
+)
+def test_no_compiler(monkeypatch, variable, value, reason):
+    monkeypatch.delenv("CXX", raising=False)
+    monkeypatch.setenv(variable, value)
+    with pytest.warns(GraphDLWarning, match=reason):
+        assert_alike(*both(chain))
+
+
+@needs_compiler
+def test_batches_of_other_shapes():
+    batches = [(X[:k], Y[:k]) for k in (10, 7, 5, 10, 3)]
+    with pytest.warns(GraphDLWarning, match="other shapes"):
+        assert_alike(*both(chain, batches, batch_size=None))
+
+
+@needs_compiler
+def test_shared_parameters():
+    def make():
+        operators = {"fc1": Linear(2, 8), "tanh": Tanh(), "fc2": Linear(8, 2), "again": Shared("fc1")}
+        operators |= {"side": Shared("fc2"), "loss": MSELoss(), "other": MSELoss(weight=-0.5)}
+        edges = {"x": ["fc1"], "fc1": ["tanh"], "tanh": ["fc2"], "fc2": ["again", "loss"], "again": ["side"]}
+        return Network(operators, edges | {"side": ["other"], "target": ["loss", "other"]}, seed=0)
+
+    assert_alike(*both(make, {"x": X, "target": Y}))
