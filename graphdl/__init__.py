@@ -2,6 +2,7 @@
 
 from graphdl import data, errors, initializers, optim
 from graphdl.errors import GraphDLError
+from graphdl.execution.cost import Cost
 from graphdl.gradients import check_gradients
 from graphdl.graph import Feed, Shared, reads
 from graphdl.network import Network
@@ -54,6 +55,7 @@ __all__ = [
     "Buffer",
     "Concat",
     "Conv2d",
+    "Cost",
     "CrossEntropyLoss",
     "Dropout",
     "EarlyStopping",

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import networkx
 import torch
 from torch import Tensor
 
 from graphdl import serialization
+from graphdl.costs import Costed
 from graphdl.errors import MissingInputError, SettingError, counted, listing
 from graphdl.execution.checks import Device, check_operators, check_starts, floating_type, new_generator, usable_device
-from graphdl.execution.compiled import BoundOptimizer, CompiledSteps
+from graphdl.execution.compiled import CompiledSteps
+from graphdl.execution.cost import Rule
 from graphdl.execution.diagnosis import Shape, shape_of
 from graphdl.execution.engine import Engine
 from graphdl.execution.executor import GradientTrace, Recorded, Trace, run_backward, run_forward
@@ -37,15 +39,7 @@ if TYPE_CHECKING:
     from graphdl.graph.build import Graph
 
 
-class Bindable(Protocol):
-    """An optimizer's settings, which can be put to work on a network."""
-
-    def bind(self, net: Network) -> BoundOptimizer:
-        """The optimizer at work."""
-        ...
-
-
-class Network(Pictured):
+class Network(Pictured, Costed):
     """A neural network from two dictionaries: what each node computes, and whom it feeds.
 
     operators      node -> operator
@@ -210,7 +204,7 @@ class Network(Pictured):
         found = {key: trace.values[plan.index[key]] for key in self.predictions}
         return found if len(found) > 1 else next(iter(found.values()))
 
-    def compile(self, optimizer: Bindable, inputs: object) -> CompiledSteps:
+    def compile(self, optimizer: Rule, inputs: object) -> CompiledSteps:
         """Compile training steps for batches like these inputs: a callable {name: (K, n, ...)} -> losses (K,).
 
         One call makes K steps in C++, each a forward pass, the gradients and the optimizer's update, and changes the

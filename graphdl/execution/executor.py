@@ -16,6 +16,7 @@ from graphdl.execution.diagnosis import backward_failure, forward_failure, wrong
 from graphdl.execution.parameters import Extent
 from graphdl.execution.plan import BackwardPlan, Plan
 from graphdl.execution.program import Destination, Program, backward_program, forward_program, training_program
+from graphdl.execution.recompute import Recomputation
 from graphdl.graph import Key
 
 ParametersByNode: TypeAlias = Mapping[Key, dict[str, Tensor]]
@@ -46,16 +47,18 @@ def run_forward(
     keep_values: bool = False,
     keep_saved: bool = True,
     generator: Generator | None = None,
+    recompute: Recomputation | None = None,
 ) -> Trace:
     """Compute the plan's targets. A value that is not kept is freed after its last use.
 
     generator  whence operators draw in training
+    recompute  what a backward with the same recompute computes again
     """
     values: list[Any] = [None] * plan.size
     for name, i in plan.inputs.items():
         values[i] = inputs[name]
     saved: list[Any] = [None] * len(plan.steps)
-    program = _forward_program(plan, keep_values=keep_values, keep_saved=keep_saved)
+    program = _forward_program(plan, keep_values, keep_saved, None, recompute)
     try:
         program(values, saved, [parameters[owner] for owner in plan.owners], training, generator)
     except Exception as error:
@@ -66,12 +69,20 @@ def run_forward(
     return Trace(values, saved)
 
 
-def _forward_program(plan: Plan, *, keep_values: bool, keep_saved: bool) -> Program:
+def _forward_program(
+    plan: Plan,
+    keep_values: bool,
+    keep_saved: bool,
+    saving: frozenset[int] | None,
+    recompute: Recomputation | None,
+) -> Program:
     """The program of a plan, made once."""
-    if (keep_values, keep_saved) not in plan.programs:
-        program = forward_program(plan, keep_values=keep_values, keep_saved=keep_saved)
-        plan.programs[keep_values, keep_saved] = program
-    found: Program = plan.programs[keep_values, keep_saved]
+    chosen = keep_values, keep_saved, saving, recompute and (recompute.positions, recompute.inputs)
+    if chosen not in plan.programs:
+        plan.programs[chosen] = forward_program(
+            plan, keep_values=keep_values, keep_saved=keep_saved, saving=saving, recompute=recompute
+        )
+    found: Program = plan.programs[chosen]
     return found
 
 
@@ -102,6 +113,7 @@ def run_backward(
     starts: Mapping[int, Any],
     *,
     keep: bool = False,
+    recompute: Recomputation | None = None,
 ) -> GradientTrace:
     """Send gradients from the starting values back along the plan, adding where paths meet.
 
@@ -111,11 +123,13 @@ def run_backward(
     for i, dy in starts.items():
         values[i] = dy
     by_step: list[Any] = [None] * len(trace.saved)
-    program: Program | None = plan.programs.get(keep)
+    chosen = keep, recompute and recompute.positions
+    program: Program | None = plan.programs.get(chosen)
     if program is None:
-        program = plan.programs[keep] = backward_program(plan, keep=keep)
+        program = plan.programs[chosen] = backward_program(plan, keep=keep, recompute=recompute)
+    by_owner = [parameters[owner] for owner in plan.forward.owners]
     try:
-        program(values, trace.saved, [parameters[owner] for owner in plan.forward.owners], by_step, set())
+        program(values, trace.saved, by_owner, by_step, set(), trace.values)
     except Exception as error:
         step = program.failed_step(error)
         if step is None:
@@ -140,18 +154,31 @@ class ParameterMoves(Protocol):
 class TrainingRun:
     """The passes of a training step, bound to the tensors that they work on. Nothing is recorded.
 
-    A large parameter moves as soon as its gradient is known, which is freed then.
+    A large parameter moves as soon as its gradient is known, which is freed then. Nothing is saved of steps that
+    backward does not visit, nor of those that it computes again.
     """
 
     def __init__(
-        self, plan: BackwardPlan, parameters: ParametersByNode, generator: Generator, moves: ParameterMoves
+        self,
+        plan: BackwardPlan,
+        parameters: ParametersByNode,
+        generator: Generator,
+        moves: ParameterMoves,
+        recompute: Recomputation | None = None,
     ) -> None:
         self.plan, self._generator, self._moves = plan, generator, moves
         self._parameters = [parameters[owner] for owner in plan.forward.owners]
-        self._forward = _forward_program(plan.forward, keep_values=False, keep_saved=True)
+        visited = frozenset(entry.position for entry in plan.steps)
+        saving = None if len(visited) == len(plan.forward.steps) else visited
+        self._forward = _forward_program(plan.forward, False, True, saving, recompute)
         self._needs: dict[int, dict[str, Tensor | None]] = {}
         self._destinations: list[Any] = []
-        self._backward = training_program(plan, self._bind())
+        self._backward = training_program(plan, self._bind(), recompute)
+
+    @property
+    def programs(self) -> tuple[Program, Program]:
+        """The programs of forward and backward."""
+        return self._forward, self._backward
 
     def _bind(self) -> dict[int, list[Destination]]:
         """Say of each step where the gradients of its parameters go."""
@@ -199,7 +226,7 @@ class TrainingRun:
         for i, dy in starts.items():
             values[i] = dy
         try:
-            self._backward(values, trace.saved, self._parameters, self._needs, self._destinations, set())
+            self._backward(values, trace.saved, self._parameters, self._needs, self._destinations, set(), trace.values)
         except Exception as error:
             step = self._backward.failed_step(error)
             if step is None:

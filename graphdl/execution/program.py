@@ -11,8 +11,10 @@ and the text holds nothing but numbers and fixed names, so that no name of a nod
 
 from __future__ import annotations
 
+import inspect
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from itertools import islice
 from typing import Any, TypeAlias
 
@@ -21,6 +23,7 @@ from torch import Tensor
 from graphdl.errors import ShapeError
 from graphdl.execution.diagnosis import no_pair, shape_of
 from graphdl.execution.plan import BackwardPlan, BackwardStep, Plan, Step
+from graphdl.execution.recompute import Recomputation
 from graphdl.graph import Key
 from graphdl.operators import Operator
 
@@ -69,34 +72,102 @@ class Program:
         return None
 
 
-def forward_program(plan: Plan, *, keep_values: bool, keep_saved: bool) -> Program:
+def forward_program(
+    plan: Plan,
+    *,
+    keep_values: bool,
+    keep_saved: bool,
+    saving: Collection[int] | None = None,
+    recompute: Recomputation | None = None,
+) -> Program:
     """run(v, s, P, training, G): fill the values; without keep_values free each after its last use.
 
     Operators draw from the generator G.
+
+    saving     the positions of the steps of which something is saved; None is all
+    recompute  of its steps, what they drew and their buffers before are saved
     """
     names: dict[str, Any] = {f"f{k}": step.operator.forward for k, step in enumerate(plan.steps)}
-    names["no_pair"] = no_pair
+    names |= {"no_pair": no_pair, "copies": copies}
+    again = recompute.positions if recompute else frozenset()
+    kept = recompute.inputs if recompute else frozenset()
+    reusable = {} if keep_values else _reusable(plan, kept)
 
     def lines(k: int, step: Step) -> Lines:
         reads = "".join(f"v[{i}], " for i in step.reads)
-        saved = f"s[{k}]" if keep_saved else "_"
+        keeps = keep_saved and k not in again and (saving is None or k in saving)
+        before: Lines = []
+        after: Lines = []
         drawn = ""
-        if type(step.operator).draw is not Operator.draw:
+        if draws(step):
             names[f"w{k}"] = step.operator.draw
             drawn = f", drawn=w{k}({reads}generator=G) if training else None"
+        if k in again and (draws(step) or step.operator.buffers()):
+            names[f"c{k}"] = tuple(step.operator.buffers())
+            before = [f"c = copies(P[{k}], c{k})", f"d = {drawn.removeprefix(', drawn=') or None}"]
+            drawn, after = drawn and ", drawn=d", [f"s[{k}] = d, c", "d = c = None"]
+        out = f", out=v[{reusable[k]}]" if k in reusable else ""
+        saved = f"s[{k}]" if keeps else "_"
         call = [
-            f"r = f{k}(P[{k}], {reads}training=training{drawn})",
+            f"r = f{k}(P[{k}], {reads}training=training{drawn}{out})",
             f"v[{step.writes}], {saved} = r if r.__class__ is tuple and len(r) == 2 else no_pair(r)",
         ]
-        frees = "".join(f"v[{i}] = " for i in step.frees)
-        return [*call, f"{frees}r = None"] if frees and not keep_values else call
+        frees = "".join(f"v[{i}] = " for i in step.frees if i not in kept)
+        freed = [] if keep_values or not (frees or not keeps) else [f"{frees}{'' if keeps else '_ = '}r = None"]
+        return [*before, *call, *after, *freed]
 
     steps = ((step, lines(k, step)) for k, step in enumerate(plan.steps))
     return Program("v, s, P, training, G", steps, names, "forward")
 
 
-def backward_program(plan: BackwardPlan, *, keep: bool) -> Program:
-    """run(g, s, P, d, own): send the gradients back; without keep free each, and what was saved for it, when used.
+def draws(step: Step) -> bool:
+    """Whether the step's operator draws something of chance."""
+    return type(step.operator).draw is not Operator.draw
+
+
+def copies(p: Mapping[str, Tensor], names: Iterable[str]) -> dict[str, Tensor]:
+    """Some tensors of a node as they are now."""
+    return {name: p[name].clone() for name in names}
+
+
+def _again(recompute: Recomputation | None, k: int, names: dict[str, Any]) -> Iterator[tuple[Step, Lines]]:
+    """Compute what the backward step k and those after it need again, with what was drawn and the buffers of then."""
+    for j, step in recompute.before.get(k, ()) if recompute else ():
+        names[f"f{j}"] = step.operator.forward
+        drawn = f", drawn=s[{j}][0]" if draws(step) else ""
+        p = f"{{**P[{j}], **s[{j}][1]}}" if step.operator.buffers() else f"P[{j}]"
+        reads = "".join(f"v[{i}], " for i in step.reads)
+        yield (
+            step,
+            [
+                f"r = f{j}({p}, {reads}training=True{drawn})",
+                f"v[{step.writes}], s[{j}] = r if r.__class__ is tuple and len(r) == 2 else no_pair(r)",
+                f"{''.join(f'v[{i}] = ' for i in step.frees)}r = None",
+            ],
+        )
+
+
+def _reusable(plan: Plan, kept: Collection[int]) -> dict[int, int]:
+    """Position of a step -> an input over which it may write its output: nobody else reads it or has saved it."""
+    readers = Counter(i for step in plan.steps for i in step.reads)
+    fresh = {step.writes for step in plan.steps if step.operator.fresh} - set(kept)
+    return {
+        k: i
+        for k, step in enumerate(plan.steps)
+        if _takes_out(type(step.operator))
+        for i in reversed(step.reads)
+        if i in fresh and i in step.frees and readers[i] == 1
+    }
+
+
+@cache
+def _takes_out(operator: type[Operator]) -> bool:
+    """Whether this operator's forward can write into given memory."""
+    return "out" in inspect.signature(operator.forward).parameters
+
+
+def backward_program(plan: BackwardPlan, *, keep: bool, recompute: Recomputation | None = None) -> Program:
+    """run(g, s, P, d, own, v): send the gradients back; without keep free each, and what was saved for it, when used.
 
     own holds the indexes of gradients that are sums made here, which may be added to in place.
     """
@@ -122,11 +193,16 @@ def backward_program(plan: BackwardPlan, *, keep: bool) -> Program:
         body += _sends(entry, arrived)
         return [f"dy = g[{step.writes}]", "if dy is not None:", *("    " + line for line in body)]
 
-    return Program("g, s, P, d, own", ((entry.step, lines(entry)) for entry in plan.steps), names, "backward")
+    steps = (
+        each for entry in plan.steps for each in (*_again(recompute, entry.position, names), (entry.step, lines(entry)))
+    )
+    return Program("g, s, P, d, own, v", steps, names, "backward")
 
 
-def training_program(plan: BackwardPlan, destinations: Mapping[int, Sequence[Destination]]) -> Program:
-    """run(g, s, P, N, D, own): send the gradients back, and those of parameters to their destinations.
+def training_program(
+    plan: BackwardPlan, destinations: Mapping[int, Sequence[Destination]], recompute: Recomputation | None = None
+) -> Program:
+    """run(g, s, P, N, D, own, v): send the gradients back, and those of parameters to their destinations.
 
     N             the needs of each step
     destinations  position of a step -> where each of its parameters' gradients goes: written into the tensor D[j],
@@ -158,7 +234,10 @@ def training_program(plan: BackwardPlan, destinations: Mapping[int, Sequence[Des
         text = [f"dy = g[{step.writes}]", "if dy is not None:", *("    " + line for line in body)]
         return [*text, "else:", *absent] if absent else text
 
-    return Program("g, s, P, N, D, own", ((entry.step, lines(entry)) for entry in plan.steps), names, "training")
+    steps = (
+        each for entry in plan.steps for each in (*_again(recompute, entry.position, names), (entry.step, lines(entry)))
+    )
+    return Program("g, s, P, N, D, own, v", steps, names, "training")
 
 
 def _sends(entry: BackwardStep, arrived: set[int]) -> Lines:

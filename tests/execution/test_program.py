@@ -17,7 +17,7 @@ from graphdl.execution.program import CHUNK, add, backward_program, forward_prog
 EVIL = ["__import__('os').system('x')", "a\nb", "v[0]", "'''", '"; raise SystemExit #', "ünïcode", "{0}", "training"]
 PAIR = {"r", "if", "__class__", "is", "tuple", "and", "len", "else", "no_pair", "None"}
 FORWARD = PAIR | {"G", "def", "run", "training", "v", "s", "P", "_"}
-BACKWARD = PAIR | {"def", "run", "g", "s", "P", "d", "own", "dy", "dx", "not", "isinstance", "Tensor"}
+BACKWARD = PAIR | {"def", "run", "v", "g", "s", "P", "d", "own", "dy", "dx", "not", "isinstance", "Tensor"}
 
 
 def words(source):
