@@ -15,6 +15,9 @@ from graphdl.execution.tape import Call, Layout, Slot, exchange
 
 Bound: TypeAlias = Callable[[], Any]
 
+MOST_BYTES = 2**23
+"""How much the tensors of a step that is replayed may take. Above it the calls cost little beside their work."""
+
 
 class Replay:
     """Recorded calls, bound to one piece of memory, in which each tensor has its place while somebody reads it.

@@ -117,7 +117,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return result
         known_args, known_kwargs = exchange((tuple(args), kwargs), Tensor, self.stand_in)
         result = func(*args, **kwargs)
-        returned = result if isinstance(result, (tuple, list)) else (result,)
+        returned = tuple(result) if isinstance(result, (tuple, list)) else (result,)
         made = self._name(func._schema, known_args, known_kwargs, returned)
         is_view = not func._schema.is_mutable and any(each.alias_info is not None for each in func._schema.returns)
         self.calls.append(Call(func, known_args, known_kwargs, tuple(made), len(returned), is_view))

@@ -9,12 +9,9 @@ import torch
 from torch import Tensor
 
 from graphdl.execution.executor import Trace
-from graphdl.execution.replay import Bound, Replay, place
+from graphdl.execution.replay import MOST_BYTES, Bound, Replay, place
 from graphdl.execution.tape import Call, Recorder, Slot, exchange
 from graphdl.graph import Key
-
-MOST_BYTES = 2**23
-"""How much the tensors of a step that is replayed may take. Above it the calls cost little beside their work."""
 
 Layouts: TypeAlias = tuple[tuple[torch.Size, torch.dtype], ...]
 

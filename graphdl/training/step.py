@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from graphdl.errors import NonFiniteError, OperatorError, UnreachableError
 from graphdl.execution.executor import Trace, TrainingRun, run_backward, run_forward
+from graphdl.execution.recompute import check_recompute, make_recomputation
 from graphdl.graph import Key
 from graphdl.network import Network
 from graphdl.optim import Stepper
@@ -28,10 +29,20 @@ class TrainingStep:
     Nothing is kept of the values. A loss that is not finite raises NonFiniteError before a parameter is changed. The
     first step checks what the operators return. The second one of a small network is recorded, and those after it on
     batches of the same shapes are replayed.
+
+    recompute  nodes that keep nothing for backward, which computes them again
     """
 
-    def __init__(self, net: Network, stepper: Stepper, scorer: Scorer, threads: int | None = None) -> None:
+    def __init__(
+        self,
+        net: Network,
+        stepper: Stepper,
+        scorer: Scorer,
+        threads: int | None = None,
+        recompute: Iterable[Key] = (),
+    ) -> None:
         self.net, self.stepper, self.scorer, self.threads = net, stepper, scorer, threads
+        self._again = check_recompute(net.graph, net.losses, recompute)
         self._version = -1
         self._available = torch.get_num_threads()
         self._recordings: dict[Any, Recording | None] = {}
@@ -102,10 +113,12 @@ class TrainingStep:
             )
         torch.set_num_threads(self.threads or choose_threads(self.net, rows_of(inputs), self._available))
         parameters = engine.store.by_node
-        trace = run_forward(self._plan, parameters, inputs, training=True, generator=engine.chance)
+        again = make_recomputation(plan, self._again)
+        trace = run_forward(self._plan, parameters, inputs, training=True, generator=engine.chance, recompute=again)
         score = self._score(inputs, trace)
         try:
-            found = run_backward(plan, parameters, trace, engine.loss_starts(self._plan, trace.values))
+            starts = engine.loss_starts(self._plan, trace.values)
+            found = run_backward(plan, parameters, trace, starts, recompute=again)
         except OperatorError:
             self._explain(inputs)
             raise
@@ -113,7 +126,7 @@ class TrainingStep:
         moves = self.stepper.moves(found.parameters, together={owner for owner in uses if uses[owner] > 1})
         self.stepper.count_step()
         moves(found.of(moves.extents))
-        self._run = TrainingRun(plan, parameters, engine.chance, moves)
+        self._run = TrainingRun(plan, parameters, engine.chance, moves, again)
         self._recordings.clear()
         self._recordable = all(step.operator.recordable for step in self._plan.steps)
         self._version = engine.version

@@ -9,6 +9,7 @@ from torch.profiler import ProfilerActivity, profile, record_function
 
 import graphdl
 from graphdl import (
+    BatchNorm1d,
     BatchNorm2d,
     Concat,
     Conv2d,
@@ -199,11 +200,11 @@ def test_a_failing_backward_is_named():
 MARK = "the step that counts"
 
 
-def measured(net, batch, optimizer):
+def measured(net, batch, optimizer, recompute=()):
     """The greatest number of living bytes in a third step, by torch's profiler, the batch included."""
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
         net = Network.from_dict(net.to_dict(), seed=0)
-        step = TrainingStep(net, optimizer.bind(net), Scorer(net, ()), threads=1)
+        step = TrainingStep(net, optimizer.bind(net), Scorer(net, ()), 1, recompute)
         with torch.inference_mode():
             for _ in range(2):
                 step(batch)
@@ -291,3 +292,31 @@ def test_the_planned_peak_is_the_measured_one(name):
     net, batch = NETS[name]()
     cost = net.cost({name: tuple(tensor.shape) for name, tensor in batch.items()}, Adam())
     assert cost.peak == pytest.approx(measured(net, batch, Adam()), rel=0.1)
+
+
+@pytest.mark.parametrize("rows", [16, 4096])
+def test_recomputing_lowers_the_measured_peak_as_planned(rows):
+    net, nodes = deep()
+    batch = {"x": torch.randn(rows, 64), "target": torch.randn(rows, 64)}
+    cost = net.cost(batch, Adam(), recompute=nodes)
+    assert cost.replayed == (rows == 16)
+    again, plain = measured(net, batch, Adam(), nodes), measured(net, batch, Adam())
+    assert cost.peak == pytest.approx(again, rel=0.1)
+    assert cost.gained == pytest.approx(plain - again, rel=0.1)
+    assert again < plain
+
+
+def test_steps_with_recomputed_nodes_are_the_same():
+    def trained(rows, nodes):
+        operators = {"fc": Linear(6, 8), "norm": BatchNorm1d(8), "drop": Dropout(), "out": Linear(8, 2)}
+        net = chain({**operators, "loss": MSELoss()})
+        step = TrainingStep(net, Adam().bind(net), Scorer(net, ()), recompute=nodes)
+        batch = {"x": torch.linspace(-1, 1, 6 * rows).view(rows, 6), "target": torch.ones(rows, 2)}
+        with torch.inference_mode():
+            return [step(batch).loss for _ in range(5)], net.state_dict()
+
+    for rows in (8, 40_000):
+        losses, state = trained(rows, [])
+        again, found = trained(rows, ["fc", "norm", "drop"])
+        assert losses == again
+        assert all(torch.equal(found[name], value) for name, value in state.items())

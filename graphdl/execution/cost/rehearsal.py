@@ -17,12 +17,9 @@ from graphdl.execution.executor import ParameterMoves, Trace, TrainingRun
 from graphdl.execution.parameters import ParameterStore
 from graphdl.execution.plan import BackwardPlan
 from graphdl.execution.recompute import Recomputation
-from graphdl.execution.replay import place
+from graphdl.execution.replay import MOST_BYTES, place
 from graphdl.execution.tape import Call, Recorder, Slot, exchange
 from graphdl.graph import Key
-
-MOST_REPLAYED = 2**23
-"""How much the tensors of a step that is replayed may take. Above it the calls cost little beside their work."""
 
 
 class Rule(Protocol):
@@ -169,7 +166,7 @@ class Rehearsal:
             exchange(exchange(trace.values, Tensor, recorder.stand_in), Slot, lambda slot: kept.append(slot.index))
             self._run.backward(trace, self._starts)
         buffers = place(recorder.calls, kept)[1]
-        if not recorder.fixed or buffers > MOST_REPLAYED:
+        if not recorder.fixed or buffers > MOST_BYTES:
             return None
         return self.held + bytes_of(self.inputs) + buffers + most_copied(recorder.calls, self._device)
 
