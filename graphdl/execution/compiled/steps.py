@@ -78,6 +78,10 @@ class CompiledSteps:
         engine = self._engine
         if engine.device.type != "cpu":
             raise CompileError(f"the network is on {engine.device}, and compiled steps run on the CPU")
+        if any(dtype.is_floating_point and dtype != engine.dtype for _, dtype in self.shapes.values()):
+            raise CompileError(
+                f"it was compiled for batches of other numbers, and the network computes in {engine.dtype}"
+            )
         layout = Layout.of(engine, self.targets)
         vectors, count = self._optimizer.memory()
         state, constants = layout.state(engine, vectors, count), layout.constants(engine)
