@@ -49,11 +49,14 @@ class LeakyReLU(Activation):
     def __post_init__(self) -> None:
         check_number("LeakyReLU", "negative_slope", self.negative_slope)
 
-    def forward(self, p: Values, x: Tensor, *, training: bool) -> tuple[Tensor, Tensor]:
-        return aten.leaky_relu(x, self.negative_slope), x
+    def forward(self, p: Values, x: Tensor, *, training: bool, out: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        if self.negative_slope < 0:  # y does not tell the sign of x
+            return aten.leaky_relu(x, self.negative_slope), x
+        y = torch._C._nn.leaky_relu(x, self.negative_slope, out=out)
+        return y, y
 
-    def backward(self, p: Values, x: Tensor, dy: Tensor) -> Gradients:
-        return (leaky_relu_backward(dy, x, self.negative_slope, False),), {}
+    def backward(self, p: Values, saved: Tensor, dy: Tensor) -> Gradients:
+        return (leaky_relu_backward(dy, saved, self.negative_slope, self.negative_slope >= 0),), {}
 
 
 @register
@@ -72,14 +75,14 @@ class Tanh(Activation):
 @register
 @dataclass(frozen=True)
 class RectifiedTanh(Activation):
-    """Hyperbolic tangent moved into [0, 1]: y = 0.5 (1 + tanh x); dx = 0.5 dy (1 - tanh² x)."""
+    """Hyperbolic tangent moved into [0, 1]: y = 0.5 (1 + tanh x); dx = 2 dy y (1 - y)."""
 
-    def forward(self, p: Values, x: Tensor, *, training: bool) -> tuple[Tensor, Tensor]:
-        t = torch.tanh(x)
-        return t.mul(0.5).add_(0.5), t
+    def forward(self, p: Values, x: Tensor, *, training: bool, out: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        y = torch.tanh(x, out=out).mul_(0.5).add_(0.5)
+        return y, y
 
-    def backward(self, p: Values, t: Tensor, dy: Tensor) -> Gradients:
-        return (tanh_backward(dy, t).mul_(0.5),), {}
+    def backward(self, p: Values, y: Tensor, dy: Tensor) -> Gradients:
+        return (sigmoid_backward(dy, y).mul_(2),), {}
 
 
 @register

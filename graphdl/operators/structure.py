@@ -42,15 +42,15 @@ class Item(Operator):
     family: ClassVar = "structure"
     recordable: ClassVar = True
 
-    def forward(self, p: Values, x: tuple[Tensor, ...], *, training: bool) -> tuple[Tensor, tuple[Tensor, ...]]:
+    def forward(self, p: Values, x: tuple[Tensor, ...], *, training: bool) -> tuple[Tensor, list[torch.Size]]:
         if not isinstance(x, tuple) or not -len(x) <= self.index < len(x):
             count = f"a tuple of {len(x)} tensors" if isinstance(x, tuple) else "one tensor, not a tuple"
             raise ShapeError(f"Item({self.index}) picks from a tuple of outputs, and its input is {count}")
-        return x[self.index], x
+        return x[self.index], [element.shape for element in x]
 
-    def backward(self, p: Values, x: tuple[Tensor, ...], dy: Tensor) -> Gradients:
-        chosen = self.index % len(x)
-        return (tuple(dy if k == chosen else torch.zeros_like(element) for k, element in enumerate(x)),), {}  # type: ignore[return-value]
+    def backward(self, p: Values, shapes: list[torch.Size], dy: Tensor) -> Gradients:
+        chosen = self.index % len(shapes)
+        return (tuple(dy if k == chosen else dy.new_zeros(shape) for k, shape in enumerate(shapes)),), {}  # type: ignore[return-value]
 
 
 @register
