@@ -140,14 +140,25 @@ def run_backward(
     return GradientTrace(values, {owner: by_step[k] for k, owner in plan.training if by_step[k] is not None})
 
 
-class ParameterMoves(Protocol):
-    """What moves the parameters: the large ones each by its gradient, the small ones by gradients written before."""
+class GroupMove(Protocol):
+    """A call that moves the parameters of some nodes, once their gradients are written where it says."""
 
-    gathered: dict[tuple[Key, str], Tensor]
+    nodes: frozenset[Key]
+    gradients: dict[tuple[Key, str], Tensor]
+
+    def __call__(self) -> None:
+        """Move them."""
+        ...
+
+
+class ParameterMoves(Protocol):
+    """What moves the parameters: the large ones each by its gradient, the small ones in groups."""
+
     single: dict[tuple[Key, str], Callable[[Tensor], None]]
 
-    def gather(self) -> None:
-        """Move the small ones."""
+    @property
+    def groups(self) -> Sequence[GroupMove]:
+        """Those of the small ones, in the order in which they can be called."""
         ...
 
 
@@ -166,41 +177,48 @@ class TrainingRun:
         moves: ParameterMoves,
         recompute: Recomputation | None = None,
     ) -> None:
-        self.plan, self._generator, self._moves = plan, generator, moves
+        self.plan, self._generator = plan, generator
         self._parameters = [parameters[owner] for owner in plan.forward.owners]
         visited = frozenset(entry.position for entry in plan.steps)
         saving = None if len(visited) == len(plan.forward.steps) else visited
         self._forward = _forward_program(plan.forward, False, True, saving, recompute)
         self._needs: dict[int, dict[str, Tensor | None]] = {}
         self._destinations: list[Any] = []
-        self._backward = training_program(plan, self._bind(), recompute)
+        self._backward = training_program(plan, self._bind(moves), recompute)
 
     @property
     def programs(self) -> tuple[Program, Program]:
         """The programs of forward and backward."""
         return self._forward, self._backward
 
-    def _bind(self) -> dict[int, list[Destination]]:
-        """Say of each step where the gradients of its parameters go."""
+    def _bind(self, moves: ParameterMoves) -> dict[int, list[Destination]]:
+        """Say of each step where the gradients of its parameters go, and which group can move after it."""
+        group_of = {node: group for group in moves.groups for node in group.nodes}
+        written = {name: tensor for group in moves.groups for name, tensor in group.gradients.items()}
         names: dict[Key, list[str]] = {}
-        for node, name in (*self._moves.gathered, *self._moves.single):
+        for node, name in (*written, *moves.single):
             names.setdefault(node, []).append(name)
         index: dict[tuple[Key, str], int] = {}
         destinations: dict[int, list[Destination]] = {}
+        last: dict[int, tuple[int, GroupMove]] = {}
         for entry in self.plan.steps:
-            node = entry.step.owner
+            k, node = entry.position, entry.step.owner
             needs: dict[str, Any] = dict.fromkeys(entry.needs or ())
             for name in names.get(node, ()):
-                use = "move" if (node, name) in self._moves.single else "add" if (node, name) in index else "write"
+                place = node, name
+                use = "move" if place in moves.single else "add" if place in index else "write"
                 if use != "add":
-                    index[node, name] = len(self._destinations)
-                    self._destinations.append(
-                        self._moves.single[node, name] if use == "move" else self._moves.gathered[node, name]
-                    )
+                    index[place] = len(self._destinations)
+                    self._destinations.append(moves.single[place] if use == "move" else written[place])
                 if use == "write":
-                    needs[name] = self._destinations[-1]
-                destinations.setdefault(entry.position, []).append((name, index[node, name], use))
-            self._needs[entry.position] = needs
+                    needs[name] = written[place]
+                destinations.setdefault(k, []).append((name, index[place], use))
+            if node in group_of:
+                last[id(group_of[node])] = k, group_of[node]
+            self._needs[k] = needs
+        for k, group in last.values():
+            destinations[k].append(("", len(self._destinations), "call"))
+            self._destinations.append(group)
         return destinations
 
     def forward(self, inputs: Mapping[Key, Tensor]) -> Trace:
@@ -232,4 +250,3 @@ class TrainingRun:
             if step is None:
                 raise
             raise backward_failure(step, error) from error
-        self._moves.gather()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -210,17 +210,19 @@ class ParameterStore:
 
     def runs(self, nodes: Collection[Key]) -> list[list[Extent]]:
         """The parameters of these nodes, those that lie side by side together."""
-        runs: list[list[Extent]] = []
-        previous = -1
-        for position, extent in enumerate(self.extents):
-            if extent.node not in nodes:
-                continue
-            if previous == position - 1 and runs:
-                runs[-1].append(extent)
-            else:
-                runs.append([extent])
-            previous = position
-        return runs
+        return neighbours([extent for extent in self.extents if extent.node in nodes])
+
+
+def neighbours(extents: Iterable[Extent]) -> list[list[Extent]]:
+    """The extents by where they lie, those side by side together."""
+    runs: list[list[Extent]] = []
+    end = -1
+    for extent in sorted(extents, key=lambda extent: (extent.start, extent.stop)):
+        if extent.start != end:
+            runs.append([])
+        runs[-1].append(extent)
+        end = extent.start + padded(extent.shape.numel())
+    return runs
 
 
 def _declared(key: Key, operator: Operator) -> dict[str, Parameter]:

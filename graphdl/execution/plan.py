@@ -6,6 +6,7 @@ Every value of a pass has an index: first the inputs, then the operators in topo
 from __future__ import annotations
 
 import inspect
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property
@@ -141,9 +142,15 @@ class BackwardPlan:
     programs: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @cached_property
-    def owners(self) -> frozenset[Key]:
-        """The nodes whose parameters receive a gradient."""
-        return frozenset(owner for _, owner in self.training)
+    def owners(self) -> tuple[Key, ...]:
+        """The nodes whose parameters receive a gradient, in the order in which it arrives."""
+        return tuple(dict.fromkeys(owner for _, owner in self.training))
+
+    @cached_property
+    def shared(self) -> frozenset[Key]:
+        """Those that several steps give a gradient."""
+        uses = Counter(owner for _, owner in self.training)
+        return frozenset(owner for owner in uses if uses[owner] > 1)
 
 
 def make_backward_plan(

@@ -206,7 +206,8 @@ def training_program(
 
     N             the needs of each step
     destinations  position of a step -> where each of its parameters' gradients goes: written into the tensor D[j],
-                  added to what another step wrote there, or given to the call D[j]
+                  added to what another step wrote there, or given to the call D[j]; a last one may be the call D[j]
+                  that moves what was written
     """
     names: dict[str, Any] = {"Tensor": Tensor, "add": add, "scale": scale, "no_pair": no_pair}
     arrived = set(plan.starts)
@@ -225,14 +226,18 @@ def training_program(
             "dx, dp = r if r.__class__ is tuple and len(r) == 2 else no_pair(r)",
             f"dy = r = g[{step.writes}] = s[{k}] = None",
         ]
-        absent = []
+        absent: Lines = []
+        after: Lines = []
         for name, j, use in destinations.get(k, ()):
+            if use == "call":
+                after.append(f"D[{j}]()")
+                continue
             names[f"q{j}"] = name
             body.append(texts[use].format(j=j))
             absent += [f"    D[{j}].zero_()"] if use == "write" else []
         body += ["dp = None", *_sends(entry, arrived), "dx = None"]
         text = [f"dy = g[{step.writes}]", "if dy is not None:", *("    " + line for line in body)]
-        return [*text, "else:", *absent] if absent else text
+        return [*text, *(["else:", *absent] if absent else []), *after]
 
     steps = (
         each for entry in plan.steps for each in (*_again(recompute, entry.position, names), (entry.step, lines(entry)))

@@ -10,13 +10,10 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
-from graphdl.execution.arena import Plot, lay_out
+from graphdl.execution.placing import place
 from graphdl.execution.tape import Call, Layout, Slot, exchange
 
 Bound: TypeAlias = Callable[[], Any]
-
-MOST_BYTES = 2**23
-"""How much the tensors of a step that is replayed may take. Above it the calls cost little beside their work."""
 
 
 class Replay:
@@ -56,41 +53,6 @@ class Replay:
         """The tensor of a layout at an offset of the memory."""
         piece = self._memory[offset : offset + layout.bytes].view(layout.dtype)
         return piece.as_strided(layout.shape, layout.stride)
-
-
-def place(calls: Sequence[Call], kept: Collection[int]) -> tuple[dict[int, int], int]:
-    """Slot -> offset of each tensor that the calls make, and the bytes that hold them all.
-
-    Tensors that are never needed at the same time may have the same place.
-    """
-    roots = _roots(calls)
-    first: dict[int, int] = {}
-    last: dict[int, int] = {}
-    sizes: dict[int, int] = {}
-    for position, call in enumerate(calls):
-        for slot in call.slots():
-            if slot in roots:
-                first.setdefault(roots[slot], position)
-                last[roots[slot]] = position
-        sizes.update((slot, layout.bytes) for slot, layout in call.made if roots.get(slot) == slot)
-    for slot in kept:
-        if slot in roots:
-            last[roots[slot]] = len(calls)
-    slots = list(sizes)
-    offsets, total = lay_out([Plot(first[slot], last[slot], sizes[slot]) for slot in slots])
-    return dict(zip(slots, offsets, strict=True)), total
-
-
-def _roots(calls: Sequence[Call]) -> dict[int, int]:
-    """Slot -> the slot whose memory it shares, itself if it has its own; views of other tensors are left out."""
-    roots: dict[int, int] = {}
-    for call in calls:
-        for slot, _ in call.made:
-            if not call.is_view:
-                roots[slot] = slot
-            elif isinstance(call.args[0], Slot) and call.args[0].index in roots:
-                roots[slot] = roots[call.args[0].index]
-    return roots
 
 
 def _first_that_runs(call: Call, args: Any, kwargs: Any, outputs: list[Tensor]) -> Bound:

@@ -73,6 +73,14 @@ class Call:
         """The function's name, without its overload."""
         return str(self.function.__name__).partition(".")[0]
 
+    @property
+    def writes(self) -> bool:
+        """Whether a form of it writes into given tensors, and does not copy into them what it makes."""
+        packet = self.function._overloadpacket
+        forms = [getattr(packet, name) for name in packet.overloads()]
+        mutable = [form for form in forms if form._schema.is_mutable and torch.Tag.generated not in form.tags]
+        return self.results == 1 and bool(mutable)
+
     def slots(self) -> list[int]:
         """The slots that it reads or writes."""
         found = [index for index, _ in self.made]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -117,7 +117,7 @@ class Stepper:
 
     @torch.inference_mode(False)
     @torch.no_grad()
-    def moves(self, nodes: Collection[Key], together: Collection[Key] = ()) -> Moves:
+    def moves(self, nodes: Iterable[Key], together: Collection[Key] = ()) -> Moves:
         """The calls that move the parameters of these nodes; those `together` are gathered even if they are large."""
         state, count = self.memory()
         return Moves(self.optimizer, self.net.engine.store, state, count, nodes, together)

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from graphdl.execution.executor import Trace
-from graphdl.execution.replay import MOST_BYTES, Bound, Replay, place
+from graphdl.execution.placing import replay_bytes
+from graphdl.execution.replay import Bound, Replay
 from graphdl.execution.tape import Call, Recorder, Slot, exchange
 from graphdl.graph import Key
 
@@ -74,4 +75,5 @@ class Recording:
             self._calls = self._recorder.calls
             self._kept.clear()
             exchange(self._values, Slot, lambda slot: self._kept.append(slot.index))
-            self.of_use = self._recorder.fixed and place(self._calls, self._kept)[1] <= MOST_BYTES
+            needed = replay_bytes(self._calls, self._kept, self._given)
+            self.of_use = self._recorder.fixed and needed is not None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any
@@ -122,8 +121,7 @@ class TrainingStep:
         except OperatorError:
             self._explain(inputs)
             raise
-        uses = Counter(owner for _, owner in plan.training)
-        moves = self.stepper.moves(found.parameters, together={owner for owner in uses if uses[owner] > 1})
+        moves = self.stepper.moves([owner for owner in plan.owners if owner in found.parameters], plan.shared)
         self.stepper.count_step()
         moves(found.of(moves.extents))
         self._run = TrainingRun(plan, parameters, engine.chance, moves, again)

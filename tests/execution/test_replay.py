@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from graphdl.execution.replay import Replay, place
+from graphdl.execution.placing import place
+from graphdl.execution.replay import Replay
 from graphdl.execution.tape import Recorder
 
 X = torch.randn(4, 3, generator=torch.Generator().manual_seed(0))

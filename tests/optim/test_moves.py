@@ -21,14 +21,31 @@ def moves(net, *nodes, together=()):
     return SGD(lr=1.0).bind(net).moves(nodes, together)
 
 
+def gathered(found):
+    return [list(group.gradients) for group in found.groups]
+
+
 def test_small_parameters_are_gathered_side_by_side():
-    net = network()
-    found = moves(net, "a", "b")
-    assert list(found.gathered) == [("a", "weight"), ("a", "bias"), ("b", "weight"), ("b", "bias")]
+    found = moves(network(), "a", "b")
+    assert gathered(found) == [[("a", "weight"), ("a", "bias"), ("b", "weight"), ("b", "bias")]]
     assert not found.single
-    assert len(found._parts) == 1
-    assert found.gathered["a", "weight"].shape == (8, 3)
-    assert len({tensor.untyped_storage().data_ptr() for tensor in found.gathered.values()}) == 1
+    (group,) = found.groups
+    assert len(group._parts) == 1
+    assert group.nodes == {"a", "b"}
+    assert group.gradients["a", "weight"].shape == (8, 3)
+    assert len({tensor.untyped_storage().data_ptr() for tensor in group.gradients.values()}) == 1
+
+
+def test_a_group_has_the_order_of_its_parameters_whatever_that_of_the_nodes():
+    assert gathered(moves(network(), "b", "a")) == gathered(moves(network(), "a", "b"))
+
+
+def test_groups_are_no_larger_than_a_large_parameter_and_share_memory(monkeypatch):
+    monkeypatch.setattr(moves_module, "LARGE", 100)
+    found = moves(network(), "b", "a")
+    assert gathered(found) == [[("b", "weight"), ("b", "bias")], [("a", "weight"), ("a", "bias")]]
+    first, second = ({t.untyped_storage().data_ptr() for t in group.gradients.values()} for group in found.groups)
+    assert first == second
 
 
 def test_each_large_parameter_moves_by_itself(monkeypatch):
@@ -36,7 +53,7 @@ def test_each_large_parameter_moves_by_itself(monkeypatch):
     net = network()
     found = moves(net, "a", "b")
     assert list(found.single) == [("a", "weight"), ("b", "weight")]
-    assert list(found.gathered) == [("a", "bias"), ("b", "bias")]
+    assert gathered(found) == [[("a", "bias")], [("b", "bias")]]
     before = net.state_dict()
     found.single["b", "weight"](torch.full((8, 8), 0.5))
     torch.testing.assert_close(net.parameters["b.weight"], before["b.weight"] - 0.5)
@@ -44,9 +61,12 @@ def test_each_large_parameter_moves_by_itself(monkeypatch):
         assert torch.equal(net.parameters[name], before[name])
 
 
-def test_parameters_that_several_steps_share_are_gathered(monkeypatch):
-    monkeypatch.setattr(moves_module, "LARGE", 1)
-    assert list(moves(network(), "a", "b", together={"b"}).gathered) == [("b", "weight"), ("b", "bias")]
+def test_parameters_that_several_steps_share_have_a_group_and_memory_of_their_own(monkeypatch):
+    monkeypatch.setattr(moves_module, "LARGE", 20)
+    found = moves(network(), "b", "a", together={"b"})
+    assert gathered(found) == [[("a", "bias")], [("b", "weight"), ("b", "bias")]]
+    first, second = ({t.untyped_storage().data_ptr() for t in group.gradients.values()} for group in found.groups)
+    assert first != second
 
 
 def test_a_gradient_of_other_strides_moves_its_own_elements(monkeypatch):
@@ -73,7 +93,7 @@ def test_a_gradient_of_a_wrong_shape_is_refused_before_anything_moves():
 @pytest.mark.parametrize("most_bytes", [-1, 2**23])
 def test_however_they_move_they_arrive_at_the_same(optimizer, large, most_bytes, monkeypatch):
     monkeypatch.setattr(moves_module, "LARGE", large)
-    monkeypatch.setattr("graphdl.training.recording.MOST_BYTES", most_bytes)
+    monkeypatch.setattr("graphdl.execution.placing.MOST_BYTES", most_bytes)
     net, own = network(), network()
     step = TrainingStep(net, optimizer.bind(net), Scorer(net, ()))
     stepper = optimizer.bind(own)

@@ -4,9 +4,9 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 
+from graphdl.execution import placing
 from graphdl.optim import SGD
 from graphdl.optim import moves as moves_module
-from graphdl.training import recording
 from graphdl.training.scoring import Scorer
 from graphdl.training.step import TrainingStep
 from tests.execution.drawn_graphs import networks
@@ -36,7 +36,7 @@ def own_loop(drawn):
 @given(drawn=networks(losses=2))
 def test_a_step_is_the_same_however_it_is_made(drawn, large, most_bytes, monkeypatch):
     monkeypatch.setattr(moves_module, "LARGE", large)
-    monkeypatch.setattr(recording, "MOST_BYTES", most_bytes)
+    monkeypatch.setattr(placing, "MOST_BYTES", most_bytes)
     net = drawn.network()
     if not net.engine.backward_plan(net.engine.plan(net.losses), net.losses).owners:
         return

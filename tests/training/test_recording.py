@@ -26,8 +26,8 @@ from graphdl import (
     fit,
 )
 from graphdl.errors import NonFiniteError, OperatorError
+from graphdl.execution import placing
 from graphdl.optim import SGD, Adam
-from graphdl.training import recording
 from graphdl.training.scoring import Scorer
 from graphdl.training.step import TrainingStep
 from tests.probe import Probe
@@ -82,7 +82,7 @@ def data(net):
 def train(declaration, recordable, monkeypatch, optimizer=None, **settings):
     with monkeypatch.context() as patch:
         if not recordable:
-            patch.setattr(recording, "MOST_BYTES", -1)
+            patch.setattr(placing, "MOST_BYTES", -1)
         net = Network(*declaration, seed=0)
         history = fit(
             net, data(net), optimizer=optimizer or Adam(lr=0.01), epochs=6, batch_size=8, progress=False, **settings
@@ -149,7 +149,7 @@ def test_an_operator_that_reads_numbers_is_called_in_every_step():
 
 
 def test_large_steps_are_not_replayed(monkeypatch):
-    monkeypatch.setattr(recording, "MOST_BYTES", 100)
+    monkeypatch.setattr(placing, "MOST_BYTES", 100)
     net = Network(*NETS["perceptron"](), seed=0)
     step = TrainingStep(net, SGD(lr=0.1).bind(net), Scorer(net, ()))
     batch = {name: X[name][:8] for name in ("x", "target")}
@@ -203,7 +203,7 @@ def test_what_a_callback_changes_is_seen(change, monkeypatch):
         batches = [{n: X[n][:8].to(net.dtype) for n in ("x", "target")}] * 4
         with monkeypatch.context() as patch:
             if not recordable:
-                patch.setattr(recording, "MOST_BYTES", -1)
+                patch.setattr(placing, "MOST_BYTES", -1)
             fit(net, batches, optimizer=Adam(lr=0.01), epochs=6, callbacks=[callback], progress=False)
         return net.state_dict()
 

@@ -49,7 +49,7 @@ class Layout:
         if not backward.owners:
             raise CompileError("no parameter that is not frozen reaches a loss")
         used = set(plan.owners)
-        fixed = [extent for extent in store.extents if extent.node in used - backward.owners]
+        fixed = [extent for extent in store.extents if extent.node in used - set(backward.owners)]
         parameters = {(extent.node, extent.name) for extent in store.extents}
         held = [(node, name) for node in store.by_node for name in store.by_node[node] if node in used]
         buffers = [place for place in held if place not in parameters]
@@ -105,7 +105,7 @@ def pure_step(
         total = sum(weight * loss.sum().to(torch.float64) for weight, loss in losses)
         starts = {plan.index[k]: torch.full_like(loss, w) for k, (w, loss) in zip(engine.losses, losses, strict=True)}
         found = run_backward(layout.backward, by_node, trace, starts).parameters
-        if found.keys() != layout.backward.owners:
+        if found.keys() != set(layout.backward.owners):
             raise CompileError("an operator passes no gradient on")
         news = [
             rule(part, gradient(run, found), tuple(state[k] for state in states), count)

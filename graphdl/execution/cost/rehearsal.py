@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
@@ -13,11 +13,11 @@ from torch import Generator, Tensor
 from graphdl.execution.cost.meter import Meter
 from graphdl.execution.cost.nests import bytes_of, storage_of, tensors
 from graphdl.execution.cost.scratch import bytes_within
-from graphdl.execution.executor import ParameterMoves, Trace, TrainingRun
+from graphdl.execution.executor import GroupMove, ParameterMoves, Trace, TrainingRun
 from graphdl.execution.parameters import ParameterStore
+from graphdl.execution.placing import replay_bytes
 from graphdl.execution.plan import BackwardPlan
 from graphdl.execution.recompute import Recomputation
-from graphdl.execution.replay import MOST_BYTES, place
 from graphdl.execution.tape import Call, Recorder, Slot, exchange
 from graphdl.graph import Key
 
@@ -47,34 +47,48 @@ class Hollow:
 
 
 @dataclass
-class Gathered:
+class Room:
     """The room of all gradients where no optimizer moves the parameters."""
 
-    gathered: dict[tuple[Key, str], Tensor]
-    single: dict[tuple[Key, str], Callable[[Tensor], None]] = field(default_factory=dict)
+    nodes: frozenset[Key]
+    gradients: dict[tuple[Key, str], Tensor]
 
-    def gather(self) -> None:
+    def __call__(self) -> None:
         """Nothing: the gradients stay where they are."""
 
 
+@dataclass
 class Uncounted:
+    """A group whose operations are not counted."""
+
+    group: GroupMove
+    meter: Meter
+
+    def __post_init__(self) -> None:
+        self.nodes, self.gradients = self.group.nodes, self.group.gradients
+
+    def __call__(self) -> None:
+        """Move the parameters."""
+        quiet(self.group, self.meter)()
+
+
+@dataclass
+class Rehearsed:
     """Moves whose operations are not counted."""
 
-    def __init__(self, moves: ParameterMoves, meter: Meter) -> None:
-        self.gathered, self._gather, self._meter = moves.gathered, moves.gather, meter
-        self.single = {name: self._quiet(move) for name, move in moves.single.items()}
+    groups: Sequence[GroupMove]
+    single: dict[tuple[Key, str], Callable[[Tensor], None]]
 
-    def _quiet(self, move: Callable[..., None]) -> Callable[..., None]:
-        def call(*arguments: Tensor) -> None:
-            counted, self._meter.flops = self._meter.flops, Counter()
-            move(*arguments)
-            self._meter.flops = counted
 
-        return call
+def quiet(move: Callable[..., None], meter: Meter) -> Callable[..., None]:
+    """A call whose operations are not counted."""
 
-    def gather(self) -> None:
-        """Move the small parameters."""
-        self._quiet(self._gather)()
+    def call(*arguments: Tensor) -> None:
+        counted, meter.flops = meter.flops, Counter()
+        move(*arguments)
+        meter.flops = counted
+
+    return call
 
 
 class Rehearsal:
@@ -104,7 +118,7 @@ class Rehearsal:
         self._meter.watch((store.flat, store.buffers, inputs, starts))
         with torch.inference_mode(), self._meter:
             self._stepper = None if optimizer is None else optimizer.bind(Hollow(store))
-            moves = Uncounted(self._moves(), self._meter)
+            moves = self._moves()
             self.held = self._meter.live
             self._run = TrainingRun(plan, store.by_node, Generator(), moves, recompute)
             self._step()  # makes what stays
@@ -117,14 +131,14 @@ class Rehearsal:
         self.state_itemsize = 0 if optimizer is None else sum(each.itemsize for each in optimizer.state(store.flat))
 
     def _moves(self) -> ParameterMoves:
+        owners = self.plan.owners
         if self._stepper is None:
-            extents = [extent for run in self.store.runs(self.plan.owners) for extent in run]
+            extents = [extent for run in self.store.runs(owners) for extent in run]
             room = {(extent.node, extent.name): self.store.flat.new_zeros(extent.shape) for extent in extents}
-            return Gathered(room)
-        uses = Counter(owner for _, owner in self.plan.training)
-        shared = {owner for owner in uses if uses[owner] > 1}
-        moves: ParameterMoves = self._stepper.moves(self.plan.owners, together=shared)
-        return moves
+            return Rehearsed([Room(frozenset(owners), room)], {})
+        moves: ParameterMoves = self._stepper.moves(owners, together=self.plan.shared)
+        single = {name: quiet(move, self._meter) for name, move in moves.single.items()}
+        return Rehearsed([Uncounted(group, self._meter) for group in moves.groups], single)
 
     def _step(self) -> Counter[int]:
         """Make a step; return what it saved."""
@@ -165,8 +179,8 @@ class Rehearsal:
             trace = self._run.forward(self.inputs)
             exchange(exchange(trace.values, Tensor, recorder.stand_in), Slot, lambda slot: kept.append(slot.index))
             self._run.backward(trace, self._starts)
-        buffers = place(recorder.calls, kept)[1]
-        if not recorder.fixed or buffers > MOST_BYTES:
+        buffers = replay_bytes(recorder.calls, kept, self.inputs.values())
+        if not recorder.fixed or buffers is None:
             return None
         return self.held + bytes_of(self.inputs) + buffers + most_copied(recorder.calls, self._device)
 
@@ -176,16 +190,9 @@ def most_copied(calls: Sequence[Call], device: torch.device) -> int:
     layouts = dict(made for call in calls for made in call.made)
     most = 0
     for call in calls:
-        if not (call.is_view or call.name.startswith(("empty", "new_empty")) or _writes(call)):
+        if not (call.is_view or call.name.startswith(("empty", "new_empty")) or call.writes):
             args = exchange(call.args, Slot, lambda slot: layouts[slot.index].empty())
             made = [layout.empty() for _, layout in call.made]
             results = [*[None] * (call.results - len(made)), *made]
             most = max(most, bytes_within(call.name, args, results, device))
     return most
-
-
-def _writes(call: Call) -> bool:
-    """Whether a form of the call writes into given tensors, and does not copy into them what it makes."""
-    packet = call.function._overloadpacket
-    forms = [getattr(packet, name) for name in packet.overloads()]
-    return call.results == 1 and any(form._schema.is_mutable and torch.Tag.generated not in form.tags for form in forms)
