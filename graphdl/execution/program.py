@@ -130,21 +130,32 @@ def copies(p: Mapping[str, Tensor], names: Iterable[str]) -> dict[str, Tensor]:
     return {name: p[name].clone() for name in names}
 
 
-def _again(recompute: Recomputation | None, k: int, names: dict[str, Any]) -> Iterator[tuple[Step, Lines]]:
-    """Compute what the backward step k and those after it need again, with what was drawn and the buffers of then."""
-    for j, step in recompute.before.get(k, ()) if recompute else ():
-        names[f"f{j}"] = step.operator.forward
-        drawn = f", drawn=s[{j}][0]" if draws(step) else ""
-        p = f"{{**P[{j}], **s[{j}][1]}}" if step.operator.buffers() else f"P[{j}]"
-        reads = "".join(f"v[{i}], " for i in step.reads)
-        yield (
-            step,
-            [
-                f"r = f{j}({p}, {reads}training=True{drawn})",
-                f"v[{step.writes}], s[{j}] = r if r.__class__ is tuple and len(r) == 2 else no_pair(r)",
-                f"{''.join(f'v[{i}] = ' for i in step.frees)}r = None",
-            ],
-        )
+def _backwards(
+    plan: BackwardPlan,
+    recompute: Recomputation | None,
+    names: dict[str, Any],
+    lines: Callable[[BackwardStep], Lines],
+) -> Iterator[tuple[Step, Lines]]:
+    """The backward steps, each after what is computed again before it."""
+    reusable = _reusable(plan.forward, recompute.inputs) if recompute else {}
+    for entry in plan.steps:
+        for j, step in recompute.before.get(entry.position, ()) if recompute else ():
+            yield step, _again(j, step, reusable.get(j), names)
+        yield entry.step, lines(entry)
+
+
+def _again(j: int, step: Step, over: int | None, names: dict[str, Any]) -> Lines:
+    """Compute a step again, with what was drawn and the buffers of then; the input `over` may be written over."""
+    names[f"f{j}"] = step.operator.forward
+    p = f"{{**P[{j}], **s[{j}][1]}}" if step.operator.buffers() else f"P[{j}]"
+    reads = "".join(f"v[{i}], " for i in step.reads)
+    drawn = f", drawn=s[{j}][0]" if draws(step) else ""
+    out = f", out=v[{over}]" if over in step.frees else ""
+    return [
+        f"r = f{j}({p}, {reads}training=True{drawn}{out})",
+        f"v[{step.writes}], s[{j}] = r if r.__class__ is tuple and len(r) == 2 else no_pair(r)",
+        f"{''.join(f'v[{i}] = ' for i in step.frees)}r = None",
+    ]
 
 
 def _reusable(plan: Plan, kept: Collection[int]) -> dict[int, int]:
@@ -193,10 +204,7 @@ def backward_program(plan: BackwardPlan, *, keep: bool, recompute: Recomputation
         body += _sends(entry, arrived)
         return [f"dy = g[{step.writes}]", "if dy is not None:", *("    " + line for line in body)]
 
-    steps = (
-        each for entry in plan.steps for each in (*_again(recompute, entry.position, names), (entry.step, lines(entry)))
-    )
-    return Program("g, s, P, d, own, v", steps, names, "backward")
+    return Program("g, s, P, d, own, v", _backwards(plan, recompute, names, lines), names, "backward")
 
 
 def training_program(
@@ -239,10 +247,7 @@ def training_program(
         text = [f"dy = g[{step.writes}]", "if dy is not None:", *("    " + line for line in body)]
         return [*text, *(["else:", *absent] if absent else []), *after]
 
-    steps = (
-        each for entry in plan.steps for each in (*_again(recompute, entry.position, names), (entry.step, lines(entry)))
-    )
-    return Program("g, s, P, N, D, own, v", steps, names, "training")
+    return Program("g, s, P, N, D, own, v", _backwards(plan, recompute, names, lines), names, "training")
 
 
 def _sends(entry: BackwardStep, arrived: set[int]) -> Lines:

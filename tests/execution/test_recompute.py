@@ -238,3 +238,11 @@ def test_errors(nodes, error, text):
     net = chain({"a": Linear(6, 6), "t": Tanh(), "loss": MSELoss()})
     with pytest.raises(error, match=text):
         check_recompute(net.graph, net.losses, nodes)
+
+
+def test_what_is_computed_again_is_written_over_where_forward_does_so():
+    operators = {"a": Linear(6, 6), "r": ReLU(), "b": Linear(6, 6), "t": Tanh(), "c": Linear(6, 4), "loss": MSELoss()}
+    step = assert_same_steps(chain(operators), {"x": X, "target": Y}, ["a", "r", "b", "t"])
+    assert step.run.programs[1].source.count("out=v[") == 2
+    kept = assert_same_steps(chain(operators), {"x": X, "target": Y}, ["r", "t"])
+    assert "out=v[" not in "".join(program.source for program in kept.run.programs)
