@@ -11,8 +11,9 @@ from graphdl.data import Batches
 from graphdl.errors import CompileError, GraphDLWarning
 from graphdl.execution.compiled import CompiledSteps
 from graphdl.training.batching import Batch
-from graphdl.training.scoring import Means
+from graphdl.training.scoring import Means, rows_of
 from graphdl.training.step import TrainingStep
+from graphdl.training.threads import choose_threads
 
 
 class SteppedEpoch:
@@ -65,6 +66,7 @@ class CompiledEpoch:
         shapes = {name: (tensor.shape[1:], tensor.dtype) for name, tensor in block.items()}
         try:
             if self._steps is None:
+                self._check_threads(block)
                 self._steps = CompiledSteps(step.net.engine, step.stepper, step.scorer.targets, shapes)
             if self._steps.shapes != shapes:
                 self._others += 1
@@ -80,6 +82,12 @@ class CompiledEpoch:
             made = {name: tensor[:done] for name, tensor in block.items()}
             means.add(step.scorer.mean(made, [value[:done] for value in values]))
         return done
+
+    def _check_threads(self, block: Batch) -> None:
+        """Refuse a step that the operators share out: but for BLAS, a compiled one runs on one thread."""
+        rows, threads = rows_of({name: tensor[0] for name, tensor in block.items()}), torch.get_num_threads()
+        if threads > 1 and choose_threads(self._step.net, rows, threads) > 1:
+            raise CompileError(f"a step is worth {threads} threads, and a compiled one takes 1; threads=1 compiles it")
 
     def _warn(self, reason: str) -> None:
         if not self._warned:

@@ -219,3 +219,18 @@ def test_shared_parameters():
         return Network(operators, edges | {"side": ["other"], "target": ["loss", "other"]}, seed=0)
 
     assert_alike(*both(make, {"x": X, "target": Y}))
+
+
+@needs_compiler
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_step_that_is_worth_several_threads_keeps_them(threads):
+    operators = {"fc1": Linear(2, 1000), "fc2": Linear(1000, 8), "loss": MSELoss()}
+    net = Network(operators, {"x": ["fc1"], "fc1": ["fc2"], "fc2": ["loss"], "target": ["loss"]}, seed=0)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        data = torch.zeros(800, 2), torch.zeros(800, 8)
+        fit(net, *data, optimizer=SGD(), epochs=1, batch_size=400, threads=threads, compile=True)
+    assert [str(each.message) for each in caught] == [
+        "fit(compile=True) trains step by step: a step is worth 2 threads, "
+        "and a compiled one takes 1; threads=1 compiles it."
+    ][: threads - 1]

@@ -13,6 +13,8 @@ from graphdl.execution.compiled.writer import IVDEP, Writer, packet_of
 
 aten = torch.ops.aten
 
+ON_STACK = 1024
+"""Elements up to which a row of sums is a variable of its own, which may stay in registers."""
 ADD = ("0", "{0} += {1};")
 GATHERED = {
     aten.sum: ADD,
@@ -49,17 +51,20 @@ def gather_along(writer: Writer, source: Value, axes: list[int], out: Buffer, pa
         return [loop_head(index[axis], source.shape[axis]) for axis in chosen]
 
     if source.flat and not kept:
-        loop = Loop([loop_head("i", source.size)])
+        loop = Loop([loop_head("i", source.size)], source.size)
         loop.lines.append(take.format("a", source.at(loop, FLAT)))
         writer.statements.append(f"{{ {t} a = {start};\n{loop.text}\n{place} = a{scale}; }}")
     elif kept and kept[-1] == rank - 1:  # rows are added to a row
-        row, last = writer.new([source.shape[-1]], out.dtype), index[-1]
+        last, width = index[-1], source.shape[-1]
+        row = "row" if width <= ON_STACK else writer.new([width], out.dtype).name
         loop = Loop([IVDEP, *heads(kept[-1:])])
         element = source.at(loop, index)
-        loop.lines.append(take.format(f"{row.name}[{last}]", element))
+        loop.lines.append(take.format(f"{row}[{last}]", element))
         along = "\n".join(heads(kept[-1:]))
-        text = [*heads(kept[:-1]), "{", f"{along} {row.name}[{last}] = {start};", *heads(axes), "{", loop.text, "}"]
-        writer.statements.append("\n".join([*text, f"{along} {place} = {row.name}[{last}]{scale};", "}"]))
+        declared = f"{t} row[{width}];" if width <= ON_STACK else ""
+        text = [*heads(kept[:-1]), "{", declared, f"{along} {row}[{last}] = {start};"]
+        text += [*heads(axes), "{", loop.text, "}", f"{along} {place} = {row}[{last}]{scale};", "}"]
+        writer.statements.append("\n".join(text))
     else:
         loop = Loop(heads(axes))
         loop.lines.append(take.format("a", source.at(loop, index)))

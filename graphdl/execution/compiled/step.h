@@ -19,6 +19,16 @@ SIMD(tanh) SIMD(exp) SIMD(log) SIMD(log1p) SIMD(expm1) SIMD(sin) SIMD(cos) SIMD(
 MATH(tanh) MATH(exp) MATH(log) MATH(log1p) MATH(expm1) MATH(sin) MATH(cos) MATH(erf)
 #undef MATH
 
+// While one of these lives, numbers too small to be written in full count as 0: the moments of a parameter whose gradient
+// has become 0 fade through them, and each would cost a hundred cycles. The thread gets its own setting back
+struct Flushing {
+#if defined(__SSE__)
+  unsigned before = __builtin_ia32_stmxcsr();
+  Flushing() { __builtin_ia32_ldmxcsr(before | 0x8040); }
+  ~Flushing() { __builtin_ia32_ldmxcsr(before); }
+#endif
+};
+
 // C = A B + beta C, columns first, by the BLAS that torch is linked with
 template <class T>
 static inline void blas(void* function, char ta, char tb, int m, int n, int k, const T* a, int lda, const T* b, int ldb,

@@ -76,6 +76,17 @@ class Loop:
     stored: list[Buffer] = field(default_factory=list)
     known: dict[Any, str] = field(default_factory=dict)
     held: list[Lazy] = field(default_factory=list)
+    before: list[str] = field(default_factory=list)
+
+    def outside(self, single: Buffer, text: str) -> str:
+        """Read a single number before a flat loop: the compiler cannot tell that the loop does not write it."""
+        if self.count in (None, 1):
+            return text
+        place = single.name, single.offset
+        if place not in self.known:
+            self.known[place] = f"c{len(self.before)}"
+            self.before.append(f"const {ctype(single.dtype)} {self.known[place]} = {text};")
+        return self.known[place]
 
     def local(self, lazy: Lazy, index: Index, text: str) -> str:
         """Give the element of an expression a name."""
@@ -96,7 +107,8 @@ class Loop:
     @property
     def text(self) -> str:
         """The loop in C++."""
-        return "\n".join([*self.head, "{", *self.lines, "}"])
+        loop = [*self.head, "{", *self.lines, "}"]
+        return "\n".join(["{", *self.before, *loop, "}"] if self.before else loop)
 
 
 @dataclass(frozen=True)
@@ -136,8 +148,10 @@ class Buffer:
 
     def at(self, loop: Loop, index: Index) -> str:
         """The element at an index."""
+        if index is FLAT and self.size == 1:
+            return loop.outside(self, f"{self.name}[{self.offset}]")
         if index is FLAT:
-            terms = ["i"] if self.size > 1 else []
+            terms = ["i"]
         else:
             terms = [f"{i} * {s}" for i, s, n in zip(index, self.strides, self.shape, strict=True) if s and n > 1]
         return f"{self.name}[{' + '.join([*terms, str(self.offset)])}]"

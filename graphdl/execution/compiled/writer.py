@@ -238,6 +238,7 @@ class Writer:
                 f"Memory& m = *(Memory*)p[{len(pointers)}];",
                 f"void* const gemm_of_blas = p[{len(pointers) + 1}];",
                 "(void)gemm_of_blas;",
+                "Flushing flushing;",
                 "for (int64_t step = 0; step < count; step++) {",
                 *body,
                 "}",
@@ -265,7 +266,9 @@ class Writer:
         for count, line in stores:
             later = order[order.index(count) + 1 :]
             written = line.partition("[")[0] + "["
-            if any(written in each for other in later for each in loops[other].lines):  # it is needed as it was
+            if any(
+                written in each for other in later for each in loops[other].lines + loops[other].before
+            ):  # it is needed as it was
                 for k in waiting:
                     self.outputs[k] = self.realize(self.outputs[k])
                 return []
