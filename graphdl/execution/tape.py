@@ -9,6 +9,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import torch
@@ -76,10 +77,7 @@ class Call:
     @property
     def writes(self) -> bool:
         """Whether a form of it writes into given tensors, and does not copy into them what it makes."""
-        packet = self.function._overloadpacket
-        forms = [getattr(packet, name) for name in packet.overloads()]
-        mutable = [form for form in forms if form._schema.is_mutable and torch.Tag.generated not in form.tags]
-        return self.results == 1 and bool(mutable)
+        return self.results == 1 and _has_writing_form(self.function._overloadpacket)
 
     def slots(self) -> list[int]:
         """The slots that it reads or writes."""
@@ -88,13 +86,19 @@ class Call:
         return found
 
 
+@cache
+def _has_writing_form(packet: Any) -> bool:
+    forms = [getattr(packet, name) for name in packet.overloads()]
+    return any(form._schema.is_mutable and torch.Tag.generated not in form.tags for form in forms)
+
+
 def exchange(arguments: Any, kind: type, function: Callable[[Any], Any]) -> Any:
     """The arguments of a call with every one of a kind exchanged."""
     if isinstance(arguments, kind):
         return function(arguments)
-    if isinstance(arguments, (tuple, list)):
+    if type(arguments) in (tuple, list):
         return type(arguments)([exchange(each, kind, function) for each in arguments])
-    if isinstance(arguments, dict):
+    if type(arguments) is dict:
         return {name: exchange(each, kind, function) for name, each in arguments.items()}
     return arguments
 

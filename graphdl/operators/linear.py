@@ -70,9 +70,10 @@ class Linear(Operator):
         return y if self.bias is False else y.add_(p["bias"]), x
 
     def backward(self, p: Values, x: Tensor, dy: Tensor, needs: Needs = EVERYTHING) -> Gradients:
-        dx = torch.matmul(dy, p["weight"]) if "input" in needs else None
+        shape = x.shape
         if x.dim() != 2:
             x, dy = x.reshape(-1, x.shape[-1]), dy.reshape(-1, dy.shape[-1])
+        dx = torch.mm(dy, p["weight"]).view(shape) if "input" in needs else None
         gradients, dyt = {}, dy.t()
         if "weight" in needs:
             gradients["weight"] = torch.mm(dyt, x, out=needs["weight"])
