@@ -45,7 +45,7 @@ class Recording:
 
     def forward(self, run: Callable[[Mapping[Key, Tensor]], Trace], inputs: Mapping[Key, Tensor]) -> Trace:
         """Compute the values of a batch; `run` does so by the operators."""
-        torch._foreach_copy_(self._given, list(inputs.values()))
+        torch._foreach_copy_(self._given, [inputs[name] for name in self._inputs])
         if self._forward is not None:
             for call in self._forward:
                 call()

@@ -23,6 +23,9 @@ class Score(NamedTuple):
     figures: dict[str, float]
 
 
+NO_FIGURES: dict[str, float] = {}
+
+
 class Scorer:
     """Measures the losses and metrics of passes.
 
@@ -53,6 +56,10 @@ class Scorer:
 
     def __call__(self, plan: Plan, inputs: Mapping[Key, Tensor], trace: Trace) -> Score:
         """The figures of a pass."""
+        if len(self.targets) == 1 and not self._metrics:  # what most steps are asked for, without detours
+            loss = trace.values[plan.index[self.targets[0]]]
+            if loss.dim() == 0:
+                return Score(self._weights[self.targets[0]] * loss.item(), rows_of(inputs), NO_FIGURES)
         return self._score(inputs, {key: trace.values[plan.index[key]] for key in self.targets})
 
     def _score(self, inputs: Mapping[Key, Tensor], found: Mapping[Key, Any]) -> Score:
