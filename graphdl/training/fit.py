@@ -12,7 +12,7 @@ import torch
 from graphdl.errors import GraphDLWarning, MissingInputError, SettingError, did_you_mean, listing
 from graphdl.execution.checks import new_generator
 from graphdl.execution.executor import run_forward
-from graphdl.graph import ancestors
+from graphdl.graph import Key, ancestors
 from graphdl.network import Network
 from graphdl.optim import Optimizer
 from graphdl.training.batching import Batch, NamedBatches, make_batches, unpack_validation
@@ -43,6 +43,7 @@ def fit(
     seed: int | None = None,
     threads: int | None = None,
     compile: bool = False,  # noqa: A002
+    recompute: Sequence[Key] = (),
     progress: bool = True,
 ) -> History:
     """Train a network on its losses; return the history of its figures.
@@ -55,6 +56,7 @@ def fit(
     shuffle     draws a fresh order of the rows every epoch, from `seed`, or else from the network's own generator
     threads     how many torch may use meanwhile; None takes one for a step too small to share out
     compile     makes the steps of many batches by one call of C++, which is compiled first: see the guide
+    recompute   nodes whose values are not kept for backward but computed twice, to save memory: see net.cost
     progress    shows a bar on a terminal
 
     Training figures are means over the epoch's batches, each measured before its update. Errors: NonFiniteError names
@@ -64,6 +66,8 @@ def fit(
     """
     _check(net, optimizer, epochs)
     check_threads(threads)
+    if compile and recompute:
+        raise SettingError("recompute and compile=True do not go together: a compiled step plans its memory itself.")
     if callable(callbacks):
         raise SettingError("callbacks is a sequence, such as [EarlyStopping()], not a single callback.")
     generator = net.generator if seed is None else new_generator(seed)
@@ -73,7 +77,7 @@ def fit(
     if validation is not None:
         checked = make_batches(net, *unpack_validation(validation), EVALUATION_ROWS)
         checked = _repeatable("validation", checked, epochs)
-    step = TrainingStep(net, optimizer.bind(net), scorer, threads)
+    step = TrainingStep(net, optimizer.bind(net), scorer, threads, recompute)
     train = CompiledEpoch(step) if compile else SteppedEpoch(step)
     history = History()
     start = time.perf_counter()

@@ -151,3 +151,24 @@ def test_a_failed_pass_leaves_the_summary_readable():
     with pytest.raises(ShapeError):
         net.forward({"x": torch.ones(5, 3), "target": torch.ones(5, 2)})
     assert "fc1" in net.summary()
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "text"),
+    [
+        ({"recompute": ["fc"]}, UnknownNodeError, r"recompute: the network has no node 'fc'\. Did you mean 'fc\d'"),
+        ({"recompute": "tanh"}, SettingError, "recompute is a list of nodes, such as"),
+        ({"recompute": ["loss"]}, SettingError, "loss is a loss"),
+        ({"recompute": ["tanh"], "compile": True}, SettingError, "do not go together"),
+    ],
+)
+def test_recompute_names_nodes_of_steps_that_are_not_compiled(settings, error, text):
+    with pytest.raises(error, match=text):
+        fit(fresh(), X, Y, **SETTINGS, **settings)
+
+
+def test_recomputing_changes_no_bit():
+    plain, again = fresh(), fresh()
+    losses = [fit(plain, X, Y, **SETTINGS)["loss"], fit(again, X, Y, **SETTINGS, recompute=["fc1", "tanh"])["loss"]]
+    assert losses[0] == losses[1]
+    assert all(torch.equal(again.parameters[name], tensor) for name, tensor in plain.parameters.items())
