@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
-
 from benchmarks.perceptron import BATCH, LR, Problem, Train, network
-from benchmarks.timing import Absent
 from graphdl import Network, fit
 from graphdl.data import Batches
 from graphdl.optim import Adam
@@ -18,14 +15,7 @@ def graphdl_fit(problem: Problem) -> Train:
 
 def graphdl_compiled(problem: Problem) -> Train:
     """The same with compile=True."""
-    require_compile()
     return _fit(network(), problem, compile=True)
-
-
-def require_compile() -> None:
-    """Raise Absent where fit does not compile."""
-    if "compile" not in inspect.signature(fit).parameters:
-        raise Absent("this graphdl's fit has no argument compile")
 
 
 def _fit(net: Network, problem: Problem, **settings: bool) -> Train:
