@@ -103,7 +103,26 @@ def exchange(arguments: Any, kind: type, function: Callable[[Any], Any]) -> Any:
     return arguments
 
 
-class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """A context that sees the calls made in it, after torch has taken them apart."""
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # or torch imports its whole compiler, to keep it away from here
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Make a call, or those that it is made of."""
+        kwargs = kwargs or {}
+        with self:
+            result = func.decompose(*args, **kwargs)
+        return self.make(func, tuple(args), kwargs) if result is NotImplemented else result
+
+    def make(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Make a call and look at it."""
+        return func(*args, **kwargs)
+
+
+class Recorder(Watcher):
     """A context that records the calls made in it.
 
     fixed  whether Python has read no number from a tensor: only then are the calls the same for all numbers
@@ -116,18 +135,9 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._slots = 0
         self._known: dict[int, tuple[weakref.ref[Tensor], Any]] = {}
 
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        return False  # or torch imports its whole compiler, to keep it away from here
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Make a call, or those that it is made of, and record it."""
-        kwargs = kwargs or {}
-        with self:
-            result = func.decompose(*args, **kwargs)
-        if result is not NotImplemented:
-            return result
-        known_args, known_kwargs = exchange((tuple(args), kwargs), Tensor, self.stand_in)
+    def make(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Make a call and record it."""
+        known_args, known_kwargs = exchange((args, kwargs), Tensor, self.stand_in)
         result = func(*args, **kwargs)
         returned = tuple(result) if isinstance(result, (tuple, list)) else (result,)
         made = self._name(func._schema, known_args, known_kwargs, returned)

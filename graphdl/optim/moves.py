@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
@@ -13,14 +13,13 @@ from graphdl.errors import OperatorError
 from graphdl.execution.parameters import Extent, ParameterStore, neighbours, padded
 from graphdl.graph import Key
 
-if TYPE_CHECKING:
-    from graphdl.optim.optimizer import Optimizer, State
-
 LARGE = 2**14
 """Elements from which a parameter moves by a call of its own, and that a group of smaller ones has at most. A call more
 costs 3 µs; the gradients of a group need memory all at once."""
 
 Name: TypeAlias = tuple[Key, str]
+State: TypeAlias = tuple[Tensor, ...]
+Update: TypeAlias = Callable[[Tensor, Tensor, State, Tensor], None]
 
 
 class Group:
@@ -47,7 +46,7 @@ class Group:
     def __call__(self) -> None:
         """Move the parameters."""
         for w, g, state in self._parts:
-            self._moves.rule(w, g, state, self._moves.count)
+            self._moves.update(w, g, state, self._moves.count)
 
 
 class Moves:
@@ -56,6 +55,7 @@ class Moves:
     Small ones move in groups, which share one piece of memory for their gradients; each large one moves by its own
     gradient, wherever that lies. So a gradient can be used as soon as it is known, and be gone.
 
+    update   the optimizer's: (w, g, state, t) changes w and the state
     extents  the parameters
     groups   in the order of the nodes: each is to be called before the next one's gradients are written; the last one
              may be of parameters `together`, which have memory of their own, since several steps write there
@@ -64,14 +64,14 @@ class Moves:
 
     def __init__(
         self,
-        optimizer: Optimizer,
+        update: Update,
         store: ParameterStore,
         state: State,
         count: Tensor,
         nodes: Iterable[Key],
         together: Collection[Key] = (),
     ) -> None:
-        self.rule, self.count, self._flat, self._state = optimizer.update, count, store.flat, state
+        self.update, self.count, self._flat, self._state = update, count, store.flat, state
         by_node: dict[Key, list[Extent]] = {node: [] for node in nodes}
         for extent in store.extents:
             if extent.node in by_node:
@@ -97,7 +97,7 @@ class Moves:
         return self._flat[part], tuple(vector[part] for vector in self._state)
 
     def _move(self, w: Tensor, state: State, gradient: Tensor) -> None:
-        self.rule(w, gradient.reshape(-1), state, self.count)
+        self.update(w, gradient.reshape(-1), state, self.count)
 
     def __call__(self, gradients: Sequence[Tensor]) -> None:
         """Move all parameters by gradients in the order of `extents`; torch would stretch some of a wrong shape."""

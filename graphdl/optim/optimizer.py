@@ -6,7 +6,6 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import torch
 from torch import Tensor
@@ -14,9 +13,7 @@ from torch import Tensor
 from graphdl.errors import MissingInputError, SettingError
 from graphdl.graph import Key
 from graphdl.network import Network
-from graphdl.optim.moves import Moves
-
-State: TypeAlias = tuple[Tensor, ...]
+from graphdl.optim.moves import Moves, State
 
 
 @dataclass(frozen=True)
@@ -120,7 +117,7 @@ class Stepper:
     def moves(self, nodes: Iterable[Key], together: Collection[Key] = ()) -> Moves:
         """The calls that move the parameters of these nodes; those `together` are gathered even if they are large."""
         state, count = self.memory()
-        return Moves(self.optimizer, self.net.engine.store, state, count, nodes, together)
+        return Moves(self.optimizer.update, self.net.engine.store, state, count, nodes, together)
 
     @torch.inference_mode(False)
     @torch.no_grad()

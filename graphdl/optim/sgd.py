@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from graphdl.errors import SettingError
-from graphdl.optim.optimizer import Optimizer, State
+from graphdl.optim.moves import State
+from graphdl.optim.optimizer import Optimizer
 
 
 @dataclass(frozen=True)

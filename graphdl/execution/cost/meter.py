@@ -9,10 +9,10 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from graphdl.execution.cost.nests import storage_of, tensors
 from graphdl.execution.cost.scratch import bytes_within
+from graphdl.execution.tape import Watcher
 
 MOVES = {
     "_to_copy", "cat", "clone", "constant_pad_nd", "copy_", "embedding", "fill_", "full", "full_like", "index",
@@ -23,7 +23,7 @@ MOVES = {
 Place = tuple[str, int]
 
 
-class Meter(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class Meter(Watcher):
     """A context that measures the calls made in it. Views and kernels that share memory cost nothing.
 
     device  where the calls will be made in earnest
@@ -40,17 +40,8 @@ class Meter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.live = self.peak = 0
         self._known: dict[int, weakref.ref[Any]] = {}
 
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        return False  # or torch imports its whole compiler, to keep it away from here
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Make a call, or those that it is made of, and measure it."""
-        kwargs = kwargs or {}
-        with self:
-            result = func.decompose(*args, **kwargs)
-        if result is not NotImplemented:
-            return result
+    def make(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Make a call and measure it."""
         self.watch((args, kwargs))
         before = self.live
         result = func(*args, **kwargs)
