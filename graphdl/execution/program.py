@@ -89,8 +89,7 @@ def forward_program(
     """
     names: dict[str, Any] = {f"f{k}": step.operator.forward for k, step in enumerate(plan.steps)}
     names |= {"no_pair": no_pair, "copies": copies}
-    again = recompute.positions if recompute else frozenset()
-    kept = recompute.inputs if recompute else frozenset()
+    again, kept = (recompute.positions, recompute.inputs) if recompute else (frozenset[int](), frozenset[int]())
     reusable = {} if keep_values else _reusable(plan, kept)
 
     def lines(k: int, step: Step) -> Lines:
@@ -98,23 +97,23 @@ def forward_program(
         keeps = keep_saved and k not in again and (saving is None or k in saving)
         before: Lines = []
         after: Lines = []
-        drawn = ""
+        drawn = "None"
         if draws(step):
             names[f"w{k}"] = step.operator.draw
-            drawn = f", drawn=w{k}({reads}generator=G) if training else None"
+            drawn = f"w{k}({reads}generator=G) if training else None"
         if k in again and (draws(step) or step.operator.buffers()):
             names[f"c{k}"] = tuple(step.operator.buffers())
-            before = [f"c = copies(P[{k}], c{k})", f"d = {drawn.removeprefix(', drawn=') or None}"]
-            drawn, after = drawn and ", drawn=d", [f"s[{k}] = d, c", "d = c = None"]
+            before, after = [f"c = copies(P[{k}], c{k})", f"d = {drawn}"], [f"s[{k}] = d, c", "d = c = None"]
+            drawn = "d"
+        drawn = f", drawn={drawn}" if draws(step) else ""
         out = f", out=v[{reusable[k]}]" if k in reusable else ""
         saved = f"s[{k}]" if keeps else "_"
         call = [
             f"r = f{k}(P[{k}], {reads}training=training{drawn}{out})",
             f"v[{step.writes}], {saved} = r if r.__class__ is tuple and len(r) == 2 else no_pair(r)",
         ]
-        frees = "".join(f"v[{i}] = " for i in step.frees if i not in kept)
-        freed = [] if keep_values or not (frees or not keeps) else [f"{frees}{'' if keeps else '_ = '}r = None"]
-        return [*before, *call, *after, *freed]
+        frees = "".join(f"v[{i}] = " for i in step.frees if i not in kept) + ("" if keeps else "_ = ")
+        return [*before, *call, *after, *([f"{frees}r = None"] if frees and not keep_values else [])]
 
     steps = ((step, lines(k, step)) for k, step in enumerate(plan.steps))
     return Program("v, s, P, training, G", steps, names, "forward")

@@ -225,6 +225,10 @@ class Writer:
             *((each.name, each.dtype) for each in self.inputs),
             *zip(names, (r.dtype for r in results), strict=True),
         ]
+        return self._text(pointers, body)
+
+    def _text(self, pointers: Sequence[tuple[str, torch.dtype]], body: Sequence[str]) -> str:
+        """The functions of the library around what one step does."""
         return "\n".join(
             [
                 files("graphdl.execution.compiled").joinpath("step.h").read_text(),
