@@ -3,7 +3,7 @@
 ReLU, ReLU, ReLU, Tanh; mean squared error; 1000 points, so that an epoch is 20 steps, and a fresh permutation of the
 points every epoch. A figure is the time of 200 epochs divided by their 4000 steps: permutation, gathering of the
 batches, forward, backward and update. The loss of every step is brought to Python, as fit does to notice a loss that is
-not finite; by `loss.item()` in torch. JAX's scan and the C program bring the losses of an epoch, and of a call, at once.
+not finite; by `loss.item()` in torch. JAX's scan and the C program bring those of an epoch, and of a call, at once.
 scikit-learn's network ends without Tanh. "own loop" is net.forward, net.backward and stepper.step, which record every
 value and every gradient. All start from the same parameters, and it is checked that they train alike.
 """

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from graphdl.execution.executor import Trace
-from graphdl.execution.placing import replay_bytes
-from graphdl.execution.replay import Bound, Replay
-from graphdl.execution.tape import Call, Recorder, Slot, exchange
+from graphdl.execution.recorded.placing import replay_bytes
+from graphdl.execution.recorded.replay import Bound, Replay
+from graphdl.execution.recorded.tape import Call, Recorder, Slot, exchange
 from graphdl.graph import Key
 
 Layouts: TypeAlias = tuple[tuple[torch.Size, torch.dtype], ...]

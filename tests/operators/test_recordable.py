@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from graphdl.execution.replay import Replay
-from graphdl.execution.tape import Recorder, Slot, exchange
+from graphdl.execution.recorded.replay import Replay
+from graphdl.execution.recorded.tape import Recorder, Slot, exchange
 from tests.operators.case import upstream
 from tests.operators.test_operator import CONCRETE, FAMILIES
 

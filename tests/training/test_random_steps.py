@@ -4,7 +4,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 
-from graphdl.execution import placing
+from graphdl.execution.recorded import placing
 from graphdl.optim import SGD
 from graphdl.optim import moves as moves_module
 from graphdl.training.scoring import Scorer

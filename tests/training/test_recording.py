@@ -26,7 +26,7 @@ from graphdl import (
     fit,
 )
 from graphdl.errors import NonFiniteError, OperatorError
-from graphdl.execution import placing
+from graphdl.execution.recorded import placing
 from graphdl.optim import SGD, Adam
 from graphdl.training.scoring import Scorer
 from graphdl.training.step import TrainingStep

@@ -12,7 +12,7 @@ import torch
 
 from graphdl.execution.cost.nests import storage_of, tensors
 from graphdl.execution.cost.scratch import bytes_within
-from graphdl.execution.tape import Watcher
+from graphdl.execution.recorded.tape import Watcher
 
 MOVES = {
     "_to_copy", "cat", "clone", "constant_pad_nd", "copy_", "embedding", "fill_", "full", "full_like", "index",

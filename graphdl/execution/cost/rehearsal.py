@@ -15,10 +15,10 @@ from graphdl.execution.cost.nests import bytes_of, storage_of, tensors
 from graphdl.execution.cost.scratch import bytes_within
 from graphdl.execution.executor import GroupMove, ParameterMoves, Trace, TrainingRun
 from graphdl.execution.parameters import ParameterStore
-from graphdl.execution.placing import replay_bytes
 from graphdl.execution.plan import BackwardPlan
 from graphdl.execution.recompute import Recomputation
-from graphdl.execution.tape import Call, Recorder, Slot, exchange
+from graphdl.execution.recorded.placing import replay_bytes
+from graphdl.execution.recorded.tape import Call, Recorder, Slot, exchange
 from graphdl.graph import Key
 
 

@@ -6,8 +6,8 @@ from collections.abc import Collection, Iterable, Sequence
 
 from torch import Tensor
 
-from graphdl.execution.arena import Plot, lay_out
-from graphdl.execution.tape import Call, Slot
+from graphdl.execution.recorded.arena import Plot, lay_out
+from graphdl.execution.recorded.tape import Call, Slot
 
 MOST_BYTES = 2**23
 """How much the tensors of a step that is replayed may take. Above it the calls cost little beside their work."""

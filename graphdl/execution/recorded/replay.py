@@ -10,8 +10,8 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
-from graphdl.execution.placing import place
-from graphdl.execution.tape import Call, Layout, Slot, exchange
+from graphdl.execution.recorded.placing import place
+from graphdl.execution.recorded.tape import Call, Layout, Slot, exchange
 
 Bound: TypeAlias = Callable[[], Any]
 

@@ -1,9 +1,9 @@
 import pytest
 import torch
 
-from graphdl.execution.placing import place
-from graphdl.execution.replay import Replay
-from graphdl.execution.tape import Recorder
+from graphdl.execution.recorded.placing import place
+from graphdl.execution.recorded.replay import Replay
+from graphdl.execution.recorded.tape import Recorder
 
 X = torch.randn(4, 3, generator=torch.Generator().manual_seed(0))
 

@@ -3,7 +3,7 @@ import sys
 import pytest
 import torch
 
-from graphdl.execution.tape import Call, Layout, Recorder, Slot, exchange
+from graphdl.execution.recorded.tape import Call, Layout, Recorder, Slot, exchange
 
 
 def record(function):
@@ -84,7 +84,7 @@ def test_a_number_that_python_reads_is_noticed(read):
 
 def test_recording_does_not_import_the_compiler():
     code = (
-        "import sys, torch\nfrom graphdl.execution.tape import Recorder\n"
+        "import sys, torch\nfrom graphdl.execution.recorded.tape import Recorder\n"
         "with torch.inference_mode(), Recorder(): torch.ones(2).relu()\n"
         "assert 'torch._dynamo' not in sys.modules"
     )

@@ -1,0 +1,1 @@
+"""Calls of torch, recorded once and replayed: for training steps of small networks."""
