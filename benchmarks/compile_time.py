@@ -19,7 +19,7 @@ from benchmarks.nets import COMPILED, FUSED, REFERENCE, TORCH_COMPILED
 from benchmarks.results import Result, Table, join_skipped
 
 CONTESTANTS = (COMPILED, TORCH_COMPILED, REFERENCE, FUSED)
-NETS = {"perceptron": 3, "residual": 1, "resnet18": 1}  # and how often each begins with empty caches
+NETS = {"perceptron": 3, "residual": 1}  # and how often each begins with empty caches
 LATER = 1  # processes after each first one
 PATIENCE = 600  # seconds
 
