@@ -32,7 +32,7 @@ class ReLU(Activation):
     """Rectified linear unit: y = max(x, 0); dx = dy where y > 0, else 0."""
 
     def forward(self, p: Values, x: Tensor, *, training: bool, out: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        y = torch.clamp_min(x, 0, out=out)
+        y = torch.clamp_min(x, 0, out=floating(out))
         return y, y
 
     def backward(self, p: Values, y: Tensor, dy: Tensor) -> Gradients:
@@ -52,7 +52,7 @@ class LeakyReLU(Activation):
     def forward(self, p: Values, x: Tensor, *, training: bool, out: Tensor | None = None) -> tuple[Tensor, Tensor]:
         if self.negative_slope < 0:  # y does not tell the sign of x
             return aten.leaky_relu(x, self.negative_slope), x
-        y = torch._C._nn.leaky_relu(x, self.negative_slope, out=out)
+        y = torch._C._nn.leaky_relu(x, self.negative_slope, out=floating(out))
         return y, y
 
     def backward(self, p: Values, saved: Tensor, dy: Tensor) -> Gradients:
@@ -65,7 +65,7 @@ class Tanh(Activation):
     """Hyperbolic tangent: y = tanh x; dx = dy (1 - y²)."""
 
     def forward(self, p: Values, x: Tensor, *, training: bool, out: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        y = torch.tanh(x, out=out)
+        y = torch.tanh(x, out=floating(out))
         return y, y
 
     def backward(self, p: Values, y: Tensor, dy: Tensor) -> Gradients:
@@ -78,7 +78,7 @@ class RectifiedTanh(Activation):
     """Hyperbolic tangent moved into [0, 1]: y = 0.5 (1 + tanh x); dx = 2 dy y (1 - y)."""
 
     def forward(self, p: Values, x: Tensor, *, training: bool, out: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        y = torch.tanh(x, out=out).mul_(0.5).add_(0.5)
+        y = torch.tanh(x, out=floating(out)).mul_(0.5).add_(0.5)
         return y, y
 
     def backward(self, p: Values, y: Tensor, dy: Tensor) -> Gradients:
@@ -91,7 +91,7 @@ class Sigmoid(Activation):
     """Logistic function: y = 1 / (1 + exp(-x)); dx = dy y (1 - y)."""
 
     def forward(self, p: Values, x: Tensor, *, training: bool, out: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        y = torch.sigmoid(x, out=out)
+        y = torch.sigmoid(x, out=floating(out))
         return y, y
 
     def backward(self, p: Values, y: Tensor, dy: Tensor) -> Gradients:
@@ -138,3 +138,8 @@ class LogSoftmax(Activation):
 
     def backward(self, p: Values, y: Tensor, dy: Tensor) -> Gradients:
         return (aten._log_softmax_backward_data(dy, y, self.dim, y.dtype),), {}
+
+
+def floating(out: Tensor | None) -> Tensor | None:
+    """The memory for an output, unless it is that of integers."""
+    return out if out is None or out.is_floating_point() else None

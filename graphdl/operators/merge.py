@@ -121,11 +121,12 @@ class Concat(Merge):
 
 
 def add_all(xs: Sequence[Tensor], out: Tensor | None = None) -> Tensor:
-    """x_1 + ... + x_k, in place once the sum is a tensor of its own, and from the start if it fits into `out`."""
+    """x_1 + ... + x_k, in place once the sum is a tensor of its own, or `out`, one of the first two inputs."""
     check_ranks(xs)
     if len(xs) == 1:
         return xs[0].clone()
-    fits = out is not None and all(x.shape == out.shape and x.dtype == out.dtype for x in xs)
+    first = out is not None and any(x is out for x in xs[:2]) and not any(x is out for x in xs[2:])
+    fits = first and all(x.shape == xs[0].shape and x.dtype == xs[0].dtype for x in xs)
     y = torch.add(xs[0], xs[1], out=out if fits else None)
     for x in xs[2:]:
         y = y.add_(x) if x.shape == y.shape and x.dtype == y.dtype else y + x

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -45,12 +46,16 @@ EVERYTHING: Needs = _Everything()
 """The default of `needs`: every gradient is wanted, as a fresh tensor."""
 
 
+MOST_KEPT = 2**14
+"""Elements of a constant that is kept."""
+
+
 def constant(value: float, like: Tensor, *size: int) -> Tensor:
     """A tensor full of one number, of the type and on the device of another, made once.
 
     A Python number would be made a tensor at every call, which costs more than small arithmetic itself.
     """
-    if functorch_level() is not None:  # a step is being traced: what is made now is no tensor to keep
+    if functorch_level() is not None or math.prod(size) > MOST_KEPT:  # while a step is traced, no tensor is kept
         return torch.full(size, value, dtype=like.dtype, device=like.device)
     return _constant(value, size, like.dtype, like.device)
 
@@ -95,6 +100,13 @@ class Operator(ABC):
     fresh: ClassVar[bool] = False
     recordable: ClassVar[bool] = False
 
+    def __init_subclass__(cls, **settings: Any) -> None:
+        """What a class says of its passes does not hold for a subclass of one's own that replaces them."""
+        super().__init_subclass__(**settings)
+        own = vars(cls)
+        if not cls.__module__.startswith(f"{__package__}.") and own.keys() & {"forward", "backward", "draw"}:
+            cls.fresh, cls.recordable = own.get("fresh", False), own.get("recordable", False)
+
     def parameters(self) -> dict[str, Parameter]:
         """Name -> shape and initializer of each parameter."""
         return {}
@@ -121,8 +133,8 @@ class Operator(ABC):
 
         A subclass writes forward(self, p, x, *, training). p holds the parameters and the buffers by name. The output
         is a tensor, or a tuple of tensors from which Item(k) picks. It must not write into its inputs or its
-        parameters; only buffers may change. A forward that takes out=None may be given its input's memory to write the
-        output into, where nobody reads that input again.
+        parameters; only buffers may change. A forward that takes out=None may be given one of its inputs, any of them,
+        to write the output into, where nobody reads that input again; it may as well leave it.
         """
 
     @abstractmethod

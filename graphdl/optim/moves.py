@@ -97,7 +97,7 @@ class Moves:
         return self._flat[part], tuple(vector[part] for vector in self._state)
 
     def _move(self, w: Tensor, state: State, gradient: Tensor) -> None:
-        self.update(w, gradient.reshape(-1), state, self.count)
+        self.update(w, gradient.reshape(-1).to(w.dtype).contiguous(), state, self.count)
 
     def __call__(self, gradients: Sequence[Tensor]) -> None:
         """Move all parameters by gradients in the order of `extents`; torch would stretch some of a wrong shape."""

@@ -60,9 +60,9 @@ def fit(
     progress    shows a bar on a terminal
 
     Training figures are means over the epoch's batches, each measured before its update. Errors: NonFiniteError names
-    the first node whose value is not finite, and leaves the parameters as they were before that step; UnreachableError
-    if no parameter can be trained; MissingInputError, SettingError. A GraphDLWarning tells of parameters that lead to
-    no loss.
+    the first node whose value is not finite, and leaves parameters and buffers as they were before that step;
+    UnreachableError if no parameter can be trained; MissingInputError, SettingError. A GraphDLWarning tells of
+    parameters that lead to no loss.
     """
     _check(net, optimizer, epochs)
     check_threads(threads)

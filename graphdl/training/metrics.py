@@ -71,5 +71,5 @@ def resolve_metrics(metrics: Sequence[str | Metric]) -> dict[str, Callable[[Loss
 
 
 def _as_it_is(metric: Metric, loss: Loss) -> Metric:
-    """The user's metric; it may keep the predictions, whose memory the next step writes over."""
-    return lambda prediction, target: metric(prediction.clone(), target)
+    """The user's metric; it may keep what it is given, whose memory the next step writes over."""
+    return lambda prediction, target: metric(prediction.clone(), target.clone())

@@ -122,5 +122,7 @@ class Means:
             self._sums[name] = self._sums.get(name, 0.0) + figure * score.rows
 
     def figures(self) -> dict[str, float]:
-        """Name -> mean; {} if no batch was counted."""
+        """Name -> mean; {} if no row was counted."""
+        if not self.rows:
+            return {}
         return {name: total / self.rows for name, total in self._sums.items()}

@@ -25,9 +25,9 @@ from graphdl.training.threads import choose_threads
 class TrainingStep:
     """Forward, backward and update on one batch, computing only what the losses and the parameters need.
 
-    Nothing is kept of the values. A loss that is not finite raises NonFiniteError before a parameter is changed. The
-    first step checks what the operators return. The second one of a small network is recorded, and those after it on
-    batches of the same shapes are replayed.
+    Nothing is kept of the values. A loss that is not finite raises NonFiniteError, and leaves parameters and buffers as
+    they were. The first step checks what the operators return. The second one of a small network of recordable
+    operators is recorded, and those after it on batches of the same shapes are replayed.
 
     recompute  nodes that keep nothing for backward, which computes them again
     """
@@ -45,6 +45,8 @@ class TrainingStep:
         self._version = -1
         self._available = torch.get_num_threads()
         self._recordings: dict[Any, Recording | None] = {}
+        self._buffers: list[Tensor] = []
+        self._before: list[Tensor] = []
 
     @property
     def ready(self) -> bool:
@@ -54,7 +56,18 @@ class TrainingStep:
     def __call__(self, inputs: Mapping[Key, Tensor]) -> Score:
         """Train on the inputs, tensors on the network's device; return their score before the update."""
         if not self.ready:
-            return self._first(inputs)
+            self._buffers = list(self.net.buffers.values())
+            self._before = [buffer.clone() for buffer in self._buffers]
+        elif self._buffers:
+            torch._foreach_copy_(self._before, self._buffers)
+        try:
+            return self._step(inputs) if self.ready else self._first(inputs)
+        except NonFiniteError:
+            for buffer, before in zip(self._buffers, self._before, strict=True):
+                buffer.copy_(before)
+            raise
+
+    def _step(self, inputs: Mapping[Key, Tensor]) -> Score:
         layout = layout_of(inputs)
         recording = self._recordings.get(layout)
         if recording is None:
