@@ -34,7 +34,7 @@ def run(quick: bool = False) -> Result:
     for name in NETS:
         contestants, difference, skipped[name] = contest(name)
         worst = max(worst, difference)
-        seconds = interleave(contestants, rounds=3 if quick else 7, seconds=0.1 if quick else 0.3)
+        seconds = interleave(contestants, rounds=3 if quick else 5, seconds=0.1 if quick else 0.3)
         table.add(name, {key: _per_step(key, figures) for key, figures in seconds.items()}, 1e-3)
         del contestants
     return Result(

@@ -39,7 +39,7 @@ def run(quick: bool = False, compiled: bool = False) -> Result:
     for name, work, make, twin in points(left_out):
         skipped[name] = {}
         contestants = assemble(contest(make, twin, compiled), skipped[name])
-        seconds = interleave(contestants, rounds=3 if quick else 7, seconds=0.02 if quick else 0.08)
+        seconds = interleave(contestants, rounds=3 if quick else 5, seconds=0.02 if quick else 0.06)
         table.add(name, seconds, 1e-6, at=work)
         del contestants
     note = (
