@@ -23,6 +23,9 @@ GATHERED = {
     aten.amin: ("INFINITY", "{0} = {1} < {0} || {1} != {1} ? {1} : {0};"),
 }
 """Function -> where it starts, and how it takes an element in."""
+ROW_BY_ROW = 'asm volatile("" ::: "memory");'
+"""Says nothing to the processor, and keeps g++ from turning the loops over rows and columns around: it gets sums of
+`condition ? 0 : x` wrong there, as g++ 12 does for most widths below 16."""
 
 
 def reduce(writer: Writer, node: Node, arguments: list[Any]) -> Value:
@@ -63,7 +66,7 @@ def gather_along(writer: Writer, source: Value, axes: list[int], out: Buffer, pa
         along = "\n".join(heads(kept[-1:]))
         declared = f"{t} row[{width}];" if width <= ON_STACK else ""
         text = [*heads(kept[:-1]), "{", declared, f"{along} {row}[{last}] = {start};"]
-        text += [*heads(axes), "{", loop.text, "}", f"{along} {place} = {row}[{last}]{scale};", "}"]
+        text += [*heads(axes), "{", ROW_BY_ROW, loop.text, "}", f"{along} {place} = {row}[{last}]{scale};", "}"]
         writer.statements.append("\n".join(text))
     else:
         loop = Loop(heads(axes))

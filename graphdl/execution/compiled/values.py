@@ -99,7 +99,7 @@ class Loop:
     def takes(self, value: Value, into: Buffer) -> bool:
         """Whether a value can be stored here too: what it reads must not come later in this loop."""
         return self.count == into.size and not any(
-            read.name == stored.name and read.size > 1 and read.offset != stored.offset
+            read.name == stored.name and (read.size, read.offset) != (stored.size, stored.offset)
             for read in buffers_of(value)
             for stored in self.stored
         )
