@@ -3,6 +3,7 @@
 import warnings
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import ClassVar
 
 import pytest
 import torch
@@ -75,6 +76,32 @@ def test_trains_alike_with_a_shorter_last_batch_and_metrics():
         return (prediction - target).abs().max()
 
     assert_alike(*both(chain, metrics=(error,), validation=(X, Y)))
+
+
+@dataclass(frozen=True)
+class Turned(Operator):
+    """Its output is a view with gaps."""
+
+    recordable: ClassVar = True
+
+    def forward(self, p, x, *, training):
+        return x.t(), None
+
+    def backward(self, p, saved, dy):
+        return (dy.t(),), {}
+
+
+@needs_compiler
+def test_a_prediction_that_is_a_view():
+    def corner(prediction, target):
+        return (prediction[0] * target[0]).sum()
+
+    def make():
+        operators = {"fc": Linear(2, 3), "turned": Turned(), "loss": MSELoss()}
+        return Network(operators, {"x": ["fc"], "fc": ["turned"], "turned": ["loss"], "target": ["loss"]}, seed=0)
+
+    batches = [{"x": X[k : k + 10], "target": torch.arange(30.0).view(3, 10) * k} for k in (0, 10, 20, 30)]
+    assert_alike(*both(make, batches, metrics=(corner,), batch_size=None))
 
 
 @needs_compiler
@@ -157,6 +184,8 @@ class Halved(Adam):
 @dataclass(frozen=True)
 class Peeking(Operator):
     """Reads a number in Python."""
+
+    recordable: ClassVar = True
 
     def forward(self, p, x, *, training):
         return x * (2 if float(x.sum()) > 0 else 1), None

@@ -68,12 +68,25 @@ def build(source: str) -> ctypes.CDLL:
     folder = cache_directory()
     library = folder / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.so"
     try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        _check_owner(folder)
         if not library.exists():
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             _compile(compiler, source, library)
+        _check_owner(library)
         return ctypes.CDLL(str(library))
     except OSError as error:
         raise CompileError(f"the cache cannot be used, see $GRAPHDL_CACHE: {error}") from None
+
+
+def _check_owner(path: Path) -> None:
+    """Refuse what others can write: code is loaded from there."""
+    if not hasattr(os, "geteuid"):
+        return
+    found = path.stat()
+    if found.st_uid != os.geteuid():
+        raise CompileError(f"{path} belongs to another user: let $GRAPHDL_CACHE name a folder that is yours alone")
+    if found.st_mode & 0o022:
+        raise CompileError(f"others can write {path}: let $GRAPHDL_CACHE name a folder that is yours alone")
 
 
 def _compile(compiler: str, source: str, library: Path) -> None:
@@ -87,4 +100,5 @@ def _compile(compiler: str, source: str, library: Path) -> None:
         if done.returncode:
             first = next((line for line in done.stderr.splitlines() if "error" in line), done.stderr[:200])
             raise CompileError(f"the C++ compiler failed: {first.rpartition('error: ')[2]}")
+        part.chmod(0o700)
         os.replace(part, library)

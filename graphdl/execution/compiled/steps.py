@@ -83,6 +83,7 @@ class CompiledSteps:
                 f"it was compiled for batches of other numbers, and the network computes in {engine.dtype}"
             )
         layout = Layout.of(engine, self.targets)
+        check_recordable(layout)
         vectors, count = self._optimizer.memory()
         state, constants = layout.state(engine, vectors, count), layout.constants(engine)
         batch = {name: torch.empty(shape, dtype=dtype, device="cpu") for name, (shape, dtype) in self.shapes.items()}
@@ -137,10 +138,20 @@ class CompiledSteps:
         done, (losses, *_) = self.run(given)
         if done < len(losses):
             raise NonFiniteError(
-                f"The loss of step {done} of {len(losses)} is not finite, or a class index is out of range. Parameters "
+                f"The loss of step {done + 1} of {len(losses)} is not finite, or a class index is out of range. Parameters "
                 "are as they were before that step; net.forward on its batch shows where."
             )
         return losses
+
+
+def check_recordable(layout: Layout) -> None:
+    """Refuse operators of which nobody says that every step makes the same calls."""
+    for step in layout.plan.steps:
+        if not step.operator.recordable:
+            raise CompileError(
+                f"{step.key} ({type(step.operator).__name__}) is not recordable: its calls may differ from step to step; "
+                "say recordable = True in its class if they never do"
+            )
 
 
 def _kept(engine: Engine, layout: Layout, optimizer: Any, shapes: Layouts, program: Callable[[], Program]) -> Program:

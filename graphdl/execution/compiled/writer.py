@@ -143,6 +143,15 @@ class Writer:
             value.held = held
         return held
 
+    def close_gaps(self, value: Value) -> Value:
+        """The value, its elements in their order if it is in memory."""
+        held = value.held if isinstance(value, Lazy) else value
+        if not isinstance(held, Buffer) or held.flat:
+            return value
+        copy = self.new(held.shape, held.dtype)
+        self.store(held, copy)
+        return copy
+
     def settle(self, node: Node, value: Lazy) -> Value:
         """What several read is written into memory."""
         return self.realize(value) if len(node.users) > 1 and node not in self.last else value
@@ -203,6 +212,7 @@ class Writer:
 
         The outputs: the next state, then what each step returns, first the number that must be finite.
         """
+        self.outputs = [self.close_gaps(value) for value in self.outputs]
         results = [self.realize(value) for value in self.outputs[carried:]]
         loops = self._next_state(carried)
         self.results = [(result.shape, result.dtype) for result in results]

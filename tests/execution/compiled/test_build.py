@@ -2,6 +2,7 @@
 
 import ctypes
 import multiprocessing
+import os
 
 import pytest
 
@@ -76,3 +77,21 @@ def test_the_process_keeps_its_arithmetic(monkeypatch, tmp_path):
     build(SOURCE % 2)
     assert ctypes.c_double(5e-324).value / 1 > 0
     assert 2.3e-308 / 4 > 0
+
+
+@needs_compiler
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="needs POSIX")
+def test_what_others_can_write_is_not_trusted(monkeypatch, tmp_path):
+    folder = tmp_path / "cache"
+    monkeypatch.setenv("GRAPHDL_CACHE", str(folder))
+    assert build(SOURCE % 3).answer() == 3
+    assert folder.stat().st_mode & 0o777 == 0o700
+    (library,) = folder.iterdir()
+    for path in (library, folder):
+        path.chmod(0o720)
+        with pytest.raises(CompileError, match="others can write"):
+            build(SOURCE % 3)
+        path.chmod(0o700)
+    monkeypatch.setattr(module.os, "geteuid", lambda: library.stat().st_uid + 1)
+    with pytest.raises(CompileError, match="belongs to another user"):
+        build(SOURCE % 3)

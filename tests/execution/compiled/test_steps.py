@@ -2,6 +2,7 @@
 
 import copy
 from dataclasses import dataclass
+from typing import ClassVar
 
 import pytest
 import torch
@@ -95,7 +96,7 @@ def test_an_index_out_of_range_stops():
     net = Network(operators, {"x": ["table"], "table": ["loss"], "target": ["loss"]}, seed=0)
     inputs = {"x": torch.tensor([[0, 4], [0, 5], [1, 1]]), "target": torch.zeros(3, 2, 3)}
     steps, before = compiled(net, SGD(lr=0.1), inputs), net.state_dict()
-    with pytest.raises(NonFiniteError, match="step 1 of 3"):
+    with pytest.raises(NonFiniteError, match="step 2 of 3"):
         steps(inputs)
     assert torch.equal(net.parameters["table.weight"][1], before["table.weight"][1])
     assert not torch.equal(net.parameters["table.weight"][0], before["table.weight"][0])
@@ -105,7 +106,7 @@ def test_a_loss_that_is_not_finite_stops_before_its_step():
     net, twin = make(), make()
     bad = {**INPUTS, "x": INPUTS["x"].clone()}
     bad["x"][4, 0, 0] = float("nan")
-    with pytest.raises(NonFiniteError, match="step 4 of 6"):
+    with pytest.raises(NonFiniteError, match="step 5 of 6"):
         compiled(net, Adam(), INPUTS)(bad)
     compiled(twin, Adam(), INPUTS)({name: x[:4] for name, x in INPUTS.items()})
     assert torch.equal(net.engine.store.flat, twin.engine.store.flat)
@@ -142,6 +143,8 @@ def test_a_network_moved_to_double_precision_is_compiled_anew():
 @dataclass(frozen=True)
 class Valued(Operator):
     """Draws by the values of its input, which no outline has."""
+
+    recordable: ClassVar = True
 
     def draw(self, x, *, generator):
         return torch.rand(x.shape, generator=generator, device=x.device) * x.abs().max()
@@ -195,3 +198,38 @@ def test_one_thing_of_everything():
     edges = {"x": ["fc"], "fc": ["out"], "out": ["loss"], "target": ["loss"]}
     inputs = {"x": torch.ones(3, 1, 1, dtype=torch.float64), "target": torch.zeros(3, 1, 1, dtype=torch.float64)}
     assert_twins(lambda: Network(operators, edges, seed=0, dtype=torch.float64), inputs)
+
+
+@dataclass(frozen=True)
+class Corner(Operator):
+    """Reads one element of what it computes."""
+
+    recordable: ClassVar = True
+
+    def forward(self, p, x, *, training):
+        y = x.exp()
+        return x * y[0, 0] + y, (x, y)
+
+    def backward(self, p, saved, dy):
+        _, y = saved
+        return (dy * y[0, 0] + dy * y,), {}
+
+
+def test_one_element_of_what_is_computed(quick):
+    assert_twins(lambda: make(corner=Corner()), INPUTS, SGD(lr=0.01))
+
+
+@dataclass(frozen=True)
+class Unsure(Operator):
+    """Does not say that it is recordable."""
+
+    def forward(self, p, x, *, training):
+        return x + torch.rand(()), None
+
+    def backward(self, p, saved, dy):
+        return (dy,), {}
+
+
+def test_an_operator_that_may_differ_from_step_to_step_is_refused():
+    with pytest.raises(CompileError, match=r"noise \(Unsure\) is not recordable"):
+        compiled(make(noise=Unsure()), Adam(), INPUTS)
