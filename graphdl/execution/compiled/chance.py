@@ -20,6 +20,7 @@ def draws_of(plan: Plan) -> list[int]:
     return [k for k, step in enumerate(plan.steps) if type(step.operator).draw is not Operator.draw]
 
 
+DRAWN_BYTES = 1 << 20
 ALLOWED = {"shape", "dtype", "device", "is_cuda", "is_meta", "requires_grad", "layout", "ndim"}
 METHODS = {"size", "numel", "dim", "is_floating_point", "__len__", "stride", "nelement"}
 
@@ -52,11 +53,13 @@ class Chance:
     def __init__(self, plan: Plan, outlines: Outlines, generator: Generator) -> None:
         self._generator = generator
         self._operators: list[tuple[Operator, list[Tensor]]] = []
-        self._before: list[Tensor] = []
+        self._before = generator.get_state()
         self.positions: list[int] = []
         self.examples: list[Tensor] = []
         for k in draws_of(plan):
             step = plan.steps[k]
+            if any(i not in outlines for i in step.reads):
+                raise CompileError(f"{step.key} ({type(step.operator).__name__}) draws by a tuple of tensors")
             reads = [outline(*outlines[i]) for i in step.reads]
             example = self._try(step, reads)
             if example is not None:
@@ -65,19 +68,29 @@ class Chance:
                 self.examples.append(example)
 
     def _try(self, step: Step, reads: list[Tensor]) -> Tensor | None:
-        example = step.operator.draw(*reads, generator=Generator().manual_seed(0))
+        name = f"{step.key} ({type(step.operator).__name__})"
+        try:
+            example = step.operator.draw(*reads, generator=Generator().manual_seed(0))
+        except CompileError:
+            raise
+        except Exception as error:
+            raise CompileError(f"{name} cannot draw beforehand: {error}") from error
         if example is not None and type(example) is not Tensor:
-            raise CompileError(f"{step.key} ({type(step.operator).__name__}) draws something else than a tensor")
+            raise CompileError(f"{name} draws something else than a tensor")
         return example
+
+    @property
+    def steps_at_once(self) -> int:
+        """For how many steps a block is drawn, so that it takes little memory."""
+        return max(1, DRAWN_BYTES // max(1, sum(each.nbytes for each in self.examples)))
 
     def draw(self, count: int) -> list[Tensor]:
         """What each operator draws in so many steps, (count, ...)."""
         if not self._operators:
             return []
-        self._before = []
+        self._before = self._generator.get_state()
         drawn: list[list[Tensor]] = [[] for _ in self._operators]
         for _ in range(count):
-            self._before.append(self._generator.get_state())
             for each, (operator, reads) in zip(drawn, self._operators, strict=True):
                 each.append(operator.draw(*reads, generator=self._generator))
         return [torch.stack(each) for each in drawn]
@@ -85,4 +98,7 @@ class Chance:
     def rewind(self, step: int) -> None:
         """Give the generator the state back that it had before a step of the last block."""
         if self._operators:
-            self._generator.set_state(self._before[step])
+            self._generator.set_state(self._before)
+            for _ in range(step):
+                for operator, reads in self._operators:
+                    operator.draw(*reads, generator=self._generator)

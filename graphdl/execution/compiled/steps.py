@@ -10,8 +10,15 @@ from typing import Any, Protocol, TypeAlias
 import torch
 from torch import Tensor
 
-from graphdl.errors import CompileError, MissingInputError, NonFiniteError, ShapeError
-from graphdl.execution.compiled.build import build
+from graphdl.errors import (
+    CompileError,
+    MissingInputError,
+    NonFiniteError,
+    ShapeError,
+    UnknownNodeError,
+    did_you_mean,
+)
+from graphdl.execution.compiled.build import build, find_compiler
 from graphdl.execution.compiled.chance import Chance
 from graphdl.execution.compiled.operations import OPERATIONS
 from graphdl.execution.compiled.trace import Layout, pure_step, trace
@@ -67,6 +74,10 @@ class CompiledSteps:
         self._engine, self._optimizer, self.targets, self.shapes = engine, optimizer, targets, shapes
         self._bind()
 
+    def __repr__(self) -> str:
+        shapes = ", ".join(f"{name}: (K, {', '.join(map(str, shape))})" for name, (shape, _) in self.shapes.items())
+        return f"CompiledSteps({shapes}; {self._optimizer.optimizer})"
+
     @property
     def source(self) -> str:
         """The C++ text."""
@@ -112,8 +123,23 @@ class CompiledSteps:
         if self.version != self._engine.version:
             self._bind()
         given = [inputs[name].contiguous() for name in self.shapes]
+        count, size = len(given[0]), self._chance.steps_at_once
+        if not self._chance.positions or count <= size:
+            return self._run(given)
+        made, parts = 0, list[list[Tensor]]()
+        while made < count:
+            done, found = self._run([tensor[made : made + size] for tensor in given])
+            parts.append(found)
+            made += done
+            if done < len(found[0]):
+                break
+        values = [torch.cat(each) for each in zip(*parts, strict=True)]
+        rest = count - len(values[0])
+        return made, [torch.cat([each, each.new_zeros(rest, *each.shape[1:])]) for each in values]
+
+    def _run(self, given: list[Tensor]) -> tuple[int, list[Tensor]]:
         count = len(given[0])
-        given += self._chance.draw(count)
+        given = given + self._chance.draw(count)
         found = [torch.empty((count, *shape), dtype=dtype, device="cpu") for shape, dtype in self._program.results]
         pointers = [*self._before, *(t.data_ptr() for t in given), *(t.data_ptr() for t in found), *self._after]
         done = self._program.function((ctypes.c_void_p * len(pointers))(*pointers), count)
@@ -123,6 +149,8 @@ class CompiledSteps:
 
     def __call__(self, inputs: Mapping[Key, Tensor]) -> Tensor:
         """Make a step on each batch; return the losses."""
+        for name in inputs.keys() - self.shapes.keys():
+            raise UnknownNodeError(f"The steps take no input {name!r}.{did_you_mean(name, self.shapes)}")
         given = {}
         for name, (shape, dtype) in self.shapes.items():
             if name not in inputs:
@@ -173,6 +201,7 @@ def _kept(engine: Engine, layout: Layout, optimizer: Any, shapes: Layouts, progr
 
 def compile_step(step: Callable[..., list[Tensor]], given: list[Tensor], carried: int, advancing: int) -> Program:
     """Trace a step, write it in C++ and build it."""
+    find_compiler()
     writer = Writer(trace(step, given), OPERATIONS, carried)
     source = writer.finish(carried, advancing)
     library = build(source)

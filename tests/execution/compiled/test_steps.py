@@ -9,7 +9,7 @@ import torch
 
 from graphdl import CrossEntropyLoss, Dropout, Embedding, Feed, Identity, Linear, MSELoss, Network, Operator, ReLU, Tanh
 from graphdl.errors import CompileError, MissingInputError, NonFiniteError, ShapeError
-from graphdl.execution.compiled import writer
+from graphdl.execution.compiled import chance, writer
 from graphdl.execution.compiled.elements import EXPRESSIONS
 from graphdl.optim import SGD, Adam, AdamW
 from tests.execution.compiled.twins import assert_twins, compiled, needs_compiler
@@ -233,3 +233,8 @@ class Unsure(Operator):
 def test_an_operator_that_may_differ_from_step_to_step_is_refused():
     with pytest.raises(CompileError, match=r"noise \(Unsure\) is not recordable"):
         compiled(make(noise=Unsure()), Adam(), INPUTS)
+
+
+def test_masks_are_drawn_for_a_few_steps_at_a_time(quick, monkeypatch):
+    monkeypatch.setattr(chance, "DRAWN_BYTES", 1)
+    assert_twins(lambda: make(drop=Dropout(0.4)), INPUTS, SGD(lr=0.1))
