@@ -166,8 +166,8 @@ class CompiledSteps:
         done, (losses, *_) = self.run(given)
         if done < len(losses):
             raise NonFiniteError(
-                f"The loss of step {done + 1} of {len(losses)} is not finite, or a class index is out of range. Parameters "
-                "are as they were before that step; net.forward on its batch shows where."
+                f"The loss of step {done + 1} of {len(losses)} is not finite, or a class index is out of range. "
+                "Parameters are as they were before that step; net.forward on its batch shows where."
             )
         return losses
 
@@ -177,8 +177,8 @@ def check_recordable(layout: Layout) -> None:
     for step in layout.plan.steps:
         if not step.operator.recordable:
             raise CompileError(
-                f"{step.key} ({type(step.operator).__name__}) is not recordable: its calls may differ from step to step; "
-                "say recordable = True in its class if they never do"
+                f"{step.key} ({type(step.operator).__name__}) is not recordable: its calls may differ from step to "
+                "step; say recordable = True in its class if they never do"
             )
 
 
