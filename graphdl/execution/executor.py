@@ -54,18 +54,31 @@ def run_forward(
     generator  whence operators draw in training
     recompute  what a backward with the same recompute computes again
     """
+    program = _forward_program(plan, keep_values, keep_saved, None, recompute)
+    return _run(program, plan, [parameters[owner] for owner in plan.owners], inputs, training, generator)
+
+
+def _run(
+    program: Program,
+    plan: Plan,
+    parameters: Sequence[dict[str, Tensor]],
+    inputs: Mapping[Key, Any],
+    training: bool,
+    generator: Generator | None,
+) -> Trace:
+    """Run a plan's program forward; explain a failure. `parameters` are those of each step."""
     values: list[Any] = [None] * plan.size
     for name, i in plan.inputs.items():
         values[i] = inputs[name]
     saved: list[Any] = [None] * len(plan.steps)
-    program = _forward_program(plan, keep_values, keep_saved, None, recompute)
     try:
-        program(values, saved, [parameters[owner] for owner in plan.owners], training, generator)
+        program(values, saved, parameters, training, generator)
     except Exception as error:
         step = program.failed_step(error)
         if step is None:
             raise
-        raise forward_failure(plan, step, values, parameters[step.owner], error) from error
+        held = parameters[step.writes - len(plan.inputs)]
+        raise forward_failure(plan, step, values, held, error) from error
     return Trace(values, saved)
 
 
@@ -223,20 +236,7 @@ class TrainingRun:
 
     def forward(self, inputs: Mapping[Key, Tensor]) -> Trace:
         """Compute the losses."""
-        plan = self.plan.forward
-        values: list[Any] = [None] * plan.size
-        for name, i in plan.inputs.items():
-            values[i] = inputs[name]
-        saved: list[Any] = [None] * len(plan.steps)
-        try:
-            self._forward(values, saved, self._parameters, True, self._generator)
-        except Exception as error:
-            step = self._forward.failed_step(error)
-            if step is None:
-                raise
-            position = next(k for k, other in enumerate(plan.steps) if other is step)
-            raise forward_failure(plan, step, values, self._parameters[position], error) from error
-        return Trace(values, saved)
+        return _run(self._forward, self.plan.forward, self._parameters, inputs, True, self._generator)
 
     def backward(self, trace: Trace, starts: Mapping[int, Any]) -> None:
         """Send the gradients back and move the parameters."""

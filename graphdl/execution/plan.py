@@ -34,6 +34,11 @@ class Step:
     writes: int
     frees: tuple[int, ...] = ()
 
+    @property
+    def draws(self) -> bool:
+        """Whether the operator draws something of chance."""
+        return type(self.operator).draw is not Operator.draw
+
 
 @dataclass(frozen=True)
 class Plan:

@@ -98,14 +98,14 @@ def forward_program(
         before: Lines = []
         after: Lines = []
         drawn = "None"
-        if draws(step):
+        if step.draws:
             names[f"w{k}"] = step.operator.draw
             drawn = f"w{k}({reads}generator=G) if training else None"
-        if k in again and (draws(step) or step.operator.buffers()):
+        if k in again and (step.draws or step.operator.buffers()):
             names[f"c{k}"] = tuple(step.operator.buffers())
             before, after = [f"c = copies(P[{k}], c{k})", f"d = {drawn}"], [f"s[{k}] = d, c", "d = c = None"]
             drawn = "d"
-        drawn = f", drawn={drawn}" if draws(step) else ""
+        drawn = f", drawn={drawn}" if step.draws else ""
         out = f", out=v[{reusable[k]}]" if k in reusable else ""
         saved = f"s[{k}]" if keeps else "_"
         call = [
@@ -117,11 +117,6 @@ def forward_program(
 
     steps = ((step, lines(k, step)) for k, step in enumerate(plan.steps))
     return Program("v, s, P, training, G", steps, names, "forward")
-
-
-def draws(step: Step) -> bool:
-    """Whether the step's operator draws something of chance."""
-    return type(step.operator).draw is not Operator.draw
 
 
 def copies(p: Mapping[str, Tensor], names: Iterable[str]) -> dict[str, Tensor]:
@@ -148,7 +143,7 @@ def _again(j: int, step: Step, over: int | None, names: dict[str, Any]) -> Lines
     names[f"f{j}"] = step.operator.forward
     p = f"{{**P[{j}], **s[{j}][1]}}" if step.operator.buffers() else f"P[{j}]"
     reads = "".join(f"v[{i}], " for i in step.reads)
-    drawn = f", drawn=s[{j}][0]" if draws(step) else ""
+    drawn = f", drawn=s[{j}][0]" if step.draws else ""
     out = f", out=v[{over}]" if over in step.frees else ""
     return [
         f"r = f{j}({p}, {reads}training=True{drawn}{out})",

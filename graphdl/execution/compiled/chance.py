@@ -17,7 +17,7 @@ Outlines: TypeAlias = Mapping[int, tuple[Sequence[int], torch.dtype]]
 
 def draws_of(plan: Plan) -> list[int]:
     """The positions of the steps that draw."""
-    return [k for k, step in enumerate(plan.steps) if type(step.operator).draw is not Operator.draw]
+    return [k for k, step in enumerate(plan.steps) if step.draws]
 
 
 DRAWN_BYTES = 1 << 20
