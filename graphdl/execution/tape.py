@@ -1,0 +1,267 @@
+"""A training step as a list of tensor calls on storages: the only intermediate form of a step.
+
+A Recorder writes down every call that torch makes while operators run, after torch has taken composite functions apart.
+Each tensor is a Slot: a part of a storage, with an offset, a shape and strides. Views need no call of their own: a view is
+another slot of the same storage. What a step costs is read from the tape, replay binds it to memory, and C++ is written
+from it.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+
+READERS = {"_local_scalar_dense", "equal", "is_nonzero", "masked_select", "nonzero", "_unique2", "unique_dim"}
+"""Calls whose result, or its shape, depends on the numbers themselves."""
+
+HOST_READS = {
+    "numpy", "tolist", "__array__", "data_ptr", "__dlpack__", "storage", "untyped_storage", "resize_", "set_",
+    "item", "__bool__", "__float__", "__int__", "__index__", "__complex__", "__contains__",
+}  # fmt: skip
+"""Methods by which Python gets at the numbers of a tensor without a call that the recorder sees."""
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A tensor as a part of a storage. offset and stride count elements."""
+
+    storage: int
+    offset: int
+    shape: tuple[int, ...]
+    stride: tuple[int, ...]
+    dtype: torch.dtype
+
+    @property
+    def size(self) -> int:
+        """The number of elements."""
+        return torch.Size(self.shape).numel()
+
+    @property
+    def extent(self) -> int:
+        """The elements of the storage from the first one of the slot to the last one."""
+        if not self.size:
+            return 0
+        return sum((n - 1) * s for n, s in zip(self.shape, self.stride, strict=True)) + 1
+
+    def on(self, memory: Tensor, offset: int) -> Tensor:
+        """The tensor in a memory of bytes, where the storage begins at the byte `offset`."""
+        start = offset + self.offset * self.dtype.itemsize
+        piece = memory[start : start + self.extent * self.dtype.itemsize].view(self.dtype)
+        return piece.as_strided(self.shape, self.stride)
+
+
+@dataclass(frozen=True)
+class Call:
+    """A call of a torch function on slots, or of something else on nothing.
+
+    function  an overload of torch; or any callable without arguments, which was not recorded inside
+    results   what it returned: a slot, or None for what is no tensor
+    made      the storages that it made
+    """
+
+    function: Any
+    args: tuple[Any, ...] = ()
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    results: tuple[Slot | None, ...] = ()
+    made: tuple[int, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The function's name without its overload; "" if it is none of torch's."""
+        packet = getattr(self.function, "_overloadpacket", None)
+        return packet.__name__ if packet is not None else ""
+
+    def slots(self) -> list[Slot]:
+        """The slots that it reads, writes and returns."""
+        found = [slot for slot in self.results if slot is not None]
+        exchange((self.args, dict(self.kwargs)), Slot, found.append)
+        return found
+
+    def written(self) -> list[Slot]:
+        """The slots that were there before and that it writes into."""
+        schema = getattr(self.function, "_schema", None)
+        found: list[Slot] = []
+        if schema is None or not schema.is_mutable:
+            return found
+        given = {argument.name: value for argument, value in zip(schema.arguments, self.args, strict=False)}
+        for argument in schema.arguments:
+            if argument.alias_info is not None and argument.alias_info.is_write:
+                exchange((given | dict(self.kwargs)).get(argument.name), Slot, found.append)
+        return found
+
+
+@dataclass(frozen=True)
+class Tape:
+    """The calls of a step.
+
+    calls     in order
+    storages  the bytes of each storage
+    given     storage -> the tensor of its bytes, of those that no call made
+    obstacle  why the calls cannot stand for the step on other numbers; "" if nothing speaks against it
+    """
+
+    calls: tuple[Call, ...]
+    storages: tuple[int, ...]
+    given: Mapping[int, torch.UntypedStorage]
+    obstacle: str = ""
+
+    def same_as(self, other: Tape) -> bool:
+        """Whether the calls, their settings and the storages on which they work are the same."""
+        return (
+            self.calls == other.calls
+            and self.storages == other.storages
+            and self.given.keys() == other.given.keys()
+            and all(address(storage) == address(other.given[k]) for k, storage in self.given.items())
+        )
+
+
+def address(storage: torch.UntypedStorage) -> int:
+    """What tells a storage from others while it lives."""
+    return int(storage._cdata)
+
+
+def exchange(arguments: Any, kind: type, function: Callable[[Any], Any]) -> Any:
+    """The arguments of a call with every one of a kind exchanged."""
+    if isinstance(arguments, kind):
+        return function(arguments)
+    if type(arguments) in (tuple, list):
+        return type(arguments)([exchange(each, kind, function) for each in arguments])
+    if type(arguments) is dict:
+        return {name: exchange(each, kind, function) for name, each in arguments.items()}
+    return arguments
+
+
+class Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """A context that sees the calls made in it, after torch has taken them apart."""
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # or torch imports its whole compiler, to keep it away from here
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Make a call, or those that it is made of."""
+        kwargs = kwargs or {}
+        with self:
+            result = func.decompose(*args, **kwargs)
+        return self.make(func, tuple(args), kwargs) if result is NotImplemented else result
+
+    def make(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Make a call and look at it."""
+        return func(*args, **kwargs)
+
+
+class HostReads(TorchFunctionMode):
+    """A context that notices when Python reads the numbers of a tensor, or changes its shape in place."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found = ""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Make a call, and look at its name."""
+        name = getattr(func, "__name__", "")
+        if name in HOST_READS:
+            self.found = self.found or name
+        return func(*args, **(kwargs or {}))
+
+
+@contextmanager
+def recording() -> Iterator[Recorder]:
+    """A context whose calls are recorded.
+
+    with recording() as recorder:
+        ...
+    recorder.tape()
+    """
+    host, recorder = HostReads(), Recorder()
+    with host, recorder:
+        yield recorder
+    if host.found:
+        recorder.obstacle = recorder.obstacle or f"Python reads numbers of a tensor ({host.found})"
+
+
+class Recorder(Watcher):
+    """A context that records the calls made in it; `recording` makes one."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.calls: list[Call] = []
+        self.obstacle = ""
+        self._storages: list[int] = []
+        self._given: dict[int, torch.UntypedStorage] = {}
+        self._known: dict[int, tuple[weakref.ref[Any], int]] = {}
+        self._paused = False
+
+    def tape(self) -> Tape:
+        """What was recorded."""
+        return Tape(tuple(self.calls), tuple(self._storages), dict(self._given), self.obstacle)
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """A context whose calls are not recorded: storages that they make count as given."""
+        before, self._paused = self._paused, True
+        try:
+            yield
+        finally:
+            self._paused = before
+
+    def call(self, function: Callable[[], None]) -> None:
+        """Call something that is called again as a whole when the tape is replayed."""
+        with self.paused():
+            function()
+        self.calls.append(Call(function))
+
+    def slot(self, tensor: Tensor) -> Slot:
+        """The slot of a tensor; a storage that no recorded call made is given."""
+        storage = tensor.untyped_storage()
+        number = self._number(storage)
+        if number is None:
+            number = self._enter(storage)
+            self._given[number] = storage
+        return Slot(number, int(tensor.storage_offset()), tuple(tensor.shape), tensor.stride(), tensor.dtype)
+
+    def make(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Make a call and record it, unless it is a view."""
+        if self._paused:
+            return func(*args, **kwargs)
+        held_args, held_kwargs = exchange((args, kwargs), Tensor, self.slot)
+        result = func(*args, **kwargs)
+        schema = func._schema
+        self._look(func, schema)
+        if not schema.is_mutable and any(each.alias_info is not None for each in schema.returns):
+            return result
+        returned = tuple(result) if isinstance(result, (tuple, list)) else (result,)
+        made = []
+        for tensor in returned:
+            if isinstance(tensor, Tensor) and self._number(tensor.untyped_storage()) is None:
+                made.append(self._enter(tensor.untyped_storage()))
+        results = tuple(self.slot(each) if isinstance(each, Tensor) else None for each in returned)
+        self.calls.append(Call(func, held_args, held_kwargs, results, tuple(made)))
+        return result
+
+    def _look(self, func: Any, schema: Any) -> None:
+        """Note what makes a tape stand for these numbers only."""
+        name = func._overloadpacket.__name__
+        if name in READERS:
+            self.obstacle = self.obstacle or f"Python reads numbers of a tensor ({name})"
+        elif torch.Tag.inplace_view in func.tags:
+            self.obstacle = self.obstacle or f"the shape of a tensor is changed in place ({name})"
+
+    def _number(self, storage: torch.UntypedStorage) -> int | None:
+        """The number of a storage that has been met and still lives."""
+        held, number = self._known.get(address(storage), (None, None))
+        return number if held is not None and held() is storage else None
+
+    def _enter(self, storage: torch.UntypedStorage) -> int:
+        number = len(self._storages)
+        self._storages.append(storage.nbytes())
+        self._known[address(storage)] = weakref.ref(storage), number
+        return number
