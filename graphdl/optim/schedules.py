@@ -208,9 +208,10 @@ class OneCycle(Schedule):
         """The number for the update after `step` others."""
         start, end = self._ends
         top, last = self.rise * self.steps - 1, self.steps - 1
+        step = min(step, last)
         if step <= top:
             return self._between(start, self.peak, step / top if top else 1.0)
-        return self._between(self.peak, end, (min(step, last) - top) / (last - top) if last > top else 1.0)
+        return self._between(self.peak, end, (step - top) / (last - top))
 
     def _between(self, first: float, last: float, part: float) -> float:
         if self.shape == "linear":

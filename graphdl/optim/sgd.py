@@ -33,6 +33,8 @@ class SGD(Optimizer):
         super().__post_init__()
         self.check("momentum", self.momentum, 0, math.inf)
         self.check("weight_decay", self.weight_decay, 0, math.inf)
+        if not isinstance(self.nesterov, bool):
+            raise SettingError(f"SGD: nesterov is True or False, not {self.nesterov!r}")
         if self.nesterov and not self.momentum:
             raise SettingError("SGD: nesterov looks ahead along the momentum, which is 0; give momentum=0.9, say")
 

@@ -91,10 +91,10 @@ class Stepper:
 
     def count_step(self) -> None:
         """Count an update, before its moves."""
+        for variant in self._variants:
+            variant.set(self._steps, self._scale)
         self._steps += 1
         self._count += self._one
-        for variant in self._variants:
-            variant.set(self._steps - 1, self._scale)
 
     def advance(self, count: int) -> None:
         """Count updates that were made elsewhere, by `numbers`."""
