@@ -105,7 +105,7 @@ class Replay:
 
         call_opaque  is given those that are not torch's, function and tensors, in place of calling them
         """
-        bound = []
+        bound: list[Bound] = []
         for call in self._tape.calls[start:stop]:
             args, kwargs = exchange((call.args, dict(call.kwargs)), Slot, self.tensor)
             if not call.name:

@@ -1,9 +1,9 @@
 """A training step as a list of tensor calls on storages: the only intermediate form of a step.
 
 A Recorder writes down every call that torch makes while operators run, after torch has taken composite functions apart.
-Each tensor is a Slot: a part of a storage, with an offset, a shape and strides. Views need no call of their own: a view is
-another slot of the same storage. What a step costs is read from the tape, replay binds it to memory, and C++ is written
-from it.
+Each tensor is a Slot: a part of a storage, with an offset, a shape and strides. Views need no call of their own: a view
+is another slot of the same storage. What a step costs is read from the tape, replay binds it to memory, and C++ is
+written from it.
 """
 
 from __future__ import annotations
@@ -231,6 +231,10 @@ class Recorder(Watcher):
             number = self._enter(storage)
             self._given[number] = storage
         return Slot(number, int(tensor.storage_offset()), tuple(tensor.shape), tensor.stride(), tensor.dtype)
+
+    def is_given(self, tensor: Tensor) -> bool:
+        """Whether a tensor is a part of a storage that no recorded call made."""
+        return self.slot(tensor).storage in self._given
 
     def make(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Make a call and record it, unless it is a view."""

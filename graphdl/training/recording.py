@@ -12,6 +12,7 @@ from torch import Tensor
 from graphdl.execution.engine import Engine
 from graphdl.execution.passes import Trace
 from graphdl.execution.replay import Bound, Replay, replay_bytes
+from graphdl.execution.state import Snapshot
 from graphdl.execution.tape import Recorder, Slot, Tape, exchange, recording
 from graphdl.execution.training_passes import TrainingPasses
 from graphdl.graph import Key
@@ -142,20 +143,19 @@ class Recording:
 
     def _verify(self) -> bool:
         """Bind the calls, and compare what they do with what the operators do, without moving a parameter."""
-        with self._state_restored():
-            expected = Observation()
-            with self._moves(expected.take):
-                self._by_operators(lambda trace: expected.take_all(trace.values))
-            expected.take_all(self._engine.store.buffers.values())
-        with self._state_restored():
-            found = Observation()
-            tape = self._tapes[-1]
-            replay = Replay(tape, self._kept(), self._engine.device)
-            self._forward = replay.bind(0, self._split, found.take)
-            self._trace = Trace(exchange(self._values, Slot, replay.tensor))
-            found.take_all(self._trace.values)
-            self._backward = replay.bind(self._split, len(tape.calls), found.take)
-            found.take_all(self._engine.store.buffers.values())
+        before, tape = Snapshot(self._engine), self._tapes[-1]
+        expected, found = Observation(), Observation()
+        with self._moves(expected.take):
+            self._by_operators(lambda trace: expected.take_all(trace.values))
+        expected.take_all(self._engine.store.buffers.values())
+        before.restore()
+        replay = Replay(tape, self._kept(), self._engine.device)
+        self._forward = replay.bind(0, self._split, found.take)
+        self._trace = Trace(exchange(self._values, Slot, replay.tensor))
+        found.take_all(self._trace.values)
+        self._backward = replay.bind(self._split, len(tape.calls), found.take)
+        found.take_all(self._engine.store.buffers.values())
+        before.restore()
         return found.agrees_with(expected)
 
     @contextmanager
@@ -166,20 +166,6 @@ class Recording:
             yield
         finally:
             self._passes.call = usual
-
-    @contextmanager
-    def _state_restored(self) -> Iterator[None]:
-        """A context that leaves buffers and random generators as they were."""
-        engine = self._engine
-        buffers = [buffer.clone() for buffer in engine.store.buffers.values()]
-        chance, world = engine.chance.get_state(), torch.get_rng_state()
-        try:
-            yield
-        finally:
-            for buffer, before in zip(engine.store.buffers.values(), buffers, strict=True):
-                buffer.copy_(before)
-            engine.chance.set_state(chance)
-            torch.set_rng_state(world)
 
 
 class Observation:

@@ -25,8 +25,8 @@ from graphdl import (
 from graphdl.errors import GraphDLError
 from graphdl.initializers import Zeros
 from graphdl.operators import Parameter
-from tests.operators.case import upstream
 from tests.execution.walks import walk_backward, walk_forward
+from tests.operators.case import upstream
 
 
 def small(**settings):

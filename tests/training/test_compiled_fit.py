@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import pytest
 import torch
+from tests.execution.compiled.twins import needs_compiler
 
 from graphdl import (
     BatchNorm1d,
@@ -25,7 +26,6 @@ from graphdl import (
 )
 from graphdl.errors import GraphDLWarning, NonFiniteError, OperatorError, UnreachableError
 from graphdl.optim import SGD, Adam
-from tests.execution.compiled.twins import needs_compiler
 
 
 @pytest.fixture(autouse=True, scope="module")
