@@ -7,6 +7,7 @@
 
 template <class T> struct Plain { typedef T type; };
 template <class T> struct Plain<T&> { typedef T type; };
+template <class T> struct Plain<T&&> { typedef T type; };
 template <class T, int L> struct Vector { typedef T type __attribute__((vector_size(L * sizeof(T)))); };
 template <class V> using Element = typename Plain<decltype(V{}[0])>::type;
 template <class V> constexpr int LANES = sizeof(V) / sizeof(V{}[0]);
@@ -228,18 +229,18 @@ INLINE void tile(const T* A, const T* P, T* C, const T* bias) {
   constexpr int L = BYTES / sizeof(T);
   typedef typename Vector<T, L>::type V;
   V sum[R][W];
-  for (int r = 0; r < R; r++)
-    for (int w = 0; w < W; w++) sum[r][w] = SN ? load<V>(bias + w * L) : SM ? splat<V>(bias[r * SM]) : V{};
+  UNROLL for (int r = 0; r < R; r++)
+    UNROLL for (int w = 0; w < W; w++) sum[r][w] = SN ? load<V>(bias + w * L) : SM ? splat<V>(bias[r * SM]) : V{};
   for (int k = 0; k < K; k++) {
     V b[W];
-    for (int w = 0; w < W; w++) b[w] = load<V>(P + k * NP + w * L);
-    for (int r = 0; r < R; r++) {
+    UNROLL for (int w = 0; w < W; w++) b[w] = load<V>(P + k * NP + w * L);
+    UNROLL for (int r = 0; r < R; r++) {
       V a = splat<V>(A[r * AM + k * AK]);
-      for (int w = 0; w < W; w++) sum[r][w] = fused(a, b[w], sum[r][w]);
+      UNROLL for (int w = 0; w < W; w++) sum[r][w] = fused(a, b[w], sum[r][w]);
     }
   }
-  for (int r = 0; r < R; r++)
-    for (int w = 0; w < W; w++) {
+  UNROLL for (int r = 0; r < R; r++)
+    UNROLL for (int w = 0; w < W; w++) {
       T* c = C + r * CM + w * L * CN;
       if constexpr (CN == 1) {
         if (w < W - 1 || N == L) save<V>(c, sum[r][w]);
