@@ -21,6 +21,7 @@ from typing import Any, TypeAlias
 from torch import Tensor
 
 from graphdl.errors import ShapeError
+from graphdl.execution.derived import owns_output
 from graphdl.execution.diagnosis import no_pair, shape_of
 from graphdl.execution.plan import BackwardPlan, BackwardStep, Plan, Step
 from graphdl.execution.recompute import Recomputation
@@ -155,7 +156,7 @@ def _again(j: int, step: Step, over: int | None, names: dict[str, Any]) -> Lines
 def _reusable(plan: Plan, kept: Collection[int]) -> dict[int, int]:
     """Position of a step -> an input over which it may write its output: nobody else reads it or has saved it."""
     readers = Counter(i for step in plan.steps for i in step.reads)
-    fresh = {step.writes for step in plan.steps if step.operator.fresh} - set(kept)
+    fresh = {step.writes for step in plan.steps if owns_output(type(step.operator))} - set(kept)
     return {
         k: i
         for k, step in enumerate(plan.steps)

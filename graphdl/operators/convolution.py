@@ -58,8 +58,6 @@ class Conv2d(Operator):
 
     slots: ClassVar = ("input",)
     family: ClassVar = "convolution"
-    fresh: ClassVar = True
-    recordable: ClassVar = True
     inferred: ClassVar = ("in_channels",)
 
     def __post_init__(self) -> None:

@@ -41,8 +41,6 @@ class Embedding(Operator):
 
     slots: ClassVar = ("input",)
     family: ClassVar = "embedding"
-    fresh: ClassVar = True
-    recordable: ClassVar = True
 
     def __post_init__(self) -> None:
         check_size("Embedding", "num_embeddings", self.num_embeddings)

@@ -35,8 +35,6 @@ class Linear(Operator):
     slots: ClassVar = ("input",)
     family: ClassVar = "dense"
     inferred: ClassVar = ("in_features",)
-    fresh: ClassVar = True
-    recordable: ClassVar = True
 
     def __post_init__(self) -> None:
         if self.out_features is None:

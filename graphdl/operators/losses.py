@@ -33,7 +33,6 @@ class Loss(Operator):
 
     slots: ClassVar = ("prediction", "target")
     family: ClassVar = "loss"
-    recordable: ClassVar = True
     threshold: ClassVar[float] = 0.5
     """Where a single prediction turns from class 0 to class 1."""
 

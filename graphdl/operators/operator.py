@@ -89,23 +89,11 @@ class Operator(ABC):
     slots     names of the inputs, in order; None takes any number of them, one at least
     family    groups operators in diagrams: "dense", "activation", "merge", "loss", ...
     inferred  the settings that may be left out (None), because `infer` can fill them
-    fresh       whether the output has memory of its own, which nothing that is saved shares
-    recordable  whether forward and backward do nothing but call torch functions, the same ones for inputs of the same
-                shapes. Then fit may record these calls and repeat them without the operator
     """
 
     slots: ClassVar[tuple[str, ...] | None] = ("input",)
     family: ClassVar[str] = "other"
     inferred: ClassVar[tuple[str, ...]] = ()
-    fresh: ClassVar[bool] = False
-    recordable: ClassVar[bool] = False
-
-    def __init_subclass__(cls, **settings: Any) -> None:
-        """What a class says of its passes does not hold for a subclass of one's own that replaces them."""
-        super().__init_subclass__(**settings)
-        own = vars(cls)
-        if not cls.__module__.startswith(f"{__package__}.") and own.keys() & {"forward", "backward", "draw"}:
-            cls.fresh, cls.recordable = own.get("fresh", False), own.get("recordable", False)
 
     def parameters(self) -> dict[str, Parameter]:
         """Name -> shape and initializer of each parameter."""

@@ -20,7 +20,6 @@ class Identity(Operator):
     """y = x (n, ...)."""
 
     family: ClassVar = "structure"
-    recordable: ClassVar = True
 
     def forward(self, p: Values, x: Tensor, *, training: bool) -> tuple[Tensor, None]:
         return x, None
@@ -40,7 +39,6 @@ class Item(Operator):
         check_integer("Item", "index", self.index)
 
     family: ClassVar = "structure"
-    recordable: ClassVar = True
 
     def forward(self, p: Values, x: tuple[Tensor, ...], *, training: bool) -> tuple[Tensor, list[torch.Size]]:
         if not isinstance(x, tuple) or not -len(x) <= self.index < len(x):
@@ -66,7 +64,6 @@ class Flatten(Operator):
 
     slots: ClassVar = ("input",)
     family: ClassVar = "reshape"
-    recordable: ClassVar = True
 
     def __post_init__(self) -> None:
         check_integer("Flatten", "start_dim", self.start_dim)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from graphdl.errors import NonFiniteError, OperatorError, UnreachableError
+from graphdl.execution.derived import calls_torch_only
 from graphdl.execution.executor import Trace, TrainingRun, run_backward, run_forward
 from graphdl.execution.recompute import check_recompute, make_recomputation
 from graphdl.graph import Key
@@ -139,7 +140,7 @@ class TrainingStep:
         moves(found.of(moves.extents))
         self._run = TrainingRun(plan, parameters, engine.chance, moves, again)
         self._recordings.clear()
-        self._recordable = all(step.operator.recordable for step in self._plan.steps)
+        self._recordable = all(calls_torch_only(type(step.operator)) for step in self._plan.steps)
         self._version = engine.version
         return score
 

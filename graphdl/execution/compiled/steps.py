@@ -23,6 +23,7 @@ from graphdl.execution.compiled.chance import Chance
 from graphdl.execution.compiled.operations import OPERATIONS
 from graphdl.execution.compiled.trace import Layout, pure_step, trace
 from graphdl.execution.compiled.writer import Writer
+from graphdl.execution.derived import calls_torch_only
 from graphdl.execution.engine import Engine
 from graphdl.graph import Key
 
@@ -175,7 +176,7 @@ class CompiledSteps:
 def check_recordable(layout: Layout) -> None:
     """Refuse operators of which nobody says that every step makes the same calls."""
     for step in layout.plan.steps:
-        if not step.operator.recordable:
+        if not calls_torch_only(type(step.operator)):
             raise CompileError(
                 f"{step.key} ({type(step.operator).__name__}) is not recordable: its calls may differ from step to "
                 "step; say recordable = True in its class if they never do"

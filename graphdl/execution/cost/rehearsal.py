@@ -13,6 +13,7 @@ from torch import Generator, Tensor
 from graphdl.execution.cost.meter import Meter
 from graphdl.execution.cost.nests import bytes_of, storage_of, tensors
 from graphdl.execution.cost.scratch import bytes_within
+from graphdl.execution.derived import calls_torch_only
 from graphdl.execution.executor import GroupMove, ParameterMoves, Trace, TrainingRun
 from graphdl.execution.parameters import ParameterStore
 from graphdl.execution.plan import BackwardPlan
@@ -172,7 +173,7 @@ class Rehearsal:
 
     def _peak_of_replay(self) -> int | None:
         """The peak of a step that fit replays in buffers, beside a copy of the batch; None if it does not."""
-        if not all(step.operator.recordable for step in self.plan.forward.steps):
+        if not all(calls_torch_only(type(step.operator)) for step in self.plan.forward.steps):
             return None
         kept: list[int] = []
         with torch.inference_mode(), Recorder() as recorder:
