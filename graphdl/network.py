@@ -28,6 +28,7 @@ from graphdl.graph import (
     Operators,
     Shared,
     build_graph,
+    input_kinds,
     normalise_connectivity,
     normalise_operators,
     topological_order,
@@ -219,7 +220,7 @@ class Network(Pictured, Costed):
 
     def build(self, shapes: Mapping[Key, Any]) -> Self:
         """Infer the sizes that were left out from {input: shape without the batch axis}, and make the parameters."""
-        self.engine.build(meta_inputs(shapes, self.engine.inputs, self.dtype, batch=2))
+        self.engine.build(meta_inputs(shapes, self.engine.inputs, self.dtype, 2, input_kinds(self.graph)))
         return self
 
     def shapes(self, inputs: Mapping[Key, Any]) -> dict[Key, Shape]:
@@ -227,7 +228,7 @@ class Network(Pictured, Costed):
 
         Runs on meta tensors: nothing is computed, and no parameter is made.
         """
-        values = self.engine.infer(meta_inputs(inputs, self.engine.inputs, self.dtype))
+        values = self.engine.infer(meta_inputs(inputs, self.engine.inputs, self.dtype, kinds=input_kinds(self.graph)))
         return {key: shape_of(values[key]) for key in self.order if key in values}
 
     def freeze(self, *nodes: Key) -> Self:

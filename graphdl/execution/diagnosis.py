@@ -53,7 +53,9 @@ def forward_failure(
     inputs = [values[i] for i in step.reads]
     where = f"{step.key} ({type(step.operator).__name__}) "
     came = "Its inputs: " + ", ".join(
-        f"{_describe(value)} from {_origin(plan, i)}" for i, value in zip(step.reads, inputs, strict=True)
+        f"{_describe(value)} from {_origin(plan, i)}"
+        for i, value in zip(step.reads, inputs, strict=True)
+        if i != plan.absent
     )
     if isinstance(error, NoPairError):
         return OperatorError(

@@ -13,7 +13,7 @@ from graphdl.execution.inference import infer_shapes, meta_inputs, require_compl
 from graphdl.execution.inputs import gather_inputs
 from graphdl.execution.parameters import Extent, ParameterStore
 from graphdl.execution.plan import BackwardPlan, Plan, make_backward_plan, make_plan
-from graphdl.graph import Key, inputs_of
+from graphdl.graph import Key, inputs_of, sources, sources_by_role
 from graphdl.operators import Loss, Operator
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ class Engine:
 
     inputs     name of every input -> why it is one
     operators  owner -> operator, with its sizes once the network is built
-    predictions  what the losses compare with their targets, or the sinks where there is no loss
+    predictions  what feeds the prediction slots of the losses, or the sinks where there is no loss
     frozen     the owners whose parameters do not train
     version    grows whenever tensors move or what is frozen changes
     """
@@ -49,8 +49,7 @@ class Engine:
             key for key, node in computed.items() if isinstance(node["operator"], Loss)
         )
         self.outputs = tuple(key for key in computed if not graph.succ[key])
-        predicting = dict.fromkeys(self.sources(key)[0] for key in self.losses)
-        self.predictions = tuple(key for key in predicting if key in graph) or self.outputs
+        self.predictions = self._predictions()
         self.frozen: frozenset[Key] = frozenset()
         self.version = 0
         self._chance: Generator | None = None
@@ -61,6 +60,12 @@ class Engine:
         self._loss_gradients: dict[Key, Tensor] = {}
         if all(operator.complete for operator in self.operators.values()):
             self._allocate()
+
+    def _predictions(self) -> tuple[Key, ...]:
+        """What feeds the prediction slots of the losses; where none has one, their first slots; else the sinks."""
+        predicted = [source for key in self.losses for source in sources_by_role(self.graph, key, "prediction")]
+        first = [source for key in self.losses for source in list(sources(self.graph, key).values())[:1]]
+        return tuple(key for key in dict.fromkeys(predicted or first) if key in self.graph) or self.outputs
 
     @property
     def built(self) -> bool:
@@ -172,13 +177,6 @@ class Engine:
             self._store.to(device, dtype)
         self._loss_gradients.clear()
         self.version += 1
-
-    def sources(self, key: Key) -> list[Key]:
-        """The nodes and inputs that a node reads, by slot."""
-        found: dict[int, Key] = dict(self.graph.nodes[key]["implicit"])
-        for source, _, edge in self.graph.in_edges(key, data=True):
-            found[edge["slot"]] = source
-        return [found[slot] for slot in sorted(found)]
 
     def loss(self, key: Key) -> Loss:
         """The loss operator of a loss node."""

@@ -12,6 +12,7 @@ from graphdl.errors import MissingInputError, ShapeError, UnknownNodeError, did_
 from graphdl.execution.diagnosis import forward_failure, no_pair
 from graphdl.execution.plan import Plan, Step
 from graphdl.graph import Key
+from graphdl.graph.reading import InputKind
 from graphdl.operators import Operator
 
 
@@ -26,11 +27,11 @@ def infer_shapes(
         values[i] = inputs.get(name)
     for step in plan.steps:
         xs = [values[i] for i in step.reads]
-        if any(x is None for x in xs):
+        if any(x is None and i != plan.absent for x, i in zip(xs, step.reads, strict=True)):
             continue
         try:
             if not operators[step.owner].complete:
-                operators[step.owner] = operators[step.owner].infer(*[x.shape for x in xs])
+                operators[step.owner] = operators[step.owner].infer(*[None if x is None else x.shape for x in xs])
             operator = operators[step.owner]
             if step.owner not in parameters:
                 parameters[step.owner] = meta_parameters(operator, dtype)
@@ -56,10 +57,21 @@ def meta_parameters(operator: Operator, dtype: torch.dtype) -> dict[str, Tensor]
     return hollow
 
 
+TYPES = {"integer": torch.int64, "boolean": torch.bool}
+
+
 def meta_inputs(
-    given: Mapping[Key, Any], known: Mapping[Key, object], dtype: torch.dtype, batch: int | None = None
+    given: Mapping[Key, Any],
+    known: Mapping[Key, object],
+    dtype: torch.dtype,
+    batch: int | None = None,
+    kinds: Mapping[Key, InputKind] | None = None,
 ) -> dict[Key, Tensor]:
-    """Shapes or tensors -> meta tensors; `batch` is put before shapes that are given without their batch axis."""
+    """Shapes or tensors -> meta tensors.
+
+    batch  is put before shapes that are given without their batch axis
+    kinds  of the inputs that are integers or booleans where only their shape is given
+    """
     if not isinstance(given, Mapping):
         raise ShapeError(
             f"Shapes are given by name, {{input: shape}}, not as {given!r}. The inputs are {listing(known)}."
@@ -78,7 +90,8 @@ def meta_inputs(
         if not isinstance(value, (tuple, list)) or not all(type(n) is int and n >= 0 for n in value):
             raise ShapeError(f"The shape of input {name!r} is a tuple of sizes, or a tensor, not {value!r}.")
         sizes = tuple(value) if batch is None else (batch, *value)
-        hollow[name] = torch.empty(sizes, dtype=dtype, device="meta")
+        found = TYPES[kinds[name]] if kinds and name in kinds else dtype
+        hollow[name] = torch.empty(sizes, dtype=found, device="meta")
     return hollow
 
 

@@ -59,8 +59,13 @@ class Plan:
 
     @property
     def size(self) -> int:
-        """How many values a pass has."""
-        return len(self.inputs) + len(self.steps)
+        """How many values a pass has, with the last one, which is always None: what an empty optional slot reads."""
+        return len(self.inputs) + len(self.steps) + 1
+
+    @property
+    def absent(self) -> int:
+        """The index of the value that is always None."""
+        return self.size - 1
 
     @cached_property
     def owners(self) -> tuple[Key, ...]:
@@ -81,8 +86,10 @@ def make_plan(graph: Graph, order: Iterable[Key], operators: Mapping[Key, Operat
     index = {key: inputs[key] for key in ordered if nodes[key]["operator"] is None}
     computed = [key for key in ordered if nodes[key]["operator"] is not None]
     index.update((key, len(inputs) + position) for position, key in enumerate(computed))
-    steps = [_step(graph, key, inputs, index, operators) for key in computed]
-    return Plan(inputs, index, _free_after_last_use(steps, {index[key] for key in targets}), tuple(targets))
+    absent = len(inputs) + len(computed)
+    steps = [_step(graph, key, inputs, index, operators, absent) for key in computed]
+    kept = {absent, *(index[key] for key in targets)}
+    return Plan(inputs, index, _free_after_last_use(steps, kept), tuple(targets))
 
 
 def _step(
@@ -91,9 +98,10 @@ def _step(
     inputs: Mapping[Key, int],
     index: Mapping[Key, int],
     operators: Mapping[Key, Operator],
+    absent: int,
 ) -> Step:
     node = graph.nodes[key]
-    reads = [0] * node["reads"]
+    reads = [absent] * node["reads"]
     factors = [1.0] * node["reads"]
     for slot, name in node["implicit"].items():
         reads[slot] = inputs[name]

@@ -13,6 +13,7 @@ from graphdl.initializers import Initializer, Normal, check_initializer, check_i
 from graphdl.operators.operator import EVERYTHING, Gradients, Needs, Operator, Parameter, Values
 from graphdl.operators.sizes import check_size
 from graphdl.registry import register
+from graphdl.slots import InputSlot
 
 aten = torch.ops.aten
 
@@ -39,7 +40,7 @@ class Embedding(Operator):
     scale_grad_by_freq: bool = field(default=False, kw_only=True)
     weight: Initializer = field(default=Normal(), kw_only=True)
 
-    slots: ClassVar = ("input",)
+    slots: ClassVar = (InputSlot("input", kind="integer"),)
     family: ClassVar = "embedding"
 
     def __post_init__(self) -> None:

@@ -86,7 +86,8 @@ class Buffer:
 class Operator(ABC):
     """What a node computes. A subclass is a frozen dataclass of settings; it owns no tensors.
 
-    slots     names of the inputs, in order; None takes any number of them, one at least
+    slots     names of the inputs, in order; None takes any number of them, one at least. An InputSlot in place of a
+              name declares more: optional, integer or boolean, and its role in a loss
     family    groups operators in diagrams: "dense", "activation", "merge", "loss", ...
     inferred  the settings that may be left out (None), because `infer` can fill them
     """
@@ -103,8 +104,11 @@ class Operator(ABC):
         """Name -> shape and initializer of each buffer."""
         return {}
 
-    def infer(self, *shapes: torch.Size) -> Self:
-        """Return this operator with the settings that follow from its inputs' shapes, batch axis included."""
+    def infer(self, *shapes: Any) -> Self:
+        """Return this operator with the settings that follow from its inputs' shapes, batch axis included.
+
+        The shape of an optional input that nothing feeds is None.
+        """
         return self
 
     def draw(self, *inputs: Any, generator: Generator | None) -> Any:
@@ -139,6 +143,14 @@ class Operator(ABC):
     def complete(self) -> bool:
         """Whether no setting waits to be inferred."""
         return all(getattr(self, name) is not None for name in self.inferred)
+
+    @property
+    def trains(self) -> bool:
+        """Whether it has parameters; while sizes are unknown, whether it will have some."""
+        try:
+            return bool(self.parameters())
+        except Exception:  # parameters() may need the sizes
+            return True
 
     def describe(self) -> str:
         """The settings in a few characters, for summaries and diagrams."""
