@@ -232,12 +232,12 @@ class Network(Pictured, Costed):
         return {key: shape_of(values[key]) for key in self.order if key in values}
 
     def freeze(self, *nodes: Key) -> Self:
-        """Keep the parameters of these nodes as they are: no gradient, no update. All: net.freeze(*net.operators)."""
+        """Keep the parameters and buffers of these nodes, which run as in inference. All: net.freeze(*net.operators)."""
         self.engine.freeze(nodes, frozen=True)
         return self
 
     def unfreeze(self, *nodes: Key) -> Self:
-        """Let the parameters of these nodes train again."""
+        """Let these nodes train again."""
         self.engine.freeze(nodes, frozen=False)
         return self
 

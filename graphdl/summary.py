@@ -70,6 +70,6 @@ def _parameters(fact: NodeFacts) -> str:
 
 
 def _trainable(fact: NodeFacts) -> str:
-    if not fact.parameters:
-        return ""
-    return "frozen" if fact.frozen else "yes"
+    if fact.frozen:
+        return "frozen"
+    return "yes" if fact.parameters else ""

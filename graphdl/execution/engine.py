@@ -26,7 +26,7 @@ class Engine:
     inputs     name of every input -> why it is one
     operators  owner -> operator, with its sizes once the network is built
     predictions  what feeds the prediction slots of the losses, or the sinks where there is no loss
-    frozen     the owners whose parameters do not train
+    frozen     the owners whose parameters and buffers stay, and whose nodes run as in inference
     version    grows whenever tensors move or what is frozen changes
     """
 
@@ -55,7 +55,7 @@ class Engine:
         self._chance: Generator | None = None
         self._store: ParameterStore | None = None
         self._known: dict[Key, tuple[torch.Size, torch.dtype]] = {}
-        self._plans: dict[tuple[Key, ...], Plan] = {}
+        self._plans: dict[Any, Plan] = {}
         self._backward_plans: dict[Any, BackwardPlan] = {}
         self._loss_gradients: dict[Key, Tensor] = {}
         if all(operator.complete for operator in self.operators.values()):
@@ -142,9 +142,10 @@ class Engine:
 
     def plan(self, targets: tuple[Key, ...]) -> Plan:
         """The plan that computes these nodes and nothing that they do not need."""
-        if targets not in self._plans:
-            self._plans[targets] = make_plan(self.graph, self.order, self.operators, targets)
-        return self._plans[targets]
+        place = targets, self.frozen
+        if place not in self._plans:
+            self._plans[place] = make_plan(self.graph, self.order, self.operators, targets, self.frozen)
+        return self._plans[place]
 
     def backward_plan(self, plan: Plan, starts: Iterable[Key], wanted: Collection[Key] = ()) -> BackwardPlan:
         """The plan of the gradients of all trainable parameters and of the wanted inputs."""
@@ -159,7 +160,7 @@ class Engine:
         return self._backward_plans[place]
 
     def freeze(self, nodes: Collection[Key], frozen: bool) -> None:
-        """Freeze or unfreeze the parameters of these nodes."""
+        """Freeze or unfreeze these nodes."""
         for key in nodes:
             if isinstance(key, (list, tuple, set)):
                 raise SettingError(f"Nodes are given one by one, freeze('fc1', 'fc2'), not as {key!r}.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from graphdl.errors import MissingInputError, ShapeError, UnknownNodeError, did_you_mean, listing
 from graphdl.execution.diagnosis import forward_failure, no_pair
-from graphdl.execution.plan import Plan, Step
+from graphdl.execution.plan import Plan
 from graphdl.graph import Key
 from graphdl.graph.reading import InputKind
 from graphdl.operators import Operator
@@ -40,7 +41,7 @@ def infer_shapes(
                 returned[0] if isinstance(returned, tuple) and len(returned) == 2 else no_pair(returned)
             )
         except Exception as error:
-            known = Step(step.key, operators[step.owner], step.owner, step.reads, step.factors, step.writes)
+            known = replace(step, operator=operators[step.owner])
             raise forward_failure(plan, known, values, parameters.get(step.owner, {}), error) from error
     found = {key: values[i] for key, i in plan.index.items() if values[i] is not None}
     return found, operators

@@ -8,7 +8,7 @@ from __future__ import annotations
 import inspect
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -24,7 +24,7 @@ Send: TypeAlias = tuple[int, int, float]
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One node's place in the list."""
+    """One node's place in the list. A frozen one runs as in inference, also in a training pass."""
 
     key: Key
     operator: Operator
@@ -32,12 +32,18 @@ class Step:
     reads: tuple[int, ...]
     factors: tuple[float, ...]
     writes: int
+    frozen: bool = False
     frees: tuple[int, ...] = ()
 
     @property
     def draws(self) -> bool:
-        """Whether the operator draws something of chance."""
-        return type(self.operator).draw is not Operator.draw
+        """Whether the operator draws random numbers in training passes."""
+        return not self.frozen and type(self.operator).draw is not Operator.draw
+
+    @property
+    def moves(self) -> bool:
+        """Whether the operator may change its buffers in training passes."""
+        return not self.frozen and bool(self.operator.buffers())
 
 
 @dataclass(frozen=True)
@@ -73,8 +79,14 @@ class Plan:
         return tuple(step.owner for step in self.steps)
 
 
-def make_plan(graph: Graph, order: Iterable[Key], operators: Mapping[Key, Operator], targets: Collection[Key]) -> Plan:
-    """Number the values and list the steps that the targets need; `operators` is keyed by owner."""
+def make_plan(
+    graph: Graph,
+    order: Iterable[Key],
+    operators: Mapping[Key, Operator],
+    targets: Collection[Key],
+    frozen: Collection[Key] = (),
+) -> Plan:
+    """Number the values and list the steps that the targets need; `operators` and `frozen` are by owner."""
     needed = ancestors(graph, targets)
     ordered = [key for key in order if key in needed]
     nodes = graph.nodes
@@ -87,7 +99,10 @@ def make_plan(graph: Graph, order: Iterable[Key], operators: Mapping[Key, Operat
     computed = [key for key in ordered if nodes[key]["operator"] is not None]
     index.update((key, len(inputs) + position) for position, key in enumerate(computed))
     absent = len(inputs) + len(computed)
-    steps = [_step(graph, key, inputs, index, operators, absent) for key in computed]
+    steps = [
+        replace(_step(graph, key, inputs, index, operators, absent), frozen=nodes[key]["owner"] in frozen)
+        for key in computed
+    ]
     kept = {absent, *(index[key] for key in targets)}
     return Plan(inputs, index, _free_after_last_use(steps, kept), tuple(targets))
 
@@ -119,7 +134,7 @@ def _free_after_last_use(steps: list[Step], kept: set[int]) -> tuple[Step, ...]:
     for step in reversed(steps):
         last = tuple(dict.fromkeys(i for i in step.reads if i not in seen))
         seen.update(last)
-        freed.append(Step(step.key, step.operator, step.owner, step.reads, step.factors, step.writes, last))
+        freed.append(replace(step, frees=last))
     return tuple(reversed(freed))
 
 

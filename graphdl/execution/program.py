@@ -102,15 +102,16 @@ def forward_program(
         if step.draws:
             names[f"w{k}"] = step.operator.draw
             drawn = f"w{k}({reads}generator=G) if training else None"
-        if k in again and (step.draws or step.operator.buffers()):
+        if k in again and (step.draws or step.moves):
             names[f"c{k}"] = tuple(step.operator.buffers())
             before, after = [f"c = copies(P[{k}], c{k})", f"d = {drawn}"], [f"s[{k}] = d, c", "d = c = None"]
             drawn = "d"
         drawn = f", drawn={drawn}" if step.draws else ""
         out = f", out=v[{reusable[k]}]" if k in reusable else ""
         saved = f"s[{k}]" if keeps else "_"
+        mode = "False" if step.frozen else "training"
         call = [
-            f"r = f{k}(P[{k}], {reads}training=training{drawn}{out})",
+            f"r = f{k}(P[{k}], {reads}training={mode}{drawn}{out})",
             f"v[{step.writes}], {saved} = r if r.__class__ is tuple and len(r) == 2 else no_pair(r)",
         ]
         frees = "".join(f"v[{i}] = " for i in step.frees if i not in kept) + ("" if keeps else "_ = ")
@@ -142,12 +143,12 @@ def _backwards(
 def _again(j: int, step: Step, over: int | None, names: dict[str, Any]) -> Lines:
     """Compute a step again, with what was drawn and the buffers of then; the input `over` may be written over."""
     names[f"f{j}"] = step.operator.forward
-    p = f"{{**P[{j}], **s[{j}][1]}}" if step.operator.buffers() else f"P[{j}]"
+    p = f"{{**P[{j}], **s[{j}][1]}}" if step.moves else f"P[{j}]"
     reads = "".join(f"v[{i}], " for i in step.reads)
     drawn = f", drawn=s[{j}][0]" if step.draws else ""
     out = f", out=v[{over}]" if over in step.frees else ""
     return [
-        f"r = f{j}({p}, {reads}training=True{drawn}{out})",
+        f"r = f{j}({p}, {reads}training={not step.frozen}{drawn}{out})",
         f"v[{step.writes}], s[{j}] = r if r.__class__ is tuple and len(r) == 2 else no_pair(r)",
         f"{''.join(f'v[{i}] = ' for i in step.frees)}r = None",
     ]

@@ -8,7 +8,7 @@ something of it.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from graphdl.errors import SettingError, UnknownNodeError, did_you_mean
@@ -55,8 +55,7 @@ def make_recomputation(plan: BackwardPlan, nodes: Collection[Key]) -> Recomputat
         step = steps[k]
         last = tuple(dict.fromkeys(i for i in (*step.reads, step.writes) if i not in kept))
         kept.update(last)
-        again = Step(step.key, step.operator, step.owner, step.reads, step.factors, step.writes, last)
-        before.setdefault(first, []).insert(0, (k, again))
+        before.setdefault(first, []).insert(0, (k, replace(step, frees=last)))
     return Recomputation(frozenset(steps), inputs, before)
 
 

@@ -131,7 +131,7 @@ def forward(
         try:
             reads = [values[i] for i in step.reads]
             values[step.writes], saved[k] = step.operator.forward(
-                parameters[step.owner], *reads, training=True, **chance
+                parameters[step.owner], *reads, training=not step.frozen, **chance
             )
         except Exception as error:
             raise CompileError(f"{name} does more than call torch functions: {first_line(error)}") from error

@@ -99,7 +99,7 @@ def _infer(engine: Engine, given: Mapping[Key, Any]) -> tuple[dict[Key, Tensor],
 
 def _plan(engine: Engine, operators: Mapping[Key, Operator]) -> BackwardPlan:
     """The plan of a training step, with operators of known sizes."""
-    plan = make_plan(engine.graph, engine.order, operators, engine.losses)
+    plan = make_plan(engine.graph, engine.order, operators, engine.losses, engine.frozen)
     trainable = {
         key: frozenset(operator.parameters()) for key, operator in operators.items() if key not in engine.frozen
     }
