@@ -232,7 +232,7 @@ class Network(Pictured, Costed):
         return {key: shape_of(values[key]) for key in self.order if key in values}
 
     def freeze(self, *nodes: Key) -> Self:
-        """Keep the parameters and buffers of these nodes, which run as in inference. All: net.freeze(*net.operators)."""
+        """Keep the parameters and buffers of these nodes; they run as in inference. All: net.freeze(*net.operators)."""
         self.engine.freeze(nodes, frozen=True)
         return self
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from graphdl.errors import GraphDLError, OperatorError, ShapeError
+from graphdl.operators.tuples import TupleGradient
 
 if TYPE_CHECKING:
     from graphdl.execution.plan import BackwardPlan, Plan, Step
@@ -24,16 +25,27 @@ SHAPE_COMPLAINTS = (RuntimeError, IndexError, ValueError)
 
 def wrong_gradient(plan: BackwardPlan, values: Sequence[Any], gradients: Sequence[Any]) -> OperatorError | None:
     """The error to raise if a recorded gradient is not shaped like its value: its sender's backward is wrong."""
+    compared: set[int] = set()
     for entry in plan.steps:
         for slot, i, _ in entry.sends:
             value, gradient = values[i], gradients[i]
-            if isinstance(value, Tensor) and isinstance(gradient, Tensor) and value.shape != gradient.shape:
+            if i not in compared and not fits(gradient, value):
                 return OperatorError(
                     f"{entry.step.key} ({type(entry.step.operator).__name__}): its backward returned a gradient of the "
-                    f"shape {tuple(gradient.shape)} for its input from {_origin(plan.forward, i)} (slot {slot}), whose "
-                    f"value has the shape {tuple(value.shape)}. graphdl.check_gradients(operator, *inputs) tests it."
+                    f"shape {shape_of(gradient)} for its input from {_origin(plan.forward, i)} (slot {slot}), whose "
+                    f"value has the shape {shape_of(value)}. graphdl.check_gradients(operator, *inputs) tests it."
                 )
+            compared.add(i)
     return None
+
+
+def fits(gradient: Any, value: Any) -> bool:
+    """Whether a gradient is shaped like its value; None is, also as an element of a tuple."""
+    if gradient is None or value is None:
+        return True
+    if isinstance(value, tuple) and isinstance(gradient, tuple):
+        return len(value) == len(gradient) and all(map(fits, gradient, value))
+    return shape_of(gradient) == shape_of(value)
 
 
 class NoPairError(TypeError):
@@ -77,6 +89,8 @@ def forward_failure(
 def backward_failure(step: Step, error: Exception) -> GraphDLError:
     """The error to raise when `step` could not send its gradient back."""
     what = f"it returned {error}" if isinstance(error, NoPairError) else f"{type(error).__name__}: {_first_line(error)}"
+    if isinstance(error, (TypeError, AttributeError)) and "NoneType" in str(error):
+        what += ". Of a tuple of outputs, dy is None for each that nothing used"
     return OperatorError(
         f"{step.key} ({type(step.operator).__name__}) failed in backward: {what}. A backward returns a "
         f"tuple of one gradient or None an input, and a dictionary of its parameters' gradients; "
@@ -146,4 +160,6 @@ def shape_of(value: Any) -> Shape:
     """The shape of a value, or of each element of a tuple of outputs."""
     if isinstance(value, tuple):
         return tuple(shape_of(element) for element in value)
+    if isinstance(value, TupleGradient):
+        return shape_of(value.as_tuple())
     return tuple(value.shape) if isinstance(value, Tensor) else (f"a {type(value).__name__}",)

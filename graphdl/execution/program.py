@@ -27,6 +27,7 @@ from graphdl.execution.plan import BackwardPlan, BackwardStep, Plan, Step
 from graphdl.execution.recompute import Recomputation
 from graphdl.graph import Key
 from graphdl.operators import Operator
+from graphdl.operators.tuples import TupleGradient
 
 Lines: TypeAlias = list[str]
 Destination: TypeAlias = tuple[str, int, str]
@@ -178,7 +179,7 @@ def backward_program(plan: BackwardPlan, *, keep: bool, recompute: Recomputation
 
     own holds the indexes of gradients that are sums made here, which may be added to in place.
     """
-    names: dict[str, Any] = {"Tensor": Tensor, "add": add, "scale": scale, "no_pair": no_pair, "total": total}
+    names: dict[str, Any] = {**NAMES, "total": total}
     arrived = set(plan.starts)
     first: dict[Key, int] = {}
     uses = Counter(owner for _, owner in plan.training)
@@ -190,6 +191,7 @@ def backward_program(plan: BackwardPlan, *, keep: bool, recompute: Recomputation
         if entry.needs is not None:
             names[f"n{k}"], needs = dict.fromkeys(entry.needs), f", needs=n{k}"
         body = [
+            AS_TUPLE.format(i=step.writes),
             f"r = b{k}(P[{k}], s[{k}], dy{needs})",
             f"dx, d[{k}] = r if r.__class__ is tuple and len(r) == 2 else no_pair(r)",
         ]
@@ -213,7 +215,7 @@ def training_program(
                   added to what another step wrote there, or given to the call D[j]; a last one may be the call D[j]
                   that moves what was written
     """
-    names: dict[str, Any] = {"Tensor": Tensor, "add": add, "scale": scale, "no_pair": no_pair}
+    names: dict[str, Any] = dict(NAMES)
     arrived = set(plan.starts)
     texts = {
         "write": "if dp[q{j}] is not D[{j}]: D[{j}].copy_(dp[q{j}])",
@@ -226,6 +228,7 @@ def training_program(
         names[f"b{k}"] = step.operator.backward
         needs = "" if entry.needs is None else f", N[{k}]"
         body = [
+            AS_TUPLE.format(i=step.writes),
             f"r = b{k}(P[{k}], s[{k}], dy{needs})",
             "dx, dp = r if r.__class__ is tuple and len(r) == 2 else no_pair(r)",
             f"dy = r = g[{step.writes}] = s[{k}] = None",
@@ -268,7 +271,9 @@ def scale(gradient: Any, factor: float) -> Any:
     """The gradient as an edge's policy lets it through."""
     if gradient is None:
         return None
-    return tuple(element * factor for element in gradient) if isinstance(gradient, tuple) else gradient * factor
+    if isinstance(gradient, (tuple, TupleGradient)):
+        return TupleGradient.of(gradient).scaled(factor)
+    return gradient * factor
 
 
 def add(gradients: list[Any], index: int, gradient: Any, own: set[int]) -> None:
@@ -278,12 +283,18 @@ def add(gradients: list[Any], index: int, gradient: Any, own: set[int]) -> None:
         return
     if held is None:
         gradients[index] = gradient
+    elif isinstance(held, (tuple, TupleGradient)) and isinstance(gradient, (tuple, TupleGradient)):
+        if isinstance(held, tuple):
+            held = gradients[index] = TupleGradient.of(held)
+        held.add(gradient)
     elif shape_of(held) != shape_of(gradient):
         raise ShapeError(f"it sent a gradient of the shape {shape_of(gradient)} where another has {shape_of(held)}")
-    elif isinstance(held, tuple):
-        gradients[index] = tuple(a + b for a, b in zip(held, gradient, strict=True))
     elif index in own:
         held.add_(gradient)
     else:
         gradients[index] = held + gradient
         own.add(index)
+
+
+NAMES = {"Tensor": Tensor, "TupleGradient": TupleGradient, "add": add, "scale": scale, "no_pair": no_pair}
+AS_TUPLE = "if dy.__class__ is TupleGradient: dy = g[{i}] = dy.as_tuple()"

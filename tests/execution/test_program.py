@@ -18,6 +18,7 @@ EVIL = ["__import__('os').system('x')", "a\nb", "v[0]", "'''", '"; raise SystemE
 PAIR = {"r", "if", "__class__", "is", "tuple", "and", "len", "else", "no_pair", "None"}
 FORWARD = PAIR | {"G", "def", "run", "training", "v", "s", "P", "_"}
 BACKWARD = PAIR | {"def", "run", "v", "g", "s", "P", "d", "own", "dy", "dx", "not", "isinstance", "Tensor"}
+BACKWARD |= {"TupleGradient", "as_tuple"}
 
 
 def words(source):
@@ -151,7 +152,7 @@ def test_an_interrupt_is_not_explained_away():
 def test_chunks_are_functions_of_a_thousand_steps():
     forward, _ = programs(chain(range(2 * CHUNK + 1)))
     assert forward[0].source.count("def run") == 3
-    assert [name for name in dir(program) if name.isupper()] == ["CHUNK"]
+    assert [name for name in dir(program) if name.isupper()] == ["AS_TUPLE", "CHUNK", "NAMES"]
 
 
 def test_programs_are_made_once():
@@ -168,7 +169,7 @@ def test_scale():
     x = torch.ones(2)
     assert scale(None, 2.0) is None
     assert scale(x, 2.0).tolist() == [2, 2]
-    assert [element.tolist() for element in scale((x, x), -1.0)] == [[-1, -1]] * 2
+    assert [element.tolist() for element in scale((x, x), -1.0).as_tuple()] == [[-1, -1]] * 2
     assert x.tolist() == [1, 1]
 
 
@@ -193,5 +194,5 @@ def test_add_takes_tuples():
     gradients = [None]
     for gradient in (a, b, None, b):
         add(gradients, 0, gradient, set())
-    assert [element.tolist() for element in gradients[0]] == [[3, 3], [2]]
+    assert [element.tolist() for element in gradients[0].as_tuple()] == [[3, 3], [2]]
     assert [element.tolist() for element in a] == [[1, 1], [0]]
