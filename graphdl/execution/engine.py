@@ -9,11 +9,12 @@ import torch
 from torch import Generator, Tensor
 
 from graphdl.errors import MissingInputError, SettingError, UnknownNodeError, did_you_mean
+from graphdl.execution.executor import GradientTrace, run_forward
 from graphdl.execution.inference import infer_shapes, meta_inputs, require_complete
 from graphdl.execution.inputs import gather_inputs
 from graphdl.execution.parameters import Extent, ParameterStore
 from graphdl.execution.plan import BackwardPlan, Plan, make_backward_plan, make_plan
-from graphdl.graph import Key, inputs_of, sources, sources_by_role
+from graphdl.graph import Key, input_kinds, inputs_of, sources, sources_by_role
 from graphdl.operators import Loss, Operator
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ class Engine:
 
     inputs     name of every input -> why it is one
     operators  owner -> operator, with its sizes once the network is built
+    outputs    the nodes that forward returns: the sinks, or those wanted of a part
     predictions  what feeds the prediction slots of the losses, or the sinks where there is no loss
     frozen     the owners whose parameters and buffers stay, and whose nodes run as in inference
     version    grows whenever tensors move or what is frozen changes
@@ -37,6 +39,8 @@ class Engine:
         generator: Generator,
         device: torch.device,
         dtype: torch.dtype,
+        store: ParameterStore | None = None,
+        outputs: tuple[Key, ...] | None = None,
     ) -> None:
         self.graph, self.order, self.generator = graph, order, generator
         self.device, self.dtype = device, dtype
@@ -48,17 +52,17 @@ class Engine:
         self.losses: tuple[Key, ...] = tuple(
             key for key, node in computed.items() if isinstance(node["operator"], Loss)
         )
-        self.outputs = tuple(key for key in computed if not graph.succ[key])
+        self.outputs = outputs or tuple(key for key in computed if not graph.succ[key])
         self.predictions = self._predictions()
         self.frozen: frozenset[Key] = frozenset()
         self.version = 0
         self._chance: Generator | None = None
-        self._store: ParameterStore | None = None
+        self._store = store
         self._known: dict[Key, tuple[torch.Size, torch.dtype]] = {}
         self._plans: dict[Any, Plan] = {}
         self._backward_plans: dict[Any, BackwardPlan] = {}
         self._loss_gradients: dict[Key, Tensor] = {}
-        if all(operator.complete for operator in self.operators.values()):
+        if store is None and all(operator.complete for operator in self.operators.values()):
             self._allocate()
 
     def _predictions(self) -> tuple[Key, ...]:
@@ -109,6 +113,28 @@ class Engine:
         if self._store is None:
             self.build(meta_inputs(inputs, self.inputs, self.dtype))
         return self.plan(targets), inputs
+
+    def predict(self, given: object, targets: tuple[Key, ...]) -> dict[Key, Any]:
+        """Node -> its value in inference mode; only what these nodes need is computed and asked for."""
+        plan, inputs = self.prepare(given, targets)
+        with torch.no_grad():
+            trace = run_forward(plan, self.store.by_node, inputs, training=False, keep_saved=False)
+        self.remember(inputs)
+        return {key: trace.values[plan.index[key]] for key in targets}
+
+    def gradients(self, found: GradientTrace) -> dict[str, Tensor]:
+        """The gradients of all parameters that are not frozen, by name; 0 where no path leads to one."""
+        held = self.store.parameters
+        return {
+            extent.full_name: found.of([extent])[0]
+            if extent.node in found.parameters
+            else torch.zeros_like(held[extent.full_name])
+            for extent in self.trainable
+        }
+
+    def hollow(self, given: Mapping[Key, Any], batch: int | None = None) -> dict[Key, Tensor]:
+        """Meta tensors for inputs given by shape, or by a tensor; `batch` is put before shapes without a batch axis."""
+        return meta_inputs(given, self.inputs, self.dtype, batch, input_kinds(self.graph))
 
     def infer(self, inputs: Mapping[Key, Tensor]) -> dict[Key, Any]:
         """Node -> meta value, for meta tensors as inputs and as far as they lead."""
@@ -173,9 +199,9 @@ class Engine:
 
     def to(self, device: torch.device, dtype: torch.dtype) -> None:
         """Move all tensors."""
-        self.device, self.dtype = device, dtype
         if self._store is not None:
             self._store.to(device, dtype)
+        self.device, self.dtype = device, dtype
         self._loss_gradients.clear()
         self.version += 1
 

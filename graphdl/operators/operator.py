@@ -133,7 +133,7 @@ class Operator(ABC):
     def backward(self, p: Values, saved: Any, dy: Any) -> Gradients:
         """Compute (one gradient or None an input, {name: gradient of a parameter}) from the output's gradient dy.
 
-        It must not write into dy, which may be a view of another's gradient. Where the output is a tuple, dy is one too,
+        It must not write into dy, which may be a view of another's gradient. Where the output is a tuple, so is dy,
         with None for the elements that nothing used. A backward that can skip work takes
         a fourth argument, needs=EVERYTHING: a mapping that holds the names of the slots and parameters whose gradients
         are wanted. needs["weight"] is the tensor into which the gradient of weight may be written, or None where a

@@ -225,7 +225,7 @@ class Columns(Operator):
 def test_fit_trains_on_a_tuple_of_which_some_is_used(used):
     items = {f"item{k}": Item(k) for k in used}
     operators = {"fc": Linear(3, 16), "columns": Columns(16), **items, "sum": Sum(), "loss": L1Loss()}
-    edges = {"x": ["fc"], "fc": ["columns"], "columns": [*items], **dict.fromkeys(items, ["sum"]), "sum": ["loss"]}
+    edges = {"x": ["fc"], "fc": ["columns"], "columns": [*items], **{item: ["sum"] for item in items}, "sum": ["loss"]}
     net, twin = (Network(operators, {**edges, "y": ["loss"]}, seed=0, dtype=torch.float64) for _ in range(2))
     data = {"x": torch.randn(8, 3, dtype=torch.float64), "y": torch.randn(8, dtype=torch.float64)}
     fit(net, data, optimizer=SGD(lr=0.1), epochs=5, batch_size=8, shuffle=False, progress=False)
