@@ -9,16 +9,20 @@ import torch
 from torch import Generator, Tensor
 
 from graphdl.errors import MissingInputError, SettingError, UnknownNodeError, did_you_mean
-from graphdl.execution.executor import GradientTrace, run_forward
 from graphdl.execution.inference import infer_shapes, meta_inputs, require_complete
 from graphdl.execution.inputs import gather_inputs
 from graphdl.execution.parameters import Extent, ParameterStore
+from graphdl.execution.passes import Forward, run_forward
 from graphdl.execution.plan import BackwardPlan, Plan, make_backward_plan, make_plan
+from graphdl.execution.recent import Recent
 from graphdl.graph import Key, input_kinds, inputs_of, sources, sources_by_role
 from graphdl.operators import Loss, Operator
 
 if TYPE_CHECKING:
     from graphdl.graph.build import Graph
+
+MOST_PLANS = 32
+"""Plans that are kept: one for each set of targets, starts and frozen nodes that was used last."""
 
 
 class Engine:
@@ -59,8 +63,8 @@ class Engine:
         self._chance: Generator | None = None
         self._store = store
         self._known: dict[Key, tuple[torch.Size, torch.dtype]] = {}
-        self._plans: dict[Any, Plan] = {}
-        self._backward_plans: dict[Any, BackwardPlan] = {}
+        self._plans: Recent[Plan] = Recent(MOST_PLANS)
+        self._backward_plans: Recent[BackwardPlan] = Recent(MOST_PLANS)
         self._loss_gradients: dict[Key, Tensor] = {}
         if store is None and all(operator.complete for operator in self.operators.values()):
             self._allocate()
@@ -118,19 +122,9 @@ class Engine:
         """Node -> its value in inference mode; only what these nodes need is computed and asked for."""
         plan, inputs = self.prepare(given, targets)
         with torch.no_grad():
-            trace = run_forward(plan, self.store.by_node, inputs, training=False, keep_saved=False)
+            trace = run_forward(plan, self.store.by_node, inputs, Forward(training=False, saving=()))
         self.remember(inputs)
         return {key: trace.values[plan.index[key]] for key in targets}
-
-    def gradients(self, found: GradientTrace) -> dict[str, Tensor]:
-        """The gradients of all parameters that are not frozen, by name; 0 where no path leads to one."""
-        held = self.store.parameters
-        return {
-            extent.full_name: found.of([extent])[0]
-            if extent.node in found.parameters
-            else torch.zeros_like(held[extent.full_name])
-            for extent in self.trainable
-        }
 
     def hollow(self, given: Mapping[Key, Any], batch: int | None = None) -> dict[Key, Tensor]:
         """Meta tensors for inputs given by shape, or by a tensor; `batch` is put before shapes without a batch axis."""
@@ -168,22 +162,23 @@ class Engine:
 
     def plan(self, targets: tuple[Key, ...]) -> Plan:
         """The plan that computes these nodes and nothing that they do not need."""
-        place = targets, self.frozen
-        if place not in self._plans:
-            self._plans[place] = make_plan(self.graph, self.order, self.operators, targets, self.frozen)
-        return self._plans[place]
+        return self._plans.get(
+            (targets, self.frozen),
+            lambda: make_plan(self.graph, self.order, self.operators, targets, self.frozen),
+        )
 
     def backward_plan(self, plan: Plan, starts: Iterable[Key], wanted: Collection[Key] = ()) -> BackwardPlan:
         """The plan of the gradients of all trainable parameters and of the wanted inputs."""
         starts, wanted = tuple(starts), tuple(wanted)
-        place = (plan.targets, starts, wanted, self.frozen)
-        if place not in self._backward_plans:
+
+        def make() -> BackwardPlan:
             names: dict[Key, set[str]] = {}
             for extent in self.trainable:
                 names.setdefault(extent.node, set()).add(extent.name)
             trainable = {node: frozenset(found) for node, found in names.items()}
-            self._backward_plans[place] = make_backward_plan(plan, starts, trainable, wanted)
-        return self._backward_plans[place]
+            return make_backward_plan(plan, starts, trainable, wanted)
+
+        return self._backward_plans.get((plan.targets, starts, wanted, self.frozen), make)
 
     def freeze(self, nodes: Collection[Key], frozen: bool) -> None:
         """Freeze or unfreeze these nodes."""

@@ -61,7 +61,7 @@ def _nodes(engine: Engine, rehearsal: Rehearsal, values: Mapping[Key, Any]) -> d
         numbers[extent.node] += extent.shape.numel()
     size, state = store.flat.itemsize, rehearsal.state_itemsize
     positions = {step.key: k for k, step in enumerate(plan.forward.steps)}
-    forward, backward = rehearsal.flops()
+    forward, backward = rehearsal.flops
     return {
         key: NodeCost(
             forward_flops=forward[key],
