@@ -28,6 +28,7 @@ from graphdl.execution.diagnosis import (
 from graphdl.execution.plan import BackwardPlan, BackwardStep, Plan, Step
 from graphdl.execution.recompute import Recomputation, fingerprint
 from graphdl.graph import Key
+from graphdl.operators.tuples import TupleGradient
 
 ParametersByNode: TypeAlias = Mapping[Key, dict[str, Tensor]]
 Draw: TypeAlias = Callable[[Step, Sequence[Any]], Any]
@@ -205,6 +206,8 @@ def run_backward(
         if dy is None:
             how.deliver(entry, None)
             continue
+        if dy.__class__ is TupleGradient:
+            dy = gradients[step.writes] = dy.as_tuple()
         p, saved = parameters[step.owner], trace.saved[k]
         try:
             if entry.needs is None:

@@ -243,7 +243,7 @@ class Recorder(Watcher):
         held_args, held_kwargs = exchange((args, kwargs), Tensor, self.slot)
         result = func(*args, **kwargs)
         schema = func._schema
-        self._look(func, schema)
+        self._look(func, held_args)
         if not schema.is_mutable and any(each.alias_info is not None for each in schema.returns):
             return result
         returned = tuple(result) if isinstance(result, (tuple, list)) else (result,)
@@ -262,13 +262,13 @@ class Recorder(Watcher):
         if not self._paused:
             self.obstacle = self.obstacle or obstacle
 
-    def _look(self, func: Any, schema: Any) -> None:
+    def _look(self, func: Any, args: tuple[Any, ...]) -> None:
         """Note what makes a tape stand for these numbers only."""
         name = func._overloadpacket.__name__
         if name in READERS:
             self.note(f"Python reads numbers of a tensor ({name})")
-        elif torch.Tag.inplace_view in func.tags:
-            self.note(f"the shape of a tensor is changed in place ({name})")
+        elif torch.Tag.inplace_view in func.tags and args[0].storage in self._given:
+            self.note(f"the shape of a tensor that stays is changed in place ({name})")
 
     def _number(self, storage: torch.UntypedStorage) -> int | None:
         """The number of a storage that has been met and still lives."""

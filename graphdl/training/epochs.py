@@ -129,7 +129,7 @@ class CompiledEpoch:
     def _warn(self, reason: str) -> None:
         if not self._warned:
             self._warned = True
-            warnings.warn(f"fit(compile=True) trains step by step: {reason}.", GraphDLWarning, stacklevel=6)
+            warnings.warn(f"fit(compile=True) trains step by step: {reason}.", GraphDLWarning, stacklevel=7)
 
 
 def blocks_of(batches: Iterable[Batch]) -> Iterator[Batch]:

@@ -7,7 +7,6 @@ from typing import ClassVar
 
 import pytest
 import torch
-from tests.execution.compiled.twins import needs_compiler
 
 from graphdl import (
     BatchNorm1d,
@@ -26,14 +25,7 @@ from graphdl import (
 )
 from graphdl.errors import GraphDLWarning, NonFiniteError, OperatorError, UnreachableError
 from graphdl.optim import SGD, Adam
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _cache(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GRAPHDL_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
-
+from tests.twins import needs_compiler
 
 X = torch.rand(43, 2, generator=torch.Generator().manual_seed(0))
 Y = torch.stack([X.sum(1), X.prod(1)], 1)
