@@ -1,7 +1,26 @@
-"""Update rules: frozen settings, bound to a network by `bind`."""
+"""Optimizers and schedules: frozen settings. `bind` puts an optimizer to work on a network."""
 
 from graphdl.optim.adam import Adam, AdamW
-from graphdl.optim.optimizer import Optimizer, Stepper
+from graphdl.optim.gradients import Gathering
+from graphdl.optim.numbers import Numbers
+from graphdl.optim.optimizer import Optimizer
+from graphdl.optim.schedules import Cosine, Exponential, OneCycle, Polynomial, Schedule, StepDecay, Warmup
 from graphdl.optim.sgd import SGD
+from graphdl.optim.stepper import Stepper
 
-__all__ = ["SGD", "Adam", "AdamW", "Optimizer", "Stepper"]
+__all__ = [
+    "SGD",
+    "Adam",
+    "AdamW",
+    "Cosine",
+    "Exponential",
+    "Gathering",
+    "Numbers",
+    "OneCycle",
+    "Optimizer",
+    "Polynomial",
+    "Schedule",
+    "StepDecay",
+    "Stepper",
+    "Warmup",
+]

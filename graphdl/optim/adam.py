@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from graphdl.errors import SettingError
-from graphdl.optim.moves import State
+from graphdl.optim.numbers import Numbers, State
 from graphdl.optim.optimizer import Optimizer
+from graphdl.optim.schedules import Schedule
 
 
 @dataclass(frozen=True)
@@ -25,9 +25,9 @@ class Adam(Optimizer):
     betas = (beta1, beta2). Source: Kingma and Ba, 2015.
     """
 
-    betas: tuple[float, float] = (0.9, 0.999)
+    betas: tuple[float | Schedule, float | Schedule] = (0.9, 0.999)
     eps: float = 1e-8
-    weight_decay: float = 0.0
+    weight_decay: float | Schedule = 0.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -42,29 +42,16 @@ class Adam(Optimizer):
         """The moments m and v."""
         return torch.zeros_like(w), torch.zeros_like(w)
 
-    def update(self, w: Tensor, g: Tensor, state: State, t: Tensor) -> None:
-        """One step, in one kernel."""
-        self._move(torch._fused_adam_, w, g, state, t)
+    def update(self, w: Tensor, g: Tensor, state: State, s: Numbers) -> tuple[Tensor, State]:
+        """One step."""
+        return _moved(w, g + s.weight_decay * w if self.weight_decay else g, state, s)
 
-    def rule(self, w: Tensor, g: Tensor, state: State, t: Tensor) -> tuple[Tensor, State]:
-        """One step, as a formula."""
-        return self._formula(w, g + self.weight_decay * w if self.weight_decay else g, state, t)
-
-    def _formula(self, w: Tensor, g: Tensor, state: State, t: Tensor) -> tuple[Tensor, State]:
-        """The bias corrections need double precision: 1 - beta^t is small."""
-        (m, v), (beta1, beta2), t = state, self.betas, t.double()
-        m = beta1 * m + (1 - beta1) * g
-        v = beta2 * v + (1 - beta2) * g * g
-        rate = (self.lr / (1 - torch.pow(beta1, t))).to(w.dtype)
-        scale = torch.rsqrt(1 - torch.pow(beta2, t)).to(w.dtype)
-        return w - rate * m / (v.sqrt() * scale + self.eps), (m, v)
-
-    def _move(self, kernel: Callable[..., None], w: Tensor, g: Tensor, state: State, t: Tensor) -> None:
-        (m, v), (beta1, beta2) = state, self.betas
-        kernel(
-            [w], [g], [m], [v], [], [t],
-            lr=self.lr, beta1=beta1, beta2=beta2, weight_decay=self.weight_decay, eps=self.eps,
-            amsgrad=False, maximize=False,
+    def _kernel(
+        self, w: list[Tensor], g: list[Tensor], states: list[list[Tensor]], counts: list[Tensor], s: Numbers
+    ) -> None:
+        torch._fused_adam_(
+            w, g, states[0], states[1], [], counts, lr=s.lr, beta1=s.beta1, beta2=s.beta2,
+            weight_decay=s.weight_decay, eps=s.eps, amsgrad=False, maximize=False,
         )  # fmt: skip
 
 
@@ -75,12 +62,25 @@ class AdamW(Adam):
     Source: Loshchilov and Hutter, 2019.
     """
 
-    weight_decay: float = 1e-2
+    weight_decay: float | Schedule = 1e-2
 
-    def update(self, w: Tensor, g: Tensor, state: State, t: Tensor) -> None:
-        """One step, in one kernel."""
-        self._move(torch._fused_adamw_, w, g, state, t)
+    def update(self, w: Tensor, g: Tensor, state: State, s: Numbers) -> tuple[Tensor, State]:
+        """One step."""
+        return _moved((1 - s.lr * s.weight_decay) * w, g, state, s)
 
-    def rule(self, w: Tensor, g: Tensor, state: State, t: Tensor) -> tuple[Tensor, State]:
-        """One step, as a formula."""
-        return self._formula((1 - self.lr * self.weight_decay) * w, g, state, t)
+    def _kernel(
+        self, w: list[Tensor], g: list[Tensor], states: list[list[Tensor]], counts: list[Tensor], s: Numbers
+    ) -> None:
+        torch._fused_adamw_(
+            w, g, states[0], states[1], [], counts, lr=s.lr, beta1=s.beta1, beta2=s.beta2,
+            weight_decay=s.weight_decay, eps=s.eps, amsgrad=False, maximize=False,
+        )  # fmt: skip
+
+
+def _moved(w: Tensor, g: Tensor, state: State, s: Numbers) -> tuple[Tensor, State]:
+    """The next parameters and moments. The bias corrections are numbers in double precision: 1 - beta^t is small."""
+    m, v = state
+    m = s.beta1 * m + (1 - s.beta1) * g
+    v = s.beta2 * v + (1 - s.beta2) * g * g
+    rate = s.lr / (1 - s.beta1**s.t)
+    return w - rate * m / (v.sqrt() / (1 - s.beta2**s.t) ** 0.5 + s.eps), (m, v)

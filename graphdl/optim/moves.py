@@ -3,50 +3,70 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
-from functools import partial
-from typing import TypeAlias
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from graphdl.errors import OperatorError
-from graphdl.execution.parameters import Extent, ParameterStore, neighbours, padded
+from graphdl.errors import OperatorError, SettingError
+from graphdl.execution.parameters import Extent, neighbours, padded
 from graphdl.graph import Key
+from graphdl.optim.gradients import Gathered, Gathering
+from graphdl.optim.parts import Memory, Name, Part
 
 LARGE = 2**14
 """Elements from which a parameter moves by a call of its own, and that a group of smaller ones has at most. A call more
 costs 3 µs; the gradients of a group need memory all at once."""
 
-Name: TypeAlias = tuple[Key, str]
-State: TypeAlias = tuple[Tensor, ...]
-Update: TypeAlias = Callable[[Tensor, Tensor, State, Tensor], None]
+
+class Counter(Protocol):
+    """What counts updates and knows their numbers: a Stepper."""
+
+    def advance(self, count: int) -> None:
+        """Count updates."""
+        ...
+
+    def count_step(self) -> None:
+        """Count an update that is about to be made."""
+        ...
+
+    def numbers(self, count: int) -> Tensor:
+        """The numbers of the next updates, a row for each."""
+        ...
 
 
 class Group:
-    """The call that moves small parameters all at once, by gradients that were written side by side before.
+    """The call that moves parameters all at once, by gradients that were written side by side before.
 
     nodes      those whose parameters they are
     gradients  (node, name) -> where the gradient is to be written
+    memory     the vector in which all of them lie
+    parts      what moves, by settings
     """
 
-    def __init__(self, moves: Moves, extents: Sequence[Extent], memory: Tensor) -> None:
-        self._moves = moves
-        self._parts: list[tuple[Tensor, Tensor, State]] = []
+    def __init__(self, memory: Memory, extents: Sequence[Extent], gradients: Tensor, gathering: Gathering) -> None:
         self.nodes = frozenset(extent.node for extent in extents)
+        self.memory = gradients[: _room(extents)]
+        self.gathered = Gathered(gathering, self.memory) if gathering else None
         self.gradients: dict[Name, Tensor] = {}
+        parts: dict[int, Part] = {}
         start = 0
         for run in neighbours(extents):
             first, length = run[0].start, run[-1].stop - run[0].start
-            g = memory[start : start + length]
-            w, state = moves.part(slice(first, first + length))
-            self._parts.append((w, g, state))
+            g = self.memory[start : start + length]
             self.gradients.update(((extent.node, extent.name), extent.view(g, first)) for extent in run)
+            for stretch in memory.stretches(run):
+                variant = memory.variant(stretch)
+                part = parts.setdefault(id(variant), Part(memory, variant))
+                part.add(stretch, g[stretch[0].start - first : stretch[-1].stop - first])
             start += padded(length)
+        self.parts = list(parts.values())
 
     def __call__(self) -> None:
-        """Move the parameters."""
-        for w, g, state in self._parts:
-            self._moves.update(w, g, state, self._moves.count)
+        """Move the parameters, unless gradients of more batches are to be gathered first."""
+        if self.gathered is None or self.gathered.take():
+            for part in self.parts:
+                part()
 
 
 class Moves:
@@ -55,52 +75,91 @@ class Moves:
     Small ones move in groups, which share one piece of memory for their gradients; each large one moves by its own
     gradient, wherever that lies. So a gradient can be used as soon as it is known, and be gone.
 
-    update   the optimizer's: (w, g, state, t) changes w and the state
     extents  the parameters
     groups   in the order of the nodes: each is to be called before the next one's gradients are written; the last one
              may be of parameters `together`, which have memory of their own, since several steps write there
     single   (node, name) -> the call that moves a large one by its gradient
+
+    With a gathering, which clips or accumulates, there is one group, of all parameters. However steps are made, one is
+
+        moves.start()         before a batch: counts an update, if this batch brings one
+        groups and singles    are called when their gradients are written
+        moves.finish()        after the last batch: makes the update of the batches that are left, if any
+
+    A step that is compiled has `formula` for its update, by rows of `numbers`; `advance` counts the batches then.
     """
 
     def __init__(
         self,
-        update: Update,
-        store: ParameterStore,
-        state: State,
-        count: Tensor,
+        counter: Counter,
+        memory: Memory,
         nodes: Iterable[Key],
         together: Collection[Key] = (),
+        gathering: Gathering | None = None,
     ) -> None:
-        self.update, self.count, self._flat, self._state = update, count, store.flat, state
+        self._counter, self._memory = counter, memory
         by_node: dict[Key, list[Extent]] = {node: [] for node in nodes}
-        for extent in store.extents:
+        for extent in memory.store.extents:
             if extent.node in by_node:
                 by_node[extent.node].append(extent)
         self.extents = [extent for extents in by_node.values() for extent in extents]
+        together = by_node if gathering else together
         self.single: dict[Name, Callable[[Tensor], None]] = {}
         small: list[Extent] = []
         for extent in self.extents:
             if extent.shape.numel() >= LARGE and extent.node not in together:
-                w, held = self.part(slice(extent.start, extent.stop))
-                self.single[extent.node, extent.name] = partial(self._move, w, held)
+                part = Part(memory, memory.variant([extent]))
+                part.add([extent])
+                self.single[extent.node, extent.name] = part.by
             elif extent.node not in together:
                 small.append(extent)
-        packs = _packs(small)
-        memory = store.flat.new_zeros(max(map(_room, packs), default=0))
-        self.groups = [Group(self, pack, memory) for pack in packs]
-        shared = [extent for extent in self.extents if extent.node in together]
+        self.groups = self._groups(small, [each for each in self.extents if each.node in together], gathering)
+        self._gathered = self.groups[0].gathered if gathering and self.groups else None
+
+    def _groups(self, small: list[Extent], shared: list[Extent], gathering: Gathering | None) -> list[Group]:
+        zeros, packs = self._memory.store.flat.new_zeros, _packs(small)
+        gradients = zeros(max(map(_room, packs), default=0))
+        groups = [Group(self._memory, pack, gradients, Gathering()) for pack in packs]
         if shared:
-            self.groups.append(Group(self, shared, store.flat.new_zeros(_room(shared))))
+            groups.append(Group(self._memory, shared, zeros(_room(shared)), gathering or Gathering()))
+        return groups
 
-    def part(self, part: slice) -> tuple[Tensor, State]:
-        """A part of the parameters' vector, and of the optimizer's."""
-        return self._flat[part], tuple(vector[part] for vector in self._state)
+    @property
+    def due(self) -> bool:
+        """Whether the next batch brings an update."""
+        return self._gathered is None or self._gathered.due
 
-    def _move(self, w: Tensor, state: State, gradient: Tensor) -> None:
-        self.update(w, gradient.reshape(-1).to(w.dtype).contiguous(), state, self.count)
+    @property
+    def changed(self) -> list[Tensor]:
+        """The tensors that steps change: the parameters' vector, what the optimizer keeps, and gathered gradients."""
+        total = None if self._gathered is None else self._gathered.total
+        return [self._memory.store.flat, *self._memory.state, *([] if total is None else [total])]
+
+    def start(self) -> None:
+        """Count an update if the next batch brings one."""
+        if self._gathered is None or self._gathered.due:
+            self._counter.count_step()
+
+    def finish(self) -> None:
+        """Make the update of the batches gathered since the last one, if there are any."""
+        if self._gathered is not None and self._gathered.pending:
+            self._counter.count_step()
+            self._gathered.finish()
+            for part in self.groups[0].parts:
+                part()
 
     def __call__(self, gradients: Sequence[Tensor]) -> None:
-        """Move all parameters by gradients in the order of `extents`; torch would stretch some of a wrong shape."""
+        """Move all parameters by gradients in the order of `extents`."""
+        self._move(self._checked(gradients))
+
+    def step(self, gradients: Sequence[Tensor]) -> None:
+        """The same, counted."""
+        given = self._checked(gradients)
+        self.start()
+        self._move(given)
+
+    def _checked(self, gradients: Sequence[Tensor]) -> dict[Name, Tensor]:
+        """The gradients by name; torch would stretch some of a wrong shape."""
         given: dict[Name, Tensor] = {}
         for extent, gradient in zip(self.extents, gradients, strict=True):
             if gradient.shape != extent.shape:
@@ -110,11 +169,52 @@ class Moves:
                     "graphdl.check_gradients."
                 )
             given[extent.node, extent.name] = gradient
+        return given
+
+    def _move(self, given: dict[Name, Tensor]) -> None:
         for name, move in self.single.items():
             move(given[name])
         for group in self.groups:
             torch._foreach_copy_(list(group.gradients.values()), [given[name] for name in group.gradients])
             group()
+        if self._memory.first.open:
+            self._memory.first.close()
+
+    def numbers(self, count: int, finish: bool = False) -> Tensor:
+        """The numbers of the steps on the next batches, a row (n,) in double precision for each.
+
+        finish  the last one brings an update in any case, as `finish` makes it
+        """
+        if self._gathered is None:
+            return self._counter.numbers(count)
+        k, pending = self._gathered.settings.accumulate, self._gathered.pending
+        updates = torch.arange(pending, pending + count) // k
+        rows = self._counter.numbers(int(updates[-1]) + 1 if count else 0)
+        columns = torch.tensor(self._gathered.columns(count, finish), dtype=rows.dtype, device=rows.device)
+        return torch.cat([rows[updates.to(rows.device)], columns.view(-1, count).T], 1)
+
+    def advance(self, count: int, finish: bool = False) -> None:
+        """Count the batches, and the updates, of steps that were made elsewhere."""
+        if self._gathered is None:
+            return self._counter.advance(count)
+        k, batches = self._gathered.settings.accumulate, self._gathered.pending + count
+        left = 0 if finish else batches % k
+        self._gathered.pending = left
+        self._counter.advance(-(-batches // k) if finish else batches // k)
+
+    def formula(self, row: Tensor) -> None:
+        """Make the update by the formula, once the gradients are written: tensor functions only, to be recorded.
+
+        Its numbers are a row of `numbers`. It works in place, and gives what `start` and the group's call give.
+        """
+        if self.single:
+            raise SettingError("the formula moves groups: have moves(nodes, together=nodes)")
+        width, due = self._memory.width, None
+        if self._gathered is not None:
+            due = self._gathered.formula(row[width:])
+        for group in self.groups:
+            for part in group.parts:
+                part.formula(row, row[width - 1], due)
 
 
 def _packs(extents: Iterable[Extent]) -> list[list[Extent]]:

@@ -1,130 +1,115 @@
-"""The contract of an optimizer, frozen settings, and its stepper, which holds the state."""
+"""The contract of an optimizer: frozen settings, and one formula."""
 
 from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
-import torch
 from torch import Tensor
 
-from graphdl.errors import MissingInputError, SettingError
+from graphdl.errors import SettingError
 from graphdl.graph import Key
 from graphdl.network import Network
-from graphdl.optim.moves import Moves, State
+from graphdl.optim.numbers import Kernel, Numbers, State, numbers_of
+from graphdl.optim.schedules import Schedule
+from graphdl.optim.selection import Selection
+from graphdl.optim.stepper import Stepper
 
 
 @dataclass(frozen=True)
 class Optimizer(ABC):
-    """An update rule. It works on vectors: all the parameters that train, one after another.
+    """An update rule: frozen settings and one formula, `update`.
 
-    lr  the learning rate, 0 or more
+    lr     the learning rate, 0 or more: a number or a schedule
+    nodes  {node or pattern: {setting: value}}: settings of some parameters that differ. A key is a node, for all its
+           parameters, or a pattern with *, ? and [] for names of nodes, "conv*", or for full names, "*.bias",
+           "fc1.weight". Where several keys fit, the later one wins.
+
+    A custom optimizer is a subclass with `state` and `update`, and a frozen dataclass if it has settings. It works in
+    every way a step is made, compiled as well:
+
+    >>> @dataclass(frozen=True)
+    ... class SignMomentum(Optimizer):
+    ...     momentum: float = 0.9
+    ...
+    ...     def state(self, w):
+    ...         return (torch.zeros_like(w),)
+    ...
+    ...     def update(self, w, g, state, s):
+    ...         u = s.momentum * state[0] + (1 - s.momentum) * g
+    ...         return w - s.lr * u.sign(), (u,)
+    >>> SignMomentum(lr=0.01, nodes={"*.bias": {"lr": 0.02}}).momentum
+    0.9
+
+    elementwise  whether every element moves by itself, so that parameters may be joined in one vector. False if an
+                 update mixes elements, such as the norm of a parameter: then w is one parameter in its own shape
     """
 
-    lr: float = 1e-3
+    lr: float | Schedule = 1e-3
+    nodes: Mapping[Key, Mapping[str, Any]] = field(default_factory=dict, kw_only=True)
+
+    elementwise: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         self.check("lr", self.lr, 0, math.inf)
+        object.__setattr__(self, "nodes", Selection(self.nodes))
+        self.selection.check(self)
 
-    def check(self, name: str, value: float, low: float, high: float) -> None:
-        """Refuse a setting outside [low, high)."""
+    @property
+    def selection(self) -> Selection:
+        """`nodes`, to ask for the settings of a parameter."""
+        return self.nodes if isinstance(self.nodes, Selection) else Selection(self.nodes)
+
+    def check(self, name: str, value: object, low: float, high: float) -> None:
+        """Refuse a setting that is neither a number in [low, high) nor a schedule that begins there."""
+        owner = type(self).__name__
+        if isinstance(value, Schedule):
+            value = value.at(0)
+        elif callable(value):
+            raise SettingError(
+                f"{owner}: {name} is a number or a schedule such as Cosine(5e-3, steps=1000), not {value!r}. Settings "
+                "can be stored, and code cannot: derive a class from graphdl.optim.Schedule."
+            )
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value < high:
-            raise SettingError(f"{type(self).__name__}: {name} is a number in [{low:g}, {high:g}), not {value!r}")
+            raise SettingError(f"{owner}: {name} is a number in [{low:g}, {high:g}), not {value!r}")
 
     @abstractmethod
     def state(self, w: Tensor) -> State:
-        """The vectors that the rule keeps from step to step, before the first one."""
+        """The tensors that the rule keeps from step to step, before the first one: each of the shape of w."""
 
     @abstractmethod
-    def update(self, w: Tensor, g: Tensor, state: State, t: Tensor) -> None:
-        """Change the parameters w and the state in place.
+    def update(self, w: Tensor, g: Tensor, state: State, s: Numbers) -> tuple[Tensor, State]:
+        """The formula: the next parameters and state, from w, the gradient g and the state. It changes nothing.
 
-        g is the gradient, which it must not change; t, a single number on the device, counts the steps from 1.
+        w  a vector of any parameters that train, one after another
+        s  the numbers of this step by name: s.lr and the other settings that are numbers, s.beta1 and s.beta2 for a
+           pair `betas`; s.t counts the updates from 1
+
+        s holds Python numbers, or tensors without axes where a step is compiled. So compute with s by + - * / and **,
+        and branch on settings only: `if self.momentum:`, never `if s.momentum:`.
         """
-
-    def rule(self, w: Tensor, g: Tensor, state: State, t: Tensor) -> tuple[Tensor, State]:
-        """The same as a formula of torch's functions: return the next parameters and state, and change nothing.
-
-        From it a training step is compiled. An optimizer without it trains step by step.
-        """
-        raise TypeError(f"{type(self).__name__} has no formula beside its update.")
 
     @property
-    def formula(self) -> Callable[[Tensor, Tensor, State, Tensor], tuple[Tensor, State]] | None:
-        """`rule`, or None where there is none: a subclass that changes `update` or `state` needs a rule of its own."""
-        for kind in type(self).__mro__:
-            if kind is not Optimizer and "rule" in vars(kind):
-                return self.rule
-            if "update" in vars(kind) or "state" in vars(kind):
-                break
-        return None
+    def kernel(self) -> Kernel | None:
+        """A fused kernel for what `update` computes, in place; None for a subclass that changes `update` or `state`."""
+        found: Kernel | None = getattr(self, "_kernel", None)
+        order = [next((k for k, kind in enumerate(type(self).__mro__) if name in vars(kind)), -1) for name in _PARTS]
+        return found if found is not None and order[0] <= min(order[1:]) else None
 
     def bind(self, net: Network) -> Stepper:
         """The optimizer at work on a network."""
         return Stepper(self, net)
 
-
-class Stepper:
-    """An optimizer at work on a network: forward, backward, step.
-
-    A parameter moves if it is not frozen and the last backward pass reached it.
-
-    >>> from graphdl import Linear, MSELoss, Network
-    >>> from graphdl.optim import SGD
-    >>> net = Network({"fc": Linear(2, 1), "loss": MSELoss()}, {"x": ["fc"], "fc": ["loss"], "y": ["loss"]}, seed=0)
-    >>> stepper = SGD(lr=0.1).bind(net)
-    >>> for _ in range(3):
-    ...     loss = net.forward({"x": torch.ones(4, 2), "y": torch.ones(4, 1)})["loss"]
-    ...     _ = net.backward()
-    ...     stepper.step()
-    >>> stepper.steps
-    3
-    """
-
-    def __init__(self, optimizer: Optimizer, net: Network) -> None:
-        self.optimizer, self.net = optimizer, net
-        self._count, self._one = torch.zeros(()), torch.ones(())
-        self._state: State | None = None
-        self._bound: tuple[int, frozenset[Key]] | None = None
-
-    def __repr__(self) -> str:
-        return f"Stepper({self.optimizer}, {self.steps} steps)"
-
     @property
-    def steps(self) -> int:
-        """How many steps were made."""
-        return int(self._count)
+    def formula(self) -> Callable[[Tensor, Tensor, State, Tensor], tuple[Tensor, State]] | None:
+        """`update` with its numbers as constants and t as a tensor; None where the numbers are not constant."""
+        numbers = numbers_of(self)
+        if self.nodes or not self.elementwise or any(isinstance(each, Schedule) for each in numbers.values()):
+            return None
+        return lambda w, g, state, t: self.update(w, g, state, Numbers({**numbers, "t": t.double()}))
 
-    def step(self) -> None:
-        """Move the parameters by the gradients in `net.gradients`."""
-        if not self.net.gradients:
-            raise MissingInputError("step has no gradients: call net.forward(inputs) and net.backward() first.")
-        engine, reached = self.net.engine, self.net.reached
-        if self._bound != (engine.version, reached):
-            self._moves, self._bound = self.moves(reached), (engine.version, reached)
-        with torch.no_grad():
-            self.count_step()
-            self._moves([self.net.gradients[extent.full_name] for extent in self._moves.extents])
 
-    def count_step(self) -> None:
-        """Count a step, before its moves."""
-        self._count += self._one
-
-    @torch.inference_mode(False)
-    @torch.no_grad()
-    def moves(self, nodes: Iterable[Key], together: Collection[Key] = ()) -> Moves:
-        """The calls that move the parameters of these nodes; those `together` are gathered even if they are large."""
-        state, count = self.memory()
-        return Moves(self.optimizer.update, self.net.engine.store, state, count, nodes, together)
-
-    @torch.inference_mode(False)
-    @torch.no_grad()
-    def memory(self) -> tuple[State, Tensor]:
-        """The vectors that the rule keeps, as long as the network's own, and the count of steps; made if need be."""
-        flat = self.net.engine.store.flat
-        state = self.optimizer.state(flat) if self._state is None else self._state
-        self._state = tuple(vector.to(flat.device, flat.dtype) for vector in state)
-        self._count, self._one = self._count.to(flat.device), self._one.to(flat.device)
-        return self._state, self._count
+_PARTS = "_kernel", "update", "state"

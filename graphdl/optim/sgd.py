@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from graphdl.errors import SettingError
-from graphdl.optim.moves import State
+from graphdl.optim.numbers import Numbers, State
 from graphdl.optim.optimizer import Optimizer
+from graphdl.optim.schedules import Schedule
 
 
 @dataclass(frozen=True)
@@ -23,14 +25,16 @@ class SGD(Optimizer):
     Sources: Polyak, 1964; Nesterov, 1983; Sutskever et al., 2013.
     """
 
-    momentum: float = 0.0
-    weight_decay: float = 0.0
+    momentum: float | Schedule = 0.0
+    weight_decay: float | Schedule = 0.0
     nesterov: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.check("momentum", self.momentum, 0, float("inf"))
-        self.check("weight_decay", self.weight_decay, 0, float("inf"))
+        self.check("momentum", self.momentum, 0, math.inf)
+        self.check("weight_decay", self.weight_decay, 0, math.inf)
+        if not isinstance(self.nesterov, bool):
+            raise SettingError(f"SGD: nesterov is True or False, not {self.nesterov!r}")
         if self.nesterov and not self.momentum:
             raise SettingError("SGD: nesterov looks ahead along the momentum, which is 0; give momentum=0.9, say")
 
@@ -38,21 +42,23 @@ class SGD(Optimizer):
         """The velocity u, if there is momentum."""
         return (torch.zeros_like(w),) if self.momentum else ()
 
-    def update(self, w: Tensor, g: Tensor, state: State, t: Tensor) -> None:
+    def update(self, w: Tensor, g: Tensor, state: State, s: Numbers) -> tuple[Tensor, State]:
         """One step."""
         if self.weight_decay:
-            g = g.add(w, alpha=self.weight_decay)
+            g = g + s.weight_decay * w
         if state:
-            (u,) = state
-            u.mul_(self.momentum).add_(g)
-            g = g.add(u, alpha=self.momentum) if self.nesterov else u
-        w.add_(g, alpha=-self.lr)
+            u = s.momentum * state[0] + g
+            state, g = (u,), g + s.momentum * u if self.nesterov else u
+        return w - s.lr * g, state
 
-    def rule(self, w: Tensor, g: Tensor, state: State, t: Tensor) -> tuple[Tensor, State]:
-        """One step, as a formula."""
-        if self.weight_decay:
-            g = g + self.weight_decay * w
-        if state:
-            u = self.momentum * state[0] + g
-            state, g = (u,), g + self.momentum * u if self.nesterov else u
-        return w - self.lr * g, state
+    def _kernel(
+        self, w: list[Tensor], g: list[Tensor], states: list[list[Tensor]], counts: list[Tensor], s: Numbers
+    ) -> None:
+        for k, (part, gradient) in enumerate(zip(w, g, strict=True)):
+            if self.weight_decay:
+                gradient = gradient.add(part, alpha=s.weight_decay)
+            if states:
+                u = states[0][k]
+                u.mul_(s.momentum).add_(gradient)
+                gradient = gradient.add(u, alpha=s.momentum) if self.nesterov else u
+            part.add_(gradient, alpha=-s.lr)

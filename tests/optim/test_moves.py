@@ -30,7 +30,7 @@ def test_small_parameters_are_gathered_side_by_side():
     assert gathered(found) == [[("a", "weight"), ("a", "bias"), ("b", "weight"), ("b", "bias")]]
     assert not found.single
     (group,) = found.groups
-    assert len(group._parts) == 1
+    assert len(group.parts) == 1
     assert group.nodes == {"a", "b"}
     assert group.gradients["a", "weight"].shape == (8, 3)
     assert len({tensor.untyped_storage().data_ptr() for tensor in group.gradients.values()}) == 1
@@ -93,7 +93,7 @@ def test_a_gradient_of_a_wrong_shape_is_refused_before_anything_moves():
 @pytest.mark.parametrize("most_bytes", [-1, 2**23])
 def test_however_they_move_they_arrive_at_the_same(optimizer, large, most_bytes, monkeypatch):
     monkeypatch.setattr(moves_module, "LARGE", large)
-    monkeypatch.setattr("graphdl.execution.recorded.placing.MOST_BYTES", most_bytes)
+    monkeypatch.setattr("graphdl.execution.replay.MOST_BYTES", most_bytes)
     net, own = network(), network()
     step = TrainingStep(net, optimizer.bind(net), Scorer(net, ()))
     stepper = optimizer.bind(own)

@@ -1,13 +1,23 @@
 import pytest
 import torch
 from torch import nn
+from torch.optim import lr_scheduler
 
-from graphdl import Linear, MSELoss, Network, Tanh
-from graphdl.errors import MissingInputError, SettingError
-from graphdl.optim import SGD, Adam, AdamW
-
-OPERATORS = {"fc1": Linear(3, 8), "tanh": Tanh(), "fc2": Linear(8, 2), "loss": MSELoss()}
-CONNECTIVITY = {"x": ["fc1"], "fc1": ["tanh"], "tanh": ["fc2"], "fc2": ["loss"], "target": ["loss"]}
+from graphdl import Linear, MSELoss, Network, Shared
+from graphdl.errors import MissingInputError, SettingError, UnknownNodeError
+from graphdl.optim import (
+    SGD,
+    Adam,
+    AdamW,
+    Cosine,
+    Exponential,
+    Gathering,
+    OneCycle,
+    Polynomial,
+    StepDecay,
+    Warmup,
+)
+from tests.optim.common import assert_same, backward, batches, descend, network, twin
 
 CASES = [
     (SGD(lr=0.1), torch.optim.SGD, {"lr": 0.1}),
@@ -29,53 +39,217 @@ CASES = [
 ]
 
 
-def network(**settings) -> Network:
-    return Network(OPERATORS, CONNECTIVITY, seed=0, **settings)
-
-
-def twin(net: Network) -> nn.Module:
-    model = nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, 2)).to(net.dtype)
-    model.load_state_dict(
-        {name.replace("fc1", "0").replace("fc2", "2"): value for name, value in net.state_dict().items()}
-    )
-    return model
-
-
-def batches(dtype: torch.dtype, count: int = 100):
-    generator = torch.Generator().manual_seed(0)
-    return [
-        (torch.randn(7, 3, generator=generator, dtype=dtype), torch.randn(7, 2, generator=generator, dtype=dtype))
-        for _ in range(count)
-    ]
-
-
 @pytest.mark.parametrize(("optimizer", "theirs", "settings"), CASES, ids=lambda case: str(case)[:60])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_same_trajectory_as_torch_over_100_steps(optimizer, theirs, settings, dtype):
     net = network(dtype=dtype)
     model = twin(net)
     stepper, reference = optimizer.bind(net), theirs(model.parameters(), **settings)
-    for x, y in batches(dtype):
-        net.forward({"x": x, "target": y})
-        net.backward()
+    for batch in batches(dtype=dtype):
+        backward(net, batch)
         stepper.step()
-        reference.zero_grad()
-        nn.functional.mse_loss(model(x), y).backward()
+        descend(model, batch)
         reference.step()
-        for ours, parameter in zip(net.parameters.values(), model.parameters(), strict=True):
-            torch.testing.assert_close(ours, parameter.data, atol=1e-10 if dtype is torch.float64 else 5e-6, rtol=0)
+        assert_same(net, model, 1e-10 if dtype is torch.float64 else 5e-6)
     assert stepper.steps == 100
+
+
+SCHEDULES = [
+    (Cosine(0.05, steps=100, low=1e-3), lambda o: lr_scheduler.CosineAnnealingLR(o, 100, 1e-3)),
+    (StepDecay(0.05, every=30), lambda o: lr_scheduler.StepLR(o, 30)),
+    (Exponential(0.05, 0.98), lambda o: lr_scheduler.ExponentialLR(o, 0.98)),
+    (Polynomial(0.05, 80, 0.9), lambda o: lr_scheduler.PolynomialLR(o, 80, 0.9)),
+    (Warmup(0.05, 40), lambda o: lr_scheduler.LinearLR(o, total_iters=40)),
+    (OneCycle(0.05, 100), lambda o: lr_scheduler.OneCycleLR(o, 0.05, 100, cycle_momentum=False)),
+]
+
+
+@pytest.mark.parametrize(("schedule", "make"), SCHEDULES, ids=lambda case: str(case)[:40])
+@pytest.mark.parametrize(
+    ("ours", "theirs", "settings"),
+    [
+        (SGD, torch.optim.SGD, {"momentum": 0.9, "weight_decay": 0.01}),
+        (Adam, torch.optim.Adam, {"weight_decay": 0.1}),
+        (AdamW, torch.optim.AdamW, {"weight_decay": 0.3}),
+    ],
+)
+def test_schedules_move_as_torch_s_do(schedule, make, ours, theirs, settings):
+    net = network()
+    model = twin(net)
+    stepper, reference = ours(lr=schedule, **settings).bind(net), theirs(model.parameters(), lr=0.05, **settings)
+    scheduler = make(reference)
+    for step, batch in enumerate(batches()):
+        backward(net, batch)
+        stepper.step()
+        descend(model, batch)
+        reference.step()
+        if step < 99:
+            scheduler.step()
+        assert_same(net, model, 1e-10)
+
+
+def test_one_cycle_moves_the_momentum_too():
+    net = network()
+    model = twin(net)
+    momentum = OneCycle(0.85, 60, start=0.95, end=0.95)
+    stepper = SGD(lr=OneCycle(0.05, 60), momentum=momentum).bind(net)
+    reference = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
+    scheduler = lr_scheduler.OneCycleLR(reference, 0.05, 60)
+    for batch in batches(59):
+        backward(net, batch)
+        stepper.step()
+        descend(model, batch)
+        reference.step()
+        scheduler.step()
+        assert_same(net, model, 1e-10)
+
+
+def grouped(model, groups):
+    return [{"params": [model.get_parameter(name) for name in names], **settings} for names, settings in groups]
+
+
+GROUPS = [
+    (
+        Adam(lr=1e-2, weight_decay=0.1, nodes={"fc1": {"lr": 1e-3}, "*.bias": {"weight_decay": 0.0}}),
+        torch.optim.Adam,
+        [
+            (["0.weight"], {"lr": 1e-3, "weight_decay": 0.1}),
+            (["0.bias"], {"lr": 1e-3, "weight_decay": 0.0}),
+            (["2.weight"], {"lr": 1e-2, "weight_decay": 0.1}),
+            (["2.bias"], {"lr": 1e-2, "weight_decay": 0.0}),
+        ],
+    ),
+    (
+        AdamW(lr=1e-2, nodes={"*": {"betas": (0.5, 0.6)}, "fc2.weight": {"betas": (0.8, 0.9), "eps": 1e-4}}),
+        torch.optim.AdamW,
+        [
+            (["0.weight", "0.bias", "2.bias"], {"betas": (0.5, 0.6), "weight_decay": 1e-2}),
+            (["2.weight"], {"betas": (0.8, 0.9), "eps": 1e-4, "weight_decay": 1e-2}),
+        ],
+    ),
+    (
+        SGD(lr=1e-2, nodes={"fc*": {"momentum": 0.9}, "fc2": {"momentum": 0.0}, "fc[2].weight": {"weight_decay": 0.1}}),
+        torch.optim.SGD,
+        [
+            (["0.weight", "0.bias"], {"momentum": 0.9}),
+            (["2.weight"], {"weight_decay": 0.1}),
+            (["2.bias"], {}),
+        ],
+    ),
+]
+
+
+@pytest.mark.parametrize(("optimizer", "theirs", "groups"), GROUPS, ids=["adam", "adamw", "sgd"])
+@pytest.mark.parametrize("large", [1, 10, 10**6])
+def test_settings_by_name_are_parameter_groups(optimizer, theirs, groups, large, monkeypatch):
+    monkeypatch.setattr("graphdl.optim.moves.LARGE", large)
+    net = network()
+    model = twin(net)
+    stepper, reference = optimizer.bind(net), theirs(grouped(model, groups), lr=1e-2)
+    for batch in batches():
+        backward(net, batch)
+        stepper.step()
+        descend(model, batch)
+        reference.step()
+        assert_same(net, model, 1e-10)
+
+
+def test_a_node_may_be_a_number():
+    net = Network({1: Linear(2, 2), 2: Linear(2, 2), 3: MSELoss()}, {"x": [1], 1: [2], 2: [3], "y": [3]}, seed=0)
+    before = net.state_dict()
+    net.forward({"x": torch.ones(1, 2), "y": torch.zeros(1, 2)})
+    net.backward()
+    SGD(lr=0.1, nodes={1: {"lr": 0.0}}).bind(net).step()
+    changed = {name for name, tensor in net.parameters.items() if not torch.equal(tensor, before[name])}
+    assert changed == {"2.weight", "2.bias"}
+
+
+def test_a_shared_operator_has_the_settings_of_its_owner():
+    net = Network(
+        {"a": Linear(2, 2), "b": Shared("a"), "loss": MSELoss()},
+        {"x": ["a"], "a": ["b"], "b": ["loss"], "y": ["loss"]},
+    )
+    with pytest.raises(UnknownNodeError, match="nodes: 'b' has no parameters of its own"):
+        SGD(nodes={"b": {"lr": 0.0}}).bind(net)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "text"),
+    [
+        ({"fc3": {"lr": 0.1}}, "nodes: 'fc3' names no node and fits no parameter's name. Did you mean 'fc[12]'"),
+        ({"fc1.wieght": {"lr": 0.1}}, "Did you mean 'fc1.weight'"),
+        ({"*.gamma": {"lr": 0.1}}, r"'\*.gamma' names no node"),
+        ({"tanh": {"lr": 0.1}}, "'tanh' has no parameters of its own"),
+    ],
+)
+def test_names_that_fit_nothing_are_refused_when_the_optimizer_is_bound(nodes, text):
+    with pytest.raises(UnknownNodeError, match=text):
+        Adam(nodes=nodes).bind(network())
+
+
+def test_a_network_without_sizes_is_checked_at_the_first_step():
+    net = Network({"fc": Linear(out_features=2), "loss": MSELoss()}, {"x": ["fc"], "fc": ["loss"], "y": ["loss"]})
+    stepper = Adam(nodes={"fcc": {"lr": 0.1}}).bind(net)
+    net.forward({"x": torch.ones(1, 3), "y": torch.ones(1, 2)})
+    net.backward()
+    with pytest.raises(UnknownNodeError, match="Did you mean 'fc'"):
+        stepper.step()
+
+
+@pytest.mark.parametrize("clip", [{"clip_norm": 0.3}, {"clip_value": 0.05}, {"clip_norm": 0.2, "clip_value": 0.05}])
+@pytest.mark.parametrize("accumulate", [1, 3])
+@pytest.mark.parametrize("ours", [SGD(lr=0.1, momentum=0.9), AdamW(lr=0.01)], ids=["sgd", "adamw"])
+def test_clipped_and_accumulated_as_in_torch(clip, accumulate, ours):
+    net = network()
+    model = twin(net)
+    if isinstance(ours, SGD):
+        reference = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    else:
+        reference = torch.optim.AdamW(model.parameters(), lr=0.01)
+    stepper, clipped = ours.bind(net), 0
+    for count, batch in enumerate(batches(60, size=0.3), 1):
+        backward(net, batch)
+        before = {name: tensor.clone() for name, tensor in net.gradients.items()}
+        stepper.step(**clip, accumulate=accumulate)
+        assert all(torch.equal(net.gradients[name], tensor) for name, tensor in before.items())
+        (nn.functional.mse_loss(model(batch[0]), batch[1]) / accumulate).backward()
+        if count % accumulate == 0:
+            if "clip_value" in clip:
+                nn.utils.clip_grad_value_(model.parameters(), clip["clip_value"])
+            if "clip_norm" in clip:
+                norm = nn.utils.clip_grad_norm_(model.parameters(), clip["clip_norm"])
+                clipped += bool(norm > clip["clip_norm"])
+            reference.step()
+            reference.zero_grad()
+        assert_same(net, model, 1e-10)
+    assert "clip_norm" not in clip or 0 < clipped < 60 // accumulate
+    assert stepper.steps == 60 // accumulate
+
+
+@pytest.mark.parametrize(
+    ("settings", "text"),
+    [
+        ({"clip_norm": 0}, "clip_norm is a positive number, or None, not 0"),
+        ({"clip_norm": "1"}, "clip_norm is a positive number"),
+        ({"clip_value": float("nan")}, "clip_value is a positive number"),
+        ({"clip_value": True}, "clip_value is a positive number"),
+        ({"accumulate": 0}, "accumulate is a number of batches, 1 or more, not 0"),
+        ({"accumulate": 2.0}, "accumulate is a number of batches"),
+    ],
+)
+def test_bad_gathering_is_refused(settings, text):
+    with pytest.raises(SettingError, match=text):
+        Gathering(**settings)
 
 
 @pytest.mark.parametrize("optimizer", [SGD(lr=0.1, momentum=0.9, weight_decay=0.1), Adam(lr=0.1), AdamW(lr=0.1)])
 def test_frozen_parameters_stay_bit_for_bit(optimizer):
     net = network()
     stepper = optimizer.bind(net)
-    (x, y), *_ = batches(torch.float32, 1)
+    (batch,) = batches(1)
 
     def step() -> dict[str, torch.Tensor]:
-        net.forward({"x": x, "target": y})
-        net.backward()
+        backward(net, batch)
         stepper.step()
         return net.state_dict()
 
@@ -106,7 +280,7 @@ def test_parameters_that_no_gradient_reached_stay_even_under_weight_decay():
 
 
 def test_step_takes_gradients_that_the_user_changed():
-    net = network()
+    net = network(dtype=torch.float32)
     before = net.state_dict()
     stepper = SGD(lr=1.0).bind(net)
     net.forward({"x": torch.ones(1, 3), "target": torch.ones(1, 2)})
@@ -142,6 +316,11 @@ def test_step_without_gradients_says_what_to_call():
         (lambda: Adam(betas=0.9), "betas is a pair"),
         (lambda: AdamW(weight_decay=-0.1), "AdamW: weight_decay is a number"),
         (lambda: SGD(momentum=-0.5), "momentum is a number"),
+        (lambda: Adam(nodes={"fc1": {"lrr": 0.1}}), "Adam: nodes\\['fc1'\\] sets 'lrr', .* Did you mean 'lr'"),
+        (lambda: Adam(nodes={"fc1": {"nodes": {}}}), "no such setting. It has lr, betas, eps and weight_decay"),
+        (lambda: Adam(nodes={"fc1": {"lr": -1}}), r"nodes\['fc1'\]: Adam: lr is a number"),
+        (lambda: Adam(nodes={"fc1": 0.1}), "nodes is {node or pattern: {setting: value}}"),
+        (lambda: Adam(nodes={1.5: {"lr": 1}}), "nodes: a key is a node, or a pattern"),
         (lambda: SGD(nesterov=True), "nesterov looks ahead along the momentum"),
     ],
 )
@@ -153,3 +332,10 @@ def test_bad_settings_are_refused(make, text):
 def test_settings_are_frozen():
     with pytest.raises(AttributeError):
         Adam().lr = 1.0
+    optimizer = Adam(nodes={"fc1": {"lr": 0.1}})
+    assert optimizer == Adam(nodes={"fc1": {"lr": 0.1}})
+    assert len({optimizer, Adam(nodes={"fc1": {"lr": 0.1}}), Adam(nodes={"fc1": {"lr": 0.2}})}) == 2
+    assert Adam(nodes={"a": {"lr": 0.1}, "b": {"lr": 0.2}}) != Adam(nodes={"b": {"lr": 0.2}, "a": {"lr": 0.1}})
+    assert optimizer.nodes == {"fc1": {"lr": 0.1}}
+    with pytest.raises(TypeError):
+        optimizer.nodes["fc1"] = {}

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import pytest
 import torch
+from tests.execution.compiled.twins import needs_compiler
 
 from graphdl import (
     BatchNorm1d,
@@ -24,8 +25,7 @@ from graphdl import (
     fit,
 )
 from graphdl.errors import GraphDLWarning, NonFiniteError, OperatorError, UnreachableError
-from graphdl.optim import SGD, Adam, Optimizer
-from tests.execution.compiled.twins import needs_compiler
+from graphdl.optim import SGD, Adam
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -163,25 +163,6 @@ def test_nothing_to_train_is_told_alike():
 
 
 @dataclass(frozen=True)
-class Sign(Optimizer):
-    """An optimizer without a formula."""
-
-    def state(self, w):
-        return ()
-
-    def update(self, w, g, state, t):
-        w.sub_(self.lr * g.sign())
-
-
-@dataclass(frozen=True)
-class Halved(Adam):
-    """A rule changed in one place only."""
-
-    def update(self, w, g, state, t):
-        super().update(w, g / 2, state, t)
-
-
-@dataclass(frozen=True)
 class Peeking(Operator):
     """Reads a number in Python."""
 
@@ -202,8 +183,6 @@ def image_chain():
 
 
 FALLBACKS = [
-    pytest.param(chain, (X, Y), Sign(), "Sign has no `rule`", id="optimizer"),
-    pytest.param(chain, (X, Y), Halved(), "Halved has no `rule`", id="derived-optimizer"),
     pytest.param(lambda: chain({"peek": Peeking()}), (X, Y), None, r"peek \(Peeking\) does more", id="operator"),
     pytest.param(image_chain, (X.view(-1, 1, 1, 2), Y), None, r"conv \(Conv2d\)", id="function"),
 ]

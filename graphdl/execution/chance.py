@@ -1,4 +1,4 @@
-"""What operators draw in the steps of a block, beforehand: the same calls in the same order as step by step."""
+"""The random numbers of the steps of a block, drawn beforehand: the same calls in the same order as step by step."""
 
 from __future__ import annotations
 
@@ -13,12 +13,6 @@ from graphdl.execution.plan import Plan, Step
 from graphdl.operators import Operator
 
 Outlines: TypeAlias = Mapping[int, tuple[Sequence[int], torch.dtype]]
-
-
-def draws_of(plan: Plan) -> list[int]:
-    """The positions of the steps that draw."""
-    return [k for k, step in enumerate(plan.steps) if step.draws]
-
 
 DRAWN_BYTES = 1 << 20
 ALLOWED = {"shape", "dtype", "device", "is_cuda", "is_meta", "requires_grad", "layout", "ndim"}
@@ -56,10 +50,12 @@ class Chance:
         self._before = generator.get_state()
         self.positions: list[int] = []
         self.examples: list[Tensor] = []
-        for k in draws_of(plan):
+        for k in sorted(plan.drawing):
             step = plan.steps[k]
+            if step.frozen:
+                continue
             if any(i not in outlines for i in step.reads):
-                raise CompileError(f"{step.key} ({type(step.operator).__name__}) draws by a tuple of tensors")
+                raise CompileError(f"{step.name} draws by a tuple of tensors")
             reads = [outline(*outlines[i]) for i in step.reads]
             example = self._try(step, reads)
             if example is not None:
@@ -68,15 +64,14 @@ class Chance:
                 self.examples.append(example)
 
     def _try(self, step: Step, reads: list[Tensor]) -> Tensor | None:
-        name = f"{step.key} ({type(step.operator).__name__})"
         try:
             example = step.operator.draw(*reads, generator=Generator().manual_seed(0))
         except CompileError:
             raise
         except Exception as error:
-            raise CompileError(f"{name} cannot draw beforehand: {error}") from error
+            raise CompileError(f"{step.name} cannot draw beforehand: {error}") from error
         if example is not None and type(example) is not Tensor:
-            raise CompileError(f"{name} draws something else than a tensor")
+            raise CompileError(f"{step.name} draws something else than a tensor")
         return example
 
     @property

@@ -1,0 +1,112 @@
+"""What is done with the gradients of a step before the update: the mean of several batches, clipping."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from graphdl.errors import SettingError
+
+EPSILON = 1e-6
+"""What torch.nn.utils.clip_grad_norm_ adds to the norm by which it divides."""
+
+
+@dataclass(frozen=True)
+class Gathering:
+    """Settings of what is done with all gradients together, in this order.
+
+    accumulate  an update is made every so many batches, by the mean of their gradients
+    clip_value  every element is kept within ±clip_value: as torch.nn.utils.clip_grad_value_
+    clip_norm   all gradients together are scaled so that their norm is at most this: as torch.nn.utils.clip_grad_norm_
+    """
+
+    clip_norm: float | None = None
+    clip_value: float | None = None
+    accumulate: int = 1
+
+    def __post_init__(self) -> None:
+        for name in ("clip_norm", "clip_value"):
+            value = getattr(self, name)
+            number = isinstance(value, (int, float)) and not isinstance(value, bool)
+            if value is not None and not (number and 0 < value < math.inf):
+                raise SettingError(f"{name} is a positive number, or None, not {value!r}.")
+        if isinstance(self.accumulate, bool) or not isinstance(self.accumulate, int) or self.accumulate < 1:
+            raise SettingError(f"accumulate is a number of batches, 1 or more, not {self.accumulate!r}.")
+
+    def __bool__(self) -> bool:
+        """Whether anything is done."""
+        return self != Gathering()
+
+
+class Gathered:
+    """The gradients of a step, all in one vector.
+
+    memory   the vector; its gaps are 0
+    total    the sum of the batches since the last update; None if every batch brings an update
+    pending  how many batches it holds
+    """
+
+    def __init__(self, settings: Gathering, memory: Tensor) -> None:
+        self.settings, self.memory = settings, memory
+        self.total = torch.zeros_like(memory) if settings.accumulate > 1 else None
+        self.pending = 0
+
+    @property
+    def due(self) -> bool:
+        """Whether the next batch brings an update."""
+        return self.pending + 1 >= self.settings.accumulate
+
+    def take(self) -> bool:
+        """Take the gradients of a batch; return whether the update is to be made, by what memory then holds."""
+        if self.total is not None:
+            self.total += self.memory
+            self.pending += 1
+            if self.pending < self.settings.accumulate:
+                return False
+        self.finish()
+        return True
+
+    def finish(self) -> None:
+        """Write the gradient of the update into memory."""
+        if self.total is not None:
+            torch.div(self.total, self.pending, out=self.memory)
+            self.total.zero_()
+            self.pending = 0
+        self._clip(self.settings.clip_value, self.settings.clip_norm)
+
+    def _clip(self, value: Any, norm: Any) -> None:
+        """Clip in place, by numbers or tensors without axes; nothing is read on the host."""
+        if value is not None:
+            self.memory.clamp_(-value, value)
+        if norm is not None:
+            self.memory.mul_(torch.clamp(norm / (torch.linalg.vector_norm(self.memory) + EPSILON), max=1.0))
+
+    def columns(self, count: int, finish: bool) -> list[list[float]]:
+        """The numbers that `formula` reads, for so many batches.
+
+        Of accumulation: how many batches an update is the mean of, 0 where there is none.
+        """
+        k, found = self.settings.accumulate, list[list[float]]()
+        if self.total is not None:
+            ends = [(self.pending + i) % k + 1 for i in range(count)]
+            found.append([float(k) if end == k else 0.0 for end in ends])
+            if finish and count:
+                found[0][-1] = float(ends[-1])
+        found += [[limit] * count for limit in (self.settings.clip_value, self.settings.clip_norm) if limit is not None]
+        return found
+
+    def formula(self, numbers: Tensor) -> Tensor | None:
+        """Do the same as `take` in torch functions, by a row of the columns; return whether there is an update."""
+        row, due = iter(numbers.unbind()), None
+        if self.total is not None:
+            batches = next(row)
+            due, total = batches > 0, self.total + self.memory
+            self.memory.copy_(total / torch.where(due, batches, 1.0))
+            self.total.copy_(torch.where(due, 0.0, total))
+        value = None if self.settings.clip_value is None else next(row)
+        self._clip(value, None if self.settings.clip_norm is None else next(row))
+        return due

@@ -1,0 +1,109 @@
+"""Vectors of parameters with the same settings, and the call that moves them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import TypeAlias
+
+import torch
+from torch import Tensor
+
+from graphdl.execution.parameters import Extent, ParameterStore
+from graphdl.graph import Key
+from graphdl.optim.numbers import State, Variant
+from graphdl.optim.writing import FirstUpdate, next_values, write
+
+Name: TypeAlias = tuple[Key, str]
+
+
+@dataclass
+class Memory:
+    """What an optimizer works on: the parameters' vector, and what it keeps from step to step.
+
+    state     vectors as long as that of the parameters
+    variants  the settings of each parameter
+    count     how many updates were made, on the device
+    width     how many numbers an update has, t the last of them
+    """
+
+    store: ParameterStore
+    state: State
+    variants: Mapping[Name, Variant]
+    count: Tensor
+    width: int
+    first: FirstUpdate
+
+    def stretches(self, run: Iterable[Extent]) -> list[list[Extent]]:
+        """Parameters that lie side by side, in pieces of the same settings, each of which one formula can move."""
+
+        def settings(extent: Extent) -> tuple[int, int]:
+            variant = self.variants[extent.node, extent.name]
+            return id(variant), 0 if variant.optimizer.elementwise else extent.start
+
+        return [list(piece) for _, piece in groupby(run, settings)]
+
+    def variant(self, stretch: Sequence[Extent]) -> Variant:
+        """The settings of a stretch."""
+        return self.variants[stretch[0].node, stretch[0].name]
+
+    def views(self, stretch: Sequence[Extent]) -> tuple[Tensor, State]:
+        """The part of the parameters' vector that a stretch is, and of what the optimizer keeps."""
+        part, variant = slice(stretch[0].start, stretch[-1].stop), self.variant(stretch)
+        w, *state = (vector[part] for vector in (self.store.flat, *self.state[: variant.kept]))
+        if variant.optimizer.elementwise:
+            return w, tuple(state)
+        return w.view(stretch[0].shape), tuple(vector.view(stretch[0].shape) for vector in state)
+
+
+class Part:
+    """Vectors of parameters that have the same settings, and the call that moves them."""
+
+    def __init__(self, memory: Memory, variant: Variant) -> None:
+        self._memory, self.variant, self._first = memory, variant, memory.first
+        self.w: list[Tensor] = []
+        self.g: list[Tensor] = []
+        self.state: list[list[Tensor]] = [[] for _ in range(variant.kept)]
+        self._counts: list[Tensor] = []
+
+    def add(self, stretch: Sequence[Extent], *g: Tensor) -> None:
+        """Add parameters, with the memory of their gradients."""
+        w, state = self._memory.views(stretch)
+        self.w.append(w)
+        self.g += [each.view_as(w) for each in g]
+        self._counts.append(self._memory.count)
+        for vectors, vector in zip(self.state, state, strict=True):
+            vectors.append(vector)
+
+    def __call__(self) -> None:
+        """Make the update."""
+        if self._first.open:
+            self._first.watch(self.variant.name, self.variant.numbers, self.w, self.g, self._move)
+        else:
+            self._move()
+
+    def by(self, gradient: Tensor) -> None:
+        """Make the update of a single parameter by its gradient, wherever that lies."""
+        (w,) = self.w
+        self.g = [gradient.to(w.dtype).contiguous().view_as(w)]
+        self()
+        self.g = []
+
+    def _move(self) -> None:
+        variant = self.variant
+        if variant.kernel is not None:
+            variant.kernel(self.w, self.g, self.state, self._counts, variant.numbers)
+        else:
+            for w, g, *state in zip(self.w, self.g, *self.state, strict=True):
+                write((w, *state), next_values(variant.optimizer, w, g, tuple(state), variant.numbers))
+
+    def formula(self, row: Tensor, t: Tensor, due: Tensor | None) -> None:
+        """Make the update by the formula, with numbers from a row of a table; none where `due` is false."""
+        s = self.variant.read(row, t)
+        for w, g, *state in zip(self.w, self.g, *self.state, strict=True):
+            held = (w, *state)
+            results = next_values(self.variant.optimizer, w, g, tuple(state), s)
+            if due is not None:
+                results = tuple(torch.where(due, new, old) for new, old in zip(results, held, strict=True))
+            write(held, results)

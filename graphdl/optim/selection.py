@@ -1,0 +1,95 @@
+"""Settings of an optimizer that hold for some parameters only."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import fields, replace
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any
+
+from graphdl.errors import SettingError, UnknownNodeError, did_you_mean, listing
+from graphdl.execution.parameters import Extent
+from graphdl.graph import Key
+
+if TYPE_CHECKING:
+    from graphdl.optim.optimizer import Optimizer
+
+
+class Selection(Mapping[Key, Mapping[str, Any]]):
+    """{node or pattern: {setting: value}}, which does not change and has a hash. Its order counts."""
+
+    def __init__(self, given: object) -> None:
+        if not isinstance(given, Mapping) or not all(isinstance(each, Mapping) for each in given.values()):
+            raise SettingError(
+                f'nodes is {{node or pattern: {{setting: value}}}}, {{"*.bias": {{...}}}}, not {given!r}'
+            )
+        for key in given:
+            if isinstance(key, bool) or not isinstance(key, (str, int)):
+                raise SettingError(f"nodes: a key is a node, or a pattern of names such as '*.bias', not {key!r}")
+        self._items = tuple((key, tuple(settings.items())) for key, settings in given.items())
+
+    def __getitem__(self, key: Key) -> Mapping[str, Any]:
+        return {known: dict(settings) for known, settings in self._items}[key]
+
+    def __iter__(self) -> Iterator[Key]:
+        return iter(key for key, _ in self._items)
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __eq__(self, other: object) -> bool:
+        return self._items == other._items if isinstance(other, Selection) else dict(self) == other
+
+    def __hash__(self) -> int:
+        return hash(self._items)
+
+    def __repr__(self) -> str:
+        return repr(dict(self))
+
+    def check(self, optimizer: Optimizer) -> None:
+        """Refuse settings that the optimizer does not have, or values that it refuses."""
+        owner = type(optimizer).__name__
+        known = [field.name for field in fields(optimizer) if field.init and field.name != "nodes"]
+        for key, settings in self.items():
+            for name in settings:
+                if name not in known:
+                    meant = did_you_mean(name, known) or f" It has {listing(known)}."
+                    raise SettingError(
+                        f"{owner}: nodes[{key!r}] sets {name!r}, and {owner} has no such setting.{meant}"
+                    )
+            try:
+                replace(optimizer, nodes={}, **settings)
+            except SettingError as error:
+                raise SettingError(f"nodes[{key!r}]: {error}") from None
+
+    def fitting(self, extent: Extent) -> tuple[Key, ...]:
+        """The keys that name a parameter or its node, in order."""
+        return tuple(key for key, _ in self._items if _fits(key, extent))
+
+    def variant(self, optimizer: Optimizer, keys: Sequence[Key]) -> Optimizer:
+        """The optimizer with the settings of these keys; a later one's win."""
+        merged: dict[str, Any] = {}
+        for key in keys:
+            merged.update(self[key])
+        return replace(optimizer, nodes={}, **merged)
+
+    def check_names(self, extents: Collection[Extent], others: Collection[Key]) -> None:
+        """Raise UnknownNodeError for a key that names no parameter. others: nodes that have none of their own."""
+        for key in self:
+            if any(_fits(key, extent) for extent in extents):
+                continue
+            if key in others:
+                raise UnknownNodeError(
+                    f"nodes: {key!r} has no parameters of its own; name the node that owns them, or leave it out."
+                )
+            known = dict.fromkeys(name for extent in extents for name in (extent.node, extent.full_name))
+            raise UnknownNodeError(
+                f"nodes: {key!r} names no node and fits no parameter's name.{did_you_mean(key, known)} "
+                f"The parameters are {listing(extent.full_name for extent in extents)}."
+            )
+
+
+def _fits(key: Key, extent: Extent) -> bool:
+    if key == extent.node:
+        return True
+    return isinstance(key, str) and (fnmatchcase(extent.full_name, key) or fnmatchcase(str(extent.node), key))

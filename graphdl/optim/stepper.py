@@ -1,0 +1,220 @@
+"""An optimizer at work on a network: its state, and the count of its updates."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from graphdl.errors import MissingInputError, SettingError, did_you_mean, listing
+from graphdl.execution.parameters import ParameterStore, like
+from graphdl.graph import Key
+from graphdl.network import Network
+from graphdl.optim.gradients import Gathering
+from graphdl.optim.moves import Moves
+from graphdl.optim.numbers import State, Variant
+from graphdl.optim.parts import Memory, Name
+from graphdl.optim.writing import FirstUpdate, initial_state, owned
+
+if TYPE_CHECKING:
+    from graphdl.optim.optimizer import Optimizer
+
+
+class Stepper:
+    """An optimizer at work on a network: forward, backward, step.
+
+    A parameter moves if it is not frozen and the last backward pass reached it.
+
+    >>> from graphdl import Linear, MSELoss, Network
+    >>> from graphdl.optim import SGD
+    >>> net = Network({"fc": Linear(2, 1), "loss": MSELoss()}, {"x": ["fc"], "fc": ["loss"], "y": ["loss"]}, seed=0)
+    >>> stepper = SGD(lr=0.1).bind(net)
+    >>> for _ in range(3):
+    ...     loss = net.forward({"x": torch.ones(4, 2), "y": torch.ones(4, 1)})["loss"]
+    ...     _ = net.backward()
+    ...     stepper.step()
+    >>> stepper.steps
+    3
+    """
+
+    def __init__(self, optimizer: Optimizer, net: Network) -> None:
+        self.optimizer, self.net = optimizer, net
+        self._scale, self._steps = 1.0, 0
+        self._count, self._one = torch.zeros((), device="cpu"), torch.ones((), device="cpu")
+        self._variants: list[Variant] = []
+        self._by_name: dict[Name, Variant] = {}
+        self._state: State | None = None
+        self._first = FirstUpdate()
+        self._bound: Any = None
+        if isinstance(net, Network) and net.engine.built:
+            self._choose(net.engine.store)
+
+    def __repr__(self) -> str:
+        return f"Stepper({self.optimizer}, {self.steps} steps)"
+
+    @property
+    def steps(self) -> int:
+        """How many updates were made."""
+        return max(self._steps, int(self._count))  # a step that is replayed or compiled counts on the device only
+
+    @property
+    def scale(self) -> float:
+        """What multiplies every learning rate, schedules as well: 1, unless it is set."""
+        return self._scale
+
+    @scale.setter
+    def scale(self, value: float) -> None:
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if not number or not 0 <= value < math.inf:
+            raise SettingError(f"scale multiplies the learning rates: a number, 0 or more, not {value!r}.")
+        self._scale = float(value)
+
+    def step(self, *, clip_norm: float | None = None, clip_value: float | None = None, accumulate: int = 1) -> None:
+        """Move the parameters by the gradients in `net.gradients`, which stay as they are.
+
+        clip_norm   scales all gradients together so that their norm is at most this
+        clip_value  keeps every element within ±clip_value, before that
+        accumulate  makes an update at every so many calls only, by the mean of their gradients
+        """
+        if not self.net.gradients:
+            raise MissingInputError("step has no gradients: call net.forward(inputs) and net.backward() first.")
+        engine, reached = self.net.engine, self.net.reached
+        bound = engine.version, reached, clip_norm, clip_value, accumulate
+        if self._bound != bound:
+            gathering = Gathering(clip_norm, clip_value, accumulate)
+            self._moves, self._bound = self.moves(reached, gathering=gathering), bound
+        with torch.no_grad():
+            self._moves.step([self.net.gradients[extent.full_name] for extent in self._moves.extents])
+
+    def count_step(self) -> None:
+        """Count an update, before its moves."""
+        for variant in self._variants:
+            variant.set(self._steps, self._scale)
+        self._steps += 1
+        self._count += self._one
+
+    def advance(self, count: int) -> None:
+        """Count updates that were made elsewhere, by `numbers`."""
+        self._steps = self.steps + count
+        self._count.fill_(self._steps)
+
+    @torch.inference_mode(False)
+    @torch.no_grad()
+    def moves(self, nodes: Iterable[Key], together: Collection[Key] = (), gathering: Gathering | None = None) -> Moves:
+        """The calls that move the parameters of these nodes; those `together` are gathered even if they are large.
+
+        gathering  clips or accumulates the gradients, all together
+        """
+        state, store = self._held(), self.net.engine.store
+        memory = Memory(store, state, self._by_name, self._count, self._width, self._first)
+        return Moves(self, memory, nodes, together, gathering or None)
+
+    @property
+    def _width(self) -> int:
+        return sum(len(variant.names) for variant in self._variants) + 1
+
+    def numbers(self, count: int) -> Tensor:
+        """The numbers of the next updates: a row for each, in double precision, for `Moves.formula`."""
+        self._held()
+        steps = range(self.steps, self.steps + count)
+        rows = torch.empty(count, self._width, dtype=torch.float64, device="cpu")
+        for variant in self._variants:
+            for k, name in enumerate(variant.names, variant.column):
+                changing = name in variant.schedules
+                values = [variant.number(name, step, self._scale) for step in (steps if changing else steps[:1])]
+                rows[:, k] = torch.tensor(values, dtype=torch.float64)
+        rows[:, -1] = torch.arange(steps.start + 1, steps.stop + 1)
+        return rows.to(self.net.engine.store.flat.device)
+
+    def memory(self) -> tuple[State, Tensor]:
+        """What the optimizer keeps, and the count of updates, which the caller may change from now on."""
+        return self._held(), self._count
+
+    def _choose(self, store: ParameterStore) -> None:
+        """Find the settings of each parameter."""
+        nodes = self.optimizer.selection
+        nodes.check_names(store.extents, [*store.by_node, *getattr(self.net, "order", ())])
+        found: dict[tuple[Key, ...], Variant] = {}
+        for extent in store.extents:
+            keys = nodes.fitting(extent)
+            if keys not in found:
+                variant = Variant(nodes.variant(self.optimizer, keys) if keys else self.optimizer, self._width - 1)
+                self._variants.append(variant)
+                found[keys] = variant
+            self._by_name[extent.node, extent.name] = found[keys]
+
+    @torch.inference_mode(False)
+    @torch.no_grad()
+    def _held(self) -> State:
+        """What the optimizer keeps: vectors as long as the network's own, made if need be, where the network is."""
+        store = self.net.engine.store
+        flat = store.flat
+        if not self._variants:
+            self._choose(store)
+        state = self._new_state(store) if self._state is None else self._state
+        self._state = tuple(vector.to(flat.device, flat.dtype) for vector in state)
+        self._count, self._one = self._count.to(flat.device), self._one.to(flat.device)
+        return self._state
+
+    def _new_state(self, store: ParameterStore) -> State:
+        """What the optimizer keeps before the first update."""
+        if len(self._variants) == 1 and self.optimizer.elementwise:
+            (variant,) = self._variants
+            found = owned(initial_state(variant.optimizer, store.flat), store.flat)
+            variant.kept = len(found)
+            return found
+        memory = Memory(store, (), self._by_name, self._count, self._width, self._first)
+        vectors: list[Tensor] = []
+        for stretch in memory.stretches(store.extents):
+            variant, part = memory.variant(stretch), slice(stretch[0].start, stretch[-1].stop)
+            found = initial_state(variant.optimizer, memory.views(stretch)[0])
+            variant.kept = len(found)
+            vectors += [torch.zeros_like(store.flat) for _ in found[len(vectors) :]]
+            for vector, initial in zip(vectors, found, strict=False):
+                vector[part] = initial.reshape(-1)
+        return tuple(vectors)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Copies of all that the stepper keeps, to go on from later: plain numbers and tensors.
+
+        "optimizer" is its class's name, "step" the count of updates, "scale" see there; "fc1.weight.1" the first tensor
+        that it keeps of the parameter "fc1.weight". The settings are not in it: bind the same optimizer.
+        """
+        kept = {name: tensor.clone() for name, tensor in self._kept().items()}
+        return {"optimizer": type(self.optimizer).__name__, "step": self.steps, "scale": self.scale, **kept}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state_dict` returned; nothing is changed if it is of another network or optimizer."""
+        if not isinstance(state, Mapping):
+            raise SettingError(f"load_state_dict takes what stepper.state_dict() returned, not {state!r:.200}.")
+        named, kept = type(self.optimizer).__name__, self._kept()
+        expected = ["optimizer", "step", "scale", *kept]
+        if missing := [name for name in expected if name not in state]:
+            raise MissingInputError(f"load_state_dict: the state of {named} lacks {listing(missing)}.")
+        if state["optimizer"] != named:
+            raise SettingError(f"load_state_dict: the state is that of {state['optimizer']}, and this is {named}.")
+        for name in state:
+            if name not in expected:
+                meant = did_you_mean(name, expected)
+                raise SettingError(f"load_state_dict: {named} keeps nothing called {name!r} of this network.{meant}")
+        step = state["step"]
+        if isinstance(step, bool) or not isinstance(step, int) or step < 0:
+            raise SettingError(f"load_state_dict: step is a number of updates, 0 or more, not {step!r}.")
+        values = {name: like(name, held, state[name]) for name, held in kept.items()}
+        self.scale = state["scale"]
+        for name, held in kept.items():
+            held.copy_(values[name])
+        self._steps = step
+        self._count.fill_(step)
+
+    def _kept(self) -> dict[str, Tensor]:
+        """The tensors that the optimizer keeps of each parameter."""
+        state = self._held()
+        return {
+            f"{extent.full_name}.{k}": extent.view(vector)
+            for extent in self.net.engine.store.extents
+            for k, vector in enumerate(state[: self._by_name[extent.node, extent.name].kept], 1)
+        }

@@ -1,0 +1,139 @@
+"""Putting the results of an optimizer's formula in the place of what it was given."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from graphdl.errors import GraphDLError, GraphDLWarning, OperatorError, counted
+from graphdl.optim.numbers import Numbers, State
+
+if TYPE_CHECKING:
+    from graphdl.optim.optimizer import Optimizer
+
+
+def initial_state(optimizer: Optimizer, w: Tensor) -> State:
+    """What the optimizer keeps of parameters before the first step. OperatorError if it breaks its contract."""
+    owner, found = type(optimizer).__name__, optimizer.state(w)
+    if not isinstance(found, (tuple, list)):
+        raise OperatorError(f"{owner}: state returned a {type(found).__name__}; it returns a tuple of tensors.")
+    _check_tensors(owner, "state", found, w)
+    return tuple(found)
+
+
+def owned(vectors: Sequence[Tensor], *others: Tensor) -> State:
+    """The vectors, copied where they share memory with each other or with others."""
+    found: list[Tensor] = []
+    for vector in vectors:
+        shared = any(_shares_memory(vector, other) for other in (*others, *found))
+        found.append(vector.clone(memory_format=torch.contiguous_format) if shared else vector.contiguous())
+    return tuple(found)
+
+
+def next_values(optimizer: Optimizer, w: Tensor, g: Tensor, state: State, s: Numbers) -> tuple[Tensor, ...]:
+    """The next parameters and the next state by the optimizer's formula. OperatorError if it breaks its contract."""
+    owner = type(optimizer).__name__
+    try:
+        result: Any = optimizer.update(w, g, state, s)
+    except GraphDLError:
+        raise
+    except Exception as error:
+        size = counted(w.numel(), "element")
+        raise OperatorError(f"{owner}: its update failed on {size}: {type(error).__name__}: {error}") from error
+    pair = isinstance(result, (tuple, list)) and len(result) == 2 and isinstance(result[1], (tuple, list))
+    if not pair:
+        found = f"a {type(result).__name__}" if not isinstance(result, tuple) else f"{result!r:.100}"
+        raise OperatorError(f"{owner}: update returned {found}; it returns (next w, (next of each state, ...)).")
+    new, following = result
+    if len(following) != len(state):
+        raise OperatorError(
+            f"{owner}: update returned {counted(len(following), 'state')}, and `state` made {len(state)}."
+        )
+    _check_tensors(owner, "update", (new, *following), w)
+    return (new, *following)
+
+
+def _check_tensors(owner: str, method: str, found: Sequence[Any], w: Tensor) -> None:
+    for tensor in found:
+        if not isinstance(tensor, Tensor):
+            raise OperatorError(f"{owner}: {method} returned a {type(tensor).__name__} where a tensor is expected.")
+        if tensor.shape != w.shape:
+            raise OperatorError(
+                f"{owner}: {method} returned a tensor of the shape {tuple(tensor.shape)} for parameters of the shape "
+                f"{tuple(w.shape)}; each has the shape of w."
+            )
+
+
+def write(targets: Sequence[Tensor], results: Sequence[Tensor]) -> None:
+    """Copy each result into its target. A result may share memory with any target: it is read before that changes."""
+    safe = [
+        result.clone() if any(_shares_memory(result, other) for other in targets) else result
+        for result, target in zip(results, targets, strict=True)
+        if result is not target
+    ]
+    changed = [target for result, target in zip(results, targets, strict=True) if result is not target]
+    for target, result in zip(changed, safe, strict=True):
+        target.copy_(result)
+
+
+class FirstUpdate:
+    """Watches the first update: that it changes something, and that no formula changes the gradients.
+
+    open  whether it still watches
+    """
+
+    def __init__(self) -> None:
+        self.open = True
+        self._t: Any = None
+        self._changed = False
+        self._idle = ""
+
+    def watch(self, owner: str, s: Numbers, w: Sequence[Tensor], g: Sequence[Tensor], move: Callable[[], None]) -> None:
+        """Make a move and look at what it changes."""
+        if (self._t is not None and s.t != self._t) or w[0].is_meta:
+            self.close()
+            return move()
+        self._t = s.t
+        w_before, g_before = [each.clone() for each in w], [each.clone() for each in g]
+        move()
+        with torch._C.DisableTorchFunction():
+            if not all(map(_same, g, g_before)):
+                raise OperatorError(f"{owner}: its update changes the gradient g in place; it returns new tensors.")
+            if not all(map(_same, w, w_before)):
+                self._changed = True
+            elif s.lr != 0 and any(bool(each.any()) for each in g):
+                self._idle = owner
+
+    def close(self) -> None:
+        """The first update is over."""
+        self.open = False
+        if self._idle and not self._changed:
+            warnings.warn(
+                f"{self._idle}: the first update changed no parameter, although gradients and the learning rate are "
+                "not 0. Does its `update` return the next parameters?",
+                GraphDLWarning,
+                stacklevel=_level_outside(),
+            )
+
+
+def _shares_memory(one: Tensor, other: Tensor) -> bool:
+    """Whether two tensors have one storage: asked in a way that a recorder does not take for a call."""
+    return bool(torch._C._is_alias_of(one, other))  # type: ignore[attr-defined]
+
+
+def _same(one: Tensor, other: Tensor) -> bool:
+    """Whether two tensors hold the same numbers; nan is the same as nan."""
+    return bool(((one == other) | ((one != one) & (other != other))).all())
+
+
+def _level_outside() -> int:
+    """The stacklevel by which a warning of the caller points at the code that called graphdl."""
+    level = 1
+    while sys._getframe(level).f_globals.get("__name__", "").startswith("graphdl."):
+        level += 1
+    return level
