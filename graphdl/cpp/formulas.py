@@ -148,6 +148,7 @@ def mish(x: Value) -> Value:
     return x * tanh(log1p(exp(x)))
 
 
+SELU = 1.6732632423543772848170429916717, 1.0507009873554804934193349852946
 MATHEMATICS = (
     "exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "sin", "cos", "tan", "sinh", "cosh", "tanh", "asin",
     "acos", "atan", "asinh", "acosh", "atanh", "erf", "erfc", "sqrt", "floor", "ceil", "trunc",
@@ -173,6 +174,7 @@ FORMULAS: dict[str, Callable[..., Any]] = {
     "threshold_backward": lambda dy, x, threshold: choose(x <= threshold, 0, dy),
     "sigmoid_backward": lambda dy, y: dy * (1 - y) * y,
     "tanh_backward": lambda dy, y: dy * (1 - y * y),
+    "celu": lambda x, alpha=1: elu(x, alpha, 1, 1 / alpha), "selu": lambda x: elu(x, *SELU),
     "elu": elu, "elu_backward": elu_backward, "softplus": softplus, "softplus_backward": softplus_backward,
     "hardtanh": lambda x, low=-1, high=1: clamp(x, low, high),
     "hardtanh_backward": lambda dy, x, low, high: choose((x <= low) | (x >= high), 0, dy),
@@ -208,7 +210,6 @@ LOGIC: dict[str, Callable[..., Value]] = {
 
 UNCHANGED = {"clone", "_to_copy", "lift_fresh_copy", "contiguous", "copy"}
 """Functions whose argument keeps its type: the result is converted."""
-KEYWORDS = {"alpha", "rounding_mode", "approximate"}
 
 
 def pointwise(writer: Writer, call_: Call) -> None:
@@ -217,16 +218,17 @@ def pointwise(writer: Writer, call_: Call) -> None:
     given = arguments(call_, writer)
     lists = name.startswith("_foreach_")
     name = name.removeprefix("_foreach_")
+    keywords = {argument.name for argument in call_.function._schema.arguments if argument.kwarg_only}
     results = [writer.slot(slot) for slot in call_.results if slot is not None]
     if not lists:
-        return _element(writer, name, given, results[0])
+        return _element(writer, name, given, keywords, results[0])
     many = {key: each for key, each in given.items() if isinstance(each, (list, tuple))}
     targets = results or [each for each in next(iter(many.values()))]
     for k, target in enumerate(targets):
-        _element(writer, name, given | {key: each[k] for key, each in many.items()}, target)
+        _element(writer, name, given | {key: each[k] for key, each in many.items()}, keywords, target)
 
 
-def _element(writer: Writer, name: str, given: dict[str, Any], target: Slot) -> None:
+def _element(writer: Writer, name: str, given: dict[str, Any], keywords: set[str], target: Slot) -> None:
     """Write one application of a formula."""
     given = {key: each for key, each in given.items() if key not in IGNORED}
     compared = {key: each for key, each in given.items() if key not in ("condition", "mask")}
@@ -239,8 +241,8 @@ def _element(writer: Writer, name: str, given: dict[str, Any], target: Slot) -> 
             return found if key in ("condition", "mask") or name in UNCHANGED else cast(found, compute)
         return number(argument, compute) if name in LOGIC else argument
 
-    values = [value(key, each) for key, each in given.items() if key not in KEYWORDS]
-    named = {key: each for key, each in given.items() if key in KEYWORDS}
+    values = [value(key, each) for key, each in given.items() if key not in keywords]
+    named = {key: each for key, each in given.items() if key in keywords}
     if name == "where" and not any(isinstance(each, Value) for each in values[1:]):
         values[1] = number(values[1], compute)
     writer.store(target, (LOGIC.get(name) or FORMULAS[name])(*values, **named))

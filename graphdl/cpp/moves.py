@@ -56,6 +56,20 @@ def join(writer: Writer, made: Call) -> None:
         start += part.shape[axis]
 
 
+def stack(writer: Writer, made: Call) -> None:
+    """Tensors side by side along a new axis."""
+    given, (out,) = arguments(made, writer), results(writer, made)
+    axis = given["dim"] % len(out.shape)
+    for k, part in enumerate(given["tensors"]):
+        writer.store(without(section(out, axis, k, 1), axis), writer.read(part))
+
+
+def without(slot: Slot, axis: int) -> Slot:
+    """The tensor without an axis of size 1."""
+    shape, stride = (each[:axis] + each[axis + 1 :] for each in (slot.shape, slot.stride))
+    return replace(slot, shape=shape, stride=stride)
+
+
 def pad(writer: Writer, made: Call) -> None:
     """The tensor with a border of one number; negative widths cut."""
     given, (out,) = arguments(made, writer), results(writer, made)
@@ -79,9 +93,7 @@ def slice_backward(writer: Writer, made: Call) -> None:
     if made.name == "select_backward":
         dy = given["grad_output"]
         chosen = section(out, axis, given["index"] % out.shape[axis], 1)
-        shape, stride = (list(each) for each in (chosen.shape, chosen.stride))
-        del shape[axis], stride[axis]
-        return writer.store(replace(chosen, shape=tuple(shape), stride=tuple(stride)), writer.read(dy))
+        return writer.store(without(chosen, axis), writer.read(dy))
     first, _, _ = slice(given["start"], given["end"], None).indices(out.shape[axis])
     chosen = section(out, axis, first, given["grad_output"].shape[axis])
     stride = list(out.stride)
@@ -289,7 +301,7 @@ MOVES: dict[str, Callable[[Writer, Call], None]] = {
         ("empty", "empty_like", "new_empty", "new_empty_strided", "empty_strided", "_unsafe_view", "squeeze_", "alias"),
         nothing,
     ),
-    "cat": join, "constant_pad_nd": pad, "slice_backward": slice_backward, "select_backward": slice_backward,
+    "cat": join, "stack": stack, "constant_pad_nd": pad, "slice_backward": slice_backward, "select_backward": slice_backward,
     "embedding": embedding, "embedding_dense_backward": embedding_backward, "gather": gather, "index": index,
     "index_select": index_select, **dict.fromkeys(("index_add", "index_add_"), index_add),
     **dict.fromkeys(("scatter", "scatter_", "scatter_add", "scatter_add_"), scatter),

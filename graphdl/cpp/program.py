@@ -222,8 +222,8 @@ class Step:
                 *(f"static __attribute__((noinline)) void {name}{body}" for body, name in functions.items()),
                 f'extern "C" int64_t workspace() {{ return {scratch + self.writer.scratch + ALIGNMENT}; }}',
                 f'extern "C" int64_t products() {{ return {self._products()}; }}',
-                'extern "C" int64_t make_steps(void** g, void** r, char* w, void** blas, int64_t count) {',
-                "(void)r, (void)blas;",
+                'extern "C" int64_t make_steps(void** g, void** r, char* w, void** products_of, int64_t count) {',
+                "(void)r, (void)products_of;",
                 *self._pointers(scratch),
                 "for (int64_t step = 0; step < count; step++) {",
                 *before, *guard,
@@ -238,7 +238,7 @@ class Step:
         lines += [f"char* const r{k} = (char*)r[{k}];" for k in range(len(self.roles.results))]
         lines += [f"char* const scratch = w + {scratch}; (void)scratch;"]
         names = [ctype(dtype) for dtype in (torch.float32, torch.float64) if dtype in self.writer.blas]
-        return lines + [f"void* const blas_of_{name} = blas[{int(name == 'double')}];" for name in names]
+        return lines + [f"void* const blas_of_{name} = products_of[{int(name == 'double')}];" for name in names]
 
     def _products(self) -> int:
         """Which products of BLAS the text calls: 1 those of floats, 2 those of doubles."""

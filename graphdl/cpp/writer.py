@@ -93,12 +93,12 @@ class Writer:
     ) -> None:
         """Take the elements of a value of this shape together: along the axes of which the slot has 1, or which it lacks."""
         value = cast(value, slot.dtype)
-        wide = expanded(slot, shape)
-        if not any(n > 1 and not s for n, s in zip(shape, wide.stride, strict=True)):
-            self.store(slot, value if divisor == 1 else value / divisor)
-        elif 0 in shape:
+        wide = slot if 0 in shape else expanded(slot, shape)
+        if 0 in shape:
             start = {"Sum": 0.0, "Product": 1.0}.get(kind, float("nan"))
             self.store(slot, number(start / divisor if divisor else float("nan"), slot.dtype))
+        elif not any(n > 1 and not s for n, s in zip(shape, wide.stride, strict=True)):
+            self.store(slot, value if divisor == 1 else value / divisor)
         else:
             self._add(shape, Store(slot, value, kind, divisor))
 
