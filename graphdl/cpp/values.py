@@ -1,7 +1,7 @@
 """What one element of a tensor is computed from: formulas are written with these values as with numbers.
 
-    def tanh_backward(dy: Value, y: Value) -> Value:
-        return dy * (1 - y * y)
+def tanh_backward(dy: Value, y: Value) -> Value:
+return dy * (1 - y * y)
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 import torch
 
-from graphdl.cpp.loops import Nest, Statement, Store, expanded, make_nest, overlap, same_place
+from graphdl.cpp.loops import Statement, Store, expanded, make_nest, overlap, same_place
 from graphdl.cpp.values import Value, cast, ctype, number, read
 from graphdl.errors import CompileError
 from graphdl.execution.tape import Call, Slot, Tape, exchange

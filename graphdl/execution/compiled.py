@@ -17,6 +17,7 @@ from graphdl.execution.agreement import Outcome, disagreement
 from graphdl.execution.chance import Chance
 from graphdl.execution.engine import Engine
 from graphdl.execution.passes import Backward, Forward, run_backward, run_forward
+from graphdl.execution.plan import Step
 from graphdl.execution.state import Snapshot
 from graphdl.execution.tape import Recorder, Slot, Tape, recording
 from graphdl.execution.training_passes import GroupMove, ParameterGradients, TrainingPasses
@@ -166,7 +167,16 @@ class CompiledSteps:
         position = {step.writes: k for k, step in enumerate(plan.steps)}
         usual, passes.call = passes.call, _leave
         try:
-            trace = passes.forward(self._batch, draw=lambda step, xs: drawn.get(position[step.writes]))
+
+            def note(step: Step, xs: object = None) -> Step:
+                if recorder is not None:
+                    recorder.origin = step.name
+                return step
+
+            def draw(step: Step, xs: object) -> Tensor | None:
+                return drawn.get(position[step.writes])
+
+            trace = passes.forward(self._batch, draw=draw, before=note)
             losses = [(engine.weight(key), trace.values[plan.index[key]]) for key in engine.losses]
             total = reduce(torch.add, [weight * (loss.sum() if loss.dim() else loss) for weight, loss in losses])
             values = [trace.values[plan.index[key]] for key in plan.targets]
@@ -174,7 +184,7 @@ class CompiledSteps:
                 raise CompileError("a tuple is a prediction")
             if recorder is not None:  # what the update changes is handed out as it was before
                 values = [value.clone() if recorder.is_given(value) else value for value in values]
-            passes.backward(trace, engine.loss_starts(plan, trace.values))
+            passes.backward(trace, engine.loss_starts(plan, trace.values), before=note)
             self._guard = len(recorder.calls) if recorder is not None else 0
             self._moves.formula(self._row)
         finally:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from graphdl.execution.engine import Engine
 from graphdl.execution.passes import Trace
-from graphdl.execution.replay import Bound, Replay, replay_bytes
+from graphdl.execution.replay import Bound, Replay, may_gain, replay_bytes
 from graphdl.execution.state import Snapshot
 from graphdl.execution.tape import Recorder, Slot, Tape, exchange, recording
 from graphdl.execution.training_passes import TrainingPasses
@@ -40,21 +40,24 @@ class Recordings:
     def __init__(self, engine: Engine, passes: TrainingPasses) -> None:
         self._engine, self._passes = engine, passes
         self._sights: dict[Layout, int] = {}
-        self._held: dict[Layout, Recording] = {}
+        self._held: dict[Layout, Recording | None] = {}
 
     def find(self, inputs: Mapping[Key, Tensor]) -> Recording | None:
         """The recording for a batch; None where its steps are made by the operators."""
         layout = layout_of(inputs)
-        held = self._held.get(layout)
-        if held is not None:
-            return held if held.useful else None
+        if layout in self._held:
+            held = self._held[layout]
+            if held is not None and not held.useful:
+                held = self._held[layout] = None  # and its memory is free
+            return held
         seen = self._sights.get(layout, 0)
         if seen or len(self._sights) < MOST_LAYOUTS:
             self._sights[layout] = seen + 1
         if seen + 1 < SIGHTS or len(self._held) >= MOST_RECORDINGS:
             return None
-        self._held[layout] = Recording(self._engine, self._passes, inputs)
-        return self._held[layout]
+        worth = may_gain(len(self._passes.plan.forward.steps), sum(tensor.nbytes for tensor in inputs.values()))
+        held = self._held[layout] = Recording(self._engine, self._passes, inputs) if worth else None
+        return held
 
 
 class Recording:

@@ -10,7 +10,7 @@ import torch
 from graphdl import CrossEntropyLoss, Dropout, Embedding, Feed, Identity, Linear, MSELoss, Network, Operator, ReLU, Tanh
 from graphdl.cpp.formulas import FORMULAS
 from graphdl.errors import CompileError, MissingInputError, NonFiniteError, ShapeError
-from graphdl.execution.compiled import chance
+from graphdl.execution import chance
 from graphdl.optim import SGD, Adam, AdamW
 from tests.twins import assert_twins, compiled, needs_compiler
 
