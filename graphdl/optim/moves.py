@@ -130,6 +130,11 @@ class Moves:
         return self._gathered is None or self._gathered.due
 
     @property
+    def pending(self) -> int:
+        """How many batches were gathered since the last update."""
+        return 0 if self._gathered is None else self._gathered.pending
+
+    @property
     def changed(self) -> list[Tensor]:
         """The tensors that steps change: the parameters' vector, what the optimizer keeps, and gathered gradients."""
         total = None if self._gathered is None else self._gathered.total

@@ -25,6 +25,8 @@ class Numbers:
     They are Python numbers; where a step is recorded to be compiled, tensors without axes in double precision.
     """
 
+    t: Any
+
     def __init__(self, values: Mapping[str, Any]) -> None:
         self.__dict__.update(values)
 
@@ -82,8 +84,10 @@ class Variant:
 
     def set(self, made: int, scale: float) -> None:
         """Set the numbers for the update after `made` others."""
+        self.numbers.t = made + 1
+        if scale == self._scale and not self.schedules:
+            return
         values = vars(self.numbers)
-        values["t"] = made + 1
         for name in self.schedules:
             values[name] = self.number(name, made, scale)
         if scale != self._scale:

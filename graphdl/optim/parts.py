@@ -62,6 +62,7 @@ class Part:
 
     def __init__(self, memory: Memory, variant: Variant) -> None:
         self._memory, self.variant, self._first = memory, variant, memory.first
+        self._kernel, self._numbers = variant.kernel, variant.numbers
         self.w: list[Tensor] = []
         self.g: list[Tensor] = []
         self.state: list[list[Tensor]] = [[] for _ in range(variant.kept)]
@@ -79,7 +80,9 @@ class Part:
     def __call__(self) -> None:
         """Make the update."""
         if self._first.open:
-            self._first.watch(self.variant.name, self.variant.numbers, self.w, self.g, self._move)
+            self._first.watch(self.variant.name, self._numbers, self.w, self.g, self._move)
+        elif self._kernel is not None:
+            self._kernel(self.w, self.g, self.state, self._counts, self._numbers)
         else:
             self._move()
 
@@ -91,12 +94,10 @@ class Part:
         self.g = []
 
     def _move(self) -> None:
-        variant = self.variant
-        if variant.kernel is not None:
-            variant.kernel(self.w, self.g, self.state, self._counts, variant.numbers)
-        else:
-            for w, g, *state in zip(self.w, self.g, *self.state, strict=True):
-                write((w, *state), next_values(variant.optimizer, w, g, tuple(state), variant.numbers))
+        if self._kernel is not None:
+            return self._kernel(self.w, self.g, self.state, self._counts, self._numbers)
+        for w, g, *state in zip(self.w, self.g, *self.state, strict=True):
+            write((w, *state), next_values(self.variant.optimizer, w, g, tuple(state), self._numbers))
 
     def formula(self, row: Tensor, t: Tensor, due: Tensor | None) -> None:
         """Make the update by the formula, with numbers from a row of a table; none where `due` is false."""

@@ -54,11 +54,12 @@ class SGD(Optimizer):
     def _kernel(
         self, w: list[Tensor], g: list[Tensor], states: list[list[Tensor]], counts: list[Tensor], s: Numbers
     ) -> None:
-        for k, (part, gradient) in enumerate(zip(w, g, strict=True)):
-            if self.weight_decay:
-                gradient = gradient.add(part, alpha=s.weight_decay)
-            if states:
-                u = states[0][k]
-                u.mul_(s.momentum).add_(gradient)
-                gradient = gradient.add(u, alpha=s.momentum) if self.nesterov else u
-            part.add_(gradient, alpha=-s.lr)
+        if states or self.weight_decay:
+            momentum = s.momentum if states else 0.0
+            torch._fused_sgd_(
+                w, g, states[0] if states else [], weight_decay=s.weight_decay, momentum=momentum, lr=s.lr,
+                dampening=0.0, nesterov=self.nesterov, maximize=False, is_first_step=False,
+            )  # fmt: skip
+        else:
+            for part, gradient in zip(w, g, strict=True):
+                part.add_(gradient, alpha=-s.lr)

@@ -48,6 +48,7 @@ class Stepper:
         self._by_name: dict[Name, Variant] = {}
         self._state: State | None = None
         self._first = FirstUpdate()
+        self._moves: Moves
         self._bound: Any = None
         if isinstance(net, Network) and net.engine.built:
             self._choose(net.engine.store)
@@ -81,13 +82,21 @@ class Stepper:
         """
         if not self.net.gradients:
             raise MissingInputError("step has no gradients: call net.forward(inputs) and net.backward() first.")
-        engine, reached = self.net.engine, self.net.reached
-        bound = engine.version, reached, clip_norm, clip_value, accumulate
-        if self._bound != bound:
-            gathering = Gathering(clip_norm, clip_value, accumulate)
-            self._moves, self._bound = self.moves(reached, gathering=gathering), bound
+        if self._bound != (self.net.engine.version, self.net.reached, clip_norm, clip_value, accumulate):
+            self._bind(Gathering(clip_norm, clip_value, accumulate))
         with torch.no_grad():
             self._moves.step([self.net.gradients[extent.full_name] for extent in self._moves.extents])
+
+    def _bind(self, gathering: Gathering) -> None:
+        """Make the moves that `step` calls."""
+        if self._bound is not None and self._moves.pending:
+            raise SettingError(
+                "step(accumulate=...): what trains, or a setting, changed when no update had been made of "
+                f"the last {self._moves.pending} of the batches yet. Change it after an update."
+            )
+        engine, reached = self.net.engine, self.net.reached
+        self._moves = self.moves(reached, gathering=gathering)
+        self._bound = engine.version, reached, gathering.clip_norm, gathering.clip_value, gathering.accumulate
 
     def count_step(self) -> None:
         """Count an update, before its moves."""
