@@ -70,8 +70,8 @@ class OperatorError(GraphDLError):
     """An operator broke its contract or failed on its inputs for a reason other than their shapes."""
 
 
-class GradientError(GraphDLError):
-    """A hand-written gradient disagrees with the numerical one."""
+class GradientError(OperatorError):
+    """A hand-written gradient has a wrong shape, or disagrees with the numerical one."""
 
 
 class CompileError(GraphDLError):

@@ -14,13 +14,14 @@ from graphdl import serialization
 from graphdl.costs import Costed
 from graphdl.errors import MissingInputError, SettingError, counted, listing
 from graphdl.execution.checks import Device, check_operators, check_starts, floating_type, new_generator, usable_device
-from graphdl.execution.compiled import CompiledSteps
 from graphdl.execution.cost import Rule
 from graphdl.execution.diagnosis import Shape, shape_of
+from graphdl.execution.compiled import CompiledSteps
 from graphdl.execution.engine import Engine
-from graphdl.execution.executor import GradientTrace, Recorded, Trace, run_backward, run_forward
+from graphdl.execution.passes import Backward, Forward, Trace, run_backward, run_forward
+from graphdl.execution.training_passes import Gathered
+from graphdl.execution.values import Recorded
 from graphdl.execution.inference import meta_inputs
-from graphdl.execution.parameters import Extent
 from graphdl.graph import (
     Connectivity,
     Feed,
@@ -82,7 +83,7 @@ class Network(Pictured, Costed):
         self.gradients: dict[str, Tensor] = Recorded()
         self.reached: frozenset[Key] = frozenset()
         self._trace: Trace | None = None
-        self._gradient_trace: GradientTrace | None = None
+        self._value_gradients: list[Any] | None = None
 
     def __repr__(self) -> str:
         size = f", {counted(self.engine.store.count, 'parameter')}" if self.engine.built else ""
@@ -125,18 +126,18 @@ class Network(Pictured, Costed):
     @property
     def values(self) -> dict[Key, Any]:
         """Node -> its value in the last forward pass."""
-        return self._by_node(self._trace)
+        return self._by_node(None if self._trace is None else self._trace.values)
 
     @property
     def value_gradients(self) -> dict[Key, Any]:
         """Node -> the gradient of its value in the last backward pass; nodes that nothing flowed to are left out."""
-        return self._by_node(self._gradient_trace)
+        return self._by_node(self._value_gradients)
 
-    def _by_node(self, trace: Trace | GradientTrace | None) -> dict[Key, Any]:
-        if trace is None:
+    def _by_node(self, values: list[Any] | None) -> dict[Key, Any]:
+        if values is None:
             return Recorded()
         index = self.engine.full_plan.index
-        found = {key: trace.values[index[key]] for key in self.order}
+        found = {key: values[index[key]] for key in self.order}
         return Recorded((key, value) for key, value in found.items() if value is not None)
 
     def forward(self, inputs: object, training: bool = True) -> dict[Key, Any]:
@@ -149,17 +150,11 @@ class Network(Pictured, Costed):
             raise SettingError(
                 "forward takes one argument, {name: tensor}, or a tensor if there is one input; and training."
             )
-        self._trace = self._gradient_trace = None
+        self._trace = self._value_gradients = None
         plan, given = self.engine.prepare(inputs, self.outputs)
         with torch.no_grad():
-            self._trace = run_forward(
-                plan,
-                self.engine.store.by_node,
-                given,
-                training=training,
-                keep_values=True,
-                generator=self.engine.chance,
-            )
+            how = Forward(training, keep_values=True, generator=self.engine.chance)
+            self._trace = run_forward(plan, self.engine.store.by_node, given, how)
         self.engine.remember(given)
         return {key: self._trace.values[plan.index[key]] for key in self.outputs}
 
@@ -179,18 +174,14 @@ class Network(Pictured, Costed):
         wanted = [name for name, i in plan.inputs.items() if values[i].is_floating_point()]
         backward_plan = self.engine.backward_plan(plan, keys, wanted)
         with torch.no_grad():
-            found = run_backward(backward_plan, self.engine.store.by_node, self._trace, starts, keep=True)
-        self._gradient_trace = found
-        self.reached = frozenset(found.parameters)
-        self.gradients = Recorded((extent.full_name, self._gradient(extent, found)) for extent in self.engine.trainable)
-        sent = {name: found.values[plan.inputs[name]] for name in wanted}
+            gathered = Gathered(backward_plan, self.engine.store.by_node)
+            how = Backward(gathered, keep=True)
+            found = run_backward(backward_plan, self.engine.store.by_node, self._trace, starts, how)
+        self._value_gradients = found
+        self.reached = frozenset(gathered.by_node)
+        self.gradients = Recorded((extent.full_name, gathered.of(extent)) for extent in self.engine.trainable)
+        sent = {name: found[plan.inputs[name]] for name in wanted}
         return {name: gradient for name, gradient in sent.items() if gradient is not None}
-
-    def _gradient(self, extent: Extent, found: GradientTrace) -> Tensor:
-        """A parameter's gradient; 0 where no path leads to it."""
-        if extent.node in found.parameters:
-            return found.of([extent])[0]
-        return torch.zeros_like(self.parameters[extent.full_name])
 
     def predict(self, inputs: object) -> Any:
         """Compute the predictions in inference mode: a tensor, or {node: tensor} if they are several.
@@ -199,7 +190,7 @@ class Network(Pictured, Costed):
         """
         plan, given = self.engine.prepare(inputs, self.predictions)
         with torch.no_grad():
-            trace = run_forward(plan, self.engine.store.by_node, given, training=False, keep_saved=False)
+            trace = run_forward(plan, self.engine.store.by_node, given, Forward(training=False, saving=()))
         self.engine.remember(given)
         found = {key: trace.values[plan.index[key]] for key in self.predictions}
         return found if len(found) > 1 else next(iter(found.values()))
@@ -279,7 +270,7 @@ class Network(Pictured, Costed):
     def to(self, device: Device | None = None, dtype: torch.dtype | None = None) -> Self:
         """Move all tensors to a device, and to a floating-point type; recorded values are dropped."""
         self.engine.to(usable_device(device or self.device), floating_type(dtype or self.dtype))
-        self._trace = self._gradient_trace = None
+        self._trace = self._value_gradients = None
         self.gradients, self.reached = Recorded(), frozenset()
         return self
 

@@ -85,7 +85,7 @@ FAULTS = {
     "swapped-parameters": (lambda dxs, dps, dy: (dxs, {"w": dps["v"], "v": dps["w"]}), r"of operator\.w at \[0\]"),
     "flat": (
         lambda dxs, dps, dy: (dxs, dps | {"v": dps["v"][0]}),
-        r"operator\.v has the shape \(\), .* the shape \(1,\)",
+        r"the gradient of the parameter 'v' has the shape \(\), and the parameter \(1,\)",
     ),
     "in-place": (
         lambda dxs, dps, dy: ((dxs[0] + 0 * dy.mul_(2), dxs[1]), dps),

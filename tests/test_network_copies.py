@@ -36,10 +36,10 @@ def test_a_lazy_network_can_be_copied():
 
 def test_misspelt_names_of_recorded_things_are_told():
     net = Network({"tanh": Tanh()}, {"x": ["tanh"]})
-    with pytest.raises(UnknownNodeError, match=r"Nothing is recorded of 'tanh'\. Call forward"):
+    with pytest.raises(UnknownNodeError, match=r"No value was recorded for 'tanh'\. Call forward"):
         net.values["tanh"]
     net.forward(torch.ones(2))
-    with pytest.raises(UnknownNodeError, match=r"Nothing is recorded of 'tahn'\. Did you mean 'tanh'\?"):
+    with pytest.raises(UnknownNodeError, match=r"No value was recorded for 'tahn'\. Did you mean 'tanh'\?"):
         net.values["tahn"]
     with pytest.raises(UnknownNodeError, match=r"no tensor 'tanh\.weight'"):
         net.parameters["tanh.weight"]

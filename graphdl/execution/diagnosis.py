@@ -12,32 +12,57 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import torch
 from torch import Tensor
 
-from graphdl.errors import GraphDLError, OperatorError, ShapeError
+from graphdl.errors import GradientError, GraphDLError, OperatorError, ShapeError
 
 if TYPE_CHECKING:
-    from graphdl.execution.plan import BackwardPlan, Plan, Step
+    from graphdl.execution.plan import Plan, Step
 
 
 Shape: TypeAlias = tuple[Any, ...]
+RETURNS = (
+    "A backward returns a tuple of one gradient or None for each input, and a dictionary of its parameters' gradients; "
+    "graphdl.check_gradients(operator, *example_inputs) tests it."
+)
 SHAPE_COMPLAINTS = (RuntimeError, IndexError, ValueError)
 
 
-def wrong_gradient(plan: BackwardPlan, values: Sequence[Any], gradients: Sequence[Any]) -> OperatorError | None:
-    """The error to raise if a recorded gradient is not shaped like its value: its sender's backward is wrong."""
-    for entry in plan.steps:
-        for slot, i, _ in entry.sends:
-            value, gradient = values[i], gradients[i]
-            if isinstance(value, Tensor) and isinstance(gradient, Tensor) and value.shape != gradient.shape:
-                return OperatorError(
-                    f"{entry.step.key} ({type(entry.step.operator).__name__}): its backward returned a gradient of the "
-                    f"shape {tuple(gradient.shape)} for its input from {_origin(plan.forward, i)} (slot {slot}), whose "
-                    f"value has the shape {tuple(value.shape)}. graphdl.check_gradients(operator, *inputs) tests it."
-                )
-    return None
+def as_tuple(step: Step, gradients: Any) -> tuple[Any, ...]:
+    """The gradients of a step's inputs as a tuple; another number of them than of inputs is refused."""
+    if isinstance(gradients, Tensor):
+        gradients = (gradients,)
+    if not isinstance(gradients, (tuple, list)) or len(gradients) != len(step.reads):
+        found = len(gradients) if isinstance(gradients, (tuple, list)) else f"a {type(gradients).__name__}"
+        raise OperatorError(
+            f"{step.name} failed in backward: it returned {found} as gradients of its inputs, and it has "
+            f"{len(step.reads)}. {RETURNS}"
+        )
+    return tuple(gradients)
+
+
+def check_shape(plan: Plan, step: Step, slot: int, index: int, gradient: Any, shape: Any) -> None:
+    """Refuse a gradient that is not shaped like its value: torch would stretch some of a wrong shape."""
+    if shape_of(gradient) != _plain(shape):
+        raise GradientError(
+            f"{step.name}: its backward returned a gradient of the shape {shape_of(gradient)} for its input from "
+            f"{_origin(plan, index)} (slot {slot}), whose value has the shape {_plain(shape)}. "
+            "graphdl.check_gradients(operator, *inputs) tests it."
+        )
+
+
+def _plain(shape: Any) -> Shape:
+    return tuple(_plain(each) if isinstance(each, tuple) else each for each in shape)
+
+
+def unlike_before(step: Step) -> OperatorError:
+    """The error to raise when a step that is computed again returns something else than at first."""
+    return OperatorError(
+        f"{step.name} returned another value when it was computed again, so it cannot be recomputed: it draws random "
+        "numbers outside `draw`, or keeps something from call to call. Leave it out of recompute, or draw in `draw`."
+    )
 
 
 class NoPairError(TypeError):
-    """A forward or a backward returned something else than a pair."""
+    """A forward or a backward did not return a pair."""
 
 
 def no_pair(returned: object) -> tuple[Any, Any]:
@@ -47,7 +72,7 @@ def no_pair(returned: object) -> tuple[Any, Any]:
 
 
 def forward_failure(
-    plan: Plan, step: Step, values: Sequence[Any], p: Mapping[str, Tensor], error: Exception
+    plan: Plan, step: Step, values: Sequence[Any] | Mapping[int, Any], p: Mapping[str, Tensor], error: Exception
 ) -> GraphDLError:
     """The error to raise when `step` could not compute its value."""
     inputs = [values[i] for i in step.reads]
@@ -75,11 +100,7 @@ def forward_failure(
 def backward_failure(step: Step, error: Exception) -> GraphDLError:
     """The error to raise when `step` could not send its gradient back."""
     what = f"it returned {error}" if isinstance(error, NoPairError) else f"{type(error).__name__}: {_first_line(error)}"
-    return OperatorError(
-        f"{step.key} ({type(step.operator).__name__}) failed in backward: {what}. A backward returns a "
-        f"tuple of one gradient or None an input, and a dictionary of its parameters' gradients; "
-        f"graphdl.check_gradients(operator, *example_inputs) tests it."
-    )
+    return OperatorError(f"{step.name} failed in backward: {what}. {RETURNS}")
 
 
 def _works(step: Step, inputs: Sequence[Any], p: Mapping[str, Tensor], device: str | None = None) -> bool:

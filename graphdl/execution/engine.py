@@ -13,11 +13,15 @@ from graphdl.execution.inference import infer_shapes, meta_inputs, require_compl
 from graphdl.execution.inputs import gather_inputs
 from graphdl.execution.parameters import Extent, ParameterStore
 from graphdl.execution.plan import BackwardPlan, Plan, make_backward_plan, make_plan
+from graphdl.execution.recent import Recent
 from graphdl.graph import Key, inputs_of
 from graphdl.operators import Loss, Operator
 
 if TYPE_CHECKING:
     from graphdl.graph.build import Graph
+
+MOST_PLANS = 32
+"""Plans that are kept: one for each set of targets, starts and frozen nodes that was used last."""
 
 
 class Engine:
@@ -56,8 +60,8 @@ class Engine:
         self._chance: Generator | None = None
         self._store: ParameterStore | None = None
         self._known: dict[Key, tuple[torch.Size, torch.dtype]] = {}
-        self._plans: dict[tuple[Key, ...], Plan] = {}
-        self._backward_plans: dict[Any, BackwardPlan] = {}
+        self._plans: Recent[Plan] = Recent(MOST_PLANS)
+        self._backward_plans: Recent[BackwardPlan] = Recent(MOST_PLANS)
         self._loss_gradients: dict[Key, Tensor] = {}
         if all(operator.complete for operator in self.operators.values()):
             self._allocate()
@@ -137,21 +141,23 @@ class Engine:
 
     def plan(self, targets: tuple[Key, ...]) -> Plan:
         """The plan that computes these nodes and nothing that they do not need."""
-        if targets not in self._plans:
-            self._plans[targets] = make_plan(self.graph, self.order, self.operators, targets)
-        return self._plans[targets]
+        return self._plans.get(
+            (targets, self.frozen),
+            lambda: make_plan(self.graph, self.order, self.operators, targets, self.frozen),
+        )
 
     def backward_plan(self, plan: Plan, starts: Iterable[Key], wanted: Collection[Key] = ()) -> BackwardPlan:
         """The plan of the gradients of all trainable parameters and of the wanted inputs."""
         starts, wanted = tuple(starts), tuple(wanted)
-        place = (plan.targets, starts, wanted, self.frozen)
-        if place not in self._backward_plans:
+
+        def make() -> BackwardPlan:
             names: dict[Key, set[str]] = {}
             for extent in self.trainable:
                 names.setdefault(extent.node, set()).add(extent.name)
             trainable = {node: frozenset(found) for node, found in names.items()}
-            self._backward_plans[place] = make_backward_plan(plan, starts, trainable, wanted)
-        return self._backward_plans[place]
+            return make_backward_plan(plan, starts, trainable, wanted)
+
+        return self._backward_plans.get((plan.targets, starts, wanted, self.frozen), make)
 
     def freeze(self, nodes: Collection[Key], frozen: bool) -> None:
         """Freeze or unfreeze the parameters of these nodes."""

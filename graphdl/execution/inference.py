@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from graphdl.errors import MissingInputError, ShapeError, UnknownNodeError, did_you_mean, listing
-from graphdl.execution.diagnosis import forward_failure, no_pair
+from graphdl.execution.diagnosis import forward_failure
+from graphdl.execution.passes import Forward, run_forward
 from graphdl.execution.plan import Plan, Step
 from graphdl.graph import Key
 from graphdl.operators import Operator
@@ -21,28 +23,29 @@ def infer_shapes(
     """Return (node -> meta value, owner -> operator with its sizes), for the nodes that the inputs determine."""
     operators = {step.owner: step.operator for step in plan.steps}
     parameters: dict[Key, dict[str, Tensor]] = {}
-    values: list[Any] = [None] * plan.size
-    for name, i in plan.inputs.items():
-        values[i] = inputs.get(name)
-    for step in plan.steps:
-        xs = [values[i] for i in step.reads]
+
+    def sized(step: Step, xs: Sequence[Any]) -> Step | None:
+        """The step with the sizes that follow from its inputs; None where these are not known."""
         if any(x is None for x in xs):
-            continue
+            return None
+        operator = operators[step.owner]
         try:
-            if not operators[step.owner].complete:
-                operators[step.owner] = operators[step.owner].infer(*[x.shape for x in xs])
-            operator = operators[step.owner]
+            if not operator.complete:
+                operator = operators[step.owner] = operator.infer(*[x.shape for x in xs])
             if step.owner not in parameters:
                 parameters[step.owner] = meta_parameters(operator, dtype)
-            returned = operator.forward(parameters[step.owner], *xs, training=True)
-            values[step.writes] = (
-                returned[0] if isinstance(returned, tuple) and len(returned) == 2 else no_pair(returned)
-            )
         except Exception as error:
-            known = Step(step.key, operators[step.owner], step.owner, step.reads, step.factors, step.writes)
-            raise forward_failure(plan, known, values, parameters.get(step.owner, {}), error) from error
-    found = {key: values[i] for key, i in plan.index.items() if values[i] is not None}
+            raise forward_failure(plan, step, xs_by_index(step, xs), {}, error) from error
+        return replace(step, operator=operator)
+
+    trace = run_forward(plan, parameters, inputs, Forward(training=True, keep_values=True, before=sized))
+    found = {key: trace.values[i] for key, i in plan.index.items() if trace.values[i] is not None}
     return found, operators
+
+
+def xs_by_index(step: Step, xs: Sequence[Any]) -> dict[int, Any]:
+    """The inputs of a step by their indexes."""
+    return dict(zip(step.reads, xs, strict=True))
 
 
 def meta_parameters(operator: Operator, dtype: torch.dtype) -> dict[str, Tensor]:

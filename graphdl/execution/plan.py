@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import inspect
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -24,7 +24,13 @@ Send: TypeAlias = tuple[int, int, float]
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One node's place in the list."""
+    """One node's place in the list.
+
+    reads, writes  the indexes of its inputs and of its output
+    factors        of the gradients that it sends to its inputs
+    frees          the indexes that no later step reads
+    frozen         whether it runs as in inference, in training too
+    """
 
     key: Key
     operator: Operator
@@ -33,11 +39,33 @@ class Step:
     factors: tuple[float, ...]
     writes: int
     frees: tuple[int, ...] = ()
+    frozen: bool = False
+
+    @property
+    def name(self) -> str:
+        """The node with its operator, for the text of an error."""
+        return f"{self.key} ({type(self.operator).__name__})"
 
     @property
     def draws(self) -> bool:
-        """Whether the operator draws something of chance."""
-        return type(self.operator).draw is not Operator.draw
+        """Whether the operator draws random numbers."""
+        return _draws(type(self.operator))
+
+    @property
+    def takes_out(self) -> bool:
+        """Whether the operator's forward can write into given memory."""
+        return _takes(type(self.operator).forward, "out")
+
+
+@cache
+def _draws(operator: type[Operator]) -> bool:
+    return operator.draw is not Operator.draw
+
+
+@cache
+def _takes(function: Callable[..., Any], name: str) -> bool:
+    """Whether a function takes an argument of this name."""
+    return name in inspect.signature(function).parameters
 
 
 @dataclass(frozen=True)
@@ -48,14 +76,12 @@ class Plan:
     index    node -> index of its value
     steps    one per operator, each after all that it reads
     targets  the nodes that are wanted
-    programs  how it is run, made when first needed
     """
 
     inputs: dict[Key, int]
     index: dict[Key, int]
     steps: tuple[Step, ...]
     targets: tuple[Key, ...]
-    programs: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def size(self) -> int:
@@ -63,13 +89,29 @@ class Plan:
         return len(self.inputs) + len(self.steps)
 
     @cached_property
-    def owners(self) -> tuple[Key, ...]:
-        """The node of whose parameters each step makes use."""
-        return tuple(step.owner for step in self.steps)
+    def owners(self) -> frozenset[Key]:
+        """The nodes whose parameters the steps use."""
+        return frozenset(step.owner for step in self.steps)
+
+    @cached_property
+    def drawing(self) -> frozenset[int]:
+        """The positions of the steps that draw random numbers."""
+        return frozenset(k for k, step in enumerate(self.steps) if step.draws)
+
+    @cached_property
+    def reusing(self) -> frozenset[int]:
+        """The positions of the steps whose operators can write into given memory."""
+        return frozenset(k for k, step in enumerate(self.steps) if step.takes_out)
 
 
-def make_plan(graph: Graph, order: Iterable[Key], operators: Mapping[Key, Operator], targets: Collection[Key]) -> Plan:
-    """Number the values and list the steps that the targets need; `operators` is keyed by owner."""
+def make_plan(
+    graph: Graph,
+    order: Iterable[Key],
+    operators: Mapping[Key, Operator],
+    targets: Collection[Key],
+    frozen: Collection[Key] = (),
+) -> Plan:
+    """Number the values and list the steps that the targets need; `operators` and `frozen` name owners."""
     needed = ancestors(graph, targets)
     ordered = [key for key in order if key in needed]
     nodes = graph.nodes
@@ -81,7 +123,7 @@ def make_plan(graph: Graph, order: Iterable[Key], operators: Mapping[Key, Operat
     index = {key: inputs[key] for key in ordered if nodes[key]["operator"] is None}
     computed = [key for key in ordered if nodes[key]["operator"] is not None]
     index.update((key, len(inputs) + position) for position, key in enumerate(computed))
-    steps = [_step(graph, key, inputs, index, operators) for key in computed]
+    steps = [_step(graph, key, inputs, index, operators, frozen) for key in computed]
     return Plan(inputs, index, _free_after_last_use(steps, {index[key] for key in targets}), tuple(targets))
 
 
@@ -91,6 +133,7 @@ def _step(
     inputs: Mapping[Key, int],
     index: Mapping[Key, int],
     operators: Mapping[Key, Operator],
+    frozen: Collection[Key],
 ) -> Step:
     node = graph.nodes[key]
     reads = [0] * node["reads"]
@@ -101,7 +144,8 @@ def _step(
         for edge in edges.values():
             reads[edge["slot"]] = index[source]
             factors[edge["slot"]] = edge["gradient"]
-    return Step(key, operators[node["owner"]], node["owner"], tuple(reads), tuple(factors), index[key])
+    owner = node["owner"]
+    return Step(key, operators[owner], owner, tuple(reads), tuple(factors), index[key], frozen=owner in frozen)
 
 
 def _free_after_last_use(steps: list[Step], kept: set[int]) -> tuple[Step, ...]:
@@ -111,7 +155,7 @@ def _free_after_last_use(steps: list[Step], kept: set[int]) -> tuple[Step, ...]:
     for step in reversed(steps):
         last = tuple(dict.fromkeys(i for i in step.reads if i not in seen))
         seen.update(last)
-        freed.append(Step(step.key, step.operator, step.owner, step.reads, step.factors, step.writes, last))
+        freed.append(replace(step, frees=last))
     return tuple(reversed(freed))
 
 
@@ -137,19 +181,22 @@ class BackwardPlan:
     forward   the plan of the values
     starts    the indexes of the values whose gradients are given
     training  (position, owner) of the steps whose parameters receive a gradient
-    programs  how it is run, made when first needed
     """
 
     forward: Plan
     starts: tuple[int, ...]
     steps: tuple[BackwardStep, ...]
     training: tuple[tuple[int, Key], ...]
-    programs: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @cached_property
     def owners(self) -> tuple[Key, ...]:
         """The nodes whose parameters receive a gradient, in the order in which it arrives."""
         return tuple(dict.fromkeys(owner for _, owner in self.training))
+
+    @cached_property
+    def positions(self) -> frozenset[int]:
+        """The positions of the steps whose parameters receive a gradient."""
+        return frozenset(position for position, _ in self.training)
 
     @cached_property
     def shared(self) -> frozenset[Key]:
@@ -195,14 +242,8 @@ def make_backward_plan(
 
 
 def _needs(step: Step, sends: tuple[Send, ...], trainable: Mapping[Key, frozenset[str]]) -> frozenset[str] | None:
-    if not _takes_needs(type(step.operator)):
+    if not _takes(type(step.operator).backward, "needs"):
         return None
     names = step.operator.slots
     slots = frozenset(names[slot] if names is not None else str(slot) for slot, _, _ in sends)
     return slots | trainable.get(step.owner, frozenset())
-
-
-@cache
-def _takes_needs(operator: type[Operator]) -> bool:
-    """Whether this operator's backward can skip gradients that nobody wants."""
-    return "needs" in inspect.signature(operator.backward).parameters

@@ -12,6 +12,7 @@ import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -23,7 +24,7 @@ READERS = {"_local_scalar_dense", "equal", "is_nonzero", "masked_select", "nonze
 """Calls whose result, or its shape, depends on the numbers themselves."""
 
 HOST_READS = {
-    "numpy", "tolist", "__array__", "data_ptr", "__dlpack__", "storage", "untyped_storage", "resize_", "set_",
+    "numpy", "tolist", "__array__", "data_ptr", "__dlpack__", "resize_", "set_",
     "item", "__bool__", "__float__", "__int__", "__index__", "__complex__", "__contains__",
 }  # fmt: skip
 """Methods by which Python gets at the numbers of a tensor without a call that the recorder sees."""
@@ -92,9 +93,10 @@ class Call:
         if schema is None or not schema.is_mutable:
             return found
         given = {argument.name: value for argument, value in zip(schema.arguments, self.args, strict=False)}
+        given |= dict(self.kwargs)
         for argument in schema.arguments:
             if argument.alias_info is not None and argument.alias_info.is_write:
-                exchange((given | dict(self.kwargs)).get(argument.name), Slot, found.append)
+                exchange(given.get(argument.name), Slot, found.append)
         return found
 
 
@@ -104,13 +106,15 @@ class Tape:
 
     calls     in order
     storages  the bytes of each storage
-    given     storage -> the tensor of its bytes, of those that no call made
+    given     storage -> its bytes, of those that no call made
+    deaths    storage -> the position of the first call that found it gone
     obstacle  why the calls cannot stand for the step on other numbers; "" if nothing speaks against it
     """
 
     calls: tuple[Call, ...]
     storages: tuple[int, ...]
     given: Mapping[int, torch.UntypedStorage]
+    deaths: Mapping[int, int] = field(default_factory=dict)
     obstacle: str = ""
 
     def same_as(self, other: Tape) -> bool:
@@ -159,17 +163,17 @@ class Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 class HostReads(TorchFunctionMode):
-    """A context that notices when Python reads the numbers of a tensor, or changes its shape in place."""
+    """A context that tells a recorder when Python reads the numbers of a tensor."""
 
-    def __init__(self) -> None:
+    def __init__(self, recorder: Recorder) -> None:
         super().__init__()
-        self.found = ""
+        self._recorder = recorder
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Make a call, and look at its name."""
         name = getattr(func, "__name__", "")
         if name in HOST_READS:
-            self.found = self.found or name
+            self._recorder.note(f"Python reads numbers of a tensor ({name})")
         return func(*args, **(kwargs or {}))
 
 
@@ -181,11 +185,9 @@ def recording() -> Iterator[Recorder]:
         ...
     recorder.tape()
     """
-    host, recorder = HostReads(), Recorder()
-    with host, recorder:
+    recorder = Recorder()
+    with HostReads(recorder), recorder:
         yield recorder
-    if host.found:
-        recorder.obstacle = recorder.obstacle or f"Python reads numbers of a tensor ({host.found})"
 
 
 class Recorder(Watcher):
@@ -197,12 +199,13 @@ class Recorder(Watcher):
         self.obstacle = ""
         self._storages: list[int] = []
         self._given: dict[int, torch.UntypedStorage] = {}
+        self._deaths: dict[int, int] = {}
         self._known: dict[int, tuple[weakref.ref[Any], int]] = {}
         self._paused = False
 
     def tape(self) -> Tape:
         """What was recorded."""
-        return Tape(tuple(self.calls), tuple(self._storages), dict(self._given), self.obstacle)
+        return Tape(tuple(self.calls), tuple(self._storages), dict(self._given), dict(self._deaths), self.obstacle)
 
     @contextmanager
     def paused(self) -> Iterator[None]:
@@ -213,11 +216,12 @@ class Recorder(Watcher):
         finally:
             self._paused = before
 
-    def call(self, function: Callable[[], None]) -> None:
+    def call(self, function: Callable[..., None], *tensors: Tensor) -> None:
         """Call something that is called again as a whole when the tape is replayed."""
+        slots = tuple(map(self.slot, tensors))
         with self.paused():
-            function()
-        self.calls.append(Call(function))
+            function(*tensors)
+        self.calls.append(Call(function, slots))
 
     def slot(self, tensor: Tensor) -> Slot:
         """The slot of a tensor; a storage that no recorded call made is given."""
@@ -239,21 +243,28 @@ class Recorder(Watcher):
         if not schema.is_mutable and any(each.alias_info is not None for each in schema.returns):
             return result
         returned = tuple(result) if isinstance(result, (tuple, list)) else (result,)
-        made = []
+        made: list[int] = []
         for tensor in returned:
             if isinstance(tensor, Tensor) and self._number(tensor.untyped_storage()) is None:
                 made.append(self._enter(tensor.untyped_storage()))
+        if not made and not schema.is_mutable:  # such as _unsafe_view: no more than a view
+            return result
         results = tuple(self.slot(each) if isinstance(each, Tensor) else None for each in returned)
         self.calls.append(Call(func, held_args, held_kwargs, results, tuple(made)))
         return result
+
+    def note(self, obstacle: str) -> None:
+        """Note why the calls cannot stand for the step on other numbers, unless recording is paused."""
+        if not self._paused:
+            self.obstacle = self.obstacle or obstacle
 
     def _look(self, func: Any, schema: Any) -> None:
         """Note what makes a tape stand for these numbers only."""
         name = func._overloadpacket.__name__
         if name in READERS:
-            self.obstacle = self.obstacle or f"Python reads numbers of a tensor ({name})"
+            self.note(f"Python reads numbers of a tensor ({name})")
         elif torch.Tag.inplace_view in func.tags:
-            self.obstacle = self.obstacle or f"the shape of a tensor is changed in place ({name})"
+            self.note(f"the shape of a tensor is changed in place ({name})")
 
     def _number(self, storage: torch.UntypedStorage) -> int | None:
         """The number of a storage that has been met and still lives."""
@@ -263,5 +274,8 @@ class Recorder(Watcher):
     def _enter(self, storage: torch.UntypedStorage) -> int:
         number = len(self._storages)
         self._storages.append(storage.nbytes())
-        self._known[address(storage)] = weakref.ref(storage), number
+        self._known[address(storage)] = weakref.ref(storage, partial(self._leave, number)), number
         return number
+
+    def _leave(self, number: int, _: object) -> None:
+        self._deaths[number] = len(self.calls)

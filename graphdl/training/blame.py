@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from graphdl.execution.executor import run_forward
+from graphdl.execution.passes import Forward, run_forward
 from graphdl.graph import Key
 from graphdl.network import Network
 
@@ -27,7 +27,7 @@ def blame(net: Network, inputs: Mapping[Key, Tensor], loss: float) -> str:
             )
     plan = net.engine.plan(net.losses)
     copies = {node: {name: t.clone() for name, t in held.items()} for node, held in net.engine.store.by_node.items()}
-    trace = run_forward(plan, copies, inputs, training=True, keep_values=True, keep_saved=False)
+    trace = run_forward(plan, copies, inputs, Forward(training=True, keep_values=True, saving=()))
     for step in plan.steps:
         if not _finite(trace.values[step.writes]):
             return (

@@ -11,7 +11,7 @@ import torch
 
 from graphdl.errors import GraphDLWarning, MissingInputError, SettingError, did_you_mean, listing
 from graphdl.execution.checks import new_generator
-from graphdl.execution.executor import run_forward
+from graphdl.execution.passes import Forward, run_forward
 from graphdl.graph import Key, ancestors
 from graphdl.network import Network
 from graphdl.optim import Optimizer
@@ -119,7 +119,7 @@ def _measure(net: Network, scorer: Scorer, batches: Iterable[Batch], what: str) 
     means = Means()
     for batch in batches:
         plan = net.engine.plan(scorer.targets)
-        trace = run_forward(plan, net.engine.store.by_node, batch, training=False, keep_saved=False)
+        trace = run_forward(plan, net.engine.store.by_node, batch, Forward(training=False, saving=()))
         means.add(scorer(plan, batch, trace))
     if not means.rows:
         raise SettingError(f"{what} held no batch: there is nothing to measure.")

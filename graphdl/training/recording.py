@@ -1,79 +1,208 @@
-"""A training step of a small network, recorded once and replayed from then on."""
+"""Steps of small networks, recorded and replayed once a replay has proved to be the same."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
 
-from graphdl.execution.executor import Trace
-from graphdl.execution.recorded.placing import replay_bytes
-from graphdl.execution.recorded.replay import Bound, Replay
-from graphdl.execution.recorded.tape import Call, Recorder, Slot, exchange
+from graphdl.execution.engine import Engine
+from graphdl.execution.passes import Trace
+from graphdl.execution.replay import Bound, Replay, replay_bytes
+from graphdl.execution.tape import Recorder, Slot, Tape, exchange, recording
+from graphdl.execution.training_passes import TrainingPasses
 from graphdl.graph import Key
 
-Layouts: TypeAlias = tuple[tuple[torch.Size, torch.dtype], ...]
+Layout: TypeAlias = tuple[tuple[torch.Size, torch.dtype], ...]
+
+SIGHTS = 3
+"""Steps on batches of one layout before they are recorded."""
+
+MOST_RECORDINGS = 8
+"""Layouts whose steps are recorded, in the order in which they have been seen often enough."""
+
+MOST_LAYOUTS = 4096
+"""Layouts whose steps are counted."""
 
 
-def layout_of(inputs: Mapping[Key, Tensor]) -> Layouts:
+def layout_of(inputs: Mapping[Key, Tensor]) -> Layout:
     """What tells batches apart that need different calls."""
     return tuple([(tensor.shape, tensor.dtype) for tensor in inputs.values()])
+
+
+class Recordings:
+    """The recordings of a training step, one for each layout of batches that has been seen several times."""
+
+    def __init__(self, engine: Engine, passes: TrainingPasses) -> None:
+        self._engine, self._passes = engine, passes
+        self._sights: dict[Layout, int] = {}
+        self._held: dict[Layout, Recording] = {}
+
+    def find(self, inputs: Mapping[Key, Tensor]) -> Recording | None:
+        """The recording for a batch; None where its steps are made by the operators."""
+        layout = layout_of(inputs)
+        held = self._held.get(layout)
+        if held is not None:
+            return held if held.useful else None
+        seen = self._sights.get(layout, 0)
+        if seen or len(self._sights) < MOST_LAYOUTS:
+            self._sights[layout] = seen + 1
+        if seen + 1 < SIGHTS or len(self._held) >= MOST_RECORDINGS:
+            return None
+        self._held[layout] = Recording(self._engine, self._passes, inputs)
+        return self._held[layout]
 
 
 class Recording:
     """The calls of a training step on batches of one layout.
 
-    The first step records them while the operators make them, the second binds them to buffers, and from the third on
-    they are repeated. A step that fails midway is begun again by the next one.
+    Two steps are recorded while the operators make them. If both recordings agree, the third step is made by the
+    operators and by a replay, from the same state. From then on the step is replayed, if these agreed in every number.
 
-    of_use  whether they can be repeated: they read no number in Python, and are small enough
+    useful    whether it may be used: the recordings agree, no number was read in Python, and a replay gains something
+    replayed  whether the calls are bound and verified
     """
 
-    def __init__(self, inputs: Mapping[Key, Tensor]) -> None:
+    def __init__(self, engine: Engine, passes: TrainingPasses, inputs: Mapping[Key, Tensor]) -> None:
+        self._engine, self._passes = engine, passes
         self._inputs = {name: tensor.clone() for name, tensor in inputs.items()}
         self._given = list(self._inputs.values())
-        self._calls: list[Call] | None = None
-        self._forward: list[Bound] | None = None
-        self._backward: list[Bound] | None = None
-        self._split = 0
+        self._tapes: list[Tape] = []
         self._values: list[Any] = []
-        self._kept: list[int] = []
-        self._trace = Trace([], [])
-        self.of_use = True
+        self._forward: list[Bound] = []
+        self._backward: list[Bound] = []
+        self._trace = Trace([])
+        self.useful, self.replayed = True, False
 
-    def forward(self, run: Callable[[Mapping[Key, Tensor]], Trace], inputs: Mapping[Key, Tensor]) -> Trace:
-        """Compute the values of a batch; `run` does so by the operators."""
+    def __call__(self, inputs: Mapping[Key, Tensor], between: Callable[[Trace], None]) -> None:
+        """Make a step; `between` is called with the values after forward."""
         torch._foreach_copy_(self._given, [inputs[name] for name in self._inputs])
-        if self._forward is not None:
+        if not self.replayed and len(self._tapes) == 2 and self._verify():
+            self.replayed = True
+        if self.replayed:
+            self._replay(between)
+        elif len(self._tapes) < 2:
+            self._record(between)
+        else:
+            self.useful = False
+            self._by_operators(between)
+
+    def _replay(self, between: Callable[[Trace], None]) -> None:
+        try:
             for call in self._forward:
                 call()
-            return self._trace
-        if self._calls is not None:
-            self._replay = Replay(self._calls, self._kept)
-            self._forward = self._replay.bind(0, self._split)
-            self._trace = Trace(exchange(self._values, Slot, lambda slot: self._replay.tensors[slot.index]), [])
-            return self._trace
-        self._recorder = Recorder()
-        with self._recorder:
-            trace = run(self._inputs)
-        self._split = len(self._recorder.calls)
-        self._values = exchange(trace.values, Tensor, self._recorder.stand_in)
-        return trace
+        except Exception:
+            self._passes.forward(self._inputs)  # says what happened and where
+            raise
+        between(self._trace)
+        for call in self._backward:
+            call()
 
-    def backward(self, run: Callable[[Trace], None], trace: Trace) -> None:
-        """Send the gradients back and move the parameters; `run` does so by the operators."""
-        if self._backward is not None:
-            for call in self._backward:
-                call()
-        elif self._calls is not None:
-            self._backward = self._replay.bind(self._split, len(self._calls))
-        else:
-            with self._recorder:
-                run(trace)
-            self._calls = self._recorder.calls
-            self._kept.clear()
-            exchange(self._values, Slot, lambda slot: self._kept.append(slot.index))
-            needed = replay_bytes(self._calls, self._kept, self._given)
-            self.of_use = self._recorder.fixed and needed is not None
+    def _by_operators(self, between: Callable[[Trace], None], **backward: Any) -> Trace:
+        trace = self._passes.forward(self._inputs)
+        between(trace)
+        values = list(trace.values)
+        self._passes.backward(trace, self._starts(trace), **backward)
+        return Trace(values)
+
+    def _starts(self, trace: Trace) -> dict[int, Tensor]:
+        return self._engine.loss_starts(self._passes.plan.forward, trace.values)
+
+    def _record(self, between: Callable[[Trace], None]) -> None:
+        """Make a step by the operators and record it."""
+        with recording() as recorder, self._moves(recorder.call):
+
+            def pause(trace: Trace) -> None:
+                self._split = len(recorder.calls)
+                with recorder.paused():
+                    between(trace)
+
+            trace = self._by_operators(pause)
+        self._keep(recorder, trace)
+
+    def _keep(self, recorder: Recorder, trace: Trace) -> None:
+        """Keep a recording; the second one must be like the first."""
+        values = exchange(trace.values, Tensor, recorder.slot)
+        tape = recorder.tape()
+        self._tapes.append(tape)
+        if len(self._tapes) == 2:
+            self.useful = tape.same_as(self._tapes[0]) and values == self._values
+        self._values = values
+        copied = sum(tensor.nbytes for tensor in self._given)
+        if tape.obstacle or replay_bytes(tape, self._kept(), copied) is None:
+            self.useful = False
+
+    def _kept(self) -> list[Slot]:
+        found: list[Slot] = []
+        exchange(self._values, Slot, found.append)
+        return found
+
+    def _verify(self) -> bool:
+        """Bind the calls, and compare what they do with what the operators do, without moving a parameter."""
+        with self._state_restored():
+            expected = Observation()
+            with self._moves(expected.take):
+                self._by_operators(lambda trace: expected.take_all(trace.values))
+            expected.take_all(self._engine.store.buffers.values())
+        with self._state_restored():
+            found = Observation()
+            tape = self._tapes[-1]
+            replay = Replay(tape, self._kept(), self._engine.device)
+            self._forward = replay.bind(0, self._split, found.take)
+            self._trace = Trace(exchange(self._values, Slot, replay.tensor))
+            found.take_all(self._trace.values)
+            self._backward = replay.bind(self._split, len(tape.calls), found.take)
+            found.take_all(self._engine.store.buffers.values())
+        return found.agrees_with(expected)
+
+    @contextmanager
+    def _moves(self, call: Callable[..., None]) -> Iterator[None]:
+        """A context in which something else is done in place of moving parameters."""
+        usual, self._passes.call = self._passes.call, call
+        try:
+            yield
+        finally:
+            self._passes.call = usual
+
+    @contextmanager
+    def _state_restored(self) -> Iterator[None]:
+        """A context that leaves buffers and random generators as they were."""
+        engine = self._engine
+        buffers = [buffer.clone() for buffer in engine.store.buffers.values()]
+        chance, world = engine.chance.get_state(), torch.get_rng_state()
+        try:
+            yield
+        finally:
+            for buffer, before in zip(engine.store.buffers.values(), buffers, strict=True):
+                buffer.copy_(before)
+            engine.chance.set_state(chance)
+            torch.set_rng_state(world)
+
+
+class Observation:
+    """What a step computes: the wanted values, what is handed to each move, and the buffers."""
+
+    def __init__(self) -> None:
+        self._seen: list[Tensor] = []
+
+    def take(self, move: Any, *gradients: Tensor) -> None:
+        """Note what a move is made by, and do not make it."""
+        self.take_all(gradients or move.gradients.values())
+
+    def take_all(self, values: Any) -> None:
+        """Note tensors, and those in tuples."""
+        for value in values:
+            if isinstance(value, Tensor):
+                self._seen.append(value.clone())
+            elif isinstance(value, tuple):
+                self.take_all(value)
+
+    def agrees_with(self, other: Observation) -> bool:
+        """Whether every number is the same; what is not a number in both counts as the same."""
+        return len(self._seen) == len(other._seen) and all(
+            a.shape == b.shape and a.dtype == b.dtype and bool(((a == b) | ((a != a) & (b != b))).all())
+            for a, b in zip(self._seen, other._seen, strict=True)
+        )

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from graphdl.errors import SettingError
-from graphdl.execution.executor import Trace
+from graphdl.execution.passes import Trace
 from graphdl.execution.plan import Plan
 from graphdl.graph import Key
 from graphdl.network import Network

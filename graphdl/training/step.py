@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from functools import partial
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from graphdl.errors import NonFiniteError, OperatorError, UnreachableError
-from graphdl.execution.executor import Trace, TrainingRun, run_backward, run_forward
+from graphdl.errors import NonFiniteError, UnreachableError
+from graphdl.execution.passes import Backward, Forward, Trace, run_backward, run_forward
 from graphdl.execution.recompute import check_recompute, make_recomputation
+from graphdl.execution.training_passes import Gathered, TrainingPasses
 from graphdl.graph import Key
 from graphdl.network import Network
 from graphdl.optim import Stepper
 from graphdl.training.blame import blame
-from graphdl.training.recording import Recording, layout_of
+from graphdl.training.recording import Recordings
 from graphdl.training.scoring import Score, Scorer, rows_of
 from graphdl.training.threads import choose_threads
 
@@ -26,8 +25,8 @@ class TrainingStep:
     """Forward, backward and update on one batch, computing only what the losses and the parameters need.
 
     Nothing is kept of the values. A loss that is not finite raises NonFiniteError, and leaves parameters and buffers as
-    they were. The first step checks what the operators return. The second one of a small network of recordable
-    operators is recorded, and those after it on batches of the same shapes are replayed.
+    they were. Steps of small networks of graphdl's own operators are recorded and replayed, once a layout of batches has
+    been seen several times; custom operators are called in every step.
 
     recompute  nodes that keep nothing for backward, which computes them again
     """
@@ -44,13 +43,12 @@ class TrainingStep:
         self._again = check_recompute(net.graph, net.losses, recompute)
         self._version = -1
         self._available = torch.get_num_threads()
-        self._recordings: dict[Any, Recording | None] = {}
         self._buffers: list[Tensor] = []
         self._before: list[Tensor] = []
 
     @property
     def ready(self) -> bool:
-        """Whether a step was made on the network as it is, with every check."""
+        """Whether a step was made on the network as it is."""
         return self._version == self.net.engine.version
 
     def __call__(self, inputs: Mapping[Key, Tensor]) -> Score:
@@ -68,43 +66,20 @@ class TrainingStep:
             raise
 
     def _step(self, inputs: Mapping[Key, Tensor]) -> Score:
-        layout = layout_of(inputs)
-        recording = self._recordings.get(layout)
-        if recording is None:
-            if self._recordable and layout not in self._recordings:
-                self._recordings[layout] = recording = Recording(inputs)
-            else:
-                return self._by_operators(inputs)
-        return self._recorded(recording, inputs)
+        found: list[Score] = []
 
-    def _by_operators(self, inputs: Mapping[Key, Tensor]) -> Score:
-        """Step from operator to operator."""
-        trace = self._run.forward(inputs)
-        score = self._score(inputs, trace)
-        self._backward(inputs, trace)
-        return score
+        def between(trace: Trace) -> None:
+            found.append(self._score(inputs, trace))
+            self.stepper.count_step()
 
-    def _backward(self, inputs: Mapping[Key, Tensor], trace: Trace) -> None:
-        starts = self.net.engine.loss_starts(self._plan, trace.values)
-        self.stepper.count_step()
-        try:
-            self._run.backward(trace, starts)
-        except OperatorError:
-            self._explain(inputs)
-            raise
-
-    def _recorded(self, recording: Recording, inputs: Mapping[Key, Tensor]) -> Score:
-        """Record a step, or replay it."""
-        try:
-            trace = recording.forward(self._run.forward, inputs)
-        except Exception:
-            self._run.forward(inputs)  # says what happened and where
-            raise
-        score = self._score(inputs, trace)
-        recording.backward(partial(self._backward, inputs), trace)
-        if not recording.of_use:
-            self._recordings[layout_of(inputs)] = None
-        return score
+        recorded = None if self._custom else self._recordings.find(inputs)
+        if recorded is not None:
+            recorded(inputs, between)
+        else:
+            trace = self._passes.forward(inputs)
+            between(trace)
+            self._passes.backward(trace, self.net.engine.loss_starts(self._plan, trace.values))
+        return found[-1]
 
     def _score(self, inputs: Mapping[Key, Tensor], trace: Trace) -> Score:
         score = self.scorer(self._plan, inputs, trace)
@@ -113,7 +88,7 @@ class TrainingStep:
         return score
 
     def _first(self, inputs: Mapping[Key, Tensor]) -> Score:
-        """Plan the passes, anew when a callback has frozen or moved something, and make one step with every check."""
+        """Plan the passes, anew when a callback has frozen or moved something, and make one step."""
         engine = self.net.engine
         self._plan = engine.plan(self.scorer.targets)
         plan = engine.backward_plan(self._plan, self.net.losses)
@@ -126,24 +101,22 @@ class TrainingStep:
         torch.set_num_threads(self.threads or choose_threads(self.net, rows_of(inputs), self._available))
         parameters = engine.store.by_node
         again = make_recomputation(plan, self._again)
-        trace = run_forward(self._plan, parameters, inputs, training=True, generator=engine.chance, recompute=again)
+        how = Forward(training=True, generator=engine.chance, recompute=again, check=True)
+        trace = run_forward(self._plan, parameters, inputs, how)
         score = self._score(inputs, trace)
-        try:
-            starts = engine.loss_starts(self._plan, trace.values)
-            found = run_backward(plan, parameters, trace, starts, recompute=again)
-        except OperatorError:
-            self._explain(inputs)
-            raise
-        moves = self.stepper.moves([owner for owner in plan.owners if owner in found.parameters], plan.shared)
+        gathered = Gathered(plan, parameters)
+        starts = engine.loss_starts(self._plan, trace.values)
+        run_backward(plan, parameters, trace, starts, Backward(gathered, recompute=again))
+        moves = self.stepper.moves([owner for owner in plan.owners if owner in gathered.by_node], plan.shared)
         self.stepper.count_step()
-        moves(found.of(moves.extents))
-        self._run = TrainingRun(plan, parameters, engine.chance, moves, again)
-        self._recordings.clear()
-        self._recordable = all(step.operator.recordable for step in self._plan.steps)
+        moves([gathered.of(extent) for extent in moves.extents])
+        self._passes = TrainingPasses(plan, parameters, engine.chance, moves, again)
+        self._recordings = Recordings(engine, self._passes)
+        self._custom = any(is_custom(step.operator) for step in self._plan.steps)
         self._version = engine.version
         return score
 
-    def _explain(self, inputs: Mapping[Key, Tensor]) -> None:
-        """Repeat a backward pass that failed, recorded: whose gradient was wrong is seen then, and raised."""
-        self.net.forward(inputs)
-        self.net.backward()
+
+def is_custom(operator: object) -> bool:
+    """Whether an operator's class is not graphdl's own."""
+    return not type(operator).__module__.startswith("graphdl.operators.")

@@ -8,12 +8,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from graphdl import Linear, MSELoss, Network, Product, Shared, Tanh, check_gradients
-from graphdl.execution.executor import run_backward, run_forward
 from graphdl.operators import Loss
 from graphdl.optim import SGD
 from graphdl.training.scoring import Scorer
 from graphdl.training.step import TrainingStep
 from tests.execution.drawn_graphs import interpret, networks
+from tests.execution.walks import walk_backward, walk_forward
 
 
 def assert_close(found, expected):
@@ -84,10 +84,10 @@ def test_training_takes_the_same_gradients(drawn):
     net.forward(drawn.inputs)
     sent = net.backward()
     plan, parameters = net.engine.plan(net.losses), net.engine.store.by_node
-    trace = run_forward(plan, parameters, drawn.inputs, training=True)
+    trace = walk_forward(plan, parameters, drawn.inputs)
     wanted = [name for name in sent if name in plan.inputs]
     backward = net.engine.backward_plan(plan, net.losses, wanted)
-    found = run_backward(backward, parameters, trace, net.engine.loss_starts(plan, trace.values))
+    found = walk_backward(backward, parameters, trace, net.engine.loss_starts(plan, trace.values))
     for name, gradient in sent.items():
         assert torch.equal(found.values[plan.inputs[name]], gradient)
     if not backward.owners:

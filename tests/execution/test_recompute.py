@@ -28,10 +28,12 @@ from graphdl import (
     Tanh,
 )
 from graphdl.errors import SettingError, UnknownNodeError
-from graphdl.execution.executor import TrainingRun, run_backward, run_forward
+from graphdl.execution import passes
 from graphdl.execution.recompute import check_recompute, make_recomputation
+from graphdl.execution.training_passes import TrainingPasses
 from graphdl.optim import SGD, Adam
 from tests.execution.drawn_graphs import networks
+from tests.execution.walks import walk_backward, walk_forward
 
 
 class Step:
@@ -47,7 +49,7 @@ class Step:
         owners = [owner for _, owner in backward.training]
         together = {owner for owner in owners if owners.count(owner) > 1}
         moves = self.stepper.moves(backward.owners, together=together)
-        self.run = TrainingRun(backward, engine.store.by_node, engine.chance, moves, self.recomputation)
+        self.run = TrainingPasses(backward, engine.store.by_node, engine.chance, moves, self.recomputation)
 
     @torch.inference_mode()
     def __call__(self, inputs):
@@ -100,9 +102,9 @@ def test_gradients_of_random_networks_are_the_same(drawn, data):
     recomputation = make_recomputation(backward, set(data.draw(st.lists(st.sampled_from(nodes)))))
     found = []
     for recompute in (None, recomputation):
-        trace = run_forward(plan, engine.store.by_node, drawn.inputs, training=True, recompute=recompute)
+        trace = walk_forward(plan, engine.store.by_node, drawn.inputs, recompute=recompute)
         starts = engine.loss_starts(plan, trace.values)
-        found.append(run_backward(backward, engine.store.by_node, trace, starts, recompute=recompute).parameters)
+        found.append(walk_backward(backward, engine.store.by_node, trace, starts, recompute=recompute).parameters)
     assert found[0].keys() == found[1].keys()
     for node, gradients in found[0].items():
         for name, gradient in gradients.items():
@@ -240,9 +242,20 @@ def test_errors(nodes, error, text):
         check_recompute(net.graph, net.losses, nodes)
 
 
-def test_what_is_computed_again_is_written_over_where_forward_does_so():
+@pytest.mark.parametrize(("nodes", "count"), [(["a", "r", "b", "t"], 4), (["r", "t"], 0)])
+def test_what_is_computed_again_is_written_over_where_forward_does_so(nodes, count, monkeypatch):
     operators = {"a": Linear(6, 6), "r": ReLU(), "b": Linear(6, 6), "t": Tanh(), "c": Linear(6, 4), "loss": MSELoss()}
-    step = assert_same_steps(chain(operators), {"x": X, "target": Y}, ["a", "r", "b", "t"])
-    assert step.run.programs[1].source.count("out=v[") == 2
-    kept = assert_same_steps(chain(operators), {"x": X, "target": Y}, ["r", "t"])
-    assert "out=v[" not in "".join(program.source for program in kept.run.programs)
+    given = []
+    exclusive = passes._exclusive
+
+    def counted(step, xs, kept):
+        found = exclusive(step, xs, kept)
+        given.append(found is not None)
+        return found
+
+    net = chain(operators)
+    step = Step(net, SGD(lr=0.1), nodes)
+    monkeypatch.setattr(passes, "_exclusive", counted)
+    step({"x": X, "target": Y})
+    assert sum(given) == count
+    assert_same_steps(chain(operators), {"x": X, "target": Y}, nodes)

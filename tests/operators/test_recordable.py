@@ -3,16 +3,13 @@
 import pytest
 import torch
 
-from graphdl.execution.recorded.replay import Replay
-from graphdl.execution.recorded.tape import Recorder, Slot, exchange
+from graphdl.execution.replay import Replay
+from graphdl.execution.tape import Slot, exchange, recording
+from graphdl.execution.training_passes import make_call
 from tests.operators.case import upstream
-from tests.operators.test_operator import CONCRETE, FAMILIES
+from tests.operators.test_operator import FAMILIES
 
 CASES = [case for family in FAMILIES for case in family.CASES]
-
-
-def test_every_operator_of_graphdl_can_be_recorded():
-    assert [operator.__name__ for operator in CONCRETE if not operator.recordable] == []
 
 
 def there_and_back(operator, p, xs, dy, drawn):
@@ -30,15 +27,15 @@ def test_repeated_calls_give_what_the_operator_gives(case):
     drawn = operator.draw(*xs, generator=None) if "Dropout" in type(operator).__name__ else None
     dy = upstream(operator.forward(p, *xs, training=True)[0])
     with torch.inference_mode():
-        with Recorder() as recorder:
+        with recording() as recorder:
             recorded = there_and_back(operator, p, xs, dy, drawn)
-        if not recorder.fixed:
-            pytest.skip("it reads a number in Python, so that fit goes from operator to operator")
-        stand_ins = exchange(recorded, torch.Tensor, recorder.stand_in)
-        kept: list[int] = []
-        exchange(stand_ins, Slot, lambda slot: kept.append(slot.index))
-        replay = Replay(recorder.calls, kept)
-        bound = replay.bind(0, len(recorder.calls))
+        slots = exchange(recorded, torch.Tensor, recorder.slot)
+        tape = recorder.tape()
+        assert not tape.obstacle
+        kept: list[Slot] = []
+        exchange(slots, Slot, kept.append)
+        replay = Replay(tape, kept, torch.device("cpu"))
+        bound = replay.bind(0, len(tape.calls), make_call)
         _, others = case.draw(seed=1)
         for x, other in zip(xs, others, strict=True):
             x.copy_(other)
@@ -46,7 +43,7 @@ def test_repeated_calls_give_what_the_operator_gives(case):
         before = {name: tensor.clone() for name, tensor in p.items()}
         for call in bound:
             call()
-        found = exchange(stand_ins, Slot, lambda slot: replay.tensors[slot.index])
+        found = exchange(slots, Slot, replay.tensor)
         expected = there_and_back(operator, before, xs, dy, drawn)
     torch.testing.assert_close(found, expected, rtol=0, atol=0, equal_nan=True)
     torch.testing.assert_close(p, before, rtol=0, atol=0)

@@ -93,7 +93,7 @@ def test_a_gradient_of_a_wrong_shape_is_refused_before_anything_moves():
 @pytest.mark.parametrize("most_bytes", [-1, 2**23])
 def test_however_they_move_they_arrive_at_the_same(optimizer, large, most_bytes, monkeypatch):
     monkeypatch.setattr(moves_module, "LARGE", large)
-    monkeypatch.setattr("graphdl.execution.recorded.placing.MOST_BYTES", most_bytes)
+    monkeypatch.setattr("graphdl.execution.replay.MOST_BYTES", most_bytes)
     net, own = network(), network()
     step = TrainingStep(net, optimizer.bind(net), Scorer(net, ()))
     stepper = optimizer.bind(own)

@@ -114,7 +114,10 @@ class Wrong(Operator):
     ("wrong", "text"),
     [
         (Wrong(True), r"^odd \(Wrong\): its backward returned a gradient of the shape \(50,\) for its input from fc"),
-        (Wrong(False), r"^odd: the gradient of the parameter 'k' has the shape \(50, 2\), and the parameter \(\)"),
+        (
+            Wrong(False),
+            r"^odd \(Wrong\): the gradient of the parameter 'k' has the shape \(50, 2\), and the parameter \(\)",
+        ),
     ],
     ids=["input", "parameter"],
 )

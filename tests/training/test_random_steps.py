@@ -1,17 +1,17 @@
-"""Steps on random networks, checked, by operators, recorded and replayed, against a loop of one's own."""
+"""Steps on random networks, checked, by operators, recorded and replayed, against a custom loop."""
 
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 
-from graphdl.execution.recorded import placing
+from graphdl.execution import replay
 from graphdl.optim import SGD
 from graphdl.optim import moves as moves_module
 from graphdl.training.scoring import Scorer
 from graphdl.training.step import TrainingStep
 from tests.execution.drawn_graphs import networks
 
-STEPS = 5
+STEPS = 9
 
 
 def own_loop(drawn):
@@ -36,7 +36,7 @@ def own_loop(drawn):
 @given(drawn=networks(losses=2))
 def test_a_step_is_the_same_however_it_is_made(drawn, large, most_bytes, monkeypatch):
     monkeypatch.setattr(moves_module, "LARGE", large)
-    monkeypatch.setattr(placing, "MOST_BYTES", most_bytes)
+    monkeypatch.setattr(replay, "MOST_BYTES", most_bytes)
     net = drawn.network()
     if not net.engine.backward_plan(net.engine.plan(net.losses), net.losses).owners:
         return

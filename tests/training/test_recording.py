@@ -26,8 +26,9 @@ from graphdl import (
     fit,
 )
 from graphdl.errors import NonFiniteError, OperatorError
-from graphdl.execution.recorded import placing
+from graphdl.execution import replay
 from graphdl.optim import SGD, Adam
+from graphdl.training.recording import SIGHTS
 from graphdl.training.scoring import Scorer
 from graphdl.training.step import TrainingStep
 from tests.probe import Probe
@@ -82,7 +83,7 @@ def data(net):
 def train(declaration, recordable, monkeypatch, optimizer=None, **settings):
     with monkeypatch.context() as patch:
         if not recordable:
-            patch.setattr(placing, "MOST_BYTES", -1)
+            patch.setattr(replay, "MOST_BYTES", -1)
         net = Network(*declaration, seed=0)
         history = fit(
             net, data(net), optimizer=optimizer or Adam(lr=0.01), epochs=6, batch_size=8, progress=False, **settings
@@ -109,20 +110,20 @@ def test_metrics_and_validation_are_the_same(monkeypatch):
     assert dict(results[0]) == dict(results[1])
 
 
-def test_steps_are_replayed_from_the_third_batch_of_a_shape_on():
+def test_steps_are_replayed_once_they_were_recorded_twice_and_verified():
     net = Network(*NETS["perceptron"](), seed=0)
     step = TrainingStep(net, SGD(lr=0.1).bind(net), Scorer(net, ()))
     batch = {name: X[name][:8] for name in ("x", "target")}
     with torch.inference_mode():
-        for _ in range(3):
+        for _ in range(SIGHTS + 3):
             step(batch)
-        step._run.forward = step._run.backward = None  # nobody asks the operators any more
+        step._passes.forward = step._passes.backward = None  # the operators are not called any more
         before = net.parameters["n0.weight"].clone()
         step(batch)
     assert not torch.equal(before, net.parameters["n0.weight"])
 
 
-def test_an_operator_of_one_s_own_is_called_in_every_step():
+def test_a_custom_operator_is_called_in_every_step():
     probe = Probe()
     net = Network(*chain(Linear(3, 8), probe, Linear(8, 2)), seed=0)
     fit(net, data(net), optimizer=SGD(), epochs=5, batch_size=11, progress=False)
@@ -131,9 +132,8 @@ def test_an_operator_of_one_s_own_is_called_in_every_step():
 
 @dataclass(frozen=True)
 class Eager(Probe):
-    """Says of itself that it can be recorded, and decides by a number."""
+    """Decides by a number."""
 
-    recordable = True
     seen: list = field(default_factory=list, compare=False)
 
     def forward(self, p, x, *, training):
@@ -149,14 +149,14 @@ def test_an_operator_that_reads_numbers_is_called_in_every_step():
 
 
 def test_large_steps_are_not_replayed(monkeypatch):
-    monkeypatch.setattr(placing, "MOST_BYTES", 100)
+    monkeypatch.setattr(replay, "MOST_BYTES", 100)
     net = Network(*NETS["perceptron"](), seed=0)
     step = TrainingStep(net, SGD(lr=0.1).bind(net), Scorer(net, ()))
     batch = {name: X[name][:8] for name in ("x", "target")}
     with torch.inference_mode():
-        for _ in range(4):
+        for _ in range(SIGHTS + 1):
             step(batch)
-    assert list(step._recordings.values()) == [None]
+    assert [held.useful for held in step._recordings._held.values()] == [False]
 
 
 def test_a_metric_may_keep_the_predictions():
@@ -176,9 +176,9 @@ def test_a_replayed_step_whose_loss_is_not_finite_changes_nothing():
     good = {name: X[name][:8] for name in ("x", "target")}
     bad = {**good, "x": torch.full((8, 3), float("nan"))}
     reference = Network(*NETS["perceptron"](), seed=0)
-    fit(reference, [good] * 5, optimizer=Adam(), epochs=1, progress=False)
+    fit(reference, [good] * 9, optimizer=Adam(), epochs=1, progress=False)
     with pytest.raises(NonFiniteError, match="the input 'x' holds numbers that are not finite"):
-        fit(net, [good] * 5 + [bad], optimizer=Adam(), epochs=1, progress=False)
+        fit(net, [good] * 9 + [bad], optimizer=Adam(), epochs=1, progress=False)
     assert all(torch.equal(net.parameters[name], tensor) for name, tensor in reference.parameters.items())
 
 
@@ -187,7 +187,7 @@ def test_an_error_in_a_replayed_step_is_explained():
     good = {"x": X["x"][:8], "classes": X["classes"][:8]}
     bad = {**good, "classes": torch.full((8,), 7)}
     with pytest.raises(OperatorError, match=r"loss \(CrossEntropyLoss\).*class indices 0 to 3") as caught:
-        fit(net, [good] * 5 + [bad], optimizer=Adam(), epochs=1, progress=False)
+        fit(net, [good] * 9 + [bad], optimizer=Adam(), epochs=1, progress=False)
     assert caught.value.__cause__ is not None
 
 
@@ -200,10 +200,10 @@ def test_what_a_callback_changes_is_seen(change, monkeypatch):
     def train_with(recordable):
         declaration = NETS["perceptron"]()
         net = Network(*declaration, seed=0)
-        batches = [{n: X[n][:8].to(net.dtype) for n in ("x", "target")}] * 4
+        batches = [{n: X[n][:8].to(net.dtype) for n in ("x", "target")}] * 9
         with monkeypatch.context() as patch:
             if not recordable:
-                patch.setattr(placing, "MOST_BYTES", -1)
+                patch.setattr(replay, "MOST_BYTES", -1)
             fit(net, batches, optimizer=Adam(lr=0.01), epochs=6, callbacks=[callback], progress=False)
         return net.state_dict()
 

@@ -61,7 +61,7 @@ def _nodes(engine: Engine, rehearsal: Rehearsal, values: Mapping[Key, Any]) -> d
         numbers[extent.node] += extent.shape.numel()
     size, state = store.flat.itemsize, rehearsal.state_itemsize
     positions = {step.key: k for k, step in enumerate(plan.forward.steps)}
-    forward, backward = rehearsal.flops()
+    forward, backward = rehearsal.flops
     return {
         key: NodeCost(
             forward_flops=forward[key],
@@ -116,7 +116,7 @@ class IndexFinder(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 def _plan(engine: Engine, operators: Mapping[Key, Operator]) -> BackwardPlan:
     """The plan of a training step, with operators of known sizes."""
-    plan = make_plan(engine.graph, engine.order, operators, engine.losses)
+    plan = make_plan(engine.graph, engine.order, operators, engine.losses, engine.frozen)
     trainable = {
         key: frozenset(operator.parameters()) for key, operator in operators.items() if key not in engine.frozen
     }

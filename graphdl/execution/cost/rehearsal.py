@@ -1,4 +1,4 @@
-"""A training step on tensors without data, by the programs that make the real one."""
+"""A training step on tensors without data, by the passes that make the real one."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from typing import Any, Protocol
 import torch
 from torch import Generator, Tensor
 
-from graphdl.execution.cost.meter import Meter
 from graphdl.execution.cost.nests import bytes_of, storage_of, tensors
-from graphdl.execution.cost.scratch import bytes_within
-from graphdl.execution.executor import GroupMove, ParameterMoves, Trace, TrainingRun
+from graphdl.execution.cost.operations import bytes_of_call, operations, peak_bytes
 from graphdl.execution.parameters import ParameterStore
-from graphdl.execution.plan import BackwardPlan
+from graphdl.execution.passes import Trace
+from graphdl.execution.plan import BackwardPlan, Step
 from graphdl.execution.recompute import Recomputation
-from graphdl.execution.recorded.placing import replay_bytes
-from graphdl.execution.recorded.tape import Call, Recorder, Slot, exchange
+from graphdl.execution.replay import is_empty, replay_bytes, writes
+from graphdl.execution.tape import Recorder, Slot, Tape, exchange, recording
+from graphdl.execution.training_passes import GroupMove, ParameterMoves, TrainingPasses
 from graphdl.graph import Key
 
 
@@ -58,37 +58,11 @@ class Room:
 
 
 @dataclass
-class Uncounted:
-    """A group whose operations are not counted."""
-
-    group: GroupMove
-    meter: Meter
-
-    def __post_init__(self) -> None:
-        self.nodes, self.gradients = self.group.nodes, self.group.gradients
-
-    def __call__(self) -> None:
-        """Move the parameters."""
-        quiet(self.group, self.meter)()
-
-
-@dataclass
-class Rehearsed:
-    """Moves whose operations are not counted."""
+class Planned:
+    """Moves without an optimizer: the gradients stay where they are."""
 
     groups: Sequence[GroupMove]
     single: dict[tuple[Key, str], Callable[[Tensor], None]]
-
-
-def quiet(move: Callable[..., None], meter: Meter) -> Callable[..., None]:
-    """A call whose operations are not counted."""
-
-    def call(*arguments: Tensor) -> None:
-        counted, meter.flops = meter.flops, Counter()
-        move(*arguments)
-        meter.flops = counted
-
-    return call
 
 
 class Rehearsal:
@@ -99,6 +73,7 @@ class Rehearsal:
 
     held   the bytes that stay from step to step
     saved  position of a step -> the bytes that it keeps for backward and none before it has kept
+    flops  node -> operations, of forward and of backward
     peak   the most bytes that live at once in a step
     replayed  whether fit replays the step, in buffers that stay
     """
@@ -114,18 +89,16 @@ class Rehearsal:
         device: torch.device,
     ) -> None:
         self.plan, self.store, self.inputs, self.recompute = plan, store, inputs, recompute
-        self._starts, self._device, self._meter = starts, device, Meter(device)
-        self._meter.watch((store.flat, store.buffers, inputs, starts))
-        with torch.inference_mode(), self._meter:
+        self._starts, self._device = starts, device
+        with torch.inference_mode():
             self._stepper = None if optimizer is None else optimizer.bind(Hollow(store))
             moves = self._moves()
-            self.held = self._meter.live
-            self._run = TrainingRun(plan, store.by_node, Generator(), moves, recompute)
+            states = () if self._stepper is None else self._stepper.memory()
+            room = [list(group.gradients.values()) for group in moves.groups]
+            self.held = bytes_once((store.flat, store.buffers, inputs, starts, states, room))
+            self._passes = TrainingPasses(plan, store.by_node, Generator(), moves, recompute)
             self._step()  # makes what stays
-            self._meter.flops.clear()
-            self._meter.peak = self._meter.live
-            self.saved = self._step()
-            self.peak = self._meter.peak
+            self._measure()
         replayed = self._peak_of_replay()
         self.replayed, self.peak = replayed is not None, replayed or self.peak
         self.state_itemsize = 0 if optimizer is None else sum(each.itemsize for each in optimizer.state(store.flat))
@@ -135,27 +108,54 @@ class Rehearsal:
         if self._stepper is None:
             extents = [extent for run in self.store.runs(owners) for extent in run]
             room = {(extent.node, extent.name): self.store.flat.new_zeros(extent.shape) for extent in extents}
-            return Rehearsed([Room(frozenset(owners), room)], {})
+            return Planned([Room(frozenset(owners), room)], {})
         moves: ParameterMoves = self._stepper.moves(owners, together=self.plan.shared)
-        single = {name: quiet(move, self._meter) for name, move in moves.single.items()}
-        return Rehearsed([Uncounted(group, self._meter) for group in moves.groups], single)
+        return moves
 
-    def _step(self) -> Counter[int]:
-        """Make a step; return what it saved."""
-        trace = self._run.forward(self.inputs)
-        saved = self._newly_saved(trace)
+    def _step(
+        self, before: Callable[[Step], None] | None = None, between: Callable[[Trace], None] | None = None
+    ) -> None:
+        """Make a step; `before` is called with each step of both passes, `between` between these."""
+
+        def forward(step: Step, xs: Sequence[Any]) -> Step:
+            if before is not None:
+                before(step)
+            return step
+
+        trace = self._passes.forward(self.inputs, before=forward)
+        if between is not None:
+            between(trace)
         if self._stepper is not None:
             self._stepper.count_step()
-        self._run.backward(trace, self._starts)
-        return saved
+        self._passes.backward(trace, self._starts, before=before)
 
-    def flops(self) -> tuple[Counter[Key], Counter[Key]]:
-        """Node -> operations, of forward and of backward."""
-        found: tuple[Counter[Key], Counter[Key]] = Counter(), Counter()
-        for by_node, program in zip(found, self._run.programs, strict=True):
-            for line, step in program.steps.items():
-                by_node[step.key] += self._meter.flops[line]
-        return found
+    def _measure(self) -> None:
+        """Make a step, and measure its calls."""
+        spans: list[tuple[int, Key | None]] = []
+        split = 0
+        self.saved: Counter[int] = Counter()
+
+        def between(trace: Trace) -> None:
+            nonlocal split
+            self.saved, split = self._newly_saved(trace), len(recorder.calls)
+
+        def move(function: Callable[..., None], *tensors: Tensor) -> None:
+            spans.append((len(recorder.calls), None))  # an update counts for no node
+            function(*tensors)
+            spans.append((len(recorder.calls), spans[-2][1]))
+
+        with recording() as recorder:
+            self._passes.call, usual = move, self._passes.call
+            self._step(lambda step: spans.append((len(recorder.calls), step.key)), between)
+            self._passes.call = usual
+        tape = recorder.tape()
+        self.peak = max(self.held, peak_bytes(tape, self._device))
+        self.flops: tuple[Counter[Key], Counter[Key]] = Counter(), Counter()
+        ends = [position for position, _ in spans[1:]] + [len(tape.calls)]
+        for (start, key), end in zip(spans, ends, strict=True):
+            if key is not None:
+                for position in range(start, end):
+                    self.flops[position >= split][key] += operations(tape.calls[position])
 
     def _newly_saved(self, trace: Trace) -> Counter[int]:
         """Position of a step -> the bytes of what it saved, each piece of memory once."""
@@ -172,27 +172,29 @@ class Rehearsal:
 
     def _peak_of_replay(self) -> int | None:
         """The peak of a step that fit replays in buffers, beside a copy of the batch; None if it does not."""
-        if not all(step.operator.recordable for step in self.plan.forward.steps):
+        kept: list[Slot] = []
+        with torch.inference_mode(), recording() as recorder:
+            self._passes.call, usual = recorder.call, self._passes.call
+            self._step(between=lambda trace: keep_slots(recorder, trace, kept))
+            self._passes.call = usual
+        tape = recorder.tape()
+        buffers = replay_bytes(tape, kept, bytes_of(self.inputs))
+        if tape.obstacle or buffers is None:
             return None
-        kept: list[int] = []
-        with torch.inference_mode(), Recorder() as recorder:
-            trace = self._run.forward(self.inputs)
-            exchange(exchange(trace.values, Tensor, recorder.stand_in), Slot, lambda slot: kept.append(slot.index))
-            self._run.backward(trace, self._starts)
-        buffers = replay_bytes(recorder.calls, kept, self.inputs.values())
-        if not recorder.fixed or buffers is None:
-            return None
-        return self.held + bytes_of(self.inputs) + buffers + most_copied(recorder.calls, self._device)
+        return self.held + bytes_of(self.inputs) + buffers + most_copied(tape, self._device)
 
 
-def most_copied(calls: Sequence[Call], device: torch.device) -> int:
+def keep_slots(recorder: Recorder, trace: Trace, kept: list[Slot]) -> None:
+    """Add the slots of the values that a forward pass keeps."""
+    exchange(exchange(trace.values, Tensor, recorder.slot), Slot, kept.append)
+
+
+def bytes_once(nested: Any) -> int:
+    """The bytes of all tensors in a nest, each piece of memory once."""
+    return sum({storage_of(tensor): tensor.untyped_storage().nbytes() for tensor in tensors(nested)}.values())
+
+
+def most_copied(tape: Tape, device: torch.device) -> int:
     """The most that a call makes anew when it is replayed, where no form of it writes into given tensors."""
-    layouts = dict(made for call in calls for made in call.made)
-    most = 0
-    for call in calls:
-        if not (call.is_view or call.name.startswith(("empty", "new_empty")) or call.writes):
-            args = exchange(call.args, Slot, lambda slot: layouts[slot.index].empty())
-            made = [layout.empty() for _, layout in call.made]
-            results = [*[None] * (call.results - len(made)), *made]
-            most = max(most, bytes_within(call.name, args, results, device))
-    return most
+    copies = [call for call in tape.calls if call.name and not is_empty(call) and not writes(call)]
+    return max((bytes_of_call(call, device) for call in copies), default=0)

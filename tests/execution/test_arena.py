@@ -1,7 +1,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from graphdl.execution.recorded.arena import ALIGNMENT, Plot, lay_out
+from graphdl.execution.arena import ALIGNMENT, Plot, lay_out
 
 
 @settings(deadline=None, derandomize=True, max_examples=200)

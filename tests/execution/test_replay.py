@@ -1,9 +1,9 @@
 import pytest
 import torch
 
-from graphdl.execution.recorded.placing import place
-from graphdl.execution.recorded.replay import Replay
-from graphdl.execution.recorded.tape import Recorder
+from graphdl.execution.replay import Replay, place
+from graphdl.execution.tape import recording
+from graphdl.execution.training_passes import make_call
 
 X = torch.randn(4, 3, generator=torch.Generator().manual_seed(0))
 
@@ -12,12 +12,12 @@ def replay(function, x):
     """The function's result on x, recorded, bound to x, and then repeated on other numbers."""
     x = x.clone()
     with torch.inference_mode():
-        with Recorder() as recorder:
+        with recording() as recorder:
             results = function(x)
-        slots = [recorder.stand_in(result) for result in results]
-        replayed = Replay(recorder.calls, [slot.index for slot in slots])
-        bound = replayed.bind(0, len(recorder.calls))
-        again = [replayed.tensors[slot.index] for slot in slots]
+        slots, tape = [recorder.slot(result) for result in results], recorder.tape()
+        replayed = Replay(tape, slots, torch.device("cpu"))
+        bound = replayed.bind(0, len(tape.calls), make_call)
+        again = [replayed.tensor(slot) for slot in slots]
         for found, expected in zip(again, results, strict=True):
             assert torch.equal(found, expected)
         x.copy_(torch.linspace(-2, 3, x.numel()).view_as(x))
@@ -26,7 +26,7 @@ def replay(function, x):
         for found, expected in zip(again, function(x.clone()), strict=True):
             torch.testing.assert_close(found, expected, rtol=0, atol=0)
             assert found.stride() == expected.stride()
-    return replayed, recorder
+    return replayed, tape
 
 
 FUNCTIONS = {
@@ -65,9 +65,10 @@ def test_a_buffer_serves_again():
             x = torch.tanh(x)
         return [x]
 
-    replayed, recorder = replay(chain, X)
-    assert replayed.bytes == 2 * 64 == place(recorder.calls, [9])[1]
-    assert place(recorder.calls, range(10))[1] == 10 * 64
+    _, tape = replay(chain, X)
+    results = [call.results[0] for call in tape.calls]
+    assert place(tape, results[-1:])[1] == 2 * 64
+    assert place(tape, results)[1] == 10 * 64
 
 
 def test_what_is_kept_and_its_base_are_not_written_over():
@@ -95,16 +96,16 @@ def test_a_view_keeps_its_base_until_it_is_read():
 def test_random_numbers_go_on():
     generator = torch.Generator().manual_seed(0)
     with torch.inference_mode():
-        with Recorder() as recorder:
-            torch.empty(5).bernoulli_(0.5, generator=generator)
-        replayed = Replay(recorder.calls, [0])
-        drawn = []
-        bound = replayed.bind(0, len(recorder.calls))
-        drawn.append(replayed.tensors[0].clone())
+        with recording() as recorder:
+            slot = recorder.slot(torch.empty(5).bernoulli_(0.5, generator=generator))
+        tape = recorder.tape()
+        replayed = Replay(tape, [slot], torch.device("cpu"))
+        bound = replayed.bind(0, len(tape.calls), make_call)
+        drawn = [replayed.tensor(slot).clone()]
         for _ in range(3):
             for call in bound:
                 call()
-            drawn.append(replayed.tensors[0].clone())
+            drawn.append(replayed.tensor(slot).clone())
     again = torch.Generator().manual_seed(0)
     expected = [torch.empty(5).bernoulli_(0.5, generator=again) for _ in range(5)][1:]
     assert all(map(torch.equal, drawn, expected))
@@ -113,12 +114,32 @@ def test_random_numbers_go_on():
 def test_calls_can_be_bound_in_two_parts():
     with torch.inference_mode():
         x = X.clone()
-        with Recorder() as recorder:
-            y = torch.tanh(x)
-            z = y * 2
-        replayed = Replay(recorder.calls, [recorder.stand_in(z).index])
-        first, second = replayed.bind(0, 1), replayed.bind(1, 2)
+        with recording() as recorder:
+            slot = recorder.slot(torch.tanh(x) * 2)
+        replayed = Replay(recorder.tape(), [slot], torch.device("cpu"))
+        first, second = replayed.bind(0, 1, make_call), replayed.bind(1, 2, make_call)
         x.zero_()
         for call in (*first, *second):
             call()
-        assert not replayed.tensors[1].any()
+        assert not replayed.tensor(slot).any()
+
+
+def test_opaque_calls_are_made_every_time_and_never_inside_a_recording():
+    counts, total = [], torch.zeros(3)
+    with torch.inference_mode():
+        x = X.clone()
+
+        def opaque(row):
+            counts.append(len(counts))  # a number that Python keeps
+            total.add_(row * len(counts))
+
+        with recording() as recorder:
+            y = x.sum(0)
+            recorder.call(opaque, y)
+        tape = recorder.tape()
+        assert [call.name for call in tape.calls] == ["sum", ""]
+        bound = Replay(tape, [], torch.device("cpu")).bind(0, 2, lambda *_: None)
+        for call in bound:
+            call()
+    assert counts == [0, 1]
+    torch.testing.assert_close(total, 3 * X.sum(0))

@@ -1,1 +1,0 @@
-"""Calls of torch, recorded once and replayed: for training steps of small networks."""

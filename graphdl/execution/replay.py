@@ -1,0 +1,176 @@
+"""Replays a tape on memory that stays: no Python but the calls themselves, and nothing is allocated."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Callable, Collection, Iterator, Sequence
+from functools import cache, partial
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor
+
+from graphdl.execution.arena import Plot, lay_out
+from graphdl.execution.tape import Call, Slot, Tape, exchange
+
+Bound: TypeAlias = Callable[[], Any]
+
+MOST_BYTES = 2**25
+"""How much memory the tensors of a replayed step may take. Above it the calls cost little beside their work."""
+
+SAVED_BY_A_CALL = 1.5
+"""Microseconds that a replayed call saves: what lies between two calls in Python, and the allocation of its result."""
+
+COST_OF_A_COPY = 1.5
+"""Microseconds by which a call is slower that cannot write into given memory, beside those of copying its result."""
+
+COPIED_BYTES = 8_000
+"""Bytes copied in a microsecond."""
+
+
+def replay_bytes(tape: Tape, kept: Collection[Slot], copied: int) -> int | None:
+    """The bytes that a replay of a tape needs; None where it gains nothing.
+
+    kept    the slots that are read after the last call
+    copied  the bytes of the inputs, which are copied into their places at every step
+    """
+    calls = [call for call in tape.calls if call.name]
+    copies = [call for call in calls if call.made and not is_empty(call) and not writes(call)]
+    copied += sum(tape.storages[storage] for call in copies for storage in call.made)
+    if len(calls) * SAVED_BY_A_CALL < len(copies) * COST_OF_A_COPY + copied / COPIED_BYTES:
+        return None
+    _, total = place(tape, kept)
+    return total if total <= MOST_BYTES else None
+
+
+def place(tape: Tape, kept: Collection[Slot]) -> tuple[dict[int, int], int]:
+    """Storage -> offset of each storage that the calls make, and the bytes that hold them all.
+
+    Storages that are never needed at the same time may have the same place.
+    """
+    first: dict[int, int] = {}
+    last: dict[int, int] = {}
+    for position, call in enumerate(tape.calls):
+        for storage in call.made:
+            first[storage] = position
+        for slot in call.slots():
+            last[slot.storage] = position
+    for slot in kept:
+        last[slot.storage] = len(tape.calls)
+    made = list(first)
+    offsets, total = lay_out([Plot(first[each], last.get(each, first[each]), tape.storages[each]) for each in made])
+    return dict(zip(made, offsets, strict=True)), total
+
+
+def is_empty(call: Call) -> bool:
+    """Whether a call only makes memory."""
+    return call.name.startswith(("empty", "new_empty"))
+
+
+def writes(call: Call) -> bool:
+    """Whether a form of a call writes into given tensors, and does not copy into them what it makes."""
+    if call.name == "rsub":
+        return True
+    return len(call.results) == 1 and _has_writing_form(call.function._overloadpacket)
+
+
+@cache
+def _has_writing_form(packet: Any) -> bool:
+    forms = [getattr(packet, name) for name in packet.overloads()]
+    return any(form._schema.is_mutable and torch.Tag.generated not in form.tags for form in forms)
+
+
+class Replay:
+    """A tape, bound to one piece of memory in which each storage has its place while somebody reads it."""
+
+    def __init__(self, tape: Tape, kept: Collection[Slot], device: torch.device) -> None:
+        self._tape = tape
+        self._places, size = place(tape, kept)
+        self._memory = torch.empty(size, dtype=torch.uint8, device=device)
+        self._tensors: dict[Slot, Tensor] = {}
+
+    def tensor(self, slot: Slot) -> Tensor:
+        """The tensor of a slot."""
+        if slot not in self._tensors:
+            given = self._tape.given.get(slot.storage)
+            if given is None:
+                self._tensors[slot] = slot.on(self._memory, self._places[slot.storage])
+            else:
+                whole = torch.empty(0, dtype=slot.dtype, device=given.device)
+                self._tensors[slot] = whole.set_(given, slot.offset, slot.shape, slot.stride)  # type: ignore[call-overload]
+        return self._tensors[slot]
+
+    def bind(self, start: int, stop: int, call_opaque: Callable[..., None]) -> list[Bound]:
+        """Run the calls from `start` to `stop`, and return them bound.
+
+        call_opaque  is given those that are not torch's, function and tensors, in place of calling them
+        """
+        bound = []
+        for call in self._tape.calls[start:stop]:
+            args, kwargs = exchange((call.args, dict(call.kwargs)), Slot, self.tensor)
+            if not call.name:
+                call_opaque(call.function, *args)
+                bound.append(partial(call.function, *args))
+            elif not (call.made and is_empty(call)):
+                made = [self.tensor(slot) for slot in call.results if slot is not None and slot.storage in call.made]
+                bound.append(_first_that_runs(call, args, kwargs, made))
+        return bound
+
+
+def _first_that_runs(call: Call, args: Any, kwargs: Any, made: list[Tensor]) -> Bound:
+    """The quickest form of a call that takes these arguments; it has run once when this returns."""
+    for form in _forms(call, args, kwargs, made):
+        try:
+            form()
+        except TypeError:  # torch knows no such arguments: nothing has run
+            continue
+        return form
+    raise AssertionError(f"{call.function} cannot be called again")
+
+
+def _forms(call: Call, args: Any, kwargs: Any, made: list[Tensor]) -> Iterator[Bound]:
+    """The ways of making a call, the quickest first: torch's own function, the overload that writes, a copy."""
+    quick = getattr(torch, call.name, None)
+    if not isinstance(quick, types.BuiltinFunctionType):
+        quick = None
+    if not made:
+        quick = quick or getattr(torch.Tensor, call.name, None)
+        if quick is not None:
+            yield partial(quick, *args, **kwargs)
+        yield partial(call.function._op, *args, **kwargs)
+        return
+    if len(made) == 1 and len(call.results) == 1 and not call.function._schema.is_mutable:
+        if call.name == "rsub" and len(args) == 2 and not kwargs and not isinstance(args[1], Tensor):
+            yield partial(_subtract_from, args[1], args[0], made[0])
+        if quick is not None:
+            yield partial(quick, *args, **kwargs, out=made[0])
+        for overload, name in _writing_overloads(call.function):
+            yield partial(overload._op, *args, **kwargs, **{name: made[0]})
+    yield partial(_copy, partial(call.function, *args, **kwargs), made)
+
+
+def _subtract_from(number: float, x: Tensor, out: Tensor) -> None:
+    """Write number - x, for which torch has no function that writes."""
+    torch.neg(x, out=out).add_(number)
+
+
+def _writing_overloads(function: Any) -> Iterator[tuple[Any, str]]:
+    """The overloads that do the same and write into a given tensor, with the name of that argument."""
+    packet = function._overloadpacket
+    wanted = [(argument.name, str(argument.type)) for argument in function._schema.arguments]
+    for name in packet.overloads():
+        overload = getattr(packet, name)
+        out = [a.name for a in overload._schema.arguments if a.is_out]
+        read = [(a.name, str(a.type)) for a in overload._schema.arguments if not a.is_out]
+        if read == wanted and len(out) == 1:
+            yield overload, out[0]
+
+
+def _copy(function: Bound, made: Sequence[Tensor]) -> None:
+    """Make a call that knows no other form than returning new tensors."""
+    result = function()
+    returned = [
+        each for each in (result if isinstance(result, (tuple, list)) else (result,)) if isinstance(each, Tensor)
+    ]
+    for output, tensor in zip(made, returned, strict=True):
+        output.copy_(tensor)
