@@ -12,7 +12,7 @@ from torch import Tensor
 
 from graphdl.execution.parameters import Extent, ParameterStore
 from graphdl.graph import Key
-from graphdl.optim.numbers import State, Variant
+from graphdl.optim.numbers import Numbers, State, Variant
 from graphdl.optim.writing import FirstUpdate, next_values, write
 
 Name: TypeAlias = tuple[Key, str]
@@ -63,6 +63,8 @@ class Part:
     def __init__(self, memory: Memory, variant: Variant) -> None:
         self._memory, self.variant, self._first = memory, variant, memory.first
         self._kernel, self._numbers = variant.kernel, variant.numbers
+        if self._kernel is not None and memory.store.flat.is_meta:
+            self._kernel = _on_meta  # not every kernel has a form for tensors without data
         self.w: list[Tensor] = []
         self.g: list[Tensor] = []
         self.state: list[list[Tensor]] = [[] for _ in range(variant.kept)]
@@ -108,3 +110,10 @@ class Part:
             if due is not None:
                 results = tuple(torch.where(due, new, old) for new, old in zip(results, held, strict=True))
             write(held, results)
+
+
+def _on_meta(w: list[Tensor], g: list[Tensor], states: list[list[Tensor]], counts: list[Tensor], s: Numbers) -> None:
+    """What a kernel reads and writes, in place: for the cost of a step."""
+    for vectors in (w, *states):
+        for vector, gradient in zip(vectors, g, strict=True):
+            vector.add_(gradient)

@@ -54,12 +54,13 @@ class SGD(Optimizer):
     def _kernel(
         self, w: list[Tensor], g: list[Tensor], states: list[list[Tensor]], counts: list[Tensor], s: Numbers
     ) -> None:
-        if states or self.weight_decay:
-            momentum = s.momentum if states else 0.0
+        if s.momentum if states else self.weight_decay:
             torch._fused_sgd_(
-                w, g, states[0] if states else [], weight_decay=s.weight_decay, momentum=momentum, lr=s.lr,
+                w, g, states[0] if states else [], weight_decay=s.weight_decay, momentum=s.momentum, lr=s.lr,
                 dampening=0.0, nesterov=self.nesterov, maximize=False, is_first_step=False,
             )  # fmt: skip
-        else:
-            for part, gradient in zip(w, g, strict=True):
-                part.add_(gradient, alpha=-s.lr)
+            return
+        for k, (part, gradient) in enumerate(zip(w, g, strict=True)):
+            if states:  # a schedule has brought the momentum to 0, which the fused kernel does not take
+                gradient = states[0][k].copy_(gradient + s.weight_decay * part)
+            part.add_(gradient, alpha=-s.lr)

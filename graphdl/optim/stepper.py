@@ -43,7 +43,7 @@ class Stepper:
     def __init__(self, optimizer: Optimizer, net: Network) -> None:
         self.optimizer, self.net = optimizer, net
         self._scale, self._steps = 1.0, 0
-        self._count, self._one = torch.zeros((), device="cpu"), torch.ones((), device="cpu")
+        self._count = torch.zeros((), device="cpu")
         self._variants: list[Variant] = []
         self._by_name: dict[Name, Variant] = {}
         self._state: State | None = None
@@ -59,7 +59,7 @@ class Stepper:
     @property
     def steps(self) -> int:
         """How many updates were made."""
-        return max(self._steps, int(self._count))  # a step that is replayed or compiled counts on the device only
+        return self._steps
 
     @property
     def scale(self) -> float:
@@ -103,11 +103,11 @@ class Stepper:
         for variant in self._variants:
             variant.set(self._steps, self._scale)
         self._steps += 1
-        self._count += self._one
+        self._count.fill_(self._steps)
 
     def advance(self, count: int) -> None:
         """Count updates that were made elsewhere, by `numbers`."""
-        self._steps = self.steps + count
+        self._steps += count
         self._count.fill_(self._steps)
 
     @torch.inference_mode(False)
@@ -139,7 +139,7 @@ class Stepper:
         return rows.to(self.net.engine.store.flat.device)
 
     def memory(self) -> tuple[State, Tensor]:
-        """What the optimizer keeps, and the count of updates, which the caller may change from now on."""
+        """What the optimizer keeps, vectors as long as the network's own, and the count of updates on the device."""
         return self._held(), self._count
 
     def _choose(self, store: ParameterStore) -> None:
@@ -165,7 +165,7 @@ class Stepper:
             self._choose(store)
         state = self._new_state(store) if self._state is None else self._state
         self._state = tuple(vector.to(flat.device, flat.dtype) for vector in state)
-        self._count, self._one = self._count.to(flat.device), self._one.to(flat.device)
+        self._count = self._count.to(flat.device)
         return self._state
 
     def _new_state(self, store: ParameterStore) -> State:

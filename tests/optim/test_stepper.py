@@ -222,7 +222,7 @@ def test_all_tensors_that_change_are_listed():
     (group,) = moves.groups
     assert held == {
         tensor.untyped_storage().data_ptr()
-        for tensor in (net.engine.store.flat, *stepper.memory()[0], group.gathered.total)
+        for tensor in (net.engine.store.flat, *stepper.memory()[0], group.vector.total)
     }
 
 
