@@ -77,7 +77,10 @@ class Variant:
     def number(self, name: str, made: int, scale: float) -> float:
         """A number for the update after `made` others; scale multiplies the learning rate."""
         setting = self._settings[name]
-        value = setting.at(made) if isinstance(setting, Schedule) else setting
+        try:
+            value = setting.at(made) if isinstance(setting, Schedule) else setting
+        except Exception as error:
+            raise SettingError(f"{self.name}: {name} = {setting!r} fails for update {made + 1}: {error}") from error
         if not isinstance(value, (int, float)) or not math.isfinite(value):
             raise SettingError(f"{self.name}: {name} = {setting!r} gives {value!r} for update {made + 1}")
         return value * scale if name == "lr" else value

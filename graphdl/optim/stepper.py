@@ -78,7 +78,8 @@ class Stepper:
 
         clip_norm   scales all gradients together so that their norm is at most this
         clip_value  keeps every element within ±clip_value, before that
-        accumulate  makes an update at every so many calls only, by the mean of their gradients
+        accumulate  makes an update at every so many calls only, by the mean of their gradients; `finish` makes one of
+                    the last few
         """
         if not self.net.gradients:
             raise MissingInputError("step has no gradients: call net.forward(inputs) and net.backward() first.")
@@ -86,6 +87,12 @@ class Stepper:
             self._bind(Gathering(clip_norm, clip_value, accumulate))
         with torch.no_grad():
             self._moves.step([self.net.gradients[extent.full_name] for extent in self._moves.extents])
+
+    def finish(self) -> None:
+        """Make the update of the batches that step(accumulate=...) has gathered since the last one, if any."""
+        if self._bound is not None:
+            with torch.no_grad():
+                self._moves.finish()
 
     def _bind(self, gathering: Gathering) -> None:
         """Make the moves that `step` calls."""

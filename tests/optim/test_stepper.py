@@ -203,6 +203,21 @@ def test_what_is_left_is_averaged_over_its_own_batches():
         torch.testing.assert_close(tensor, other.parameters[name] - mean, rtol=1e-14, atol=1e-14)
 
 
+def test_finish_makes_the_last_update_of_a_loop():
+    net, other = network(), network()
+    stepper, reference = SGD(lr=0.1).bind(net), SGD(lr=0.1).bind(other)
+    stepper.finish()
+    train(net, stepper, DATA[:4], accumulate=3)
+    assert stepper.steps == 1
+    stepper.finish()
+    stepper.finish()
+    train(other, reference, DATA[:3], accumulate=3)
+    train(other, reference, DATA[3:4])
+    assert stepper.steps == reference.steps == 2
+    for name, tensor in net.parameters.items():
+        torch.testing.assert_close(tensor, other.parameters[name], rtol=1e-14, atol=1e-14)
+
+
 def test_what_trains_does_not_change_between_two_updates():
     net = network()
     stepper = SGD(lr=0.1).bind(net)
