@@ -60,7 +60,9 @@ class SGD(Optimizer):
                 dampening=0.0, nesterov=self.nesterov, maximize=False, is_first_step=False,
             )  # fmt: skip
             return
-        for k, (part, gradient) in enumerate(zip(w, g, strict=True)):
-            if states:  # a schedule has brought the momentum to 0, which the fused kernel does not take
-                gradient = states[0][k].copy_(gradient + s.weight_decay * part)
-            part.add_(gradient, alpha=-s.lr)
+        if states:  # a schedule has brought the momentum to 0, which the fused kernel does not take
+            g = [u.copy_(dw + s.weight_decay * part) for u, dw, part in zip(states[0], g, w, strict=True)]
+        if len(w) == 1:
+            w[0].add_(g[0], alpha=-s.lr)
+        else:
+            torch._foreach_add_(w, g, alpha=-s.lr)
