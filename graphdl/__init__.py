@@ -42,6 +42,7 @@ from graphdl.operators import (
     Tanh,
 )
 from graphdl.registry import register
+from graphdl.slots import InputSlot
 from graphdl.training import EarlyStopping, History, evaluate, fit
 
 __version__ = "0.1.0"
@@ -65,6 +66,7 @@ __all__ = [
     "GraphDLError",
     "History",
     "Identity",
+    "InputSlot",
     "Item",
     "L1Loss",
     "LayerNorm",

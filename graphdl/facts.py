@@ -53,7 +53,7 @@ def node_facts(engine: Engine) -> dict[Key, NodeFacts]:
             settings=operator.describe(),
             parameters=count_parameters(operator),
             shares=None if owner == key else owner,
-            frozen=owner in engine.frozen and count_parameters(operator) > 0,
+            frozen=owner in engine.frozen,
             shape=shape,
         )
     for name, tensor in inputs.items():

@@ -14,6 +14,9 @@ from graphdl.graph import Feed, Key
 from graphdl.network import Network
 from graphdl.operators import Operator
 
+MOST_OUTPUTS = 8
+"""How many elements of a tuple of outputs are checked to be the only one that is used."""
+
 
 def check_gradients(
     subject: Operator | Network,
@@ -26,11 +29,12 @@ def check_gradients(
 
     For random upstream gradients g, every derivative of sum(g y) by an element of an input or a parameter is compared
     with (f(x + step) - f(x - step)) / (2 step). example_inputs are the operator's inputs in order; for a network one
-    {name: tensor}, and it must be float64; what it recorded is replaced. Integers are not varied. Returns the largest
-    error found, relative to max(1, |expected|). Raises GradientError if one exceeds `tolerance`, or if an input, a
-    parameter or an upstream gradient was written into. All passes draw the same numbers and begin with the same
-    buffers, which are left as they were. Keep away from kinks, such as ReLU's at 0; where an edge's gradient factor is
-    not 1, backward is not meant to be the derivative.
+    {name: tensor}, and it must be float64; what it recorded is replaced. Integers are not varied. Where the output is a
+    tuple, each element is also tried as the only one that is used. Returns the largest error found, relative to
+    max(1, |expected|). Raises GradientError if one exceeds `tolerance`, or if an input, a parameter or an upstream
+    gradient was written into. All passes draw the same numbers and begin with the same buffers, which are left as they
+    were. Keep away from kinks, such as ReLU's at 0; where an edge's gradient factor is not 1, backward is not meant to
+    be the derivative.
 
     >>> from graphdl import Tanh
     >>> check_gradients(Tanh(), torch.randn(3, 4)) < 1e-8
@@ -96,6 +100,9 @@ def _check(
 ) -> float:
     net = replay.net
     upstream = {key: _random_like(value, generator) for key, value in replay.forward(inputs).items()}
+    for key, dys in upstream.items():
+        if isinstance(dys, tuple):
+            _check_unused(replay, inputs, key, dys)
     sent = _backward_untouched(replay, inputs, upstream)
 
     def total() -> float:
@@ -129,6 +136,23 @@ def _backward_untouched(replay: _Replay, inputs: dict[Key, Tensor], upstream: di
                 f"forward or backward wrote into {name}, which belongs to others: compute in a tensor of its own."
             )
     return sent
+
+
+def _check_unused(replay: _Replay, inputs: dict[Key, Tensor], key: Key, dys: tuple[Tensor, ...]) -> None:
+    """Refuse a backward that takes None, for an output that nothing used, for something else than zeros."""
+    for k in range(min(len(dys), MOST_OUTPUTS)):
+        found: list[dict[str, Tensor]] = []
+        for unused in (None, 0.0):
+            replay.forward(inputs)
+            dy = tuple(dys[j] if j == k else None if unused is None else dys[j] * 0 for j in range(len(dys)))
+            sent = replay.net.backward({key: dy})
+            found.append({f"the input {name!r}": dx for name, dx in sent.items()} | dict(replay.net.gradients))
+        for name, expected in found[1].items():
+            if not torch.allclose(found[0].get(name, torch.zeros_like(expected)), expected, rtol=1e-9, atol=1e-12):
+                raise GradientError(
+                    f"The gradient of {name} where only output {k} of {key!r} is used, so that dy is None for the "
+                    "others, is not the one with zeros for the others."
+                )
 
 
 def _compare(

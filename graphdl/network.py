@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import networkx
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 
 from graphdl import serialization
 from graphdl.costs import Costed
 from graphdl.errors import MissingInputError, SettingError, counted, listing
 from graphdl.execution.checks import Device, check_operators, check_starts, floating_type, new_generator, usable_device
+from graphdl.execution.compiled import CompiledSteps, compile_steps
 from graphdl.execution.cost import Rule
 from graphdl.execution.diagnosis import Shape, shape_of
-from graphdl.execution.compiled import CompiledSteps
 from graphdl.execution.engine import Engine
+from graphdl.execution.parts import cut_part, node_keys
 from graphdl.execution.passes import Backward, Forward, Trace, run_backward, run_forward
-from graphdl.execution.training_passes import Gathered
+from graphdl.execution.training_passes import ParameterGradients
 from graphdl.execution.values import Recorded
-from graphdl.execution.inference import meta_inputs
 from graphdl.graph import (
     Connectivity,
     Feed,
@@ -72,11 +72,15 @@ class Network(Pictured, Costed):
         self._operators = normalise_operators(operators)
         self._connectivity = normalise_connectivity(connectivity)
         check_operators(self._operators)
+        self._set_up(new_generator(seed), usable_device(device), floating_type(dtype))
+
+    def _set_up(self, generator: Generator, device: torch.device, dtype: torch.dtype, *part: Any) -> None:
+        """Build the graph and the engine, of a part over given tensors and with given outputs."""
         self.graph: Graph = build_graph(self._operators, self._connectivity)
         self.order: tuple[Key, ...] = topological_order(self.graph)
         networkx.freeze(self.graph)
-        self.generator = new_generator(seed)
-        self.engine = Engine(self.graph, self.order, self.generator, usable_device(device), floating_type(dtype))
+        self.generator = generator
+        self.engine = Engine(self.graph, self.order, generator, device, dtype, *part)
         self.inputs: tuple[Key, ...] = tuple(self.engine.inputs)
         self.outputs, self.losses = self.engine.outputs, self.engine.losses
         self.predictions = self.engine.predictions
@@ -174,7 +178,7 @@ class Network(Pictured, Costed):
         wanted = [name for name, i in plan.inputs.items() if values[i].is_floating_point()]
         backward_plan = self.engine.backward_plan(plan, keys, wanted)
         with torch.no_grad():
-            gathered = Gathered(backward_plan, self.engine.store.by_node)
+            gathered = ParameterGradients(backward_plan, self.engine.store.by_node)
             how = Backward(gathered, keep=True)
             found = run_backward(backward_plan, self.engine.store.by_node, self._trace, starts, how)
         self._value_gradients = found
@@ -183,17 +187,33 @@ class Network(Pictured, Costed):
         sent = {name: found[plan.inputs[name]] for name in wanted}
         return {name: gradient for name, gradient in sent.items() if gradient is not None}
 
-    def predict(self, inputs: object) -> Any:
-        """Compute the predictions in inference mode: a tensor, or {node: tensor} if they are several.
+    def predict(self, inputs: object, outputs: Iterable[Key] | None = None) -> Any:
+        """Compute the predictions, or the nodes named in `outputs`, in inference mode.
 
-        Only what they need is computed and asked for: no targets; one tensor will do if they need one input.
+        Returns a tensor, or {node: tensor} if they are several. Only what they need is computed and asked for: no
+        targets; one tensor will do if they need one input. Raises UnknownNodeError for a name that is not a node.
         """
-        plan, given = self.engine.prepare(inputs, self.predictions)
-        with torch.no_grad():
-            trace = run_forward(plan, self.engine.store.by_node, given, Forward(training=False, saving=()))
-        self.engine.remember(given)
-        found = {key: trace.values[plan.index[key]] for key in self.predictions}
+        wanted = self.predictions if outputs is None else node_keys(self.graph, outputs, "predict(outputs=[...])")
+        found = self.engine.predict(inputs, wanted)
         return found if len(found) > 1 else next(iter(found.values()))
+
+    def part(self, inputs: Iterable[Key], outputs: Iterable[Key]) -> Network:
+        """The nodes between some inputs and some outputs, as a network over the same tensors.
+
+        inputs   inputs of this network, or nodes, whose values the part takes as inputs under their names
+        outputs  the nodes that the part computes, which are its outputs
+
+        Training the part changes this network, and the other way round; each has its own frozen nodes. The tensors of
+        networks that share them cannot be moved by `to`. Copies and files of a part hold tensors of their own. Raises
+        MissingInputError for a value that the outputs need and that is neither inside nor given.
+        """
+        cut = cut_part(self.graph, self.order, self.engine.inputs, inputs, outputs)
+        part = Network.__new__(Network)
+        part._operators, part._connectivity = cut.operators, cut.connectivity
+        store = self.engine.store.part(cut.owners)
+        part._set_up(self.generator, self.device, self.dtype, store, cut.outputs)
+        part.engine.frozen = frozenset(key for key, owner in cut.owners.items() if owner in self.engine.frozen)
+        return part
 
     def compile(self, optimizer: Rule, inputs: object) -> CompiledSteps:
         """Compile training steps for batches like these inputs: a callable {name: (K, n, ...)} -> losses (K,).
@@ -205,12 +225,11 @@ class Network(Pictured, Costed):
         if not self.losses:
             raise MissingInputError("compile trains on losses, and the network has no loss node: add one.")
         _, batch = self.engine.prepare(inputs, self.losses)
-        shapes = {name: (tensor.shape, tensor.dtype) for name, tensor in batch.items()}
-        return CompiledSteps(self.engine, optimizer.bind(self), self.losses, shapes)
+        return compile_steps(self.engine, optimizer.bind(self), batch)
 
     def build(self, shapes: Mapping[Key, Any]) -> Self:
         """Infer the sizes that were left out from {input: shape without the batch axis}, and make the parameters."""
-        self.engine.build(meta_inputs(shapes, self.engine.inputs, self.dtype, batch=2))
+        self.engine.build(self.engine.hollow(shapes, batch=2))
         return self
 
     def shapes(self, inputs: Mapping[Key, Any]) -> dict[Key, Shape]:
@@ -218,16 +237,16 @@ class Network(Pictured, Costed):
 
         Runs on meta tensors: nothing is computed, and no parameter is made.
         """
-        values = self.engine.infer(meta_inputs(inputs, self.engine.inputs, self.dtype))
+        values = self.engine.infer(self.engine.hollow(inputs))
         return {key: shape_of(values[key]) for key in self.order if key in values}
 
     def freeze(self, *nodes: Key) -> Self:
-        """Keep the parameters of these nodes as they are: no gradient, no update. All: net.freeze(*net.operators)."""
+        """Keep the parameters and buffers of these nodes; they run as in inference. All: net.freeze(*net.operators)."""
         self.engine.freeze(nodes, frozen=True)
         return self
 
     def unfreeze(self, *nodes: Key) -> Self:
-        """Let the parameters of these nodes train again."""
+        """Let these nodes train again."""
         self.engine.freeze(nodes, frozen=False)
         return self
 
@@ -265,7 +284,8 @@ class Network(Pictured, Costed):
         """Copy and pickle as the two dictionaries and the state; recorded values are left out."""
         state = self.state_dict() if self.engine.built else None
         declared = (self.operators, self.connectivity, self.device, self.dtype)
-        return _restored, (type(self), declared, state, self.generator.get_state(), self.engine.frozen)
+        held = (state, self.generator.get_state(), self.engine.frozen, self.outputs)
+        return serialization.restored, (type(self), declared, *held)
 
     def to(self, device: Device | None = None, dtype: torch.dtype | None = None) -> Self:
         """Move all tensors to a device, and to a floating-point type; recorded values are dropped."""
@@ -273,16 +293,3 @@ class Network(Pictured, Costed):
         self._trace = self._value_gradients = None
         self.gradients, self.reached = Recorded(), frozenset()
         return self
-
-
-def _restored(
-    cls: type[Network], declared: tuple[Any, ...], state: Any, generator: Tensor, frozen: frozenset[Key]
-) -> Network:
-    operators, connectivity, device, dtype = declared
-    net = cls(operators, connectivity, seed=0, device=device, dtype=dtype)
-    if state is not None:
-        net.load_state_dict(state)
-    net.generator.set_state(generator)
-    if frozen:
-        net.engine.freeze(frozen, frozen=True)
-    return net

@@ -224,6 +224,22 @@ def _construct(cls: type, stored: Mapping[str, Any], where: str) -> Any:
         raise FileFormatError(f"{where}: {name} cannot be made from these settings: {error}.") from error
 
 
+def restored(
+    cls: Any, declared: tuple[Any, ...], state: Any, generator: Any, frozen: frozenset[Key], outputs: tuple[Key, ...]
+) -> Any:
+    """A copy of a network, from what its __reduce__ returned."""
+    operators, connectivity, device, dtype = declared
+    net = cls(operators, connectivity, seed=0, device=device, dtype=dtype)
+    if net.outputs != outputs:  # a part may have outputs that other nodes read
+        net._set_up(net.generator, net.device, net.dtype, None, outputs)
+    if state is not None:
+        net.load_state_dict(state)
+    net.generator.set_state(generator)
+    if frozen:
+        net.engine.freeze(frozen, frozen=True)
+    return net
+
+
 def _short(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 60 else text[:59] + "…"

@@ -46,13 +46,15 @@ def summary_table(graph: Graph, order: tuple[Key, ...], facts: Mapping[Key, Node
 
 
 def _reads(graph: Graph, key: Key) -> str:
-    """The sources in the order of the slots, with what differs from a plain edge."""
-    sources = {slot: f"input {name}" for slot, name in graph.nodes[key]["implicit"].items()}
+    """The sources in the order of the slots, with the slot's name if there are several, and the gradient's policy."""
+    node = graph.nodes[key]
+    names = (node["operator"].slots or ()) if node["reads"] > 1 else ()
+    sources = {slot: f"input {name}" for slot, name in node["implicit"].items()}
     for source, _, edge in graph.in_edges(key, data=True):
         factor = edge["gradient"]
         policy = "" if factor == 1 else " (gradient stopped)" if factor == 0 else f" (gradient × {factor:g})"
         sources[edge["slot"]] = f"{source}{policy}"
-    return ", ".join(sources[slot] for slot in sorted(sources))
+    return ", ".join(f"{names[slot]}: {sources[slot]}" if names else sources[slot] for slot in sorted(sources))
 
 
 def _shape(fact: NodeFacts) -> str:
@@ -68,6 +70,6 @@ def _parameters(fact: NodeFacts) -> str:
 
 
 def _trainable(fact: NodeFacts) -> str:
-    if not fact.parameters:
-        return ""
-    return "frozen" if fact.frozen else "yes"
+    if fact.frozen:
+        return "frozen"
+    return "yes" if fact.parameters else ""

@@ -26,7 +26,8 @@ class Halves(Operator):
         return tuple(x.chunk(2, 1)), None
 
     def backward(self, p, saved, dy):
-        return (torch.cat(dy, 1),), {}
+        shape = next(d for d in dy if d is not None).shape
+        return (torch.cat([torch.zeros(shape) if d is None else d for d in dy], 1),), {}
 
 
 def make(operators, connectivity):
@@ -230,10 +231,11 @@ def test_the_gradients_of_a_tuples_items_meet():
     assert net.backward({"l": Y[:, :1], "r": 2 * Y[:, :1]})["x"].equal(torch.cat([Y[:, :1], 2 * Y[:, :1]], 1))
 
 
-def test_an_item_that_nothing_flows_to_counts_as_zero():
+def test_an_item_that_nothing_flows_to_has_no_gradient():
     net = make({"split": Halves(), "l": Item(0), "r": Item(1)}, {"x": ["split"], "split": ["l", "r"]})
     net.forward(X)
     assert net.backward({"r": Y[:, :1]})["x"].equal(torch.cat([torch.zeros(5, 1), Y[:, :1]], 1))
+    assert net.value_gradients["split"][0] is None
 
 
 def test_integer_inputs_have_no_gradient():

@@ -30,12 +30,12 @@ def test_the_whole_table():
     operators = {"fc": Linear(2, 3), "loss": MSELoss()}
     net = Network(operators, {"x": ["fc"], "fc": ["loss"], "target": ["loss"]}).build({"x": (2,), "target": (3,)})
     assert net.summary() == (
-        "node     operator       reads        output shape   parameters   trainable\n"
-        "──────────────────────────────────────────────────────────────────────────\n"
-        "x        input                       (n, 2)\n"
-        "target   input                       (n, 3)\n"
-        "fc       Linear 2 → 3   x            (n, 3)                  9   yes\n"
-        "loss     MSELoss        fc, target   ()\n"
+        "node     operator       reads                            output shape   parameters   trainable\n"
+        "──────────────────────────────────────────────────────────────────────────────────────────────\n"
+        "x        input                                           (n, 2)\n"
+        "target   input                                           (n, 3)\n"
+        "fc       Linear 2 → 3   x                                (n, 3)                  9   yes\n"
+        "loss     MSELoss        prediction: fc, target: target   ()\n"
         "2 operators, 9 parameters, 9 trainable"
     )
 
@@ -83,11 +83,14 @@ def test_large_numbers_have_separators():
 @pytest.mark.parametrize(
     ("connectivity", "text"),
     [
-        ({"a": ["d"], "b": ["d"]}, "a, b"),
-        ({"a": [Feed("d", slot="subtrahend")], "b": ["d"]}, "b, a"),
-        ({"a": [Feed("d", gradient=0)], "b": [Feed("d", gradient=-0.5)]}, "a (gradient stopped), b (gradient × -0.5)"),
-        ({"a": [Feed("d", slot=1)]}, "input d, a"),
-        ({}, "input d.minuend, input d.subtrahend"),
+        ({"a": ["d"], "b": ["d"]}, "minuend: a, subtrahend: b"),
+        ({"a": [Feed("d", slot="subtrahend")], "b": ["d"]}, "minuend: b, subtrahend: a"),
+        (
+            {"a": [Feed("d", gradient=0)], "b": [Feed("d", gradient=-0.5)]},
+            "minuend: a (gradient stopped), subtrahend: b (gradient × -0.5)",
+        ),
+        ({"a": [Feed("d", slot=1)]}, "minuend: input d, subtrahend: a"),
+        ({}, "minuend: input d.minuend, subtrahend: input d.subtrahend"),
     ],
 )
 def test_what_a_node_reads_by_slot(connectivity, text):

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 import torch
 
 from graphdl.errors import SettingError, ShapeError, UnknownNodeError, did_you_mean
-from graphdl.execution.diagnosis import shape_of
+from graphdl.execution.diagnosis import fits, shape_of
 from graphdl.execution.inputs import to_tensor
 from graphdl.execution.plan import Plan
 from graphdl.graph import Key, Shared
@@ -75,7 +75,7 @@ def check_starts(
         i = plan.index[key]
         if not isinstance(gradient, tuple):
             gradient = to_tensor(gradient, f"The gradient of {key!r}", device, dtype)
-        if shape_of(gradient) != shape_of(values[i]):
+        if not fits(gradient, values[i]):
             raise ShapeError(
                 f"backward: the value of {key} has the shape {shape_of(values[i])}, and the gradient given "
                 f"{shape_of(gradient)}."

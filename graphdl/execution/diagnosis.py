@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from graphdl.errors import GradientError, GraphDLError, OperatorError, ShapeError
+from graphdl.operators.tuples import TupleGradient
 
 if TYPE_CHECKING:
     from graphdl.execution.plan import Plan, Step
@@ -41,12 +42,28 @@ def as_tuple(step: Step, gradients: Any) -> tuple[Any, ...]:
 
 def check_shape(plan: Plan, step: Step, slot: int, index: int, gradient: Any, shape: Any) -> None:
     """Refuse a gradient that is not shaped like its value: torch would stretch some of a wrong shape."""
-    if shape_of(gradient) != _plain(shape):
+    if not _fits(gradient, _plain(shape)):
         raise GradientError(
             f"{step.name}: its backward returned a gradient of the shape {shape_of(gradient)} for its input from "
             f"{_origin(plan, index)} (slot {slot}), whose value has the shape {_plain(shape)}. "
             "graphdl.check_gradients(operator, *inputs) tests it."
         )
+
+
+def fits(gradient: Any, value: Any) -> bool:
+    """Whether a gradient is shaped like its value; None is, also as an element of a tuple."""
+    return _fits(gradient, shape_of(value))
+
+
+def _fits(gradient: Any, shape: Shape) -> bool:
+    if gradient is None:
+        return True
+    if isinstance(gradient, TupleGradient):
+        known = gradient.elements.items()
+        return len(shape) == gradient.count and all(_fits(element, shape[k]) for k, element in known)
+    if isinstance(gradient, tuple):
+        return len(shape) == len(gradient) and all(map(_fits, gradient, shape))
+    return shape_of(gradient) == shape
 
 
 def _plain(shape: Any) -> Shape:
@@ -78,7 +95,9 @@ def forward_failure(
     inputs = [values[i] for i in step.reads]
     where = f"{step.key} ({type(step.operator).__name__}) "
     came = "Its inputs: " + ", ".join(
-        f"{_describe(value)} from {_origin(plan, i)}" for i, value in zip(step.reads, inputs, strict=True)
+        f"{_describe(value)} from {_origin(plan, i)}"
+        for i, value in zip(step.reads, inputs, strict=True)
+        if i != plan.absent
     )
     if isinstance(error, NoPairError):
         return OperatorError(
@@ -100,6 +119,8 @@ def forward_failure(
 def backward_failure(step: Step, error: Exception) -> GraphDLError:
     """The error to raise when `step` could not send its gradient back."""
     what = f"it returned {error}" if isinstance(error, NoPairError) else f"{type(error).__name__}: {_first_line(error)}"
+    if isinstance(error, (TypeError, AttributeError)) and "NoneType" in str(error):
+        what += ". Of a tuple of outputs, dy is None for each that nothing used"
     return OperatorError(f"{step.name} failed in backward: {what}. {RETURNS}")
 
 
@@ -165,4 +186,6 @@ def shape_of(value: Any) -> Shape:
     """The shape of a value, or of each element of a tuple of outputs."""
     if isinstance(value, tuple):
         return tuple(shape_of(element) for element in value)
+    if isinstance(value, TupleGradient):
+        return shape_of(value.as_tuple())
     return tuple(value.shape) if isinstance(value, Tensor) else (f"a {type(value).__name__}",)

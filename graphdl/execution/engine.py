@@ -12,9 +12,10 @@ from graphdl.errors import MissingInputError, SettingError, UnknownNodeError, di
 from graphdl.execution.inference import infer_shapes, meta_inputs, require_complete
 from graphdl.execution.inputs import gather_inputs
 from graphdl.execution.parameters import Extent, ParameterStore
+from graphdl.execution.passes import Forward, run_forward
 from graphdl.execution.plan import BackwardPlan, Plan, make_backward_plan, make_plan
 from graphdl.execution.recent import Recent
-from graphdl.graph import Key, inputs_of
+from graphdl.graph import Key, input_kinds, inputs_of, sources, sources_by_role
 from graphdl.operators import Loss, Operator
 
 if TYPE_CHECKING:
@@ -29,8 +30,9 @@ class Engine:
 
     inputs     name of every input -> why it is one
     operators  owner -> operator, with its sizes once the network is built
-    predictions  what the losses compare with their targets, or the sinks where there is no loss
-    frozen     the owners whose parameters do not train
+    outputs    the nodes that forward returns: the sinks, or those wanted of a part
+    predictions  what feeds the prediction slots of the losses, or the sinks where there is no loss
+    frozen     the owners whose parameters and buffers stay, and whose nodes run as in inference
     version    grows whenever tensors move or what is frozen changes
     """
 
@@ -41,6 +43,8 @@ class Engine:
         generator: Generator,
         device: torch.device,
         dtype: torch.dtype,
+        store: ParameterStore | None = None,
+        outputs: tuple[Key, ...] | None = None,
     ) -> None:
         self.graph, self.order, self.generator = graph, order, generator
         self.device, self.dtype = device, dtype
@@ -52,19 +56,25 @@ class Engine:
         self.losses: tuple[Key, ...] = tuple(
             key for key, node in computed.items() if isinstance(node["operator"], Loss)
         )
-        self.outputs = tuple(key for key in computed if not graph.succ[key])
-        predicting = dict.fromkeys(self.sources(key)[0] for key in self.losses)
-        self.predictions = tuple(key for key in predicting if key in graph) or self.outputs
+        self.outputs = outputs or tuple(key for key in computed if not graph.succ[key])
+        self.predictions = self._predictions()
         self.frozen: frozenset[Key] = frozenset()
         self.version = 0
         self._chance: Generator | None = None
-        self._store: ParameterStore | None = None
+        self._store = store
         self._known: dict[Key, tuple[torch.Size, torch.dtype]] = {}
         self._plans: Recent[Plan] = Recent(MOST_PLANS)
         self._backward_plans: Recent[BackwardPlan] = Recent(MOST_PLANS)
         self._loss_gradients: dict[Key, Tensor] = {}
-        if all(operator.complete for operator in self.operators.values()):
+        self._weights: dict[Key, Tensor] = {}
+        if store is None and all(operator.complete for operator in self.operators.values()):
             self._allocate()
+
+    def _predictions(self) -> tuple[Key, ...]:
+        """What feeds the prediction slots of the losses; where none has one, their first slots; else the sinks."""
+        predicted = [source for key in self.losses for source in sources_by_role(self.graph, key, "prediction")]
+        first = [source for key in self.losses for source in list(sources(self.graph, key).values())[:1]]
+        return tuple(key for key in dict.fromkeys(predicted or first) if key in self.graph) or self.outputs
 
     @property
     def built(self) -> bool:
@@ -108,6 +118,18 @@ class Engine:
         if self._store is None:
             self.build(meta_inputs(inputs, self.inputs, self.dtype))
         return self.plan(targets), inputs
+
+    def predict(self, given: object, targets: tuple[Key, ...]) -> dict[Key, Any]:
+        """Node -> its value in inference mode; only what these nodes need is computed and asked for."""
+        plan, inputs = self.prepare(given, targets)
+        with torch.no_grad():
+            trace = run_forward(plan, self.store.by_node, inputs, Forward(training=False, saving=()))
+        self.remember(inputs)
+        return {key: trace.values[plan.index[key]] for key in targets}
+
+    def hollow(self, given: Mapping[Key, Any], batch: int | None = None) -> dict[Key, Tensor]:
+        """Meta tensors for inputs given by shape, or by a tensor; `batch` is put before shapes without a batch axis."""
+        return meta_inputs(given, self.inputs, self.dtype, batch, input_kinds(self.graph))
 
     def infer(self, inputs: Mapping[Key, Tensor]) -> dict[Key, Any]:
         """Node -> meta value, for meta tensors as inputs and as far as they lead."""
@@ -160,7 +182,7 @@ class Engine:
         return self._backward_plans.get((plan.targets, starts, wanted, self.frozen), make)
 
     def freeze(self, nodes: Collection[Key], frozen: bool) -> None:
-        """Freeze or unfreeze the parameters of these nodes."""
+        """Freeze or unfreeze these nodes."""
         for key in nodes:
             if isinstance(key, (list, tuple, set)):
                 raise SettingError(f"Nodes are given one by one, freeze('fc1', 'fc2'), not as {key!r}.")
@@ -173,24 +195,25 @@ class Engine:
 
     def to(self, device: torch.device, dtype: torch.dtype) -> None:
         """Move all tensors."""
-        self.device, self.dtype = device, dtype
         if self._store is not None:
             self._store.to(device, dtype)
+        self.device, self.dtype = device, dtype
         self._loss_gradients.clear()
+        self._weights.clear()
         self.version += 1
-
-    def sources(self, key: Key) -> list[Key]:
-        """The nodes and inputs that a node reads, by slot."""
-        found: dict[int, Key] = dict(self.graph.nodes[key]["implicit"])
-        for source, _, edge in self.graph.in_edges(key, data=True):
-            found[edge["slot"]] = source
-        return [found[slot] for slot in sorted(found)]
 
     def loss(self, key: Key) -> Loss:
         """The loss operator of a loss node."""
         operator = self.graph.nodes[key]["operator"]
         assert isinstance(operator, Loss)
         return operator
+
+    def weight(self, key: Key) -> Tensor:
+        """The weight of a loss as a tensor without axes, in double precision."""
+        if key not in self._weights:
+            with torch.inference_mode(False):
+                self._weights[key] = torch.tensor(self.loss(key).weight, dtype=torch.float64, device=self.device)
+        return self._weights[key]
 
     def loss_starts(self, plan: Plan, values: list[Any]) -> dict[int, Tensor]:
         """Index -> the gradient from which each loss starts: its weight, for every element."""

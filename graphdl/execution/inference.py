@@ -14,6 +14,7 @@ from graphdl.execution.diagnosis import forward_failure
 from graphdl.execution.passes import Forward, run_forward
 from graphdl.execution.plan import Plan, Step
 from graphdl.graph import Key
+from graphdl.graph.reading import InputKind
 from graphdl.operators import Operator
 
 
@@ -26,12 +27,12 @@ def infer_shapes(
 
     def sized(step: Step, xs: Sequence[Any]) -> Step | None:
         """The step with the sizes that follow from its inputs; None where these are not known."""
-        if any(x is None for x in xs):
+        if any(x is None and i != plan.absent for x, i in zip(xs, step.reads, strict=True)):
             return None
         operator = operators[step.owner]
         try:
             if not operator.complete:
-                operator = operators[step.owner] = operator.infer(*[x.shape for x in xs])
+                operator = operators[step.owner] = operator.infer(*[None if x is None else x.shape for x in xs])
             if step.owner not in parameters:
                 parameters[step.owner] = meta_parameters(operator, dtype)
         except Exception as error:
@@ -59,10 +60,21 @@ def meta_parameters(operator: Operator, dtype: torch.dtype) -> dict[str, Tensor]
     return hollow
 
 
+TYPES = {"integer": torch.int64, "boolean": torch.bool}
+
+
 def meta_inputs(
-    given: Mapping[Key, Any], known: Mapping[Key, object], dtype: torch.dtype, batch: int | None = None
+    given: Mapping[Key, Any],
+    known: Mapping[Key, object],
+    dtype: torch.dtype,
+    batch: int | None = None,
+    kinds: Mapping[Key, InputKind] | None = None,
 ) -> dict[Key, Tensor]:
-    """Shapes or tensors -> meta tensors; `batch` is put before shapes that are given without their batch axis."""
+    """Shapes or tensors -> meta tensors.
+
+    batch  is put before shapes that are given without their batch axis
+    kinds  of the inputs that are integers or booleans where only their shape is given
+    """
     if not isinstance(given, Mapping):
         raise ShapeError(
             f"Shapes are given by name, {{input: shape}}, not as {given!r}. The inputs are {listing(known)}."
@@ -81,7 +93,8 @@ def meta_inputs(
         if not isinstance(value, (tuple, list)) or not all(type(n) is int and n >= 0 for n in value):
             raise ShapeError(f"The shape of input {name!r} is a tuple of sizes, or a tensor, not {value!r}.")
         sizes = tuple(value) if batch is None else (batch, *value)
-        hollow[name] = torch.empty(sizes, dtype=dtype, device="meta")
+        found = TYPES[kinds[name]] if kinds and name in kinds else dtype
+        hollow[name] = torch.empty(sizes, dtype=found, device="meta")
     return hollow
 
 

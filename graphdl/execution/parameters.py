@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
+from weakref import WeakSet
 
 import torch
 from torch import Generator, Tensor
@@ -98,7 +100,10 @@ class ParameterStore:
     parameters  "node.name" -> its view
     buffers     "node.name" -> tensor
     by_node     node -> {name: tensor}: what its operator is given
+    family      this store and those that hold some of the same tensors, as long as they are used
     """
+
+    family: WeakSet[ParameterStore]
 
     @torch.inference_mode(False)
     @torch.no_grad()
@@ -109,6 +114,7 @@ class ParameterStore:
         device: torch.device,
         dtype: torch.dtype,
     ) -> None:
+        self.family = WeakSet([self])
         declared, size = self._lay_out(operators)
         flat = self._allocate(size, dtype)
         for extent in self.extents:
@@ -133,6 +139,23 @@ class ParameterStore:
             for name, buffer in operator.buffers().items()
         }
         store._hold(torch.empty(size, dtype=dtype, device="meta"), buffers)
+        return store
+
+    def part(self, owners: Mapping[Key, Key]) -> Self:
+        """The same tensors of some nodes under other names: {node of the part: node of this store}."""
+        store = type(self).__new__(type(self))
+        store.parameters, store.buffers = NamedTensors(), NamedTensors()
+        store.flat, store.family = self.flat, self.family
+        store.family.add(store)
+        store.by_node = {key: {} for key in owners}
+        held: dict[Key, list[Extent]] = {}
+        for extent in self.extents:
+            held.setdefault(extent.node, []).append(extent)
+        store.extents = [replace(extent, node=key) for key, owner in owners.items() for extent in held.get(owner, ())]
+        for key, owner in owners.items():
+            for name, tensor in self.by_node[owner].items():
+                names = store.parameters if f"{owner}.{name}" in self.parameters else store.buffers
+                store._enter(names, key, name, tensor)
         return store
 
     def _lay_out(self, operators: Mapping[Key, Operator]) -> tuple[dict[Key, dict[str, Parameter]], int]:
@@ -179,7 +202,16 @@ class ParameterStore:
     @torch.inference_mode(False)
     @torch.no_grad()
     def to(self, device: torch.device, dtype: torch.dtype) -> None:
-        """Move every tensor; integer buffers keep their type."""
+        """Move every tensor; integer buffers keep their type. Raises SettingError if other networks hold them too."""
+        if (self.flat.device, self.flat.dtype) == (device, dtype):
+            return
+        if len(self.family) > 1:
+            gc.collect()  # a part that is no longer used may still be there
+        if len(self.family) > 1:
+            raise SettingError(
+                "to: the tensors cannot be moved, because a part of the network, or the network that it is a part of, "
+                "holds the same ones. Move the whole network first, and make its parts then."
+            )
         buffers = {
             (key, name): tensor.to(device, dtype if tensor.is_floating_point() else tensor.dtype)
             for key, tensors in self.by_node.items()

@@ -85,8 +85,13 @@ class Plan:
 
     @property
     def size(self) -> int:
-        """How many values a pass has."""
-        return len(self.inputs) + len(self.steps)
+        """How many values a pass has, with the last one, which is always None: what an empty optional slot reads."""
+        return len(self.inputs) + len(self.steps) + 1
+
+    @property
+    def absent(self) -> int:
+        """The index of the value that is always None."""
+        return self.size - 1
 
     @cached_property
     def owners(self) -> frozenset[Key]:
@@ -123,8 +128,10 @@ def make_plan(
     index = {key: inputs[key] for key in ordered if nodes[key]["operator"] is None}
     computed = [key for key in ordered if nodes[key]["operator"] is not None]
     index.update((key, len(inputs) + position) for position, key in enumerate(computed))
-    steps = [_step(graph, key, inputs, index, operators, frozen) for key in computed]
-    return Plan(inputs, index, _free_after_last_use(steps, {index[key] for key in targets}), tuple(targets))
+    absent = len(inputs) + len(computed)
+    steps = [_step(graph, key, inputs, index, operators, frozen, absent) for key in computed]
+    kept = {absent, *(index[key] for key in targets)}
+    return Plan(inputs, index, _free_after_last_use(steps, kept), tuple(targets))
 
 
 def _step(
@@ -134,9 +141,10 @@ def _step(
     index: Mapping[Key, int],
     operators: Mapping[Key, Operator],
     frozen: Collection[Key],
+    absent: int,
 ) -> Step:
     node = graph.nodes[key]
-    reads = [0] * node["reads"]
+    reads = [absent] * node["reads"]
     factors = [1.0] * node["reads"]
     for slot, name in node["implicit"].items():
         reads[slot] = inputs[name]

@@ -9,6 +9,7 @@ from graphdl.graph.build import (
 )
 from graphdl.graph.declaration import Feed, Key, Shared, reads
 from graphdl.graph.order import ancestors, inputs_of, topological_order
+from graphdl.graph.reading import input_kinds, sources, sources_by_role
 
 __all__ = [
     "Connectivity",
@@ -18,9 +19,12 @@ __all__ = [
     "Shared",
     "ancestors",
     "build_graph",
+    "input_kinds",
     "inputs_of",
     "normalise_connectivity",
     "normalise_operators",
     "reads",
+    "sources",
+    "sources_by_role",
     "topological_order",
 ]

@@ -6,21 +6,21 @@ Nodes carry what they are, edges carry where they end:
           operator  the operator (of the owner, where it is shared); None for an input
           owner     the node whose parameters it uses: itself, unless it is Shared
           implicit  {slot: name} of the inputs that feed it without a node of their own
-          reads     how many inputs it has
+          absent    the optional slots that nothing feeds
+          reads     how many slots it has
     edge  slot, slot_name, gradient
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, ClassVar, Protocol, TypeAlias, TypeVar
+from functools import cache
+from typing import TYPE_CHECKING, TypeAlias, TypeVar, cast
 
 import networkx
 
 from graphdl.errors import (
-    ArityError,
     CycleError,
-    DuplicateSlotError,
     SettingError,
     UnknownNodeError,
     UnreachableError,
@@ -28,16 +28,11 @@ from graphdl.errors import (
     listing,
 )
 from graphdl.graph.declaration import Feed, Key, Shared, as_feed, as_list, check_key
+from graphdl.graph.wiring import HasSlots, assign_slots, nodes_that_train, unfed_slots
 
 if TYPE_CHECKING:
     Graph: TypeAlias = networkx.MultiDiGraph[Key]
     Edge: TypeAlias = tuple[Key, Feed]
-
-
-class HasSlots(Protocol):
-    """What a graph must know of an operator: the names of its inputs, or None for any number of them."""
-
-    slots: ClassVar[tuple[str, ...] | None]
 
 
 O = TypeVar("O", bound=HasSlots)  # noqa: E741
@@ -54,27 +49,23 @@ def build_graph(operators: Declared, connectivity: Mapping[Key, tuple[Feed, ...]
     owners = _owners(operators)
     graph: Graph = networkx.MultiDiGraph()
     graph.add_nodes_from(
-        (key, {"kind": "input", "operator": None, "owner": key, "implicit": {}, "reads": 0})
+        (key, {"kind": "input", "operator": None, "owner": key, "implicit": {}, "absent": (), "reads": 0})
         for key in connectivity
         if key not in operators
     )
     graph.add_nodes_from(operators)  # before any edge, so that nodes stand in the order in which they are declared
     incoming = _incoming(operators, connectivity)
     taken: set[Key] = {*operators, *connectivity}
+    computing = {owner: cast("HasSlots", operators[owner]) for owner in owners.values()}  # an owner is not Shared
+    trained = cache(lambda: nodes_that_train(computing, connectivity, owners))
     for key, owner in owners.items():
-        operator: HasSlots = operators[owner]  # type: ignore[assignment]  # an owner is not Shared
-        edges = incoming[key]
-        slots = _assign_slots(key, operator, edges)
+        operator, edges = computing[owner], incoming[key]
+        slots = assign_slots(key, operator, edges, trained)
         names = operator.slots
-        width = len(edges) or 1 if names is None else len(names)
-        graph.add_node(
-            key,
-            kind="operator",
-            operator=operator,
-            owner=owner,
-            implicit=_implicit_inputs(key, names, width, slots, taken),
-            reads=width,
-        )
+        implicit, absent = unfed_slots(key, names, slots, taken)
+        width = len(slots) + len(implicit) + len(absent)
+        node = {"operator": operator, "owner": owner, "implicit": implicit, "absent": absent, "reads": width}
+        graph.add_node(key, kind="operator", **node)
         for slot, (source, feed) in zip(slots, edges, strict=True):
             name = names[slot] if names is not None and width > 1 else None
             graph.add_edge(source, key, slot=slot, slot_name=name, gradient=feed.gradient)
@@ -155,79 +146,6 @@ def _unknown_text(source: Key, fed: Key, operators: Mapping[Key, object], connec
         f"{source} feeds {fed!r}, and no operator has that name.{did_you_mean(fed, operators)} "
         f"The operators are {listing(map(repr, operators))}."
     )
-
-
-def _assign_slots(key: Key, operator: HasSlots, edges: list[Edge]) -> list[int]:
-    """The slot of every edge: the named ones first, the others in the order in which they are written."""
-    names = operator.slots
-    if names is not None and len(edges) > len(names):
-        raise ArityError(_arity_text(key, operator, edges))
-    if all(feed.slot is None for _, feed in edges):
-        return list(range(len(edges)))
-    width = len(edges) if names is None else len(names)
-    claimed: dict[int, Key] = {}
-    for source, feed in edges:
-        if feed.slot is None:
-            continue
-        slot = _slot_position(key, operator, source, feed.slot, width)
-        if slot in claimed:
-            raise DuplicateSlotError(
-                f"{key} ({type(operator).__name__}): slot {feed.slot!r} is fed by both {claimed[slot]} and {source}. "
-                "Give each edge a slot of its own."
-            )
-        claimed[slot] = source
-    free = iter(slot for slot in range(width) if slot not in claimed)
-    return [
-        next(free) if feed.slot is None else _slot_position(key, operator, source, feed.slot, width)
-        for source, feed in edges
-    ]
-
-
-def _slot_position(key: Key, operator: HasSlots, source: Key, slot: int | str, width: int) -> int:
-    names = operator.slots
-    if isinstance(slot, str) and names is not None and slot in names:
-        return int(names.index(slot))
-    if isinstance(slot, int) and 0 <= slot < width:
-        return slot
-    expected = f"0 to {width - 1}" if width > 1 else "0"
-    if names is None:
-        expected += f", one for each of its {width} edges" if width > 1 else ", for its one edge"
-    else:
-        expected += f", or {listing(map(repr, names))}"
-    raise ArityError(
-        f"{key} ({type(operator).__name__}) has no slot {slot!r}, which {source} wants to feed."
-        f"{did_you_mean(slot, names or ())} Its slots are {expected}."
-    )
-
-
-def _arity_text(key: Key, operator: HasSlots, edges: list[Edge]) -> str:
-    names = operator.slots or ()
-    takes = "1 input" if len(names) == 1 else f"{len(names)} inputs ({', '.join(names)})"
-    sources = listing(source for source, _ in edges)
-    return f"{key} ({type(operator).__name__}) takes {takes} and is fed by {sources}: put a Sum or a Concat between"
-
-
-def _implicit_inputs(
-    key: Key, names: tuple[str, ...] | None, width: int, slots: list[int], taken: set[Key]
-) -> dict[int, Key]:
-    """The unfed slots as inputs: named after the node, and after the slot too where several are unfed.
-
-    taken  the names of all nodes and of the inputs so far; grows by those named here
-    """
-    if len(slots) == width:
-        return {}
-    unfed = [slot for slot in range(width) if slot not in slots]
-    if len(unfed) == 1 or names is None:
-        return dict.fromkeys(unfed, key)
-    implicit: dict[int, Key] = {slot: f"{key}.{names[slot]}" for slot in unfed}
-    for name in implicit.values():
-        if name in taken:
-            raise ArityError(
-                f"{key}: its slots {listing(names[slot] for slot in unfed)} are fed by nothing and would become "
-                f"inputs, and the name {name!r} is taken. Feed them from inputs named in connectivity."
-            )
-        taken.add(name)
-    return implicit
 
 
 def _check_connected(

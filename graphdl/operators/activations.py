@@ -23,7 +23,6 @@ class Activation(Operator):
     """x (n, ...) -> y (n, ...)."""
 
     family: ClassVar = "activation"
-    recordable: ClassVar = True
 
 
 @register

@@ -58,8 +58,6 @@ class Conv2d(Operator):
 
     slots: ClassVar = ("input",)
     family: ClassVar = "convolution"
-    fresh: ClassVar = True
-    recordable: ClassVar = True
     inferred: ClassVar = ("in_channels",)
 
     def __post_init__(self) -> None:
@@ -108,7 +106,7 @@ class Conv2d(Operator):
         i, o, (kh, kw) = int(self.in_channels or 0), int(self.out_channels or 0), pair(self.kernel_size or 1)
         parameters = {"weight": Parameter((o, i // self.groups, kh, kw), self.weight or VarianceScaling(1 / 3))}
         if self.bias is not False:
-            bound = 1 / math.sqrt(i // self.groups * kh * kw)
+            bound = 1 / math.sqrt(max(i // self.groups * kh * kw, 1))
             parameters["bias"] = Parameter((o,), Uniform(-bound, bound) if self.bias is True else self.bias)
         return parameters
 

@@ -13,6 +13,7 @@ from graphdl.initializers import Initializer, Normal, check_initializer, check_i
 from graphdl.operators.operator import EVERYTHING, Gradients, Needs, Operator, Parameter, Values
 from graphdl.operators.sizes import check_size
 from graphdl.registry import register
+from graphdl.slots import InputSlot
 
 aten = torch.ops.aten
 
@@ -39,10 +40,8 @@ class Embedding(Operator):
     scale_grad_by_freq: bool = field(default=False, kw_only=True)
     weight: Initializer = field(default=Normal(), kw_only=True)
 
-    slots: ClassVar = ("input",)
+    slots: ClassVar = (InputSlot("input", kind="integer"),)
     family: ClassVar = "embedding"
-    fresh: ClassVar = True
-    recordable: ClassVar = True
 
     def __post_init__(self) -> None:
         check_size("Embedding", "num_embeddings", self.num_embeddings)

@@ -35,8 +35,6 @@ class Linear(Operator):
     slots: ClassVar = ("input",)
     family: ClassVar = "dense"
     inferred: ClassVar = ("in_features",)
-    fresh: ClassVar = True
-    recordable: ClassVar = True
 
     def __post_init__(self) -> None:
         if self.out_features is None:
@@ -54,7 +52,7 @@ class Linear(Operator):
         i, o = int(self.in_features or 0), int(self.out_features or 0)
         parameters = {"weight": Parameter((o, i), self.weight or VarianceScaling(1 / 3))}
         if self.bias is not False:
-            bound = 1 / math.sqrt(i)
+            bound = 1 / math.sqrt(max(i, 1))
             parameters["bias"] = Parameter((o,), Uniform(-bound, bound) if self.bias is True else self.bias)
         return parameters
 

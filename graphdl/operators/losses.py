@@ -13,11 +13,16 @@ from graphdl.errors import SettingError, ShapeError
 from graphdl.initializers import check_choice
 from graphdl.operators.operator import EVERYTHING, Gradients, Needs, Operator, Values, constant
 from graphdl.registry import register
+from graphdl.slots import InputSlot
 
 Reduction = Literal["mean", "sum", "none"]
 REDUCTIONS = {"none": 0, "mean": 1, "sum": 2}  # as torch's kernels number them
 
 aten = torch.ops.aten
+
+
+PREDICTION = InputSlot("prediction", role="prediction")
+TARGET = InputSlot("target", role="target")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,14 +31,17 @@ class Loss(Operator):
 
     reduction  "mean" or "sum" over the elements, or "none", which keeps them
     weight     the loss's share of the network's total: its gradient starts at `weight`. The node's value is unweighted
+
+    A loss with other inputs declares other slots, for example ("anchor", "positive", "negative"). Slots with the role
+    "prediction" are what net.predict returns; those with the role "target" take fit's targets; metrics are measured
+    for losses that have one of each.
     """
 
     reduction: Reduction = "mean"
     weight: float = 1.0
 
-    slots: ClassVar = ("prediction", "target")
+    slots: ClassVar[tuple[str, ...] | None] = (PREDICTION, TARGET)
     family: ClassVar = "loss"
-    recordable: ClassVar = True
     threshold: ClassVar[float] = 0.5
     """Where a single prediction turns from class 0 to class 1."""
 
@@ -143,6 +151,8 @@ class CrossEntropyLoss(Loss):
     ignore_index: int = -100
     label_smoothing: float = 0.0
 
+    slots: ClassVar = (PREDICTION, InputSlot("target", role="target", kind="class"))
+
     @property
     def ignored(self) -> int:
         return self.ignore_index
@@ -159,7 +169,7 @@ class CrossEntropyLoss(Loss):
         axis = class_axis(x)
         logs = torch.log_softmax(x, axis)
         if target.shape == x.shape:
-            q, counts = self.smooth(target, x.shape[axis]), None
+            q, counts = self.smooth(target.to(x.dtype), x.shape[axis]), None
             return self.reduce(-(logs * q).sum(axis)), (logs, q, counts)
         target = class_indices(x, target, axis)
         if x.dim() == 2 and not self.label_smoothing:

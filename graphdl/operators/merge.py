@@ -24,15 +24,12 @@ class Merge(Operator):
 
     slots: ClassVar[tuple[str, ...] | None] = None
     family: ClassVar = "merge"
-    recordable: ClassVar = True
 
 
 @register
 @dataclass(frozen=True)
 class Sum(Merge):
     """y = x_1 + ... + x_k; dx_k = dy."""
-
-    fresh: ClassVar = True
 
     def forward(
         self, p: Values, *xs: Tensor, training: bool, out: Tensor | None = None
@@ -87,7 +84,6 @@ class Subtract(Operator):
 
     slots: ClassVar = ("minuend", "subtrahend")
     family: ClassVar = "merge"
-    recordable: ClassVar = True
 
     def forward(self, p: Values, a: Tensor, b: Tensor, *, training: bool) -> tuple[Tensor, list[torch.Size]]:
         check_ranks((a, b))

@@ -42,8 +42,6 @@ class BatchNorm(Operator):
 
     slots: ClassVar = ("input",)
     family: ClassVar = "normalization"
-    fresh: ClassVar = True
-    recordable: ClassVar = True
     inferred: ClassVar = ("num_features",)
     ranks: ClassVar[tuple[int, ...]] = ()
     layout: ClassVar[str] = ""
@@ -169,8 +167,6 @@ class LayerNorm(Operator):
 
     slots: ClassVar = ("input",)
     family: ClassVar = "normalization"
-    fresh: ClassVar = True
-    recordable: ClassVar = True
     inferred: ClassVar = ("normalized_shape",)
 
     def __post_init__(self) -> None:

@@ -86,26 +86,15 @@ class Buffer:
 class Operator(ABC):
     """What a node computes. A subclass is a frozen dataclass of settings; it owns no tensors.
 
-    slots     names of the inputs, in order; None takes any number of them, one at least
+    slots     names of the inputs, in order; None takes any number of them, one at least. An InputSlot in place of a
+              name declares more: optional, integer or boolean, and its role in a loss
     family    groups operators in diagrams: "dense", "activation", "merge", "loss", ...
     inferred  the settings that may be left out (None), because `infer` can fill them
-    fresh       whether the output has memory of its own, which nothing that is saved shares
-    recordable  whether forward and backward do nothing but call torch functions, the same ones for inputs of the same
-                shapes. Then fit may record these calls and repeat them without the operator
     """
 
     slots: ClassVar[tuple[str, ...] | None] = ("input",)
     family: ClassVar[str] = "other"
     inferred: ClassVar[tuple[str, ...]] = ()
-    fresh: ClassVar[bool] = False
-    recordable: ClassVar[bool] = False
-
-    def __init_subclass__(cls, **settings: Any) -> None:
-        """What a class says of its passes does not hold for a subclass of one's own that replaces them."""
-        super().__init_subclass__(**settings)
-        own = vars(cls)
-        if not cls.__module__.startswith(f"{__package__}.") and own.keys() & {"forward", "backward", "draw"}:
-            cls.fresh, cls.recordable = own.get("fresh", False), own.get("recordable", False)
 
     def parameters(self) -> dict[str, Parameter]:
         """Name -> shape and initializer of each parameter."""
@@ -115,8 +104,11 @@ class Operator(ABC):
         """Name -> shape and initializer of each buffer."""
         return {}
 
-    def infer(self, *shapes: torch.Size) -> Self:
-        """Return this operator with the settings that follow from its inputs' shapes, batch axis included."""
+    def infer(self, *shapes: Any) -> Self:
+        """Return this operator with the settings that follow from its inputs' shapes, batch axis included.
+
+        The shape of an optional input that nothing feeds is None.
+        """
         return self
 
     def draw(self, *inputs: Any, generator: Generator | None) -> Any:
@@ -141,7 +133,8 @@ class Operator(ABC):
     def backward(self, p: Values, saved: Any, dy: Any) -> Gradients:
         """Compute (one gradient or None an input, {name: gradient of a parameter}) from the output's gradient dy.
 
-        It must not write into dy, which may be a view of another's gradient. A backward that can skip work takes
+        It must not write into dy, which may be a view of another's gradient. Where the output is a tuple, so is dy,
+        with None for the elements that nothing used. A backward that can skip work takes
         a fourth argument, needs=EVERYTHING: a mapping that holds the names of the slots and parameters whose gradients
         are wanted. needs["weight"] is the tensor into which the gradient of weight may be written, or None where a
         fresh one will do, which is what an `out=` of torch takes.
@@ -151,6 +144,14 @@ class Operator(ABC):
     def complete(self) -> bool:
         """Whether no setting waits to be inferred."""
         return all(getattr(self, name) is not None for name in self.inferred)
+
+    @property
+    def trains(self) -> bool:
+        """Whether it has parameters; while sizes are unknown, whether it will have some."""
+        try:
+            return bool(self.parameters())
+        except Exception:  # parameters() may need the sizes
+            return True
 
     def describe(self) -> str:
         """The settings in a few characters, for summaries and diagrams."""

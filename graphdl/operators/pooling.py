@@ -37,7 +37,6 @@ class MaxPool2d(Operator):
 
     slots: ClassVar = ("input",)
     family: ClassVar = "pooling"
-    recordable: ClassVar = True
 
     def __post_init__(self) -> None:
         for name, least in (("kernel_size", 1), ("padding", 0), ("dilation", 1)):
@@ -85,7 +84,6 @@ class AdaptiveAvgPool2d(Operator):
 
     slots: ClassVar = ("input",)
     family: ClassVar = "pooling"
-    recordable: ClassVar = True
 
     def __post_init__(self) -> None:
         sizes = self.output_size if isinstance(self.output_size, tuple) else (self.output_size, self.output_size)

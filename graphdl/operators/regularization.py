@@ -29,7 +29,6 @@ class Dropout(Operator):
 
     slots: ClassVar = ("input",)
     family: ClassVar = "dropout"
-    recordable: ClassVar = True
 
     def __post_init__(self) -> None:
         if isinstance(self.p, bool) or not isinstance(self.p, (int, float)) or not 0 <= self.p <= 1:

@@ -11,6 +11,7 @@ from torch import Tensor
 from graphdl.errors import ShapeError
 from graphdl.initializers import check_integer
 from graphdl.operators.operator import Gradients, Operator, Values
+from graphdl.operators.tuples import TupleGradient
 from graphdl.registry import register
 
 
@@ -20,7 +21,6 @@ class Identity(Operator):
     """y = x (n, ...)."""
 
     family: ClassVar = "structure"
-    recordable: ClassVar = True
 
     def forward(self, p: Values, x: Tensor, *, training: bool) -> tuple[Tensor, None]:
         return x, None
@@ -32,7 +32,7 @@ class Identity(Operator):
 @register
 @dataclass(frozen=True)
 class Item(Operator):
-    """Element `index` of an operator's tuple of outputs."""
+    """Element `index` of an operator's tuple of outputs; the others have no gradient from here."""
 
     index: int
 
@@ -40,17 +40,15 @@ class Item(Operator):
         check_integer("Item", "index", self.index)
 
     family: ClassVar = "structure"
-    recordable: ClassVar = True
 
-    def forward(self, p: Values, x: tuple[Tensor, ...], *, training: bool) -> tuple[Tensor, list[torch.Size]]:
+    def forward(self, p: Values, x: tuple[Tensor, ...], *, training: bool) -> tuple[Tensor, int]:
         if not isinstance(x, tuple) or not -len(x) <= self.index < len(x):
             count = f"a tuple of {len(x)} tensors" if isinstance(x, tuple) else "one tensor, not a tuple"
             raise ShapeError(f"Item({self.index}) picks from a tuple of outputs, and its input is {count}")
-        return x[self.index], [element.shape for element in x]
+        return x[self.index], len(x)
 
-    def backward(self, p: Values, shapes: list[torch.Size], dy: Tensor) -> Gradients:
-        chosen = self.index % len(shapes)
-        return (tuple(dy if k == chosen else dy.new_zeros(shape) for k, shape in enumerate(shapes)),), {}  # type: ignore[return-value]
+    def backward(self, p: Values, count: int, dy: Tensor) -> Gradients:
+        return (TupleGradient(count, {self.index % count: dy}),), {}  # type: ignore[return-value]  # as the passes take it
 
 
 @register
@@ -66,7 +64,6 @@ class Flatten(Operator):
 
     slots: ClassVar = ("input",)
     family: ClassVar = "reshape"
-    recordable: ClassVar = True
 
     def __post_init__(self) -> None:
         check_integer("Flatten", "start_dim", self.start_dim)

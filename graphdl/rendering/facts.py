@@ -86,12 +86,13 @@ def complete(graph: Graph, facts: Mapping[Key, NodeFacts]) -> tuple[Graph, dict[
         )
     whole = graph.copy()
     known: dict[Node, NodeFacts] = {key: facts[key] for key in graph}
-    for key, names in graph.nodes(data="implicit"):
-        for slot, name in (names or {}).items():
+    for key, node in graph.nodes(data=True):
+        slots = getattr(node.get("operator"), "slots", None) or ()
+        for slot, name in node.get("implicit", {}).items():
             pill = ImplicitInput(name)
             given = facts.get(name) if name not in graph else None
             known[pill] = given or NodeFacts("input")
-            whole.add_edge(pill, key, slot=slot, slot_name=None, gradient=1.0)
+            whole.add_edge(pill, key, slot=slot, slot_name=slots[slot] if len(slots) > 1 else None, gradient=1.0)
     return whole, known
 
 

@@ -11,7 +11,7 @@ from torch import Generator, Tensor
 
 from graphdl.data import Batches
 from graphdl.errors import MissingInputError, SettingError, listing
-from graphdl.graph import Key
+from graphdl.graph import Key, sources_by_role
 from graphdl.network import Network
 
 Batch: TypeAlias = Mapping[Key, Tensor]
@@ -88,7 +88,7 @@ def _name(net: Network, inputs: Any, targets: Any) -> dict[Key, Any]:
     """Name a single input and a single target after the inputs that they are for."""
     if targets is None and isinstance(inputs, Mapping):
         return dict(inputs)
-    fed = dict.fromkeys(net.engine.sources(loss)[1] for loss in net.losses)
+    fed = dict.fromkeys(source for loss in net.losses for source in sources_by_role(net.graph, loss, "target"))
     target_names = [name for name in fed if name in _needed(net)]
     named: dict[Key, Any] = {}
     if targets is not None:

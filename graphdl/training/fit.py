@@ -14,7 +14,7 @@ from graphdl.execution.checks import new_generator
 from graphdl.execution.passes import Forward, run_forward
 from graphdl.graph import Key, ancestors
 from graphdl.network import Network
-from graphdl.optim import Optimizer
+from graphdl.optim import Gathering, Optimizer, Stepper
 from graphdl.training.batching import Batch, NamedBatches, make_batches, unpack_validation
 from graphdl.training.callbacks import Callback, Callbacks, EpochEnd
 from graphdl.training.epochs import CompiledEpoch, SteppedEpoch
@@ -33,7 +33,7 @@ def fit(
     inputs: Any,
     targets: Any = None,
     *,
-    optimizer: Optimizer,
+    optimizer: Optimizer | Stepper,
     epochs: int,
     batch_size: int | None = None,
     validation: Any = None,
@@ -44,6 +44,9 @@ def fit(
     threads: int | None = None,
     compile: bool = False,  # noqa: A002
     recompute: Sequence[Key] = (),
+    clip_norm: float | None = None,
+    clip_value: float | None = None,
+    accumulate: int = 1,
     progress: bool = True,
 ) -> History:
     """Train a network on its losses; return the history of its figures.
@@ -58,6 +61,9 @@ def fit(
     threads     how many torch may use meanwhile; None takes one for a step too small to share out
     compile     makes the steps of many batches by one call of C++, which is compiled first: see the guide
     recompute   nodes whose values are not kept for backward but computed twice, to save memory: see net.cost
+    clip_norm   scales all gradients together so that their norm is at most this, as torch.nn.utils.clip_grad_norm_
+    clip_value  keeps every element of a gradient within ±clip_value, before that
+    accumulate  makes an update every so many batches, by the mean of their gradients
     progress    shows a bar on a terminal
 
     Training figures are means over the epoch's batches, each measured before its update. Errors: NonFiniteError names
@@ -72,13 +78,13 @@ def fit(
     calls = Callbacks(callbacks)
     generator = net.generator if seed is None else new_generator(seed)
     batches = _repeatable("inputs", make_batches(net, inputs, targets, batch_size, shuffle, generator), epochs)
-    scorer = Scorer(net, metrics)
+    scorer, gathering = Scorer(net, metrics), Gathering(clip_norm, clip_value, accumulate)
     checked: Iterable[Batch] | None = None
     if validation is not None:
         checked = make_batches(net, *unpack_validation(validation), EVALUATION_ROWS)
         checked = _repeatable("validation", checked, epochs)
-    stepper = optimizer.bind(net)
-    step = TrainingStep(net, stepper, scorer, threads, recompute)
+    stepper = optimizer if isinstance(optimizer, Stepper) else optimizer.bind(net)
+    step = TrainingStep(net, stepper, scorer, threads, recompute, gathering, together=compile)
     train = CompiledEpoch(step) if compile else SteppedEpoch(step)
     history = History()
     start = time.perf_counter()
@@ -86,6 +92,7 @@ def fit(
         for _ in range(epochs):
             calls.epoch_start()
             figures = train(batches)
+            step.finish()
             if not figures:
                 raise SettingError("inputs held no batch: there is nothing to train on.")
             if checked is not None:
@@ -136,9 +143,11 @@ def _repeatable(what: str, batches: Iterable[Batch], epochs: int) -> Iterable[Ba
 
 
 def _check(net: Network, optimizer: object, epochs: object) -> None:
-    if not isinstance(optimizer, Optimizer):
+    if isinstance(optimizer, Stepper) and optimizer.net is not net:
+        raise SettingError("optimizer is a stepper that is bound to another network: bind one to this network.")
+    if not isinstance(optimizer, (Optimizer, Stepper)):
         wrong = f"the class {optimizer.__name__}" if isinstance(optimizer, type) else f"a {type(optimizer).__name__}"
-        raise SettingError(f"optimizer is an Optimizer such as Adam(lr=1e-3), not {wrong}.")
+        raise SettingError(f"optimizer is an Optimizer such as Adam(lr=1e-3), or a stepper, not {wrong}.")
     if isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 1:
         raise SettingError(f"epochs is how often to go through the data, 1 or more, not {epochs!r}.")
     if not net.losses:

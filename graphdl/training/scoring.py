@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 from torch import Tensor
 
 from graphdl.errors import SettingError
 from graphdl.execution.passes import Trace
 from graphdl.execution.plan import Plan
-from graphdl.graph import Key
+from graphdl.graph import Key, sources_by_role
 from graphdl.network import Network
+from graphdl.slots import SlotRole
 from graphdl.training.metrics import Metric, resolve_metrics
 
 
@@ -30,8 +31,8 @@ class Scorer:
     """Measures the losses and metrics of passes.
 
     The total loss is the sum of the losses, each times its weight. Where there are several losses, each is a figure of
-    its own, "loss of left", and metrics carry the node's name too: "accuracy of left". Raises SettingError if two
-    figures have one name.
+    its own, "loss of left", and metrics carry the node's name too: "accuracy of left". Metrics are measured for losses
+    with one prediction and one target. Raises SettingError if no loss has both, or if two figures have one name.
 
     targets  the nodes that a pass must compute and keep
     """
@@ -41,10 +42,16 @@ class Scorer:
         resolved = resolve_metrics(metrics)
         self._several = len(net.losses) > 1
         self._weights = {key: engine.loss(key).weight for key in net.losses}
+        compared = {key: pair for key in net.losses if (pair := _compared(net, key)) is not None}
+        if resolved and not compared:
+            raise SettingError(
+                "metrics compare a prediction with its target, and no loss of the network has one slot with each role: "
+                "leave metrics out."
+            )
         self._metrics = [
-            (f"{name} of {key}" if self._several else name, measure(engine.loss(key)), engine.sources(key)[:2])
+            (f"{name} of {key}" if self._several else name, measure(engine.loss(key)), pair)
             for name, measure in resolved.items()
-            for key in net.losses
+            for key, pair in compared.items()
         ]
         own = [f"loss of {key}" for key in net.losses] if self._several else []
         names = ["loss", *own, *(name for name, _, _ in self._metrics)]
@@ -91,6 +98,12 @@ class Scorer:
         total = sum(weight * losses[key] for key, weight in self._weights.items())
         figures = {f"loss of {key}": loss for key, loss in losses.items()} if self._several else {}
         return Score(total, count * rows_of({name: tensor[0] for name, tensor in inputs.items()}), figures)
+
+
+def _compared(net: Network, loss: Key) -> tuple[Key, Key] | None:
+    """The prediction and the target of a loss; None if it lacks one of them, or has several."""
+    predictions, targets = (sources_by_role(net.graph, loss, role) for role in get_args(SlotRole))
+    return (predictions[0], targets[0]) if len(predictions) == len(targets) == 1 else None
 
 
 def rows_of(inputs: Mapping[Key, Tensor]) -> int:

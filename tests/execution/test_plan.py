@@ -44,7 +44,7 @@ def test_every_step_comes_after_what_it_reads():
         assert known.issuperset(step.reads)
         assert step.writes not in known
         known.add(step.writes)
-    assert known == set(range(plan.size))
+    assert known == set(range(plan.absent))
     assert plan.index == {key: plan.index[key] for key in net.order}
 
 
@@ -61,7 +61,7 @@ def test_plans_are_made_once():
 def test_each_value_is_freed_once_after_its_last_reader():
     plan = branched().engine.plan(("loss",))
     freed = [i for step in plan.steps for i in step.frees]
-    assert sorted(freed) == sorted(set(range(plan.size)) - {plan.index["loss"]})
+    assert sorted(freed) == sorted(set(range(plan.absent)) - {plan.index["loss"]})
     for position, step in enumerate(plan.steps):
         later = {i for other in plan.steps[position + 1 :] for i in other.reads}
         assert later.isdisjoint(step.frees)

@@ -37,8 +37,16 @@ def slots_of(graph, key):
 def test_a_node_carries_what_it_is():
     one = One()
     graph = build({"a": one}, {"x": ["a"]})
-    assert graph.nodes["x"] == {"kind": "input", "operator": None, "owner": "x", "implicit": {}, "reads": 0}
-    assert graph.nodes["a"] == {"kind": "operator", "operator": one, "owner": "a", "implicit": {}, "reads": 1}
+    assert graph.nodes["x"] == {
+        "kind": "input",
+        "operator": None,
+        "owner": "x",
+        "implicit": {},
+        "absent": (),
+        "reads": 0,
+    }
+    computed = {"kind": "operator", "operator": one, "owner": "a", "implicit": {}, "absent": (), "reads": 1}
+    assert graph.nodes["a"] == computed
 
 
 def test_nodes_stand_in_the_order_declared_inputs_first():
@@ -129,7 +137,9 @@ def test_several_unfed_slots_become_inputs_named_after_node_and_slot():
     ],
 )
 def test_an_implicit_inputs_name_is_taken(operators, connectivity):
-    with pytest.raises(ArityError, match=r"prediction and target are fed by nothing .* the name '.*' is taken\. Feed"):
+    with pytest.raises(
+        ArityError, match=r"nothing feeds its slots prediction and target, .* the name '.*' is taken\. Feed"
+    ):
         build(operators, connectivity)
 
 

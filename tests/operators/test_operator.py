@@ -41,7 +41,7 @@ FAMILIES = [
     test_regularization,
     test_structure,
 ]
-HELPERS = {"operator", "sizes"}
+HELPERS = {"operator", "sizes", "tuples"}
 PUBLIC = [getattr(operators, name) for name in operators.__all__]
 CONCRETE = [
     cls

@@ -1,14 +1,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 import torch
 from torch import nn
 
-from graphdl import Feed, Flatten, Identity, Item, Linear, Network, Operator, Sum, check_gradients
-from graphdl.errors import GradientError, GraphDLError, SettingError, ShapeError
+from graphdl import Feed, Flatten, Identity, Item, L1Loss, Linear, Network, Operator, Sum, check_gradients, fit
+from graphdl.errors import GradientError, GraphDLError, OperatorError, SettingError, ShapeError
+from graphdl.operators.tuples import TupleGradient
+from graphdl.optim import SGD
 from graphdl.registry import is_registered
 from tests.operators.case import Case, upstream
 from tests.operators.checks import every_check
@@ -45,8 +47,8 @@ class Powers(Operator):
         return (x.clone(), x**2, x**3), x
 
     def backward(self, p, x, dy):
-        d1, d2, d3 = dy
-        return (d1 + 2 * x * d2 + 3 * x**2 * d3,), {}
+        slopes = (torch.ones_like(x), 2 * x, 3 * x**2)
+        return (sum(slope * d for slope, d in zip(slopes, dy, strict=True) if d is not None),), {}
 
 
 def tuple_network(**picked):
@@ -65,7 +67,8 @@ def test_item_picks_and_sends_back_to_its_place_alone(index):
     dy = upstream(value)
     torch.testing.assert_close(net.backward({"item": dy})["x"], power * x ** (power - 1) * dy)
     places = net.value_gradients["powers"]
-    assert [bool(place.any()) for place in places] == [k == index % 3 for k in range(3)]
+    assert [place is not None for place in places] == [k == index % 3 for k in range(3)]
+    assert places[index] is dy
 
 
 def test_several_items_add_up():
@@ -125,12 +128,153 @@ def test_a_fault_in_one_place_of_a_tuple_is_seen():
     class Faulty(Powers):
         def backward(self, p, x, dy):
             d1, d2, d3 = dy
-            return (d1 + 2 * x * d2 + 3 * x**2 * d3 * 1.0005,), {}
+            return super().backward(p, x, (d1, d2, None if d3 is None else d3 * 1.0005))
 
     x = torch.rand(3, 2, dtype=torch.float64) + 0.5
     assert check_gradients(Powers(), x) < 1e-7
     with pytest.raises(GradientError):
         check_gradients(Faulty(), x)
+
+
+def test_a_backward_that_does_not_expect_none_is_told():
+    class Naive(Powers):
+        def backward(self, p, x, dy):
+            return (dy[0] + 2 * x * dy[1] + 3 * x**2 * dy[2],), {}
+
+    x = torch.rand(3, 2, dtype=torch.float64)
+    with pytest.raises(OperatorError, match=r"dy is None for each that nothing used\. A backward returns"):
+        check_gradients(Naive(), x)
+    net = Network({"powers": Naive(), "item": Item(1)}, {"x": ["powers"], "powers": ["item"]}, dtype=torch.float64)
+    net.forward(x)
+    with pytest.raises(OperatorError, match=r"powers \(Naive\) failed in backward: .*dy is None for each that nothing"):
+        net.backward({"item": x})
+
+
+def test_a_backward_that_takes_none_for_something_else_is_told():
+    class Odd(Powers):
+        def backward(self, p, x, dy):
+            return super().backward(p, x, [x if d is None else d for d in dy])
+
+    with pytest.raises(GradientError, match="where only output 0 of 'operator' is used, so that dy is None"):
+        check_gradients(Odd(), torch.rand(3, 2, dtype=torch.float64))
+
+
+def test_an_element_of_a_start_may_be_none():
+    x = torch.randn(4, 3, dtype=torch.float64)
+    net = tuple_network(item=2)
+    y = net.forward(x)["item"]
+    sent = net.backward({"powers": (None, x, None), "item": y})["x"]
+    torch.testing.assert_close(sent, 2 * x * x + 3 * x**2 * y)
+
+
+@dataclass(frozen=True)
+class First(Operator):
+    """Passes on the first of a tuple, and sends this back."""
+
+    send: Any
+
+    def forward(self, p, x, *, training):
+        return x[0], x
+
+    def backward(self, p, x, dy):
+        return (self.send(x, dy),), {}
+
+
+def odd_network(send):
+    nodes = {"powers": Powers(), "item": Item(0), "odd": First(send)}
+    return Network(nodes, {"x": ["powers"], "powers": ["item", "odd"]}, dtype=torch.float64)
+
+
+def test_a_consumer_of_a_tuple_sends_a_tuple_with_none():
+    x = torch.randn(4, 3, dtype=torch.float64)
+    net = odd_network(lambda x, dy: (dy, None, 2 * dy))
+    net.forward(x)
+    sent = net.backward({"item": x, "odd": torch.ones_like(x)})["x"]
+    torch.testing.assert_close(sent, x + 1 + 6 * x**2)
+
+
+@pytest.mark.parametrize("send", [lambda x, dy: (dy, None), lambda x, dy: (dy[:1], None, None), lambda x, dy: dy])
+def test_a_tuple_of_another_form_is_refused(send):
+    x = torch.randn(4, 3, dtype=torch.float64)
+    net = odd_network(send)
+    net.forward(x)
+    with pytest.raises(OperatorError):
+        net.backward({"item": x, "odd": torch.ones_like(x)})
+    with pytest.raises(OperatorError, match="returned a gradient of the shape"):
+        net.backward({"odd": torch.ones_like(x)})
+
+
+@dataclass(frozen=True)
+class Columns(Operator):
+    """The columns of x, each a tensor; counts the tensors that backward gets."""
+
+    count: int
+
+    def forward(self, p, x, *, training):
+        return x.unbind(1), x
+
+    def backward(self, p, x, dy):
+        dx = torch.zeros_like(x)
+        for k, d in enumerate(dy):
+            if d is not None:
+                dx[:, k] = d
+        return (dx,), {}
+
+
+@pytest.mark.parametrize("used", [range(16), range(3, 16, 4)])
+def test_fit_trains_on_a_tuple_of_which_some_is_used(used):
+    items = {f"item{k}": Item(k) for k in used}
+    operators = {"fc": Linear(3, 16), "columns": Columns(16), **items, "sum": Sum(), "loss": L1Loss()}
+    edges = {"x": ["fc"], "fc": ["columns"], "columns": [*items], **{item: ["sum"] for item in items}, "sum": ["loss"]}
+    net, twin = (Network(operators, {**edges, "y": ["loss"]}, seed=0, dtype=torch.float64) for _ in range(2))
+    data = {"x": torch.randn(8, 3, dtype=torch.float64), "y": torch.randn(8, dtype=torch.float64)}
+    fit(net, data, optimizer=SGD(lr=0.1), epochs=5, batch_size=8, shuffle=False, progress=False)
+    weight, bias = twin.parameters["fc.weight"], twin.parameters["fc.bias"]
+    for _ in range(5):
+        leaves = weight.clone().requires_grad_(), bias.clone().requires_grad_()
+        y = torch.nn.functional.linear(data["x"], *leaves)[:, list(used)].sum(1)
+        gradients = torch.autograd.grad((y - data["y"]).abs().mean(), leaves)
+        weight, bias = (tensor.detach() - 0.1 * g for tensor, g in zip(leaves, gradients, strict=True))
+    torch.testing.assert_close(net.parameters["fc.weight"], weight, rtol=1e-10, atol=1e-12)
+    torch.testing.assert_close(net.parameters["fc.bias"], bias, rtol=1e-10, atol=1e-12)
+
+
+def additions(count):
+    """How many elements of tuples are touched while `count` items send their gradients."""
+    touched = 0
+
+    class Counting(dict):
+        def __setitem__(self, key, value):
+            nonlocal touched
+            touched += 1
+            super().__setitem__(key, value)
+
+        def items(self):
+            nonlocal touched
+            touched += len(self)
+            return super().items()
+
+    total = TupleGradient(count, Counting({0: torch.zeros(1)}))
+    for k in range(count):
+        ((sent,), _) = Item(k).backward({}, count, torch.ones(1))
+        assert len(sent.elements) == 1
+        total.add(TupleGradient(sent.count, Counting(sent.elements)))
+    assert all(element is not None for element in total.as_tuple())
+    return touched
+
+
+def test_many_items_add_up_in_linear_time():
+    assert additions(512) < 2.1 * additions(256)
+
+
+def test_sums_of_elements_change_no_other_tensor():
+    a, b, c = (torch.full((2,), float(k)) for k in (1, 2, 4))
+    total = TupleGradient.of((a, None))
+    total.add((b, None))
+    total.add(TupleGradient(2, {0: c}))
+    total.add((None, c))
+    assert [element.tolist() for element in total.as_tuple()] == [[7, 7], [4, 4]]
+    assert [tensor.tolist() for tensor in (a, b, c)] == [[1, 1], [2, 2], [4, 4]]
 
 
 def test_flatten_copies_and_keeps_nothing():

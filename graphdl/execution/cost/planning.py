@@ -7,19 +7,19 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from graphdl.errors import MissingInputError, SettingError
 from graphdl.execution.cost.figures import Cost, NodeCost
 from graphdl.execution.cost.nests import bytes_of
 from graphdl.execution.cost.rehearsal import Rehearsal, Rule
+from graphdl.execution.diagnosis import shape_of
 from graphdl.execution.engine import Engine
 from graphdl.execution.inference import infer_shapes, meta_inputs, require_complete
 from graphdl.execution.inputs import gather_inputs
 from graphdl.execution.parameters import ParameterStore
 from graphdl.execution.plan import BackwardPlan, make_backward_plan, make_plan
 from graphdl.execution.recompute import Recomputation, check_recompute, make_recomputation
-from graphdl.graph import Key
+from graphdl.graph import Key, input_kinds
 from graphdl.operators import Operator
 
 
@@ -80,38 +80,21 @@ def _nodes(engine: Engine, rehearsal: Rehearsal, values: Mapping[Key, Any]) -> d
 
 def _infer(engine: Engine, given: Mapping[Key, Any]) -> tuple[dict[Key, Tensor], dict[Key, Any], dict[Key, Operator]]:
     """Meta inputs, meta values by node, and the operators with their sizes."""
-    known = meta_inputs(given, engine.inputs, engine.dtype)
+    known = meta_inputs(given, engine.inputs, engine.dtype, kinds=input_kinds(engine.graph))
     needed = engine.plan(engine.losses).inputs
     gather_inputs(known, needed, engine.inputs, engine.operators, torch.device("meta"), engine.dtype)
     first: dict[int, Key] = {}
     for name, value in given.items():  # one tensor for two inputs takes memory once
         known[name] = known[first.setdefault(id(value), name)] if isinstance(value, Tensor) else known[name]
-    with IndexFinder(known) as finder:
-        infer_shapes(engine.full_plan, known, engine.dtype)
-    for name in finder.found:
-        if not isinstance(given[name], Tensor):
-            known[name] = known[name].long()
     values, operators = infer_shapes(engine.full_plan, known, engine.dtype)
+    shapes = {key: shape_of(value) for key, value in {**values, **known}.items()}
+    kinds = input_kinds(engine.graph, shapes)
+    floats = [name for name, value in known.items() if not value.is_floating_point() and name not in kinds]
+    if retyped := [name for name in floats if not isinstance(given[name], Tensor)]:  # probabilities, not indices
+        known |= {name: known[name].to(engine.dtype) for name in retyped}
+        values, operators = infer_shapes(engine.full_plan, known, engine.dtype)
     require_complete(operators, [name for name in engine.inputs if name not in known])
     return known, values, operators
-
-
-class IndexFinder(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """A context that finds the inputs that an operator makes integers: of a shape alone nobody can tell.
-
-    found  their names
-    """
-
-    def __init__(self, inputs: Mapping[Key, Tensor]) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self._names = {id(tensor): name for name, tensor in inputs.items()}
-        self.found: set[Key] = set()
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Make a call."""
-        if func is torch.ops.aten._to_copy.default and (kwargs or {}).get("dtype") is torch.int64:
-            self.found |= {self._names[id(args[0])]} if id(args[0]) in self._names else set()
-        return func(*args, **(kwargs or {}))
 
 
 def _plan(engine: Engine, operators: Mapping[Key, Operator]) -> BackwardPlan:

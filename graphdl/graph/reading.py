@@ -1,0 +1,62 @@
+"""What the nodes of a built graph read: their sources by slot, by role and by kind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from graphdl.slots import SlotRole, kind_of, role_of
+
+if TYPE_CHECKING:
+    from graphdl.graph.build import Graph
+    from graphdl.graph.declaration import Key
+
+InputKind: TypeAlias = Literal["integer", "boolean"]
+
+
+def sources(graph: Graph, key: Key) -> dict[int, Key]:
+    """Slot -> the node or the input that feeds it, in the order of the slots; optional ones that stay empty are not."""
+    found: dict[int, Key] = dict(graph.nodes[key]["implicit"])
+    for source, _, edge in graph.in_edges(key, data=True):
+        found[edge["slot"]] = source
+    return dict(sorted(found.items()))
+
+
+def sources_by_role(graph: Graph, key: Key, role: SlotRole) -> tuple[Key, ...]:
+    """What feeds the slots of a loss that are predictions, or targets."""
+    slots = graph.nodes[key]["operator"].slots or ()
+    return tuple(source for slot, source in sources(graph, key).items() if slots and role_of(slots[slot]) == role)
+
+
+def input_kinds(graph: Graph, shapes: Mapping[Key, Any] | None = None) -> dict[Key, InputKind]:
+    """The inputs of the network that feed a slot declared integer or boolean, with that kind.
+
+    shapes  node or input -> its shape, where known: tells probabilities from class indices. Without it the input at a
+            slot of kind "class" counts as integer
+    """
+    kinds: dict[Key, InputKind] = {}
+    for key, node in graph.nodes(data=True):
+        if node["operator"] is None:
+            continue
+        for name, kind in _declared(graph, key, shapes or {}):
+            if kinds.get(name) != "integer":
+                kinds[name] = kind
+    return kinds
+
+
+def _declared(graph: Graph, key: Key, shapes: Mapping[Key, Any]) -> Iterator[tuple[Key, InputKind]]:
+    node = graph.nodes[key]
+    slots = node["operator"].slots or ()
+    kinds = {slot: kind for slot, name in enumerate(slots) if (kind := kind_of(name)) is not None}
+    if not kinds:
+        return
+    fed = sources(graph, key)
+    predicted = [shapes.get(source) for source in sources_by_role(graph, key, "prediction")]
+    for slot, kind in kinds.items():
+        name = fed.get(slot)
+        if name is None or (slot not in node["implicit"] and graph.nodes[name]["operator"] is not None):
+            continue
+        if kind == "boolean":
+            yield name, "boolean"
+        elif kind == "integer" or shapes.get(name) is None or shapes[name] not in predicted:
+            yield name, "integer"

@@ -1,0 +1,64 @@
+"""Gradients of tuples of outputs, of which most elements may be unknown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeAlias
+
+from torch import Tensor
+
+from graphdl.errors import ShapeError
+
+Elements: TypeAlias = Sequence[Tensor | None]
+
+
+class TupleGradient:
+    """The gradient of a tuple of `count` outputs: {index: tensor} of those that something used.
+
+    Each of k consumers adds its element in constant time, where tuples of k elements would take k² operations in all.
+    It becomes a tuple once, for the backward of the operator that returned the outputs, with None for the others.
+    """
+
+    __slots__ = ("_sums", "count", "elements")
+
+    def __init__(self, count: int, elements: dict[int, Tensor]) -> None:
+        self.count, self.elements = count, elements
+        self._sums: set[int] = set()  # the indexes of sums made here, which may be added to in place
+
+    @classmethod
+    def of(cls, gradient: Elements | TupleGradient) -> TupleGradient:
+        """The same elements, in a new object."""
+        if isinstance(gradient, TupleGradient):
+            return cls(gradient.count, dict(gradient.elements))
+        return cls(len(gradient), {k: element for k, element in enumerate(gradient) if element is not None})
+
+    def add(self, gradient: Elements | TupleGradient) -> None:
+        """Add another consumer's gradient. Raises ShapeError where the two do not fit."""
+        other = gradient if isinstance(gradient, TupleGradient) else TupleGradient.of(gradient)
+        if other.count != self.count:
+            raise ShapeError(f"it sent a gradient of {other.count} elements where another has {self.count}")
+        for k, element in other.elements.items():
+            held = self.elements.get(k)
+            if held is None:
+                self.elements[k] = element
+            elif held.shape != element.shape:
+                raise ShapeError(
+                    f"it sent a gradient of the shape {tuple(element.shape)} for element {k} where another has "
+                    f"{tuple(held.shape)}"
+                )
+            elif k in self._sums:
+                held.add_(element)
+            else:
+                self.elements[k] = held + element
+                self._sums.add(k)
+
+    def scaled(self, factor: float) -> TupleGradient:
+        """Each element times a factor, in a new object."""
+        return TupleGradient(self.count, {k: element * factor for k, element in self.elements.items()})
+
+    def as_tuple(self) -> tuple[Tensor | None, ...]:
+        """One gradient for each output; None for those that nothing used."""
+        found: list[Tensor | None] = [None] * self.count
+        for k, element in self.elements.items():
+            found[k] = element
+        return tuple(found)
