@@ -16,9 +16,10 @@ from graphdl.graph import Key, ancestors
 from graphdl.network import Network
 from graphdl.optim import Gathering, Optimizer, Stepper
 from graphdl.training.batching import Batch, NamedBatches, make_batches, unpack_validation
-from graphdl.training.callbacks import Callback, Callbacks, EpochEnd
+from graphdl.training.callbacks import Callback
 from graphdl.training.epochs import CompiledEpoch, SteppedEpoch
 from graphdl.training.history import History
+from graphdl.training.hooks import Callbacks, EpochEnd
 from graphdl.training.metrics import Metric
 from graphdl.training.progress import EpochProgress
 from graphdl.training.scoring import Means, Scorer
@@ -85,7 +86,9 @@ def fit(
         checked = _repeatable("validation", checked, epochs)
     stepper = optimizer if isinstance(optimizer, Stepper) else optimizer.bind(net)
     step = TrainingStep(net, stepper, scorer, threads, recompute, gathering, together=compile)
-    train = CompiledEpoch(step) if compile else SteppedEpoch(step)
+    calls.check([*scorer.names, *(f"validation_{name}" for name in scorer.names if checked is not None)])
+    step_end = calls.step_end if calls.wants_steps else None
+    train = CompiledEpoch(step, step_end) if compile else SteppedEpoch(step, step_end)
     history = History()
     start = time.perf_counter()
     with calls.around(net, stepper, history), threads_restored(), EpochProgress(epochs, progress) as bar:

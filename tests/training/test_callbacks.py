@@ -5,7 +5,7 @@ from graphdl import EarlyStopping, fit
 from graphdl.errors import SettingError
 from graphdl.optim import SGD
 from graphdl.training import Callback, History, ReduceOnPlateau
-from graphdl.training.callbacks import HOOKS, Callbacks
+from graphdl.training.hooks import HOOKS, Callbacks
 
 X, Y = torch.randn(12, 2, generator=torch.Generator().manual_seed(0)), torch.zeros(12, 2)
 
@@ -168,6 +168,18 @@ def test_steps_are_called_for_those_who_want_them(net):
         assert [calls.step_end() for _ in range(3)] == [False, False, True]
 
 
+def test_a_step_ends_training(net):
+    class Ending:
+        def on_step_end(self, net, stepper, history):
+            return stepper.steps == 3
+
+    seen = Everything()
+    callbacks = [Ending(), seen]
+    history = fit(net, X, Y, optimizer=SGD(), epochs=9, batch_size=6, callbacks=callbacks, progress=False)
+    assert history.epochs == 2
+    assert seen.calls[-2:] == [("epoch end", 3, 2), ("end", 3, 2)]
+
+
 def test_all_are_called_at_the_end_even_if_one_fails(net):
     class Bad:
         def on_fit_end(self, net, stepper, history):
@@ -239,13 +251,17 @@ def test_bad_settings_are_refused(make, text):
         make()
 
 
-def test_a_monitor_is_checked_before_training_if_the_figures_are_known():
+def test_a_monitor_is_checked_before_training_if_the_figures_are_known(net):
     calls = Callbacks([EarlyStopping("validation_los")])
     calls.check(["loss", "validation_los"])
     with pytest.raises(SettingError, match=r"no 'validation_los' to monitor. Did you mean 'validation_loss'"):
         calls.check(["loss", "validation_loss"])
     with pytest.raises(SettingError, match=r"figures are loss. fit measures it if it is given validation data"):
         calls.check(["loss"])
+    fitted = {"optimizer": SGD(), "epochs": 1, "batch_size": 6, "callbacks": [EarlyStopping()]}
+    with pytest.raises(SettingError, match=r"no 'validation_loss' to monitor. The figures are loss"):
+        fit(net, X, Y, **fitted)
+    fit(net, X, Y, **fitted, validation=(X, Y), progress=False)
     Callbacks([EarlyStopping("own"), lambda net, history: history.append({"own": 1.0})]).check(["loss"])
 
 
