@@ -16,9 +16,10 @@ from graphdl.graph import Key, ancestors
 from graphdl.network import Network
 from graphdl.optim import Gathering, Optimizer, Stepper
 from graphdl.training.batching import Batch, NamedBatches, make_batches, unpack_validation
-from graphdl.training.callbacks import Callback, EarlyStopping
+from graphdl.training.callbacks import Callback
 from graphdl.training.epochs import CompiledEpoch, SteppedEpoch
 from graphdl.training.history import History
+from graphdl.training.hooks import Callbacks, EpochEnd
 from graphdl.training.metrics import Metric
 from graphdl.training.progress import EpochProgress
 from graphdl.training.scoring import Means, Scorer
@@ -38,7 +39,7 @@ def fit(
     batch_size: int | None = None,
     validation: Any = None,
     metrics: Sequence[str | Metric] = (),
-    callbacks: Sequence[Callback] = (),
+    callbacks: Sequence[Callback | EpochEnd] = (),
     shuffle: bool = True,
     seed: int | None = None,
     threads: int | None = None,
@@ -55,7 +56,8 @@ def fit(
                 iterable of batches, each {name: tensor} or a pair (input, target), which needs no batch_size
     validation  data in the same forms, or a pair (inputs, targets): evaluated after every epoch
     metrics     "accuracy", or functions (prediction, target) -> number
-    callbacks   called with (net, history) after every epoch; training ends when one returns True
+    callbacks   see graphdl.training.Callback; or functions (net, history), called after every epoch; training ends when
+                one returns True
     shuffle     draws a fresh order of the rows every epoch, from `seed`, or else from the network's own generator
     threads     how many torch may use meanwhile; None takes one for a step too small to share out
     compile     makes the steps of many batches by one call of C++, which is compiled first: see the guide
@@ -74,8 +76,7 @@ def fit(
     check_threads(threads)
     if compile and recompute:
         raise SettingError("recompute and compile=True do not go together: a compiled step plans its memory itself.")
-    if callable(callbacks):
-        raise SettingError("callbacks is a sequence, such as [EarlyStopping()], not a single callback.")
+    calls = Callbacks(callbacks)
     generator = net.generator if seed is None else new_generator(seed)
     batches = _repeatable("inputs", make_batches(net, inputs, targets, batch_size, shuffle, generator), epochs)
     scorer, gathering = Scorer(net, metrics), Gathering(clip_norm, clip_value, accumulate)
@@ -85,11 +86,14 @@ def fit(
         checked = _repeatable("validation", checked, epochs)
     stepper = optimizer if isinstance(optimizer, Stepper) else optimizer.bind(net)
     step = TrainingStep(net, stepper, scorer, threads, recompute, gathering, together=compile)
-    train = CompiledEpoch(step) if compile else SteppedEpoch(step)
+    calls.check([*scorer.names, *(f"validation_{name}" for name in scorer.names if checked is not None)])
+    step_end = calls.step_end if calls.wants_steps else None
+    train = CompiledEpoch(step, step_end) if compile else SteppedEpoch(step, step_end)
     history = History()
     start = time.perf_counter()
-    with threads_restored(), EpochProgress(epochs, progress) as bar:
+    with calls.around(net, stepper, history), threads_restored(), EpochProgress(epochs, progress) as bar:
         for _ in range(epochs):
+            calls.epoch_start()
             figures = train(batches)
             step.finish()
             if not figures:
@@ -100,18 +104,9 @@ def fit(
             history.append(figures)
             history.seconds = time.perf_counter() - start
             bar.advance(figures)
-            if _call_all(callbacks, net, history):
+            if calls.epoch_end():
                 break
-    for callback in callbacks:
-        if isinstance(callback, EarlyStopping):
-            callback.restore(net)
     return history
-
-
-def _call_all(callbacks: Sequence[Callback], net: Network, history: History) -> bool:
-    """Call every callback, and tell whether one wants to end training."""
-    answers = [callback(net, history) for callback in callbacks]
-    return any(answers)
 
 
 def evaluate(
