@@ -12,8 +12,8 @@ import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
-from typing import Any
+from functools import cache, partial
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -145,6 +145,36 @@ def exchange(arguments: Any, kind: type, function: Callable[[Any], Any]) -> Any:
     return arguments
 
 
+class Traits(NamedTuple):
+    """What a function of torch is like, whatever it is called with.
+
+    composite  whether it is made of other functions
+    mutable    whether it writes into tensors that it is given
+    view       whether what it returns shares the memory of what it is given
+    reader     whether its result, or its shape, depends on numbers
+    reshapes   whether it changes the shape of a tensor in place
+    """
+
+    composite: bool
+    mutable: bool
+    view: bool
+    reader: bool
+    reshapes: bool
+
+
+@cache
+def traits(func: Any) -> Traits:
+    """The traits of an overload."""
+    schema = func._schema
+    return Traits(
+        composite=func._can_decompose(),
+        mutable=schema.is_mutable,
+        view=not schema.is_mutable and any(each.alias_info is not None for each in schema.returns),
+        reader=func._overloadpacket.__name__ in READERS,
+        reshapes=torch.Tag.inplace_view in func.tags,
+    )
+
+
 class Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """A context that sees the calls made in it, after torch has taken them apart."""
 
@@ -155,6 +185,8 @@ class Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Make a call, or those that it is made of."""
         kwargs = kwargs or {}
+        if not traits(func).composite:
+            return self.make(func, tuple(args), kwargs)
         with self:
             result = func.decompose(*args, **kwargs)
         return self.make(func, tuple(args), kwargs) if result is NotImplemented else result
@@ -245,18 +277,19 @@ class Recorder(Watcher):
         """Make a call and record it, unless it is a view."""
         if self._paused:
             return func(*args, **kwargs)
+        known = traits(func)
+        if known.view:
+            return func(*args, **kwargs)
         held_args, held_kwargs = exchange((args, kwargs), Tensor, self.slot)
         result = func(*args, **kwargs)
-        schema = func._schema
-        self._look(func, held_args)
-        if not schema.is_mutable and any(each.alias_info is not None for each in schema.returns):
-            return result
+        if known.reader or known.reshapes:
+            self._look(func, held_args)
         returned = tuple(result) if isinstance(result, (tuple, list)) else (result,)
         made: list[int] = []
         for tensor in returned:
             if isinstance(tensor, Tensor) and self._number(tensor.untyped_storage()) is None:
                 made.append(self._enter(tensor.untyped_storage()))
-        if not made and not schema.is_mutable:  # such as _unsafe_view: no more than a view
+        if not made and not known.mutable:  # such as _unsafe_view: no more than a view
             return result
         results = tuple(self.slot(each) if isinstance(each, Tensor) else None for each in returned)
         self.calls.append(Call(func, held_args, held_kwargs, results, tuple(made), self.origin))
@@ -272,7 +305,7 @@ class Recorder(Watcher):
         name = func._overloadpacket.__name__
         if name in READERS:
             self.note(f"Python reads numbers of a tensor ({name})")
-        elif torch.Tag.inplace_view in func.tags and args[0].storage in self._given:
+        elif args[0].storage in self._given:
             self.note(f"the shape of a tensor that stays is changed in place ({name})")
 
     def _number(self, storage: torch.UntypedStorage) -> int | None:
@@ -283,7 +316,10 @@ class Recorder(Watcher):
     def _enter(self, storage: torch.UntypedStorage) -> int:
         number = len(self._storages)
         self._storages.append(storage.nbytes())
-        self._known[address(storage)] = weakref.ref(storage, partial(_note_death, self._deaths, self.calls, number)), number
+        self._known[address(storage)] = (
+            weakref.ref(storage, partial(_note_death, self._deaths, self.calls, number)),
+            number,
+        )
         return number
 
 

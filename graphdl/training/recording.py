@@ -22,6 +22,9 @@ Layout: TypeAlias = tuple[tuple[torch.Size, torch.dtype], ...]
 SIGHTS = 3
 """Steps on batches of one layout before they are recorded."""
 
+STEPS_A_SIGHT = 1000
+"""Operators for which it takes one sight more: to record costs some ten times as much as a step."""
+
 MOST_RECORDINGS = 8
 """Layouts whose steps are recorded, in the order in which they have been seen often enough."""
 
@@ -39,6 +42,7 @@ class Recordings:
 
     def __init__(self, engine: Engine, passes: TrainingPasses) -> None:
         self._engine, self._passes = engine, passes
+        self._steps = len(passes.plan.forward.steps)
         self._sights: dict[Layout, int] = {}
         self._held: dict[Layout, Recording | None] = {}
 
@@ -53,9 +57,9 @@ class Recordings:
         seen = self._sights.get(layout, 0)
         if seen or len(self._sights) < MOST_LAYOUTS:
             self._sights[layout] = seen + 1
-        if seen + 1 < SIGHTS or len(self._held) >= MOST_RECORDINGS:
+        if seen + 1 < SIGHTS + self._steps // STEPS_A_SIGHT or len(self._held) >= MOST_RECORDINGS:
             return None
-        worth = may_gain(len(self._passes.plan.forward.steps), sum(tensor.nbytes for tensor in inputs.values()))
+        worth = may_gain(self._steps, sum(tensor.nbytes for tensor in inputs.values()))
         held = self._held[layout] = Recording(self._engine, self._passes, inputs) if worth else None
         return held
 
@@ -136,7 +140,7 @@ class Recording:
             self.useful = tape.same_as(self._tapes[0]) and values == self._values
         self._values = values
         copied = sum(tensor.nbytes for tensor in self._given)
-        if tape.obstacle or replay_bytes(tape, self._kept(), copied) is None:
+        if tape.obstacle or (len(self._tapes) == 1 and replay_bytes(tape, self._kept(), copied) is None):
             self.useful = False
 
     def _kept(self) -> list[Slot]:
