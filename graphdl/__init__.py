@@ -43,7 +43,7 @@ from graphdl.operators import (
 )
 from graphdl.registry import register
 from graphdl.slots import InputSlot
-from graphdl.training import EarlyStopping, History, evaluate, fit
+from graphdl.training import Callback, EarlyStopping, History, ReduceOnPlateau, evaluate, fit
 
 __version__ = "0.1.0"
 
@@ -54,6 +54,7 @@ __all__ = [
     "BatchNorm1d",
     "BatchNorm2d",
     "Buffer",
+    "Callback",
     "Concat",
     "Conv2d",
     "Cost",
@@ -83,6 +84,7 @@ __all__ = [
     "Product",
     "ReLU",
     "RectifiedTanh",
+    "ReduceOnPlateau",
     "Shared",
     "Sigmoid",
     "Softmax",
