@@ -14,13 +14,13 @@ from graphdl import serialization
 from graphdl.costs import Costed
 from graphdl.errors import MissingInputError, SettingError, counted, listing
 from graphdl.execution.checks import Device, check_operators, check_starts, floating_type, new_generator, usable_device
-from graphdl.execution.compiled import CompiledSteps
+from graphdl.execution.compiled import CompiledSteps, compile_steps
 from graphdl.execution.cost import Rule
 from graphdl.execution.diagnosis import Shape, shape_of
 from graphdl.execution.engine import Engine
 from graphdl.execution.parts import cut_part, node_keys
 from graphdl.execution.passes import Backward, Forward, Trace, run_backward, run_forward
-from graphdl.execution.training_passes import Gathered
+from graphdl.execution.training_passes import ParameterGradients
 from graphdl.execution.values import Recorded
 from graphdl.graph import (
     Connectivity,
@@ -178,7 +178,7 @@ class Network(Pictured, Costed):
         wanted = [name for name, i in plan.inputs.items() if values[i].is_floating_point()]
         backward_plan = self.engine.backward_plan(plan, keys, wanted)
         with torch.no_grad():
-            gathered = Gathered(backward_plan, self.engine.store.by_node)
+            gathered = ParameterGradients(backward_plan, self.engine.store.by_node)
             how = Backward(gathered, keep=True)
             found = run_backward(backward_plan, self.engine.store.by_node, self._trace, starts, how)
         self._value_gradients = found
@@ -225,8 +225,7 @@ class Network(Pictured, Costed):
         if not self.losses:
             raise MissingInputError("compile trains on losses, and the network has no loss node: add one.")
         _, batch = self.engine.prepare(inputs, self.losses)
-        shapes = {name: (tensor.shape, tensor.dtype) for name, tensor in batch.items()}
-        return CompiledSteps(self.engine, optimizer.bind(self), self.losses, shapes)
+        return compile_steps(self.engine, optimizer.bind(self), batch)
 
     def build(self, shapes: Mapping[Key, Any]) -> Self:
         """Infer the sizes that were left out from {input: shape without the batch axis}, and make the parameters."""

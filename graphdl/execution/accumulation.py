@@ -8,7 +8,7 @@ from graphdl.operators.tuples import TupleGradient
 
 
 def accumulate(gradients: list[Any], index: int, gradient: Any, factor: float, own: set[int]) -> None:
-    """Add a consumer's gradient, times its edge's factor: in place only into a sum made here, never into another's tensor.
+    """Add a consumer's gradient times its edge's factor: in place only into a sum that was made here.
 
     own  the indexes of the values whose gradients are sums that were made here
     """

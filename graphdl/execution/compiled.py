@@ -1,8 +1,346 @@
 """A compiled training step, bound to the tensors of a network."""
 
-from graphdl.errors import CompileError
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import reduce
+from typing import Any, Protocol, TypeAlias
+
+import torch
+from torch import Tensor
+
+from graphdl.cpp import Compiled, Roles, compile_tape
+from graphdl.errors import CompileError, MissingInputError, NonFiniteError, ShapeError, UnknownNodeError, did_you_mean
+from graphdl.execution.agreement import VALUES as BOUNDS
+from graphdl.execution.agreement import Outcome, disagreement
+from graphdl.execution.chance import Chance
+from graphdl.execution.engine import Engine
+from graphdl.execution.passes import Backward, Forward, run_backward, run_forward
+from graphdl.execution.plan import Step
+from graphdl.execution.state import Snapshot
+from graphdl.execution.tape import Recorder, Slot, Tape, recording
+from graphdl.execution.training_passes import GroupMove, ParameterGradients, TrainingPasses
+from graphdl.graph import Key
+
+Batch: TypeAlias = Mapping[Key, Tensor]
+
+SECONDS = 0.05
+"""How long one call of C++ lasts at most, so that an interruption is noticed soon."""
+
+RESULT_BYTES = 2**21
+"""How much one call hands out at most."""
+
+
+class CompilableMoves(Protocol):
+    """What moves all parameters together, and knows the formula by which it does so."""
+
+    @property
+    def groups(self) -> Sequence[GroupMove]:
+        """The calls that move parameters; their gradients are written first."""
+        ...
+
+    @property
+    def changed(self) -> list[Tensor]:
+        """The tensors that an update changes."""
+        ...
+
+    def formula(self, row: Tensor) -> None:
+        """Make the update in tensor functions, by a row of numbers."""
+        ...
+
+    def numbers(self, count: int) -> Tensor:
+        """The numbers of the next updates, a row for each."""
+        ...
+
+    def advance(self, count: int) -> None:
+        """Count updates that were made elsewhere."""
+        ...
 
 
 class CompiledSteps:
-    def __init__(self, *args):
-        raise CompileError("not yet")
+    """Training steps of a network, compiled for batches of one shape; many are made by one call.
+
+        steps = net.compile(Adam(lr=1e-3), {"x": x[:50], "target": y[:50]})
+        losses = steps({"x": x.view(-1, 50, 2), "target": y.view(-1, 50, 2)})
+
+    inputs {name: (K, n, ...)} -> losses (K,), each before its update, in double precision. The network's parameters
+    and buffers change in place. A loss that is not finite raises NonFiniteError before its step changes anything.
+
+    The step is recorded twice while the operators make it, and C++ is written from the recording. The first step on a
+    batch is made by the operators too: only if both agree are compiled steps used. Raises CompileError otherwise.
+
+    bind      gives the passes and the moves, anew when the network has changed
+    examples  one batch or two, on which the step is recorded
+    shapes    name -> shape and type of a batch
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        bind: Callable[[], tuple[TrainingPasses, CompilableMoves]],
+        examples: Sequence[Batch],
+    ) -> None:
+        self._engine, self._bind, self._examples = engine, bind, examples
+        self.shapes = {name: (tensor.shape, tensor.dtype) for name, tensor in examples[0].items()}
+        self._make()
+
+    def __repr__(self) -> str:
+        shapes = ", ".join(f"{name}: (K, {', '.join(map(str, shape))})" for name, (shape, _) in self.shapes.items())
+        return f"CompiledSteps({shapes})"
+
+    @property
+    def source(self) -> str:
+        """The C++ text."""
+        return self._compiled.source
+
+    @torch.inference_mode(False)
+    @torch.no_grad()
+    def _make(self) -> None:
+        """Record the step, compile it, and make the memory in which it works."""
+        engine = self._engine
+        if engine.device.type != "cpu":
+            raise CompileError(f"the network is on {engine.device}, and compiled steps run on the CPU")
+        if engine.dtype not in BOUNDS:
+            raise CompileError(f"the network computes in {engine.dtype}, and compiled steps in float32 or float64")
+        if any(dtype.is_floating_point and dtype != engine.dtype for _, dtype in self.shapes.values()):
+            raise CompileError(f"it is compiled for batches of other numbers than {engine.dtype}, the network's type")
+        self.version = engine.version
+        self._passes, self._moves = self._bind()
+        self._batch = {name: torch.empty(shape, dtype=dtype) for name, (shape, dtype) in self.shapes.items()}
+        self._chance = Chance(self._passes.plan.forward, self._rehearse(), engine.chance)
+        self._drawn = [torch.empty_like(example) for example in self._chance.examples]
+        self._row = self._moves.numbers(1)[0].clone()
+        self._tape = self._record(self._examples[0])
+        if not self._record(self._examples[-1]).same_as(self._tape):
+            raise CompileError("an operator or the optimizer makes other calls from step to step")
+        self._compiled: Compiled = compile_tape(self._tape, self._roles)
+        self._workspace = torch.zeros(self._compiled.workspace + 64, dtype=torch.uint8, device="cpu")
+        self._addresses = {k: storage.data_ptr() for k, storage in self._tape.given.items()}
+        self._verified, self._seconds = False, 0.0
+
+    def _rehearse(self) -> dict[int, tuple[torch.Size, torch.dtype]]:
+        """Run both passes once, without an update; return the shape and type of each value, by index.
+
+        Raises CompileError if a parameter that trains gets no gradient: the operators leave it where it is.
+        """
+        engine, plan, parameters = self._engine, self._passes.plan, self._engine.store.by_node
+        for key in engine.losses:
+            engine.weight(key)  # makes it, outside the recordings
+        before = Snapshot(engine)
+        how = Forward(training=True, keep_values=True, generator=engine.chance)
+        trace = run_forward(plan.forward, parameters, self._examples[0], how)
+        values, gathered = list(trace.values), ParameterGradients(plan, parameters)
+        run_backward(plan, parameters, trace, engine.loss_starts(plan.forward, values), Backward(gathered))
+        before.restore()
+        if gathered.by_node.keys() != set(plan.owners):
+            raise CompileError("an operator passes no gradient on")
+        return {i: (value.shape, value.dtype) for i, value in enumerate(values) if isinstance(value, Tensor)}
+
+    def _record(self, batch: Batch) -> Tape:
+        """Record a step, and leave everything as it was."""
+        before = Snapshot(self._engine, self._moves.changed)
+        self._load(batch, [tensor[0] for tensor in self._chance.draw(1)], self._moves.numbers(1)[0])
+        try:
+            with recording() as recorder:
+                results = self._step(recorder)
+                slots = [recorder.slot(each) for each in results]
+                self._roles = self._roles_of(recorder, slots)
+        finally:
+            before.restore()
+        if recorder.obstacle:
+            raise CompileError(recorder.obstacle)
+        return recorder.tape()
+
+    def _load(self, batch: Batch, drawn: Sequence[Tensor], row: Tensor) -> None:
+        """Put what a step is given into the tensors that it reads."""
+        for name, tensor in self._batch.items():
+            tensor.copy_(batch[name])
+        for held, tensor in zip(self._drawn, drawn, strict=True):
+            held.copy_(tensor)
+        self._row.copy_(row)
+
+    def _step(self, recorder: Recorder | None = None) -> list[Tensor]:
+        """Make a step by the operators and the optimizer's formula; return the total loss and the targets' values."""
+        engine, passes, plan = self._engine, self._passes, self._passes.plan.forward
+        drawn = dict(zip(self._chance.positions, self._drawn, strict=True))
+        position = {step.writes: k for k, step in enumerate(plan.steps)}
+        usual, passes.call = passes.call, _leave
+        try:
+
+            def note(step: Step, xs: object = None) -> Step:
+                if recorder is not None:
+                    recorder.origin = step.name
+                return step
+
+            def draw(step: Step, xs: object) -> Tensor | None:
+                return drawn.get(position[step.writes])
+
+            trace = passes.forward(self._batch, draw=draw, before=note)
+            losses = [(engine.weight(key), trace.values[plan.index[key]]) for key in engine.losses]
+            total = reduce(torch.add, [weight * (loss.sum() if loss.dim() else loss) for weight, loss in losses])
+            values = [trace.values[plan.index[key]] for key in plan.targets]
+            if any(not isinstance(value, Tensor) for value in values):
+                raise CompileError("a tuple is a prediction")
+            if recorder is not None:  # what the update changes is handed out as it was before
+                values = [value.clone() if recorder.is_given(value) else value for value in values]
+            passes.backward(trace, engine.loss_starts(plan, trace.values), before=note)
+            self._guard = len(recorder.calls) if recorder is not None else 0
+            self._moves.formula(self._row)
+        finally:
+            passes.call = usual
+        return [total, *values]
+
+    def _roles_of(self, recorder: Recorder, results: Sequence[Slot]) -> Roles:
+        def storages(tensors: Any) -> tuple[int, ...]:
+            return tuple(recorder.slot(tensor).storage for tensor in tensors)
+
+        return Roles(
+            moving=storages([*self._batch.values(), *self._drawn, self._row]),
+            working=storages(self._engine.store.buffers.values()),
+            guard=self._guard,
+            finite=results[0],
+            results=tuple(results),
+            constants={},
+        )
+
+    def check_again(self, batch: Batch) -> None:
+        """Record the step once more. Raises CompileError if it makes other calls than those that were compiled."""
+        with torch.inference_mode(False), torch.no_grad():
+            if not self._record(batch).same_as(self._tape):
+                raise CompileError("an operator or the optimizer makes other calls than at first")
+
+    def run(self, inputs: Batch) -> Iterator[tuple[int, list[Tensor]]]:
+        """Make the steps on {name: (K, n, ...)}, some at a time: how many, their losses and the targets' values.
+
+        It ends before a step whose total loss is not finite, or whose class indices are out of range.
+        """
+        if self.version != self._engine.version:
+            self._make()
+        given = [inputs[name].contiguous() for name in self.shapes]
+        made, count = 0, len(given[0])
+        while made < count:
+            size = self._size(count - made)
+            part = [tensor[made : made + size] for tensor in given]
+            if self._verified:
+                done, found = self._run(part)
+            else:
+                done, found = self._verify(part)
+            self._moves.advance(done)
+            if done:
+                yield done, [each[:done] for each in found]
+            made += done
+            if done < size:
+                return
+
+    def _size(self, left: int) -> int:
+        """How many steps the next call makes."""
+        if not self._verified:
+            return 1
+        each = sum(slot.size * slot.dtype.itemsize for slot in self._roles.results)
+        in_time = max(1, int(SECONDS / self._seconds)) if self._seconds else 8
+        return min(left, in_time, max(1, RESULT_BYTES // each), self._chance.steps_at_once)
+
+    @torch.no_grad()
+    def _run(self, given: list[Tensor]) -> tuple[int, list[Tensor]]:
+        """Make steps in C++; return how many, and what they hand out."""
+        count, rows = len(given[0]), self._moves.numbers(len(given[0]))
+        moving = [*given, *self._chance.draw(count), rows]
+        found = [torch.empty((count, *slot.shape), dtype=slot.dtype, device="cpu") for slot in self._roles.results]
+        addresses = self._addresses | {k: t.data_ptr() for k, t in zip(self._roles.moving, moving, strict=True)}
+        workspace = self._workspace.data_ptr()
+        start = time.perf_counter()
+        done = self._compiled.run(
+            [addresses[k] for k in self._compiled.given],
+            [tensor.data_ptr() for tensor in found],
+            workspace - workspace % -64,
+            count,
+        )
+        if done:
+            self._seconds = (time.perf_counter() - start) / done
+        if done < count:
+            self._chance.rewind(done)
+        return done, found
+
+    @torch.no_grad()
+    def _verify(self, given: list[Tensor]) -> tuple[int, list[Tensor]]:
+        """Make one step by the operators and in C++; CompileError, and nothing has changed, if they disagree."""
+        before = Snapshot(self._engine, self._moves.changed)
+        drawn = [tensor[0] for tensor in self._chance.draw(1)]
+        batch = {name: tensor[0] for name, tensor in zip(self.shapes, given, strict=True)}
+        self._load(batch, drawn, self._moves.numbers(1)[0])
+        parameters = {name: tensor.clone() for name, tensor in self._engine.store.parameters.items()}
+        results = [result.clone() for result in self._step()]
+        expected = self._outcome(results)
+        before.restore()
+        if not bool(torch.isfinite(results[0])):
+            return 0, []
+        made, found = self._run(given)
+        outcome = self._outcome([each[0] for each in found])
+        wrong = disagreement(outcome, expected, parameters, self._engine.dtype) if made else "what it refuses"
+        if wrong:
+            before.restore()
+            raise CompileError(f"the compiled step disagrees with the operators in {wrong}")
+        self._verified = True
+        return made, found
+
+    def _outcome(self, results: Sequence[Tensor]) -> Outcome:
+        """What a step has computed: its results, and copies of what it has changed."""
+        names = ["the loss", *(f"the value of {key!r}" for key in self._passes.plan.forward.targets)]
+        changed = [*self._moves.changed[1:], *self._engine.store.buffers.values()]
+        state = {f"the state of the optimizer or a buffer, {k}": each.clone() for k, each in enumerate(changed, 1)}
+        by_node = self._engine.store.by_node
+        gradients = {place: tensor for group in self._moves.groups for place, tensor in group.gradients.items()}
+        return Outcome(
+            {**dict(zip(names, results, strict=True)), **state},
+            {f"{node}.{name}": tensor.clone() for (node, name), tensor in gradients.items()},
+            {f"{node}.{name}": by_node[node][name].clone() for node, name in gradients},
+        )
+
+    def __call__(self, inputs: Batch) -> Tensor:
+        """Make a step on each batch; return the losses."""
+        given = self._checked(inputs)
+        losses = [found[0] for _, found in self.run(given)]
+        count = len(next(iter(given.values())))
+        done = torch.cat(losses) if losses else torch.empty(0, dtype=torch.float64)
+        if len(done) < count:
+            raise NonFiniteError(
+                f"The loss of step {len(done) + 1} of {count} is not finite, or a class index is out of range. "
+                "Parameters are as they were before that step; net.forward on its batch shows where."
+            )
+        return done
+
+    def _checked(self, inputs: Batch) -> dict[Key, Tensor]:
+        """The batches, stacked, by name; what does not fit is refused."""
+        for name in inputs.keys() - self.shapes.keys():
+            raise UnknownNodeError(f"The steps take no input {name!r}.{did_you_mean(name, self.shapes)}")
+        given = {}
+        for name, (shape, dtype) in self.shapes.items():
+            if name not in inputs:
+                raise MissingInputError(f"The steps need the input {name!r}.")
+            given[name] = torch.as_tensor(inputs[name]).to("cpu", dtype)
+            if given[name].shape[1:] != shape:
+                raise ShapeError(
+                    f"{name} has the shape {tuple(given[name].shape)}, and the steps were compiled for batches of "
+                    f"{tuple(shape)}: give (K, {', '.join(map(str, shape))})."
+                )
+        if len({len(tensor) for tensor in given.values()}) > 1:
+            raise ShapeError("The inputs hold different numbers of batches along their first axis.")
+        return given
+
+
+def compile_steps(engine: Engine, stepper: Any, batch: Batch) -> CompiledSteps:
+    """Compile steps on such batches, by an optimizer that is bound to the network."""
+
+    def bind() -> tuple[TrainingPasses, CompilableMoves]:
+        plan = engine.backward_plan(engine.plan(engine.losses), engine.losses)
+        if not plan.owners:
+            raise CompileError("no parameter that is not frozen reaches a loss")
+        moves = stepper.moves(plan.owners, together=plan.owners)
+        return TrainingPasses(plan, engine.store.by_node, engine.chance, moves), moves
+
+    return CompiledSteps(engine, bind, [batch])
+
+
+def _leave(move: object, *gradients: Tensor) -> None:
+    """Make no move: the formula does it."""

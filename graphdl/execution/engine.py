@@ -66,6 +66,7 @@ class Engine:
         self._plans: Recent[Plan] = Recent(MOST_PLANS)
         self._backward_plans: Recent[BackwardPlan] = Recent(MOST_PLANS)
         self._loss_gradients: dict[Key, Tensor] = {}
+        self._weights: dict[Key, Tensor] = {}
         if store is None and all(operator.complete for operator in self.operators.values()):
             self._allocate()
 
@@ -198,6 +199,7 @@ class Engine:
             self._store.to(device, dtype)
         self.device, self.dtype = device, dtype
         self._loss_gradients.clear()
+        self._weights.clear()
         self.version += 1
 
     def loss(self, key: Key) -> Loss:
@@ -205,6 +207,13 @@ class Engine:
         operator = self.graph.nodes[key]["operator"]
         assert isinstance(operator, Loss)
         return operator
+
+    def weight(self, key: Key) -> Tensor:
+        """The weight of a loss as a tensor without axes, in double precision."""
+        if key not in self._weights:
+            with torch.inference_mode(False):
+                self._weights[key] = torch.tensor(self.loss(key).weight, dtype=torch.float64, device=self.device)
+        return self._weights[key]
 
     def loss_starts(self, plan: Plan, values: list[Any]) -> dict[int, Tensor]:
         """Index -> the gradient from which each loss starts: its weight, for every element."""

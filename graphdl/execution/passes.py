@@ -1,6 +1,6 @@
 """The one walk forward and the one walk backward over a plan.
 
-They serve every way in which a step is made: the custom loop, `fit`, shape inference, cost, recomputation and recording.
+They serve every way in which a step is made: custom loops, `fit`, shape inference, cost, recomputation and recording.
 Nothing is checked beforehand: an operator that fails is explained afterwards.
 """
 
@@ -35,8 +35,8 @@ Draw: TypeAlias = Callable[[Step, Sequence[Any]], Any]
 Deliver: TypeAlias = Callable[[BackwardStep, dict[str, Tensor] | None], None]
 
 OWNED = 4
-"""References to a value that nobody else holds, while a walk is about to compute the only step that reads it: the list of
-values, the list of the step's inputs, a local variable and the argument that counts them."""
+"""References to a value that nobody else holds while its only reader is about to run: the list of values, the list of the
+step's inputs, a local variable and the argument that counts them."""
 
 
 @dataclass

@@ -28,6 +28,10 @@ COPIED_BYTES = 8_000
 """Bytes copied in a microsecond."""
 
 
+MOST_CALLS = 16
+"""Calls that an operator makes in a step, both passes and its update, hardly more."""
+
+
 def replay_bytes(tape: Tape, kept: Collection[Slot], copied: int) -> int | None:
     """The bytes that a replay of a tape needs; None where it gains nothing.
 
@@ -41,6 +45,11 @@ def replay_bytes(tape: Tape, kept: Collection[Slot], copied: int) -> int | None:
         return None
     _, total = place(tape, kept)
     return total if total <= MOST_BYTES else None
+
+
+def may_gain(steps: int, copied: int) -> bool:
+    """Whether a replay of so many operators may gain something, before its calls are known."""
+    return steps * MOST_CALLS * SAVED_BY_A_CALL > copied / COPIED_BYTES
 
 
 def place(tape: Tape, kept: Collection[Slot]) -> tuple[dict[int, int], int]:
@@ -105,7 +114,7 @@ class Replay:
 
         call_opaque  is given those that are not torch's, function and tensors, in place of calling them
         """
-        bound = []
+        bound: list[Bound] = []
         for call in self._tape.calls[start:stop]:
             args, kwargs = exchange((call.args, dict(call.kwargs)), Slot, self.tensor)
             if not call.name:

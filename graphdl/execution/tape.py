@@ -1,9 +1,9 @@
 """A training step as a list of tensor calls on storages: the only intermediate form of a step.
 
 A Recorder writes down every call that torch makes while operators run, after torch has taken composite functions apart.
-Each tensor is a Slot: a part of a storage, with an offset, a shape and strides. Views need no call of their own: a view is
-another slot of the same storage. What a step costs is read from the tape, replay binds it to memory, and C++ is written
-from it.
+Each tensor is a Slot: a part of a storage, with an offset, a shape and strides. Views need no call of their own: a view
+is another slot of the same storage. What a step costs is read from the tape, replay binds it to memory, and C++ is
+written from it.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
-from typing import Any
+from functools import cache, partial
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -64,8 +64,9 @@ class Call:
     """A call of a torch function on slots, or of something else on nothing.
 
     function  an overload of torch; or any callable without arguments, which was not recorded inside
-    results   what it returned: a slot, or None for what is no tensor
+    results   what it returned: a slot, or None for what is not a tensor
     made      the storages that it made
+    origin    the node whose operator made the call, for the text of an error
     """
 
     function: Any
@@ -73,6 +74,7 @@ class Call:
     kwargs: Mapping[str, Any] = field(default_factory=dict)
     results: tuple[Slot | None, ...] = ()
     made: tuple[int, ...] = ()
+    origin: str = field(default="", compare=False)
 
     @property
     def name(self) -> str:
@@ -143,6 +145,36 @@ def exchange(arguments: Any, kind: type, function: Callable[[Any], Any]) -> Any:
     return arguments
 
 
+class Traits(NamedTuple):
+    """What a function of torch is like, whatever it is called with.
+
+    composite  whether it is made of other functions
+    mutable    whether it writes into tensors that it is given
+    view       whether what it returns shares the memory of what it is given
+    reader     whether its result, or its shape, depends on numbers
+    reshapes   whether it changes the shape of a tensor in place
+    """
+
+    composite: bool
+    mutable: bool
+    view: bool
+    reader: bool
+    reshapes: bool
+
+
+@cache
+def traits(func: Any) -> Traits:
+    """The traits of an overload."""
+    schema = func._schema
+    return Traits(
+        composite=func._can_decompose(),
+        mutable=schema.is_mutable,
+        view=not schema.is_mutable and any(each.alias_info is not None for each in schema.returns),
+        reader=func._overloadpacket.__name__ in READERS,
+        reshapes=torch.Tag.inplace_view in func.tags,
+    )
+
+
 class Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """A context that sees the calls made in it, after torch has taken them apart."""
 
@@ -153,6 +185,8 @@ class Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Make a call, or those that it is made of."""
         kwargs = kwargs or {}
+        if not traits(func).composite:
+            return self.make(func, tuple(args), kwargs)
         with self:
             result = func.decompose(*args, **kwargs)
         return self.make(func, tuple(args), kwargs) if result is NotImplemented else result
@@ -191,12 +225,15 @@ def recording() -> Iterator[Recorder]:
 
 
 class Recorder(Watcher):
-    """A context that records the calls made in it; `recording` makes one."""
+    """A context that records the calls made in it; `recording` makes one.
+
+    origin  the node whose operator makes the calls to come
+    """
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.calls: list[Call] = []
-        self.obstacle = ""
+        self.obstacle = self.origin = ""
         self._storages: list[int] = []
         self._given: dict[int, torch.UntypedStorage] = {}
         self._deaths: dict[int, int] = {}
@@ -232,39 +269,44 @@ class Recorder(Watcher):
             self._given[number] = storage
         return Slot(number, int(tensor.storage_offset()), tuple(tensor.shape), tensor.stride(), tensor.dtype)
 
+    def is_given(self, tensor: Tensor) -> bool:
+        """Whether a tensor is a part of a storage that no recorded call made."""
+        return self.slot(tensor).storage in self._given
+
     def make(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Make a call and record it, unless it is a view."""
         if self._paused:
             return func(*args, **kwargs)
+        known = traits(func)
+        if known.view:
+            return func(*args, **kwargs)
         held_args, held_kwargs = exchange((args, kwargs), Tensor, self.slot)
         result = func(*args, **kwargs)
-        schema = func._schema
-        self._look(func, schema)
-        if not schema.is_mutable and any(each.alias_info is not None for each in schema.returns):
-            return result
+        if known.reader or known.reshapes:
+            self._look(func, held_args)
         returned = tuple(result) if isinstance(result, (tuple, list)) else (result,)
         made: list[int] = []
         for tensor in returned:
             if isinstance(tensor, Tensor) and self._number(tensor.untyped_storage()) is None:
                 made.append(self._enter(tensor.untyped_storage()))
-        if not made and not schema.is_mutable:  # such as _unsafe_view: no more than a view
+        if not made and not known.mutable:  # such as _unsafe_view: no more than a view
             return result
         results = tuple(self.slot(each) if isinstance(each, Tensor) else None for each in returned)
-        self.calls.append(Call(func, held_args, held_kwargs, results, tuple(made)))
+        self.calls.append(Call(func, held_args, held_kwargs, results, tuple(made), self.origin))
         return result
 
     def note(self, obstacle: str) -> None:
         """Note why the calls cannot stand for the step on other numbers, unless recording is paused."""
         if not self._paused:
-            self.obstacle = self.obstacle or obstacle
+            self.obstacle = self.obstacle or f"{self.origin}: {obstacle}".removeprefix(": ")
 
-    def _look(self, func: Any, schema: Any) -> None:
+    def _look(self, func: Any, args: tuple[Any, ...]) -> None:
         """Note what makes a tape stand for these numbers only."""
         name = func._overloadpacket.__name__
         if name in READERS:
             self.note(f"Python reads numbers of a tensor ({name})")
-        elif torch.Tag.inplace_view in func.tags:
-            self.note(f"the shape of a tensor is changed in place ({name})")
+        elif args[0].storage in self._given:
+            self.note(f"the shape of a tensor that stays is changed in place ({name})")
 
     def _number(self, storage: torch.UntypedStorage) -> int | None:
         """The number of a storage that has been met and still lives."""
@@ -274,8 +316,13 @@ class Recorder(Watcher):
     def _enter(self, storage: torch.UntypedStorage) -> int:
         number = len(self._storages)
         self._storages.append(storage.nbytes())
-        self._known[address(storage)] = weakref.ref(storage, partial(self._leave, number)), number
+        self._known[address(storage)] = (
+            weakref.ref(storage, partial(_note_death, self._deaths, self.calls, number)),
+            number,
+        )
         return number
 
-    def _leave(self, number: int, _: object) -> None:
-        self._deaths[number] = len(self.calls)
+
+def _note_death(deaths: dict[int, int], calls: list[Call], number: int, _: object) -> None:
+    """Note that a storage is gone. It holds no recorder, which would otherwise wait for the garbage collector."""
+    deaths[number] = len(calls)

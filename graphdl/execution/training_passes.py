@@ -19,7 +19,7 @@ from graphdl.graph import Key
 Name: TypeAlias = tuple[Key, str]
 
 
-class Gathered:
+class ParameterGradients:
     """Takes the gradients of parameters as they come, and adds those of steps that share an operator.
 
     by_node  node -> {name: gradient}
@@ -98,7 +98,7 @@ class ParameterMoves(Protocol):
 
 @dataclass
 class _Destination:
-    """Where a gradient goes: `memory` is written by the first step that has one and added to by others, or `move` takes it."""
+    """Where a gradient goes: the first step writes into `memory` and others add to it, or `move` takes it."""
 
     name: str
     memory: Tensor | None

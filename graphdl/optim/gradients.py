@@ -42,7 +42,7 @@ class Gathering:
         return self != Gathering()
 
 
-class Gathered:
+class GradientVector:
     """The gradients of a step, all in one vector.
 
     memory   the vector; its gaps are 0

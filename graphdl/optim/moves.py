@@ -11,7 +11,7 @@ from torch import Tensor
 from graphdl.errors import OperatorError, SettingError
 from graphdl.execution.parameters import Extent, neighbours, padded
 from graphdl.graph import Key
-from graphdl.optim.gradients import Gathered, Gathering
+from graphdl.optim.gradients import Gathering, GradientVector
 from graphdl.optim.parts import Memory, Name, Part
 
 LARGE = 2**14
@@ -47,7 +47,7 @@ class Group:
     def __init__(self, memory: Memory, extents: Sequence[Extent], gradients: Tensor, gathering: Gathering) -> None:
         self.nodes = frozenset(extent.node for extent in extents)
         self.memory = gradients[: _room(extents)]
-        self.gathered = Gathered(gathering, self.memory) if gathering else None
+        self.vector = GradientVector(gathering, self.memory) if gathering else None
         self.gradients: dict[Name, Tensor] = {}
         parts: dict[int, Part] = {}
         start = 0
@@ -64,7 +64,7 @@ class Group:
 
     def __call__(self) -> None:
         """Move the parameters, unless gradients of more batches are to be gathered first."""
-        if self.gathered is None or self.gathered.take():
+        if self.vector is None or self.vector.take():
             for part in self.parts:
                 part()
 
@@ -114,7 +114,7 @@ class Moves:
             elif extent.node not in together:
                 small.append(extent)
         self.groups = self._groups(small, [each for each in self.extents if each.node in together], gathering)
-        self._gathered = self.groups[0].gathered if gathering and self.groups else None
+        self._vector = self.groups[0].vector if gathering and self.groups else None
 
     def _groups(self, small: list[Extent], shared: list[Extent], gathering: Gathering | None) -> list[Group]:
         zeros, packs = self._memory.store.flat.new_zeros, _packs(small)
@@ -127,24 +127,29 @@ class Moves:
     @property
     def due(self) -> bool:
         """Whether the next batch brings an update."""
-        return self._gathered is None or self._gathered.due
+        return self._vector is None or self._vector.due
+
+    @property
+    def pending(self) -> int:
+        """How many batches were gathered since the last update."""
+        return 0 if self._vector is None else self._vector.pending
 
     @property
     def changed(self) -> list[Tensor]:
         """The tensors that steps change: the parameters' vector, what the optimizer keeps, and gathered gradients."""
-        total = None if self._gathered is None else self._gathered.total
+        total = None if self._vector is None else self._vector.total
         return [self._memory.store.flat, *self._memory.state, *([] if total is None else [total])]
 
     def start(self) -> None:
         """Count an update if the next batch brings one."""
-        if self._gathered is None or self._gathered.due:
+        if self._vector is None or self._vector.due:
             self._counter.count_step()
 
     def finish(self) -> None:
         """Make the update of the batches gathered since the last one, if there are any."""
-        if self._gathered is not None and self._gathered.pending:
+        if self._vector is not None and self._vector.pending:
             self._counter.count_step()
-            self._gathered.finish()
+            self._vector.finish()
             for part in self.groups[0].parts:
                 part()
 
@@ -185,21 +190,21 @@ class Moves:
 
         finish  the last one brings an update in any case, as `finish` makes it
         """
-        if self._gathered is None:
+        if self._vector is None:
             return self._counter.numbers(count)
-        k, pending = self._gathered.settings.accumulate, self._gathered.pending
+        k, pending = self._vector.settings.accumulate, self._vector.pending
         updates = torch.arange(pending, pending + count) // k
         rows = self._counter.numbers(int(updates[-1]) + 1 if count else 0)
-        columns = torch.tensor(self._gathered.columns(count, finish), dtype=rows.dtype, device=rows.device)
+        columns = torch.tensor(self._vector.columns(count, finish), dtype=rows.dtype, device=rows.device)
         return torch.cat([rows[updates.to(rows.device)], columns.view(-1, count).T], 1)
 
     def advance(self, count: int, finish: bool = False) -> None:
         """Count the batches, and the updates, of steps that were made elsewhere."""
-        if self._gathered is None:
+        if self._vector is None:
             return self._counter.advance(count)
-        k, batches = self._gathered.settings.accumulate, self._gathered.pending + count
+        k, batches = self._vector.settings.accumulate, self._vector.pending + count
         left = 0 if finish else batches % k
-        self._gathered.pending = left
+        self._vector.pending = left
         self._counter.advance(-(-batches // k) if finish else batches // k)
 
     def formula(self, row: Tensor) -> None:
@@ -210,8 +215,8 @@ class Moves:
         if self.single:
             raise SettingError("the formula moves groups: have moves(nodes, together=nodes)")
         width, due = self._memory.width, None
-        if self._gathered is not None:
-            due = self._gathered.formula(row[width:])
+        if self._vector is not None:
+            due = self._vector.formula(row[width:])
         for group in self.groups:
             for part in group.parts:
                 part.formula(row, row[width - 1], due)

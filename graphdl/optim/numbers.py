@@ -25,6 +25,8 @@ class Numbers:
     They are Python numbers; where a step is recorded to be compiled, tensors without axes in double precision.
     """
 
+    t: Any
+
     def __init__(self, values: Mapping[str, Any]) -> None:
         self.__dict__.update(values)
 
@@ -75,15 +77,20 @@ class Variant:
     def number(self, name: str, made: int, scale: float) -> float:
         """A number for the update after `made` others; scale multiplies the learning rate."""
         setting = self._settings[name]
-        value = setting.at(made) if isinstance(setting, Schedule) else setting
+        try:
+            value = setting.at(made) if isinstance(setting, Schedule) else setting
+        except Exception as error:
+            raise SettingError(f"{self.name}: {name} = {setting!r} fails for update {made + 1}: {error}") from error
         if not isinstance(value, (int, float)) or not math.isfinite(value):
             raise SettingError(f"{self.name}: {name} = {setting!r} gives {value!r} for update {made + 1}")
         return value * scale if name == "lr" else value
 
     def set(self, made: int, scale: float) -> None:
         """Set the numbers for the update after `made` others."""
+        self.numbers.t = made + 1
+        if scale == self._scale and not self.schedules:
+            return
         values = vars(self.numbers)
-        values["t"] = made + 1
         for name in self.schedules:
             values[name] = self.number(name, made, scale)
         if scale != self._scale:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -13,7 +13,7 @@ from torch import Tensor
 from graphdl.errors import SettingError
 from graphdl.graph import Key
 from graphdl.network import Network
-from graphdl.optim.numbers import Kernel, Numbers, State, numbers_of
+from graphdl.optim.numbers import Kernel, Numbers, State
 from graphdl.optim.schedules import Schedule
 from graphdl.optim.selection import Selection
 from graphdl.optim.stepper import Stepper
@@ -102,14 +102,6 @@ class Optimizer(ABC):
     def bind(self, net: Network) -> Stepper:
         """The optimizer at work on a network."""
         return Stepper(self, net)
-
-    @property
-    def formula(self) -> Callable[[Tensor, Tensor, State, Tensor], tuple[Tensor, State]] | None:
-        """`update` with its numbers as constants and t as a tensor; None where the numbers are not constant."""
-        numbers = numbers_of(self)
-        if self.nodes or not self.elementwise or any(isinstance(each, Schedule) for each in numbers.values()):
-            return None
-        return lambda w, g, state, t: self.update(w, g, state, Numbers({**numbers, "t": t.double()}))
 
 
 _PARTS = "_kernel", "update", "state"

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from graphdl.execution.parameters import Extent, ParameterStore
 from graphdl.graph import Key
-from graphdl.optim.numbers import State, Variant
+from graphdl.optim.numbers import Numbers, State, Variant
 from graphdl.optim.writing import FirstUpdate, next_values, write
 
 Name: TypeAlias = tuple[Key, str]
@@ -62,6 +62,9 @@ class Part:
 
     def __init__(self, memory: Memory, variant: Variant) -> None:
         self._memory, self.variant, self._first = memory, variant, memory.first
+        self._kernel, self._numbers = variant.kernel, variant.numbers
+        if self._kernel is not None and memory.store.flat.is_meta:
+            self._kernel = _on_meta  # not every kernel has a form for tensors without data
         self.w: list[Tensor] = []
         self.g: list[Tensor] = []
         self.state: list[list[Tensor]] = [[] for _ in range(variant.kept)]
@@ -79,7 +82,9 @@ class Part:
     def __call__(self) -> None:
         """Make the update."""
         if self._first.open:
-            self._first.watch(self.variant.name, self.variant.numbers, self.w, self.g, self._move)
+            self._first.watch(self.variant.name, self._numbers, self.w, self.g, self._move)
+        elif self._kernel is not None:
+            self._kernel(self.w, self.g, self.state, self._counts, self._numbers)
         else:
             self._move()
 
@@ -91,12 +96,10 @@ class Part:
         self.g = []
 
     def _move(self) -> None:
-        variant = self.variant
-        if variant.kernel is not None:
-            variant.kernel(self.w, self.g, self.state, self._counts, variant.numbers)
-        else:
-            for w, g, *state in zip(self.w, self.g, *self.state, strict=True):
-                write((w, *state), next_values(variant.optimizer, w, g, tuple(state), variant.numbers))
+        if self._kernel is not None:
+            return self._kernel(self.w, self.g, self.state, self._counts, self._numbers)
+        for w, g, *state in zip(self.w, self.g, *self.state, strict=True):
+            write((w, *state), next_values(self.variant.optimizer, w, g, tuple(state), self._numbers))
 
     def formula(self, row: Tensor, t: Tensor, due: Tensor | None) -> None:
         """Make the update by the formula, with numbers from a row of a table; none where `due` is false."""
@@ -107,3 +110,10 @@ class Part:
             if due is not None:
                 results = tuple(torch.where(due, new, old) for new, old in zip(results, held, strict=True))
             write(held, results)
+
+
+def _on_meta(w: list[Tensor], g: list[Tensor], states: list[list[Tensor]], counts: list[Tensor], s: Numbers) -> None:
+    """What a kernel reads and writes, in place: for the cost of a step."""
+    for vectors in (w, *states):
+        for vector, gradient in zip(vectors, g, strict=True):
+            vector.add_(gradient)

@@ -54,11 +54,15 @@ class SGD(Optimizer):
     def _kernel(
         self, w: list[Tensor], g: list[Tensor], states: list[list[Tensor]], counts: list[Tensor], s: Numbers
     ) -> None:
-        for k, (part, gradient) in enumerate(zip(w, g, strict=True)):
-            if self.weight_decay:
-                gradient = gradient.add(part, alpha=s.weight_decay)
-            if states:
-                u = states[0][k]
-                u.mul_(s.momentum).add_(gradient)
-                gradient = gradient.add(u, alpha=s.momentum) if self.nesterov else u
-            part.add_(gradient, alpha=-s.lr)
+        if s.momentum if states else self.weight_decay:
+            torch._fused_sgd_(
+                w, g, states[0] if states else [], weight_decay=s.weight_decay, momentum=s.momentum, lr=s.lr,
+                dampening=0.0, nesterov=self.nesterov, maximize=False, is_first_step=False,
+            )  # fmt: skip
+            return
+        if states:  # a schedule has brought the momentum to 0, which the fused kernel does not take
+            g = [u.copy_(dw + s.weight_decay * part) for u, dw, part in zip(states[0], g, w, strict=True)]
+        if len(w) == 1:
+            w[0].add_(g[0], alpha=-s.lr)
+        else:
+            torch._foreach_add_(w, g, alpha=-s.lr)

@@ -43,11 +43,12 @@ class Stepper:
     def __init__(self, optimizer: Optimizer, net: Network) -> None:
         self.optimizer, self.net = optimizer, net
         self._scale, self._steps = 1.0, 0
-        self._count, self._one = torch.zeros((), device="cpu"), torch.ones((), device="cpu")
+        self._count = torch.zeros((), device="cpu")
         self._variants: list[Variant] = []
         self._by_name: dict[Name, Variant] = {}
         self._state: State | None = None
         self._first = FirstUpdate()
+        self._moves: Moves
         self._bound: Any = None
         if isinstance(net, Network) and net.engine.built:
             self._choose(net.engine.store)
@@ -58,7 +59,7 @@ class Stepper:
     @property
     def steps(self) -> int:
         """How many updates were made."""
-        return max(self._steps, int(self._count))  # a step that is replayed or compiled counts on the device only
+        return self._steps
 
     @property
     def scale(self) -> float:
@@ -77,28 +78,43 @@ class Stepper:
 
         clip_norm   scales all gradients together so that their norm is at most this
         clip_value  keeps every element within ±clip_value, before that
-        accumulate  makes an update at every so many calls only, by the mean of their gradients
+        accumulate  makes an update at every so many calls only, by the mean of their gradients; `finish` makes one of
+                    the last few
         """
         if not self.net.gradients:
             raise MissingInputError("step has no gradients: call net.forward(inputs) and net.backward() first.")
-        engine, reached = self.net.engine, self.net.reached
-        bound = engine.version, reached, clip_norm, clip_value, accumulate
-        if self._bound != bound:
-            gathering = Gathering(clip_norm, clip_value, accumulate)
-            self._moves, self._bound = self.moves(reached, gathering=gathering), bound
+        if self._bound != (self.net.engine.version, self.net.reached, clip_norm, clip_value, accumulate):
+            self._bind(Gathering(clip_norm, clip_value, accumulate))
         with torch.no_grad():
             self._moves.step([self.net.gradients[extent.full_name] for extent in self._moves.extents])
+
+    def finish(self) -> None:
+        """Make the update of the batches that step(accumulate=...) has gathered since the last one, if any."""
+        if self._bound is not None:
+            with torch.no_grad():
+                self._moves.finish()
+
+    def _bind(self, gathering: Gathering) -> None:
+        """Make the moves that `step` calls."""
+        if self._bound is not None and self._moves.pending:
+            raise SettingError(
+                "step(accumulate=...): what trains, or a setting, changed when no update had been made of "
+                f"the last {self._moves.pending} of the batches yet. Change it after an update."
+            )
+        engine, reached = self.net.engine, self.net.reached
+        self._moves = self.moves(reached, gathering=gathering)
+        self._bound = engine.version, reached, gathering.clip_norm, gathering.clip_value, gathering.accumulate
 
     def count_step(self) -> None:
         """Count an update, before its moves."""
         for variant in self._variants:
             variant.set(self._steps, self._scale)
         self._steps += 1
-        self._count += self._one
+        self._count.fill_(self._steps)
 
     def advance(self, count: int) -> None:
         """Count updates that were made elsewhere, by `numbers`."""
-        self._steps = self.steps + count
+        self._steps += count
         self._count.fill_(self._steps)
 
     @torch.inference_mode(False)
@@ -130,7 +146,7 @@ class Stepper:
         return rows.to(self.net.engine.store.flat.device)
 
     def memory(self) -> tuple[State, Tensor]:
-        """What the optimizer keeps, and the count of updates, which the caller may change from now on."""
+        """What the optimizer keeps, vectors as long as the network's own, and the count of updates on the device."""
         return self._held(), self._count
 
     def _choose(self, store: ParameterStore) -> None:
@@ -156,7 +172,7 @@ class Stepper:
             self._choose(store)
         state = self._new_state(store) if self._state is None else self._state
         self._state = tuple(vector.to(flat.device, flat.dtype) for vector in state)
-        self._count, self._one = self._count.to(flat.device), self._one.to(flat.device)
+        self._count = self._count.to(flat.device)
         return self._state
 
     def _new_state(self, store: ParameterStore) -> State:

@@ -1,8 +1,8 @@
 """Training: fit, evaluate, and what they record."""
 
-from graphdl.training.callbacks import Callback, EarlyStopping
+from graphdl.training.callbacks import Callback, EarlyStopping, ReduceOnPlateau
 from graphdl.training.fit import evaluate, fit
 from graphdl.training.history import History
 from graphdl.training.metrics import Metric, accuracy
 
-__all__ = ["Callback", "EarlyStopping", "History", "Metric", "accuracy", "evaluate", "fit"]
+__all__ = ["Callback", "EarlyStopping", "History", "Metric", "ReduceOnPlateau", "accuracy", "evaluate", "fit"]

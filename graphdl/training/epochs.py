@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import torch
 
@@ -11,16 +11,21 @@ from graphdl.data import Batches
 from graphdl.errors import CompileError, GraphDLWarning
 from graphdl.execution.compiled import CompiledSteps
 from graphdl.training.batching import Batch
-from graphdl.training.scoring import Means, rows_of
+from graphdl.training.scoring import Means, Score, rows_of
 from graphdl.training.step import TrainingStep
 from graphdl.training.threads import choose_threads
 
+StepEnd = Callable[[], bool]
+
 
 class SteppedEpoch:
-    """Makes a step on one batch after another."""
+    """Makes a step on one batch after another.
 
-    def __init__(self, step: TrainingStep) -> None:
-        self._step = step
+    step_end  called after every step; True ends the epoch
+    """
+
+    def __init__(self, step: TrainingStep, step_end: StepEnd | None = None) -> None:
+        self._step, self._step_end = step, step_end
 
     @torch.inference_mode()
     def __call__(self, batches: Iterable[Batch]) -> dict[str, float]:
@@ -28,71 +33,103 @@ class SteppedEpoch:
         means = Means()
         for batch in batches:
             means.add(self._step(batch))
+            if self._step_end is not None and self._step_end():
+                break
         return means.figures()
 
 
 class CompiledEpoch:
     """Makes the steps on many batches by one call of C++.
 
-    The first step is made by the operators, with every check. So are those on batches of another shape than the first
-    one's, and a step that cannot be made, because its loss is not finite or a class index wrong: the operators then say
-    what is wrong. If nothing can be compiled, all steps are made so, and one GraphDLWarning says why.
+    Batches of another shape than the first one's are left to the operators, and so is a step that cannot be made
+    because its loss is not finite or a class index wrong: the operators then say what is wrong. If nothing can be
+    compiled, all steps are made so, and one GraphDLWarning says why; where it would gain nothing, without a warning.
+
+    step_end  called after every call of C++ and after every other step; True ends the epoch
     """
 
-    def __init__(self, step: TrainingStep) -> None:
-        self._step = step
+    def __init__(self, step: TrainingStep, step_end: StepEnd | None = None) -> None:
+        self._step, self._step_end = step, step_end
         self._steps: CompiledSteps | None = None
         self._others = 0
-        self._warned = False
+        self._given_up = self._warned = False
 
     def __call__(self, batches: Iterable[Batch]) -> dict[str, float]:
         """Train on the batches; return the mean figures, {} if there was no batch."""
         means, self._others = Means(), 0
+        self._check_again = True
         with torch.inference_mode():
             for block in blocks_of(batches):
-                made, count = 0, len(next(iter(block.values())))
-                while made < count:
-                    made += self._make_steps({name: tensor[made:] for name, tensor in block.items()}, means)
-                    if made < count:
-                        means.add(self._step({name: tensor[made] for name, tensor in block.items()}))
-                        made += 1
+                for score in self._scores(block):
+                    means.add(score)
+                    if self._step_end is not None and self._step_end():
+                        return means.figures()
         return means.figures()
 
-    def _make_steps(self, block: Batch, means: Means) -> int:
-        """Make as many steps as can be made compiled; return their number."""
-        step = self._step
-        if not step.ready or (self._steps is None and self._warned):
-            return 0
-        shapes = {name: (tensor.shape[1:], tensor.dtype) for name, tensor in block.items()}
-        try:
-            if self._steps is None:
-                self._check_threads(block)
-                self._steps = CompiledSteps(step.net.engine, step.stepper, step.scorer.targets, shapes)
-            if self._steps.shapes != shapes:
-                self._others += 1
-                if self._others > 1:
-                    self._warn("batches of other shapes than the first one's are not compiled")
-                return 0
-            done, (_, *values) = self._steps.run(block)
-        except CompileError as error:
-            self._steps = None
-            self._warn(str(error))
-            return 0
-        if done:
-            made = {name: tensor[:done] for name, tensor in block.items()}
-            means.add(step.scorer.mean(made, [value[:done] for value in values]))
-        return done
+    def _scores(self, block: Batch) -> Iterator[Score]:
+        """Train on a block of batches of one shape; give the scores of some steps at a time."""
+        made, count = 0, len(next(iter(block.values())))
+        while made < count:
+            rest = {name: tensor[made:] for name, tensor in block.items()}
+            for done, score in self._compiled(rest):
+                made += done
+                yield score
+            if made < count:
+                yield self._step({name: tensor[made] for name, tensor in block.items()})
+                made += 1
 
-    def _check_threads(self, block: Batch) -> None:
-        """Refuse a step that the operators share out: but for BLAS, a compiled one runs on one thread."""
-        rows, threads = rows_of({name: tensor[0] for name, tensor in block.items()}), torch.get_num_threads()
-        if threads > 1 and choose_threads(self._step.net, rows, threads) > 1:
-            raise CompileError(f"a step is worth {threads} threads, and a compiled one takes 1; threads=1 compiles it")
+    def _compiled(self, block: Batch) -> Iterator[tuple[int, Score]]:
+        """Make as many steps of a block as can be made compiled."""
+        if self._given_up:
+            return
+        try:
+            steps = self._ready(block)
+            if steps is None:
+                return
+            made = 0
+            for done, (_, *values) in steps.run(block):
+                batches = {name: tensor[made : made + done] for name, tensor in block.items()}
+                made += done
+                yield done, self._step.scorer.mean(batches, values)
+        except CompileError as error:
+            self._give_up(str(error))
+
+    def _ready(self, block: Batch) -> CompiledSteps | None:
+        """The compiled steps for batches such as these; None where the operators make them."""
+        step, first = self._step, {name: tensor[0] for name, tensor in block.items()}
+        if self._steps is None or self._steps.version != step.net.engine.version:
+            if not step.ready:
+                step.prepare(first)
+            if self._shared_out(first):
+                self._given_up = True
+                return None
+            last = {name: tensor[min(1, len(tensor) - 1)] for name, tensor in block.items()}
+            self._steps = CompiledSteps(step.net.engine, lambda: (step.passes, step.moves), [first, last])
+            self._check_again = False
+        shapes = {name: (tensor.shape, tensor.dtype) for name, tensor in first.items()}
+        if self._steps.shapes != shapes:
+            self._others += 1
+            if self._others > 1:
+                self._warn("batches of other shapes than the first one's are not compiled")
+            return None
+        if self._check_again and step.custom:
+            self._steps.check_again(first)
+        self._check_again = False
+        return self._steps
+
+    def _shared_out(self, batch: Batch) -> bool:
+        """Whether the operators share a step out among threads: but for BLAS, a compiled one runs on one."""
+        threads = torch.get_num_threads()
+        return threads > 1 and choose_threads(self._step.net, rows_of(batch), threads) > 1
+
+    def _give_up(self, reason: str) -> None:
+        self._steps, self._given_up = None, True
+        self._warn(reason)
 
     def _warn(self, reason: str) -> None:
         if not self._warned:
             self._warned = True
-            warnings.warn(f"fit(compile=True) trains step by step: {reason}.", GraphDLWarning, stacklevel=5)
+            warnings.warn(f"fit(compile=True) trains step by step: {reason}.", GraphDLWarning, stacklevel=7)
 
 
 def blocks_of(batches: Iterable[Batch]) -> Iterator[Batch]:

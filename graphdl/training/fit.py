@@ -14,11 +14,12 @@ from graphdl.execution.checks import new_generator
 from graphdl.execution.passes import Forward, run_forward
 from graphdl.graph import Key, ancestors
 from graphdl.network import Network
-from graphdl.optim import Optimizer
+from graphdl.optim import Gathering, Optimizer, Stepper
 from graphdl.training.batching import Batch, NamedBatches, make_batches, unpack_validation
-from graphdl.training.callbacks import Callback, EarlyStopping
+from graphdl.training.callbacks import Callback
 from graphdl.training.epochs import CompiledEpoch, SteppedEpoch
 from graphdl.training.history import History
+from graphdl.training.hooks import Callbacks, EpochEnd
 from graphdl.training.metrics import Metric
 from graphdl.training.progress import EpochProgress
 from graphdl.training.scoring import Means, Scorer
@@ -33,17 +34,20 @@ def fit(
     inputs: Any,
     targets: Any = None,
     *,
-    optimizer: Optimizer,
+    optimizer: Optimizer | Stepper,
     epochs: int,
     batch_size: int | None = None,
     validation: Any = None,
     metrics: Sequence[str | Metric] = (),
-    callbacks: Sequence[Callback] = (),
+    callbacks: Sequence[Callback | EpochEnd] = (),
     shuffle: bool = True,
     seed: int | None = None,
     threads: int | None = None,
     compile: bool = False,  # noqa: A002
     recompute: Sequence[Key] = (),
+    clip_norm: float | None = None,
+    clip_value: float | None = None,
+    accumulate: int = 1,
     progress: bool = True,
 ) -> History:
     """Train a network on its losses; return the history of its figures.
@@ -52,11 +56,15 @@ def fit(
                 iterable of batches, each {name: tensor} or a pair (input, target), which needs no batch_size
     validation  data in the same forms, or a pair (inputs, targets): evaluated after every epoch
     metrics     "accuracy", or functions (prediction, target) -> number
-    callbacks   called with (net, history) after every epoch; training ends when one returns True
+    callbacks   see graphdl.training.Callback; or functions (net, history), called after every epoch; training ends when
+                one returns True
     shuffle     draws a fresh order of the rows every epoch, from `seed`, or else from the network's own generator
     threads     how many torch may use meanwhile; None takes one for a step too small to share out
     compile     makes the steps of many batches by one call of C++, which is compiled first: see the guide
     recompute   nodes whose values are not kept for backward but computed twice, to save memory: see net.cost
+    clip_norm   scales all gradients together so that their norm is at most this, as torch.nn.utils.clip_grad_norm_
+    clip_value  keeps every element of a gradient within ±clip_value, before that
+    accumulate  makes an update every so many batches, by the mean of their gradients
     progress    shows a bar on a terminal
 
     Training figures are means over the epoch's batches, each measured before its update. Errors: NonFiniteError names
@@ -68,22 +76,26 @@ def fit(
     check_threads(threads)
     if compile and recompute:
         raise SettingError("recompute and compile=True do not go together: a compiled step plans its memory itself.")
-    if callable(callbacks):
-        raise SettingError("callbacks is a sequence, such as [EarlyStopping()], not a single callback.")
+    calls = Callbacks(callbacks)
     generator = net.generator if seed is None else new_generator(seed)
     batches = _repeatable("inputs", make_batches(net, inputs, targets, batch_size, shuffle, generator), epochs)
-    scorer = Scorer(net, metrics)
+    scorer, gathering = Scorer(net, metrics), Gathering(clip_norm, clip_value, accumulate)
     checked: Iterable[Batch] | None = None
     if validation is not None:
         checked = make_batches(net, *unpack_validation(validation), EVALUATION_ROWS)
         checked = _repeatable("validation", checked, epochs)
-    step = TrainingStep(net, optimizer.bind(net), scorer, threads, recompute)
-    train = CompiledEpoch(step) if compile else SteppedEpoch(step)
+    stepper = optimizer if isinstance(optimizer, Stepper) else optimizer.bind(net)
+    step = TrainingStep(net, stepper, scorer, threads, recompute, gathering, together=compile)
+    calls.check([*scorer.names, *(f"validation_{name}" for name in scorer.names if checked is not None)])
+    step_end = calls.step_end if calls.wants_steps else None
+    train = CompiledEpoch(step, step_end) if compile else SteppedEpoch(step, step_end)
     history = History()
     start = time.perf_counter()
-    with threads_restored(), EpochProgress(epochs, progress) as bar:
+    with calls.around(net, stepper, history), threads_restored(), EpochProgress(epochs, progress) as bar:
         for _ in range(epochs):
+            calls.epoch_start()
             figures = train(batches)
+            step.finish()
             if not figures:
                 raise SettingError("inputs held no batch: there is nothing to train on.")
             if checked is not None:
@@ -92,18 +104,9 @@ def fit(
             history.append(figures)
             history.seconds = time.perf_counter() - start
             bar.advance(figures)
-            if _call_all(callbacks, net, history):
+            if calls.epoch_end():
                 break
-    for callback in callbacks:
-        if isinstance(callback, EarlyStopping):
-            callback.restore(net)
     return history
-
-
-def _call_all(callbacks: Sequence[Callback], net: Network, history: History) -> bool:
-    """Call every callback, and tell whether one wants to end training."""
-    answers = [callback(net, history) for callback in callbacks]
-    return any(answers)
 
 
 def evaluate(
@@ -143,9 +146,11 @@ def _repeatable(what: str, batches: Iterable[Batch], epochs: int) -> Iterable[Ba
 
 
 def _check(net: Network, optimizer: object, epochs: object) -> None:
-    if not isinstance(optimizer, Optimizer):
+    if isinstance(optimizer, Stepper) and optimizer.net is not net:
+        raise SettingError("optimizer is a stepper that is bound to another network: bind one to this network.")
+    if not isinstance(optimizer, (Optimizer, Stepper)):
         wrong = f"the class {optimizer.__name__}" if isinstance(optimizer, type) else f"a {type(optimizer).__name__}"
-        raise SettingError(f"optimizer is an Optimizer such as Adam(lr=1e-3), not {wrong}.")
+        raise SettingError(f"optimizer is an Optimizer such as Adam(lr=1e-3), or a stepper, not {wrong}.")
     if isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 1:
         raise SettingError(f"epochs is how often to go through the data, 1 or more, not {epochs!r}.")
     if not net.losses:

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from graphdl.execution.engine import Engine
 from graphdl.execution.passes import Trace
-from graphdl.execution.replay import Bound, Replay, replay_bytes
+from graphdl.execution.replay import Bound, Replay, may_gain, replay_bytes
+from graphdl.execution.state import Snapshot
 from graphdl.execution.tape import Recorder, Slot, Tape, exchange, recording
 from graphdl.execution.training_passes import TrainingPasses
 from graphdl.graph import Key
@@ -20,6 +21,9 @@ Layout: TypeAlias = tuple[tuple[torch.Size, torch.dtype], ...]
 
 SIGHTS = 3
 """Steps on batches of one layout before they are recorded."""
+
+STEPS_A_SIGHT = 1000
+"""Operators for which it takes one sight more: to record costs some ten times as much as a step."""
 
 MOST_RECORDINGS = 8
 """Layouts whose steps are recorded, in the order in which they have been seen often enough."""
@@ -38,22 +42,26 @@ class Recordings:
 
     def __init__(self, engine: Engine, passes: TrainingPasses) -> None:
         self._engine, self._passes = engine, passes
+        self._steps = len(passes.plan.forward.steps)
         self._sights: dict[Layout, int] = {}
-        self._held: dict[Layout, Recording] = {}
+        self._held: dict[Layout, Recording | None] = {}
 
     def find(self, inputs: Mapping[Key, Tensor]) -> Recording | None:
         """The recording for a batch; None where its steps are made by the operators."""
         layout = layout_of(inputs)
-        held = self._held.get(layout)
-        if held is not None:
-            return held if held.useful else None
+        if layout in self._held:
+            held = self._held[layout]
+            if held is not None and not held.useful:
+                held = self._held[layout] = None  # and its memory is free
+            return held
         seen = self._sights.get(layout, 0)
         if seen or len(self._sights) < MOST_LAYOUTS:
             self._sights[layout] = seen + 1
-        if seen + 1 < SIGHTS or len(self._held) >= MOST_RECORDINGS:
+        if seen + 1 < SIGHTS + self._steps // STEPS_A_SIGHT or len(self._held) >= MOST_RECORDINGS:
             return None
-        self._held[layout] = Recording(self._engine, self._passes, inputs)
-        return self._held[layout]
+        worth = may_gain(self._steps, sum(tensor.nbytes for tensor in inputs.values()))
+        held = self._held[layout] = Recording(self._engine, self._passes, inputs) if worth else None
+        return held
 
 
 class Recording:
@@ -132,7 +140,7 @@ class Recording:
             self.useful = tape.same_as(self._tapes[0]) and values == self._values
         self._values = values
         copied = sum(tensor.nbytes for tensor in self._given)
-        if tape.obstacle or replay_bytes(tape, self._kept(), copied) is None:
+        if tape.obstacle or (len(self._tapes) == 1 and replay_bytes(tape, self._kept(), copied) is None):
             self.useful = False
 
     def _kept(self) -> list[Slot]:
@@ -142,20 +150,19 @@ class Recording:
 
     def _verify(self) -> bool:
         """Bind the calls, and compare what they do with what the operators do, without moving a parameter."""
-        with self._state_restored():
-            expected = Observation()
-            with self._moves(expected.take):
-                self._by_operators(lambda trace: expected.take_all(trace.values))
-            expected.take_all(self._engine.store.buffers.values())
-        with self._state_restored():
-            found = Observation()
-            tape = self._tapes[-1]
-            replay = Replay(tape, self._kept(), self._engine.device)
-            self._forward = replay.bind(0, self._split, found.take)
-            self._trace = Trace(exchange(self._values, Slot, replay.tensor))
-            found.take_all(self._trace.values)
-            self._backward = replay.bind(self._split, len(tape.calls), found.take)
-            found.take_all(self._engine.store.buffers.values())
+        before, tape = Snapshot(self._engine), self._tapes[-1]
+        expected, found = Observation(), Observation()
+        with self._moves(expected.take):
+            self._by_operators(lambda trace: expected.take_all(trace.values))
+        expected.take_all(self._engine.store.buffers.values())
+        before.restore()
+        replay = Replay(tape, self._kept(), self._engine.device)
+        self._forward = replay.bind(0, self._split, found.take)
+        self._trace = Trace(exchange(self._values, Slot, replay.tensor))
+        found.take_all(self._trace.values)
+        self._backward = replay.bind(self._split, len(tape.calls), found.take)
+        found.take_all(self._engine.store.buffers.values())
+        before.restore()
         return found.agrees_with(expected)
 
     @contextmanager
@@ -166,20 +173,6 @@ class Recording:
             yield
         finally:
             self._passes.call = usual
-
-    @contextmanager
-    def _state_restored(self) -> Iterator[None]:
-        """A context that leaves buffers and random generators as they were."""
-        engine = self._engine
-        buffers = [buffer.clone() for buffer in engine.store.buffers.values()]
-        chance, world = engine.chance.get_state(), torch.get_rng_state()
-        try:
-            yield
-        finally:
-            for buffer, before in zip(engine.store.buffers.values(), buffers, strict=True):
-                buffer.copy_(before)
-            engine.chance.set_state(chance)
-            torch.set_rng_state(world)
 
 
 class Observation:

@@ -35,6 +35,7 @@ class Scorer:
     with one prediction and one target. Raises SettingError if no loss has both, or if two figures have one name.
 
     targets  the nodes that a pass must compute and keep
+    names    of the figures
     """
 
     def __init__(self, net: Network, metrics: Sequence[str | Metric]) -> None:
@@ -58,6 +59,7 @@ class Scorer:
         for name in names:
             if names.count(name) > 1:
                 raise SettingError(f"Two figures are called {name!r}: give the metric or the node another name.")
+        self.names = tuple(names)
         sources = [source for _, _, pair in self._metrics for source in pair if source in net.graph]
         self.targets: tuple[Key, ...] = tuple(dict.fromkeys((*net.losses, *sources)))
 

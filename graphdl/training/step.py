@@ -11,10 +11,12 @@ from torch import Tensor
 from graphdl.errors import NonFiniteError, UnreachableError
 from graphdl.execution.passes import Backward, Forward, Trace, run_backward, run_forward
 from graphdl.execution.recompute import check_recompute, make_recomputation
-from graphdl.execution.training_passes import Gathered, TrainingPasses
+from graphdl.execution.state import Snapshot
+from graphdl.execution.training_passes import ParameterGradients, TrainingPasses
 from graphdl.graph import Key
 from graphdl.network import Network
 from graphdl.optim import Stepper
+from graphdl.optim.gradients import Gathering
 from graphdl.training.blame import blame
 from graphdl.training.recording import Recordings
 from graphdl.training.scoring import Score, Scorer, rows_of
@@ -25,10 +27,12 @@ class TrainingStep:
     """Forward, backward and update on one batch, computing only what the losses and the parameters need.
 
     Nothing is kept of the values. A loss that is not finite raises NonFiniteError, and leaves parameters and buffers as
-    they were. Steps of small networks of graphdl's own operators are recorded and replayed, once a layout of batches has
-    been seen several times; custom operators are called in every step.
+    they were. Steps of small networks of graphdl's own operators are recorded and replayed, once a layout of batches
+    has been seen several times; custom operators are called in every step.
 
     recompute  nodes that keep nothing for backward, which computes them again
+    gathering  what is done with all gradients together: their mean over batches, clipping
+    together   whether all parameters move together, as a compiled step moves them
     """
 
     def __init__(
@@ -38,8 +42,11 @@ class TrainingStep:
         scorer: Scorer,
         threads: int | None = None,
         recompute: Iterable[Key] = (),
+        gathering: Gathering | None = None,
+        together: bool = False,
     ) -> None:
         self.net, self.stepper, self.scorer, self.threads = net, stepper, scorer, threads
+        self._gathering, self._together = gathering, together
         self._again = check_recompute(net.graph, net.losses, recompute)
         self._version = -1
         self._available = torch.get_num_threads()
@@ -70,15 +77,15 @@ class TrainingStep:
 
         def between(trace: Trace) -> None:
             found.append(self._score(inputs, trace))
-            self.stepper.count_step()
+            self.moves.start()
 
-        recorded = None if self._custom else self._recordings.find(inputs)
+        recorded = None if self.custom else self._recordings.find(inputs)
         if recorded is not None:
             recorded(inputs, between)
         else:
-            trace = self._passes.forward(inputs)
+            trace = self.passes.forward(inputs)
             between(trace)
-            self._passes.backward(trace, self.net.engine.loss_starts(self._plan, trace.values))
+            self.passes.backward(trace, self.net.engine.loss_starts(self._plan, trace.values))
         return found[-1]
 
     def _score(self, inputs: Mapping[Key, Tensor], trace: Trace) -> Score:
@@ -87,11 +94,30 @@ class TrainingStep:
             raise NonFiniteError(blame(self.net, inputs, score.loss))
         return score
 
+    def finish(self) -> None:
+        """Make the update of batches whose gradients have been gathered and not been used, if there are any."""
+        if self.ready:
+            self.moves.finish()
+
+    def prepare(self, inputs: Mapping[Key, Tensor]) -> None:
+        """Get ready for steps on such batches without making one: all is left as it was."""
+        before = Snapshot(self.net.engine)
+        _, gathered = self._try(inputs)
+        before.restore()
+        self._bind(gathered)
+
     def _first(self, inputs: Mapping[Key, Tensor]) -> Score:
         """Plan the passes, anew when a callback has frozen or moved something, and make one step."""
+        score, gathered = self._try(inputs)
+        self._bind(gathered)
+        self.moves.step([gathered.of(extent) for extent in self.moves.extents])
+        return score
+
+    def _try(self, inputs: Mapping[Key, Tensor]) -> tuple[Score, ParameterGradients]:
+        """Run both passes without an update."""
         engine = self.net.engine
         self._plan = engine.plan(self.scorer.targets)
-        plan = engine.backward_plan(self._plan, self.net.losses)
+        plan = self._backward_plan = engine.backward_plan(self._plan, self.net.losses)
         engine.remember(inputs)
         if not plan.owners:
             raise UnreachableError(
@@ -100,21 +126,25 @@ class TrainingStep:
             )
         torch.set_num_threads(self.threads or choose_threads(self.net, rows_of(inputs), self._available))
         parameters = engine.store.by_node
-        again = make_recomputation(plan, self._again)
-        how = Forward(training=True, generator=engine.chance, recompute=again, check=True)
+        self._recomputation = make_recomputation(plan, self._again)
+        how = Forward(training=True, generator=engine.chance, recompute=self._recomputation, check=True)
         trace = run_forward(self._plan, parameters, inputs, how)
         score = self._score(inputs, trace)
-        gathered = Gathered(plan, parameters)
+        gathered = ParameterGradients(plan, parameters)
         starts = engine.loss_starts(self._plan, trace.values)
-        run_backward(plan, parameters, trace, starts, Backward(gathered, recompute=again))
-        moves = self.stepper.moves([owner for owner in plan.owners if owner in gathered.by_node], plan.shared)
-        self.stepper.count_step()
-        moves([gathered.of(extent) for extent in moves.extents])
-        self._passes = TrainingPasses(plan, parameters, engine.chance, moves, again)
-        self._recordings = Recordings(engine, self._passes)
-        self._custom = any(is_custom(step.operator) for step in self._plan.steps)
+        run_backward(plan, parameters, trace, starts, Backward(gathered, recompute=self._recomputation))
+        return score, gathered
+
+    def _bind(self, gathered: ParameterGradients) -> None:
+        """Bind passes and moves to the tensors of the network; only parameters that a gradient has reached move."""
+        engine, plan = self.net.engine, self._backward_plan
+        reached = [owner for owner in plan.owners if owner in gathered.by_node]
+        together = reached if self._together else plan.shared
+        self.moves = self.stepper.moves(reached, together, self._gathering)
+        self.passes = TrainingPasses(plan, engine.store.by_node, engine.chance, self.moves, self._recomputation)
+        self._recordings = Recordings(engine, self.passes)
+        self.custom = any(is_custom(step.operator) for step in self._plan.steps)
         self._version = engine.version
-        return score
 
 
 def is_custom(operator: object) -> bool:

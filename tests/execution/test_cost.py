@@ -32,6 +32,7 @@ from graphdl import (
 )
 from graphdl.errors import MissingInputError, OperatorError, SettingError, ShapeError, UnknownNodeError
 from graphdl.optim import SGD, Adam
+from graphdl.training.recording import SIGHTS
 from graphdl.training.scoring import Scorer
 from graphdl.training.step import TrainingStep
 
@@ -202,13 +203,13 @@ MARK = "the step that counts"
 
 
 def measured(net, batch, optimizer, recompute=()):
-    """The greatest number of living bytes in a third step, by torch's profiler, the batch included."""
+    """The greatest number of living bytes in a replayed step, by torch's profiler, the batch included."""
     gc.collect()  # what is freed within the profile would count as less
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
         net = Network.from_dict(net.to_dict(), seed=0)
         step = TrainingStep(net, optimizer.bind(net), Scorer(net, ()), 1, recompute)
         with torch.inference_mode():
-            for _ in range(2):
+            for _ in range(SIGHTS + 3):
                 step(batch)
             with record_function(MARK):
                 step(batch)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from graphdl.execution.passes import Backward, Forward, run_backward, run_forward
-from graphdl.execution.training_passes import Gathered
+from graphdl.execution.training_passes import ParameterGradients
 
 
 @dataclass
@@ -20,5 +20,5 @@ def walk_forward(plan, parameters, inputs, **how):
 
 
 def walk_backward(plan, parameters, trace, starts, **how):
-    gathered = Gathered(plan, parameters)
+    gathered = ParameterGradients(plan, parameters)
     return Found(run_backward(plan, parameters, trace, starts, Backward(gathered, **how)), gathered.by_node)

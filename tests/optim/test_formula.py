@@ -25,6 +25,7 @@ OPTIMIZERS = [
 CHANGING = [
     Adam(lr=Cosine(0.05, steps=20), weight_decay=0.1, nodes={"fc1": {"lr": 0.01}, "*.bias": {"weight_decay": 0.0}}),
     AdamW(lr=0.05, betas=(Warmup(0.9, steps=5), 0.99), nodes={"fc2.weight": {"eps": 1e-3}}),
+    SGD(lr=0.1, momentum=Cosine(0.9, steps=9), weight_decay=0.1, nesterov=True),
     SGD(lr=0.1, momentum=Cosine(0.9, steps=9), nodes={"*.bias": {"momentum": 0.0}, "fc2": {"lr": Cosine(0.2, 7)}}),
 ]
 

@@ -3,7 +3,7 @@ import torch
 
 from graphdl import Linear, MSELoss, Network, Shared, Tanh
 from graphdl.errors import OperatorError
-from graphdl.optim import SGD, Adam
+from graphdl.optim import SGD, Adam, Cosine, Optimizer
 from graphdl.optim import moves as moves_module
 from graphdl.training.scoring import Scorer
 from graphdl.training.step import TrainingStep
@@ -86,8 +86,26 @@ def test_a_gradient_of_a_wrong_shape_is_refused_before_anything_moves():
     assert all(torch.equal(net.parameters[name], tensor) for name, tensor in before.items())
 
 
+class Heavy(Optimizer):
+    """A custom optimizer: momentum, the rate falling with the count of updates."""
+
+    def state(self, w):
+        return (torch.zeros_like(w),)
+
+    def update(self, w, g, state, s):
+        u = 0.9 * state[0] + g
+        return w - s.lr / s.t**0.5 * u, (u,)
+
+
 @pytest.mark.parametrize(
-    "optimizer", [Adam(lr=0.01), SGD(lr=0.1, momentum=0.9, weight_decay=0.1, nesterov=True)], ids=str
+    "optimizer",
+    [
+        Adam(lr=0.01),
+        Adam(lr=Cosine(0.01, steps=9), nodes={"b": {"lr": 0.02}, "*.bias": {"weight_decay": 0.1}}),
+        SGD(lr=0.1, momentum=0.9, weight_decay=0.1, nesterov=True),
+        Heavy(lr=0.1),
+    ],
+    ids=str,
 )
 @pytest.mark.parametrize("large", [1, 20, 10**6])
 @pytest.mark.parametrize("most_bytes", [-1, 2**23])
@@ -97,7 +115,8 @@ def test_however_they_move_they_arrive_at_the_same(optimizer, large, most_bytes,
     net, own = network(), network()
     step = TrainingStep(net, optimizer.bind(net), Scorer(net, ()))
     stepper = optimizer.bind(own)
-    for _ in range(6):
+    for made in range(12):
+        step.stepper.scale = stepper.scale = 1.0 if made < 9 else 0.5
         with torch.inference_mode():
             step(BATCH)
         own.forward(BATCH)
@@ -105,7 +124,7 @@ def test_however_they_move_they_arrive_at_the_same(optimizer, large, most_bytes,
         stepper.step()
     for name, tensor in own.parameters.items():
         torch.testing.assert_close(net.parameters[name], tensor, rtol=1e-5, atol=1e-7)
-    assert step.stepper.steps == stepper.steps == 6
+    assert step.stepper.steps == stepper.steps == 12
 
 
 def test_an_optimizer_does_not_change_the_gradients():

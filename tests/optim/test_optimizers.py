@@ -128,7 +128,7 @@ GROUPS = [
         ],
     ),
     (
-        SGD(lr=1e-2, nodes={"fc*": {"momentum": 0.9}, "fc2": {"momentum": 0.0}, "fc[2].weight": {"weight_decay": 0.1}}),
+        SGD(lr=1e-2, nodes={"fc?": {"momentum": 0.9}, "fc2": {"momentum": 0.0}, "fc[2].weight": {"weight_decay": 0.1}}),
         torch.optim.SGD,
         [
             (["0.weight", "0.bias"], {"momentum": 0.9}),

@@ -133,3 +133,7 @@ def test_a_schedule_that_gives_no_number_is_named():
     with pytest.raises(SettingError, match=r"SGD: lr = Broken\(\) gives nan for update 3"):
         stepper.step()
     assert stepper.steps == 2
+    stepper = SGD(lr=Exponential(1.0, factor=2.0)).bind(net)
+    stepper.advance(2000)
+    with pytest.raises(SettingError, match=r"SGD: lr = Exponential.* fails for update 2001"):
+        stepper.numbers(1)

@@ -7,7 +7,6 @@ from typing import ClassVar
 
 import pytest
 import torch
-from tests.execution.compiled.twins import needs_compiler
 
 from graphdl import (
     BatchNorm1d,
@@ -26,14 +25,7 @@ from graphdl import (
 )
 from graphdl.errors import GraphDLWarning, NonFiniteError, OperatorError, UnreachableError
 from graphdl.optim import SGD, Adam
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _cache(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GRAPHDL_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
-
+from tests.twins import needs_compiler
 
 X = torch.rand(43, 2, generator=torch.Generator().manual_seed(0))
 Y = torch.stack([X.sum(1), X.prod(1)], 1)
@@ -238,7 +230,4 @@ def test_a_step_that_is_worth_several_threads_keeps_them(threads):
         warnings.simplefilter("always")
         data = torch.zeros(800, 2), torch.zeros(800, 8)
         fit(net, *data, optimizer=SGD(), epochs=1, batch_size=400, threads=threads, compile=True)
-    assert [str(each.message) for each in caught] == [
-        "fit(compile=True) trains step by step: a step is worth 2 threads, "
-        "and a compiled one takes 1; threads=1 compiles it."
-    ][: threads - 1]
+    assert not caught

@@ -100,7 +100,8 @@ class Rehearsal:
             self._step()  # makes what stays
             self._measure()
         replayed = self._peak_of_replay()
-        self.replayed, self.peak = replayed is not None, replayed or self.peak
+        self.replayed = replayed is not None
+        self.peak: int = self.peak if replayed is None else replayed
         self.state_itemsize = 0 if optimizer is None else sum(each.itemsize for each in optimizer.state(store.flat))
 
     def _moves(self) -> ParameterMoves:

@@ -1,0 +1,132 @@
+"""Nests of the same space become one where no statement between them, and none of their own, would read other numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from graphdl.cpp.loops import Nest, Statement, Store, overlap, read_by, same_place
+from graphdl.execution.tape import Slot
+
+WINDOW = 40
+"""How many statements a nest may move forward over."""
+LARGEST = 48
+"""Stores in a nest: more would not stay in registers."""
+
+
+def conflict(first: Statement, second: Statement) -> bool:
+    """Whether the order of two statements matters."""
+    if getattr(first, "effective", False):
+        return True
+    return (
+        _any_overlap(first.writes, second.reads)
+        or _any_overlap(first.reads, second.writes)
+        or _any_overlap(first.writes, second.writes)
+    )
+
+
+def _any_overlap(first: Sequence[Slot], second: Sequence[Slot]) -> bool:
+    return any(overlap(a, b) for a in first for b in second)
+
+
+def fused(statements: Sequence[Statement]) -> list[Statement]:
+    """The statements, each nest in the last one before that can take it."""
+    done: list[Statement] = []
+    for statement in statements:
+        if not (isinstance(statement, Nest) and _taken(done, statement)):
+            done.append(statement)
+    return done
+
+
+def _taken(done: list[Statement], nest: Nest) -> bool:
+    for position in range(len(done) - 1, max(-1, len(done) - 1 - WINDOW), -1):
+        earlier = done[position]
+        if isinstance(earlier, Nest) and _fits(earlier, nest):
+            done[position] = Nest(earlier.space, earlier.vector, [*earlier.stores, *nest.stores])
+            return True
+        if conflict(earlier, nest):
+            return False
+    return False
+
+
+def _fits(earlier: Nest, nest: Nest) -> bool:
+    """Whether the stores can be made one after the other at every index."""
+    if (earlier.space, earlier.vector) != (nest.space, nest.vector):
+        return False
+    if len(earlier.stores) + len(nest.stores) > LARGEST:
+        return False
+    if nest.space and not _share(earlier, nest):
+        return False
+    return all(
+        _in_step(a, b) for a in earlier.stores for b in nest.stores
+    )
+
+
+def _share(earlier: Nest, nest: Nest) -> bool:
+    touched = {slot.storage for slot in (*earlier.reads, *earlier.writes)}
+    return any(slot.storage in touched for slot in (*nest.reads, *nest.writes))
+
+
+def _in_step(a: Store, b: Store) -> bool:
+    """Whether store b, made right after a at every index, has the effect that it has after all of a."""
+    clashes = [slot for slot in (*_places(b.value), b.slot) if overlap(slot, a.slot)]
+    if clashes and (a.take or not all(same_place(slot, a.slot) for slot in clashes)):
+        return False
+    if b.take:
+        return not clashes and not any(overlap(slot, b.slot) for slot in _places(a.value))
+    return all(same_place(slot, b.slot) for slot in _places(a.value) if overlap(slot, b.slot))
+
+
+def _places(value: object) -> list[Slot]:
+    return read_by(value)  # type: ignore[arg-type]
+
+
+def pruned(statements: Sequence[Statement], given: set[int], wanted: Sequence[Slot]) -> list[Statement]:
+    """The statements without what nobody reads: neither a later one, nor the caller, who owns the given storages."""
+    alive: dict[int, list[Slot]] = {}
+
+    def note(slots: Sequence[Slot]) -> None:
+        for slot in slots:
+            alive.setdefault(slot.storage, []).append(slot)
+
+    def needed(slot: Slot) -> bool:
+        return slot.storage in given or any(overlap(slot, other) for other in alive.get(slot.storage, ()))
+
+    note(wanted)
+    kept: list[Statement] = []
+    for statement in reversed(statements):
+        if isinstance(statement, Nest):
+            stores = _needed_stores(statement, needed)
+            if not stores:
+                continue
+            statement = Nest(statement.space, statement.vector, stores)
+            note(_from_memory(statement))
+        else:
+            if statement.writes and not any(map(needed, statement.writes)):
+                continue
+            note(statement.reads)
+        kept.append(statement)
+    return kept[::-1]
+
+
+def _needed_stores(nest: Nest, needed: object) -> list[Store]:
+    stores: list[Store] = []
+    local: list[Slot] = []
+    for store in reversed(nest.stores):
+        again = any(same_place(store.slot, later.slot) and not later.take and later.kept for later in stores)
+        to_memory = needed(store.slot) and not again  # type: ignore[operator]
+        if to_memory or any(same_place(store.slot, slot) for slot in local):
+            stores.append(replace(store, kept=to_memory))
+            local += read_by(store.value)
+    return stores[::-1]
+
+
+def _from_memory(nest: Nest) -> list[Slot]:
+    """What a nest reads before it has stored it itself."""
+    found: list[Slot] = []
+    stored: list[Slot] = []
+    for store in nest.stores:
+        found += [s for s in read_by(store.value) if not any(same_place(s, other) for other in stored)]
+        if not store.take:
+            stored.append(store.slot)
+    return found

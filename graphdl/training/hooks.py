@@ -1,0 +1,146 @@
+"""The callbacks of a training run: what they are checked for, and when they are called."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeAlias
+
+from graphdl.errors import SettingError, did_you_mean, listing
+from graphdl.network import Network
+from graphdl.optim import Stepper
+from graphdl.training.callbacks import Callback, Monitoring
+from graphdl.training.history import History
+
+EpochEnd: TypeAlias = Callable[[Network, History], Any]
+
+HOOKS = ("on_fit_start", "on_epoch_start", "on_step_end", "on_epoch_end", "on_fit_end")
+
+
+class Callbacks:
+    """The callbacks of a training run, in order. Errors: SettingError for whatever is not a callback.
+
+    wants_steps  whether one is to be called after every step
+    """
+
+    def __init__(self, given: object) -> None:
+        if not isinstance(given, Sequence) or isinstance(given, str):
+            raise SettingError(f"callbacks is a sequence, such as [EarlyStopping()], not {given!r:.200}.")
+        self._given = tuple(given)
+        self._hooks: dict[str, list[Callable[..., Any]]] = {name: [] for name in HOOKS}
+        for k, callback in enumerate(self._given):
+            for name, hook in _hooks(f"callbacks[{k}]", callback).items():
+                self._hooks[name].append(hook)
+        self._arguments: tuple[Network, Stepper, History] | None = None
+
+    @property
+    def wants_steps(self) -> bool:
+        """Whether one is to be called after every step."""
+        return bool(self._hooks["on_step_end"])
+
+    def check(self, names: Iterable[str]) -> None:
+        """Refuse a monitor that is none of the figures that will be recorded.
+
+        Nothing is said where other callbacks might record more figures.
+        """
+        names = list(names)
+        monitoring = [callback for callback in self._given if isinstance(callback, Monitoring)]
+        if len(monitoring) == len(self._given):
+            for callback in monitoring:
+                callback.check(names)
+
+    @contextmanager
+    def around(self, net: Network, stepper: Stepper, history: History) -> Iterator[None]:
+        """A context in which training takes place: `start` before it, and `end` after it, however it ends."""
+        try:
+            self.start(net, stepper, history)
+            yield
+        finally:
+            self.end()
+
+    def start(self, net: Network, stepper: Stepper, history: History) -> None:
+        """Training begins; the callbacks are called with these from now on."""
+        self._arguments, self._ended = (net, stepper, history), False
+        self._call("on_fit_start")
+
+    def epoch_start(self) -> None:
+        """An epoch begins."""
+        self._call("on_epoch_start")
+
+    def step_end(self) -> bool:
+        """A step, or a block of compiled steps, was made; return whether training, and so the epoch, ends."""
+        self._ended = self._call("on_step_end")
+        return self._ended
+
+    def epoch_end(self) -> bool:
+        """An epoch is over, and in the history; return whether training ends."""
+        return self._call("on_epoch_end") or self._ended
+
+    def end(self) -> None:
+        """Training is over. Every callback is called, even if one fails, if training has begun."""
+        if self._arguments is None:
+            return
+        arguments, self._arguments = self._arguments, None
+        errors: list[BaseException] = []
+        for hook in self._hooks["on_fit_end"]:
+            try:
+                hook(*arguments)
+            except BaseException as error:
+                errors.append(error)
+        if errors:
+            raise errors[0]
+
+    def _call(self, name: str) -> bool:
+        """Call all that want to be; return whether one says True."""
+        assert self._arguments is not None, "start comes first"
+        answers = [hook(*self._arguments) for hook in self._hooks[name]]
+        return any(_ends(name, answer) for answer in answers)
+
+
+def _ends(name: str, answer: Any) -> bool:
+    """Whether a callback ends training."""
+    try:
+        return bool(answer)
+    except (RuntimeError, TypeError, ValueError):
+        raise SettingError(
+            f"A callback's {name} returned {answer!r:.100}; it returns True to end training, or None."
+        ) from None
+
+
+def _hooks(what: str, callback: object) -> dict[str, Callable[..., Any]]:
+    """The methods of a callback that do something, by name."""
+    if isinstance(callback, type):
+        raise SettingError(f"{what} is the class {callback.__name__}: write {callback.__name__}(...).")
+    kind = type(callback).__name__
+    for name in dir(callback):
+        if name.startswith("on_") and name not in HOOKS and callable(getattr(callback, name)):
+            meant = did_you_mean(name, HOOKS) or f" fit calls {listing(HOOKS)}."
+            raise SettingError(f"{what} ({kind}) has a method {name}, which fit does not call.{meant}")
+    named = [name for name in HOOKS if hasattr(callback, name)]
+    if named:
+        idle = {name: getattr(Callback, name) for name in HOOKS}
+        found = {name: getattr(callback, name) for name in named if getattr(type(callback), name, None) != idle[name]}
+        for name, hook in found.items():
+            _check_takes(f"{what} ({kind}): {name}", hook, ("net", "stepper", "history"))
+        return found
+    if not callable(callback):
+        raise SettingError(
+            f"{what} is {callback!r:.100}, which is not a callback: an object with some of the methods "
+            f"{listing(HOOKS)}, or a function (net, history)."
+        )
+    function: EpochEnd = callback
+    _check_takes(f"{what} ({getattr(callback, '__name__', kind)})", function, ("net", "history"))
+    return {"on_epoch_end": lambda net, stepper, history: function(net, history)}
+
+
+def _check_takes(what: str, function: Callable[..., Any], names: tuple[str, ...]) -> None:
+    """Refuse a function that cannot be called with so many arguments."""
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):
+        return  # some functions written in C do not tell theirs
+    try:
+        signature.bind(*names)
+    except TypeError:
+        raise SettingError(f"{what} takes {signature}, and fit calls it with ({', '.join(names)}).") from None
