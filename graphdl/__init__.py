@@ -1,46 +1,12 @@
 """graphdl: a neural network is two dictionaries, what each node computes and whom it feeds."""
 
-from graphdl import data, errors, initializers, optim
+from graphdl import data, errors, initializers, operators, optim
 from graphdl.errors import GraphDLError
 from graphdl.execution.cost import Cost
 from graphdl.gradients import check_gradients
 from graphdl.graph import Feed, Shared, reads
 from graphdl.network import Network
-from graphdl.operators import (
-    EVERYTHING,
-    AdaptiveAvgPool2d,
-    BatchNorm1d,
-    BatchNorm2d,
-    BCEWithLogitsLoss,
-    Buffer,
-    Concat,
-    Conv2d,
-    CrossEntropyLoss,
-    Dropout,
-    Embedding,
-    Flatten,
-    Identity,
-    Item,
-    L1Loss,
-    LayerNorm,
-    LeakyReLU,
-    Linear,
-    LogSoftmax,
-    Loss,
-    MaxPool2d,
-    Mean,
-    MSELoss,
-    Operator,
-    Parameter,
-    Product,
-    RectifiedTanh,
-    ReLU,
-    Sigmoid,
-    Softmax,
-    Subtract,
-    Sum,
-    Tanh,
-)
+from graphdl.operators import *  # noqa: F403  # each family lists its operators in __all__
 from graphdl.registry import register
 from graphdl.slots import InputSlot
 from graphdl.training import Callback, EarlyStopping, History, ReduceOnPlateau, evaluate, fit
@@ -48,49 +14,16 @@ from graphdl.training import Callback, EarlyStopping, History, ReduceOnPlateau, 
 __version__ = "0.1.0"
 
 __all__ = [
-    "EVERYTHING",
-    "AdaptiveAvgPool2d",
-    "BCEWithLogitsLoss",
-    "BatchNorm1d",
-    "BatchNorm2d",
-    "Buffer",
     "Callback",
-    "Concat",
-    "Conv2d",
     "Cost",
-    "CrossEntropyLoss",
-    "Dropout",
     "EarlyStopping",
-    "Embedding",
     "Feed",
-    "Flatten",
     "GraphDLError",
     "History",
-    "Identity",
     "InputSlot",
-    "Item",
-    "L1Loss",
-    "LayerNorm",
-    "LeakyReLU",
-    "Linear",
-    "LogSoftmax",
-    "Loss",
-    "MSELoss",
-    "MaxPool2d",
-    "Mean",
     "Network",
-    "Operator",
-    "Parameter",
-    "Product",
-    "ReLU",
-    "RectifiedTanh",
     "ReduceOnPlateau",
     "Shared",
-    "Sigmoid",
-    "Softmax",
-    "Subtract",
-    "Sum",
-    "Tanh",
     "check_gradients",
     "data",
     "errors",
@@ -101,3 +34,4 @@ __all__ = [
     "reads",
     "register",
 ]
+__all__ += operators.__all__

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeAlias
 
 import torch
 from torch import Generator, Tensor
 
-from graphdl.errors import SettingError, did_you_mean
+from graphdl.errors import SettingError
 from graphdl.registry import register
+from graphdl.settings import Settings, any_number, choice, number, setting
 
 __all__ = [
     "Constant",
@@ -38,23 +39,17 @@ class Initializer(Protocol):
 
 
 @register
-@dataclass(frozen=True)
-class Constant:
+class Constant(Settings):
     """Every element is `value`."""
 
-    value: float
-
-    def __post_init__(self) -> None:
-        if isinstance(self.value, bool) or not isinstance(self.value, (int, float)):
-            raise SettingError(f"Constant: value is a number, not {self.value!r}")
+    value: float = setting(any_number())
 
     def __call__(self, parameter: Tensor, generator: Generator | None) -> Tensor:
         return parameter.fill_(self.value)
 
 
 @register
-@dataclass(frozen=True)
-class Zeros:
+class Zeros(Settings):
     """Every element is 0."""
 
     def __call__(self, parameter: Tensor, generator: Generator | None) -> Tensor:
@@ -62,47 +57,37 @@ class Zeros:
 
 
 @register
-@dataclass(frozen=True)
-class Normal:
+class Normal(Settings):
     """Normal(mean, std²)."""
 
-    mean: float = 0.0
-    std: float = 1.0
-
-    def __post_init__(self) -> None:
-        check_number("Normal", "mean", self.mean)
-        check_number("Normal", "std", self.std, least=0)
+    mean: float = setting(number(), default=0.0)
+    std: float = setting(number(0), default=1.0)
 
     def __call__(self, parameter: Tensor, generator: Generator | None) -> Tensor:
         return parameter.normal_(self.mean, self.std, generator=generator)
 
 
 @register
-@dataclass(frozen=True)
-class Uniform:
+class Uniform(Settings):
     """Uniform between `low` and `high`."""
 
-    low: float = 0.0
-    high: float = 1.0
+    low: float = setting(number(), default=0.0)
+    high: float = setting(number(), default=1.0)
 
-    def __post_init__(self) -> None:
-        check_number("Uniform", "low", self.low)
-        check_number("Uniform", "high", self.high)
+    def check_settings(self) -> None:
         if self.low > self.high:
-            raise SettingError(f"Uniform: low is at most high, not {self.low!r} > {self.high!r}")
+            raise SettingError(f"Uniform: low must be at most high, not {self.low!r} > {self.high!r}")
 
     def __call__(self, parameter: Tensor, generator: Generator | None) -> Tensor:
         return parameter.uniform_(self.low, self.high, generator=generator)
 
 
-Mode = Literal["fan_in", "fan_out", "fan_avg"]
-Distribution = Literal["normal", "uniform"]
-MODES = ("fan_in", "fan_out", "fan_avg")
+Mode: TypeAlias = Literal["fan_in", "fan_out", "fan_avg"]
+Distribution: TypeAlias = Literal["normal", "uniform"]
 
 
 @register
-@dataclass(frozen=True)
-class VarianceScaling:
+class VarianceScaling(Settings):
     """Var(w) = scale / fan, mean 0: the family to which the named initializers below belong.
 
     mode          the fan: "fan_in", "fan_out", or "fan_avg" = (fan_in + fan_out) / 2
@@ -111,14 +96,9 @@ class VarianceScaling:
     torch.nn's default for weights, Uniform ±1 / sqrt(fan_in), is VarianceScaling(1 / 3).
     """
 
-    scale: float = 1.0
-    mode: Mode = "fan_in"
-    distribution: Distribution = "uniform"
-
-    def __post_init__(self) -> None:
-        check_number("VarianceScaling", "scale", self.scale, least=0)
-        check_choice("VarianceScaling", "mode", self.mode, MODES)
-        check_choice("VarianceScaling", "distribution", self.distribution, ("normal", "uniform"))
+    scale: float = setting(number(0), default=1.0)
+    mode: Mode = setting(choice(Mode), default="fan_in")
+    distribution: Distribution = setting(choice(Distribution), default="uniform")
 
     def __call__(self, parameter: Tensor, generator: Generator | None) -> Tensor:
         fan_in, fan_out = fans(parameter.shape)
@@ -130,7 +110,7 @@ class VarianceScaling:
 
 
 @dataclass(frozen=True)
-class _Named:
+class _Named(Settings):
     """An initializer that is a VarianceScaling of certain settings."""
 
     def scaling(self) -> VarianceScaling:
@@ -142,24 +122,16 @@ class _Named:
 
 @dataclass(frozen=True)
 class _Xavier(_Named):
-    gain: float = 1.0
-
-    def __post_init__(self) -> None:
-        check_number(type(self).__name__, "gain", self.gain)
+    gain: float = setting(number(), default=1.0)
 
 
 @dataclass(frozen=True)
 class _Kaiming(_Named):
-    gain: float = math.sqrt(2)
-    mode: Mode = "fan_in"
-
-    def __post_init__(self) -> None:
-        check_number(type(self).__name__, "gain", self.gain)
-        check_choice(type(self).__name__, "mode", self.mode, MODES)
+    gain: float = setting(number(), default=math.sqrt(2))
+    mode: Mode = setting(choice(Mode), default="fan_in")  # noqa: RUF009
 
 
 @register
-@dataclass(frozen=True)
 class XavierNormal(_Xavier):
     """Normal with Var(w) = 2 gain² / (fan_in + fan_out). Glorot and Bengio, 2010."""
 
@@ -168,7 +140,6 @@ class XavierNormal(_Xavier):
 
 
 @register
-@dataclass(frozen=True)
 class XavierUniform(_Xavier):
     """Uniform with Var(w) = 2 gain² / (fan_in + fan_out). Glorot and Bengio, 2010."""
 
@@ -177,7 +148,6 @@ class XavierUniform(_Xavier):
 
 
 @register
-@dataclass(frozen=True)
 class KaimingNormal(_Kaiming):
     """Normal with Var(w) = gain² / fan; the default gain sqrt(2) suits ReLU. He et al., 2015."""
 
@@ -186,7 +156,6 @@ class KaimingNormal(_Kaiming):
 
 
 @register
-@dataclass(frozen=True)
 class KaimingUniform(_Kaiming):
     """Uniform with Var(w) = gain² / fan; the default gain sqrt(2) suits ReLU. He et al., 2015."""
 
@@ -195,7 +164,6 @@ class KaimingUniform(_Kaiming):
 
 
 @register
-@dataclass(frozen=True)
 class TypeOne(_Named):
     """Normal with Var(w) = 1 / (sqrt(3) fan_in)."""
 
@@ -204,7 +172,6 @@ class TypeOne(_Named):
 
 
 @register
-@dataclass(frozen=True)
 class UniformFanOut(_Named):
     """Uniform ±1 / sqrt(fan_out)."""
 
@@ -218,32 +185,3 @@ def fans(shape: torch.Size) -> tuple[int, int]:
         return shape.numel(), 1
     receptive = shape[2:].numel()
     return shape[1] * receptive, shape[0] * receptive
-
-
-def check_number(owner: str, name: str, value: object, least: float | None = None) -> None:
-    """Refuse a setting that is no finite number, or one below `least`."""
-    number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-    if not number or (least is not None and value < least):  # type: ignore[operator]  # a number by now
-        expected = "a finite number" if least is None else f"a finite number, {least:g} or more"
-        raise SettingError(f"{owner}: {name} is {expected}, not {value!r}")
-
-
-def check_integer(owner: str, name: str, value: object) -> None:
-    """Refuse a setting that is no whole number."""
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise SettingError(f"{owner}: {name} is a whole number, not {value!r}")
-
-
-def check_initializer(owner: str, name: str, value: object, others: str = "") -> None:
-    """Refuse a setting that is no initializer; a class without its parentheses is the likely slip."""
-    if isinstance(value, type):
-        raise SettingError(f"{owner}: {name} is the class {value.__name__}: write {value.__name__}(...).")
-    if not callable(value):
-        raise SettingError(f"{owner}: {name} is {others}an initializer such as Normal(0, 1), not {value!r}.")
-
-
-def check_choice(owner: str, name: str, value: object, choices: tuple[str, ...]) -> None:
-    """Refuse a setting that is none of the choices."""
-    if value not in choices:
-        expected = " or ".join(repr(choice) for choice in choices)
-        raise SettingError(f"{owner}: {name} is {expected}, not {value!r}.{did_you_mean(value, choices)}")

@@ -1,32 +1,54 @@
-"""The classes that a file may name: operators, Shared and initializers, by their class's name.
+"""The classes that a file may name: operators, Shared, initializers and schedules, by their class's name.
 
 A file never holds code. It names a registered class and the settings to construct it with.
 """
 
 from __future__ import annotations
 
-import dataclasses
-from typing import TypeVar
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeVar, dataclass_transform, overload
 
 from graphdl.errors import FileFormatError, SettingError, did_you_mean
+from graphdl.settings import setting
 
 C = TypeVar("C", bound=type)
 
 _registered: dict[str, type] = {}
 
 
-def register(cls: C) -> C:
-    """Let files name this operator or initializer: a class decorator, written above @dataclass.
+@overload
+def register(cls: C) -> C: ...
 
-    Errors: SettingError if the class is no dataclass, or if its name belongs to another class.
+
+@overload
+def register(*, kw_only: bool = False) -> Callable[[C], C]: ...
+
+
+@dataclass_transform(frozen_default=True, field_specifiers=(setting, field))
+def register(cls: type | None = None, *, kw_only: bool = False) -> object:
+    """Make a class a frozen dataclass, unless it is one, and let files name it: a class decorator.
+
+    `@register(kw_only=True)` makes settings that are given by name only.
+
+    Errors: SettingError if the class defines its own __init__ and is not a dataclass, or if its name belongs to another
+    class.
     """
+    if cls is None:
+        return lambda cls: _register(cls, kw_only)
+    return _register(cls, kw_only)
+
+
+def _register(cls: type, kw_only: bool) -> type:
     if not isinstance(cls, type):
-        raise SettingError(f"register: {cls!r} is no class. Write @graphdl.register above a class.")
+        raise SettingError(f"register: {cls!r} is not a class. Write @graphdl.register above a class.")
     if "__dataclass_params__" not in vars(cls):
-        raise SettingError(
-            f"register: {cls.__name__} is no dataclass, so its settings cannot be stored. Write @graphdl.register "
-            "above @dataclass(frozen=True)."
-        )
+        if "__init__" in vars(cls):
+            raise SettingError(
+                f"register: {cls.__name__} is not a dataclass, so its settings cannot be stored. Declare them as "
+                "fields in place of __init__: size: int = 3."
+            )
+        cls = dataclass(frozen=True, kw_only=kw_only)(cls)
     other = _registered.get(cls.__name__, cls)
     if (other.__module__, other.__qualname__) != (cls.__module__, cls.__qualname__):
         raise SettingError(
@@ -43,26 +65,11 @@ def is_registered(cls: type) -> bool:
 
 
 def registered_class(name: object) -> type:
-    """The class of that name. Raises FileFormatError for a name that nobody registered."""
+    """The class of that name. Raises FileFormatError for a name that is not registered."""
     if not isinstance(name, str) or name not in _registered:
+        meant = did_you_mean(name, _registered) if isinstance(name, str) else ""
         raise FileFormatError(
-            f"{name!r} is no registered operator or initializer.{did_you_mean(name, _registered)} "
-            "An operator of your own is registered by @graphdl.register, before the file is read."
+            f"{name!r} is not a registered operator or initializer.{meant} A custom operator is registered by "
+            "@graphdl.register, before the file is read."
         )
     return _registered[name]
-
-
-def settings(instance: object) -> dict[str, object]:
-    """The settings of a dataclass instance that differ from their defaults.
-
-    A setting without default is always listed. An instance of no dataclass has none.
-    """
-    chosen: dict[str, object] = {}
-    if not dataclasses.is_dataclass(instance):
-        return chosen
-    for field in dataclasses.fields(instance):
-        default = field.default_factory() if callable(field.default_factory) else field.default
-        value = getattr(instance, field.name)
-        if field.init and (type(value) is not type(default) or value != default):
-            chosen[field.name] = value
-    return chosen

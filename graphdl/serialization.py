@@ -22,7 +22,8 @@ from typing import Any
 from graphdl.errors import FileFormatError, GraphDLError, SettingError, did_you_mean, listing
 from graphdl.graph import Feed, Key, Shared
 from graphdl.operators import Operator
-from graphdl.registry import is_registered, registered_class, settings
+from graphdl.registry import is_registered, registered_class
+from graphdl.settings import chosen_settings
 
 FORMAT, VERSION = "graphdl", 1
 FIELDS = ("format", "version", "operators", "connectivity")
@@ -137,7 +138,7 @@ def _write(value: object, where: str) -> Any:
     if isinstance(value, (list, tuple)):
         return [_write(element, where) for element in value]
     if is_registered(type(value)):
-        stored = {name: _write(held, f"{where}, {name}") for name, held in settings(value).items()}
+        stored = {name: _write(held, f"{where}, {name}") for name, held in chosen_settings(value).items()}
         if "type" in stored:
             raise SettingError(
                 f"{where}: {type(value).__name__} has a setting called 'type', which files use; rename it."
@@ -150,7 +151,7 @@ def _write(value: object, where: str) -> Any:
 
 
 def _write_feed(feed: Feed) -> Any:
-    chosen = settings(feed)
+    chosen = chosen_settings(feed)
     return feed.key if list(chosen) == ["key"] else chosen
 
 

@@ -213,15 +213,15 @@ def test_initializers_fill_any_floating_point_type(dtype):
 @pytest.mark.parametrize(
     ("make", "text"),
     [
-        (lambda v: Normal(mean=v), "^Normal: mean is a finite number, not "),
-        (lambda v: Normal(std=v), "^Normal: std is a finite number, 0 or more, not "),
-        (lambda v: Uniform(v, 1), "^Uniform: low is a finite number, not "),
-        (lambda v: Uniform(0, v), "^Uniform: high is a finite number, not "),
-        (lambda v: VarianceScaling(v), "^VarianceScaling: scale is a finite number, 0 or more, not "),
-        (lambda v: XavierNormal(v), "^XavierNormal: gain is a finite number, not "),
-        (lambda v: XavierUniform(v), "^XavierUniform: gain is a finite number, not "),
-        (lambda v: KaimingNormal(v), "^KaimingNormal: gain is a finite number, not "),
-        (lambda v: KaimingUniform(v), "^KaimingUniform: gain is a finite number, not "),
+        (lambda v: Normal(mean=v), "^Normal: mean must be a finite number, not "),
+        (lambda v: Normal(std=v), "^Normal: std must be a finite number of at least 0, not "),
+        (lambda v: Uniform(v, 1), "^Uniform: low must be a finite number, not "),
+        (lambda v: Uniform(0, v), "^Uniform: high must be a finite number, not "),
+        (lambda v: VarianceScaling(v), "^VarianceScaling: scale must be a finite number of at least 0, not "),
+        (lambda v: XavierNormal(v), "^XavierNormal: gain must be a finite number, not "),
+        (lambda v: XavierUniform(v), "^XavierUniform: gain must be a finite number, not "),
+        (lambda v: KaimingNormal(v), "^KaimingNormal: gain must be a finite number, not "),
+        (lambda v: KaimingUniform(v), "^KaimingUniform: gain must be a finite number, not "),
     ],
 )
 def test_settings_are_finite_numbers(make, text, wrong):
@@ -231,26 +231,29 @@ def test_settings_are_finite_numbers(make, text, wrong):
 
 @pytest.mark.parametrize("wrong", ["1", None, True])
 def test_a_constant_is_a_number(wrong):
-    with pytest.raises(SettingError, match=r"^Constant: value is a number, not "):
+    with pytest.raises(SettingError, match=r"^Constant: value must be a number, not "):
         Constant(wrong)
 
 
 @pytest.mark.parametrize(
     ("make", "text"),
     [
-        (lambda: Normal(std=-1), "^Normal: std is a finite number, 0 or more, not -1"),
-        (lambda: Uniform(2, 1), "^Uniform: low is at most high, not 2 > 1"),
-        (lambda: VarianceScaling(-1), "^VarianceScaling: scale is a finite number, 0 or more, not -1"),
+        (lambda: Normal(std=-1), "^Normal: std must be a finite number of at least 0, not -1"),
+        (lambda: Uniform(2, 1), "^Uniform: low must be at most high, not 2 > 1"),
+        (lambda: VarianceScaling(-1), "^VarianceScaling: scale must be a finite number of at least 0, not -1"),
         (
             lambda: VarianceScaling(1, "fanin"),
-            r"^VarianceScaling: mode is 'fan_in' or .*'fanin'\. Did you mean 'fan_in'\?",
+            r"^VarianceScaling: mode must be 'fan_in' or .*'fanin'\. Did you mean 'fan_in'\?",
         ),
         (
             lambda: VarianceScaling(1, "fan_in", "gauss"),
-            "^VarianceScaling: distribution is 'normal' or 'uniform', not 'ga",
+            "^VarianceScaling: distribution must be 'normal' or 'uniform', not 'ga",
         ),
-        (lambda: KaimingNormal(mode="out"), "^KaimingNormal: mode is 'fan_in' or 'fan_out' or 'fan_avg', not 'out'"),
-        (lambda: KaimingUniform(mode=None), "^KaimingUniform: mode is .*, not None"),
+        (
+            lambda: KaimingNormal(mode="out"),
+            "^KaimingNormal: mode must be 'fan_in' or 'fan_out' or 'fan_avg', not 'out'",
+        ),
+        (lambda: KaimingUniform(mode=None), "^KaimingUniform: mode must be .*, not None"),
     ],
 )
 def test_settings_out_of_range(make, text):

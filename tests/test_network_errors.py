@@ -165,13 +165,13 @@ def test_a_network_of_a_file_keeps_the_errors_of_its_graph():
 @pytest.mark.parametrize(
     ("settings", "text"),
     [
-        ({"bias": "yes"}, r"^Linear: bias is .*, not 'yes'"),
-        ({"bias": 0}, r"^Linear: bias is .*, not 0"),
-        ({"bias": None}, r"^Linear: bias is .*, not None"),
-        ({"weight": ReLU()}, r"^Linear: weight is an initializer such as .*, not ReLU\(\)"),
-        ({"weight": 3}, r"^Linear: weight is an initializer such as .*, not 3"),
-        ({"weight": (1,)}, r"^Linear: weight is an initializer such as .*, not \(1,\)"),
-        ({"weight": Zeros}, r"^Linear: weight is the class Zeros: write Zeros\(\.\.\.\)"),
+        ({"bias": "yes"}, r"^Linear: bias must be .*, not 'yes'"),
+        ({"bias": 0}, r"^Linear: bias must be .*, not 0"),
+        ({"bias": None}, r"^Linear: bias must be .*, not None"),
+        ({"weight": ReLU()}, r"^Linear: weight must be an initializer such as .*, not ReLU\(\)"),
+        ({"weight": 3}, r"^Linear: weight must be an initializer such as .*, not 3"),
+        ({"weight": (1,)}, r"^Linear: weight must be an initializer such as .*, not \(1,\)"),
+        ({"weight": Zeros}, r"^Linear: weight must be .*: write Zeros\(\.\.\.\)"),
     ],
 )
 def test_what_is_no_initializer(settings, text):
@@ -182,7 +182,7 @@ def test_what_is_no_initializer(settings, text):
 def test_a_files_setting_that_is_no_initializer():
     data = supervised().to_dict()
     data["operators"]["fc"]["weight"] = {"type": "ReLU"}
-    with pytest.raises(FileFormatError, match=r"^operators\['fc'\]: Linear: weight is an initializer .*, not ReLU\(\)"):
+    with pytest.raises(FileFormatError, match=r"^operators\['fc'\]: Linear: weight must be an initializer .*, not ReLU\(\)"):
         Network.from_dict(data)
 
 

@@ -1,6 +1,7 @@
 import json
 import math
 from dataclasses import dataclass
+from typing import get_args
 
 import pytest
 import torch
@@ -166,7 +167,7 @@ finite = st.floats(allow_nan=False, allow_infinity=False)
 initial = st.one_of(
     st.builds(initializers.Constant, numbers),
     st.builds(initializers.Normal, finite, st.floats(0, 10)),
-    st.builds(initializers.KaimingUniform, finite, st.sampled_from(initializers.MODES)),
+    st.builds(initializers.KaimingUniform, finite, st.sampled_from(get_args(initializers.Mode))),
     st.just(initializers.TypeOne()),
 )
 sizes = st.integers(1, 9)

@@ -79,14 +79,14 @@ def test_a_node_named_twice_is_named():
     [
         (
             {**LINEAR, "type": "Linaer"},
-            r"'Linaer' is no registered operator or initializer\. Did you mean 'Linear'\? An",
+            r"'Linaer' is not a registered operator or initializer\. Did you mean 'Linear'\? A custom",
         ),
         (
             {**LINEAR, "in_feature": 1},
             r"Linear has no setting 'in_feature'\. Did you mean 'in_features'\? Its settings a",
         ),
         ({"type": "Tanh", "x": 1}, r"Tanh has no setting 'x'\. Its settings are none\.$"),
-        ({**LINEAR, "in_features": "2"}, "Linear: in_features is a number of features, 1 or more, not '2'"),
+        ({**LINEAR, "in_features": "2"}, "Linear: in_features must be a whole number of at least 1, not '2'"),
         ({"type": "Linear"}, "Linear: out_features is missing"),
         (
             {"type": "Item"},
@@ -94,9 +94,9 @@ def test_a_node_named_twice_is_named():
         ),
         ({"type": "Shared"}, "Shared cannot be made from these settings: .* missing 1 required"),
         ({"type": "Shared", "key": 1.5}, "Shared's argument is 1.5, a float"),
-        ({"type": "MSELoss", "reduction": "men"}, r"MSELoss: reduction is .*not 'men'\. Did you mean 'mean'\?"),
-        ({"type": ["Linear"]}, r"\['Linear'\] is no registered operator"),
-        ({"type": None}, "None is no registered operator"),
+        ({"type": "MSELoss", "reduction": "men"}, r"MSELoss: reduction must be .*not 'men'\. Did you mean 'mean'\?"),
+        ({"type": ["Linear"]}, r"\['Linear'\] is not a registered operator"),
+        ({"type": None}, "None is not a registered operator"),
     ],
 )
 def test_an_operator_that_cannot_be_made(operator, text):
@@ -122,11 +122,11 @@ def test_data_that_is_no_operator(operator, text):
 @pytest.mark.parametrize(
     ("weight", "text"),
     [
-        ({"type": "Normale"}, r"'Normale' is no registered .*\. Did you mean 'Normal'\?"),
-        ({"type": "Normal", "std": -1}, "Normal: std is a finite number, 0 or more, not -1"),
-        ({"type": "Normal", "std": "1"}, "Normal: std is a finite number, 0 or more, not '1'"),
+        ({"type": "Normale"}, r"'Normale' is not a registered .*\. Did you mean 'Normal'\?"),
+        ({"type": "Normal", "std": -1}, "Normal: std must be a finite number of at least 0, not -1"),
+        ({"type": "Normal", "std": "1"}, "Normal: std must be a finite number of at least 0, not '1'"),
         ({"type": "Normal", "std": 10**400}, "Normal cannot be made from these settings: int too large"),
-        ({"type": "KaimingNormal", "mode": [1]}, r"KaimingNormal: mode is .*, not \(1,\)"),
+        ({"type": "KaimingNormal", "mode": [1]}, r"KaimingNormal: mode must be .*, not \(1,\)"),
     ],
 )
 def test_a_broken_setting_is_located(weight, text):
@@ -251,6 +251,6 @@ class Trap(Operator):
 @pytest.mark.parametrize("settings", [{}, {"command": "exit 1"}, {"args": ["raise SystemExit"]}])
 def test_a_name_that_nobody_registered_never_runs_code(name, settings):
     for data in ({"type": name, **settings}, {**LINEAR, "weight": {"type": name, **settings}}):
-        with pytest.raises(FileFormatError, match="is no registered operator or initializer"):
+        with pytest.raises(FileFormatError, match="is not a registered operator or initializer"):
             from_dict(network(data))
     assert Trap.made == []

@@ -1,57 +1,39 @@
-"""The contract of an operator, and the operators, one family a file."""
+"""The contract of an operator, and the operators, one family a file. Each family lists its own in `__all__`."""
 
-from graphdl.operators.activations import (
-    LeakyReLU,
-    LogSoftmax,
-    RectifiedTanh,
-    ReLU,
-    Sigmoid,
-    Softmax,
-    Tanh,
+# ruff: noqa: F403
+
+from graphdl.operators import (
+    activations,
+    convolution,
+    embedding,
+    linear,
+    losses,
+    merge,
+    normalization,
+    pooling,
+    regularization,
+    structure,
 )
-from graphdl.operators.convolution import Conv2d
-from graphdl.operators.embedding import Embedding
-from graphdl.operators.linear import Linear
-from graphdl.operators.losses import BCEWithLogitsLoss, CrossEntropyLoss, L1Loss, Loss, MSELoss
-from graphdl.operators.merge import Concat, Mean, Product, Subtract, Sum
-from graphdl.operators.normalization import BatchNorm1d, BatchNorm2d, LayerNorm
+from graphdl.operators.activations import *
+from graphdl.operators.convolution import *
+from graphdl.operators.embedding import *
+from graphdl.operators.linear import *
+from graphdl.operators.losses import *
+from graphdl.operators.merge import *
+from graphdl.operators.normalization import *
 from graphdl.operators.operator import EVERYTHING, Buffer, Operator, Parameter
-from graphdl.operators.pooling import AdaptiveAvgPool2d, MaxPool2d
-from graphdl.operators.regularization import Dropout
-from graphdl.operators.structure import Flatten, Identity, Item
+from graphdl.operators.pooling import *
+from graphdl.operators.regularization import *
+from graphdl.operators.structure import *
 
-__all__ = [
-    "EVERYTHING",
-    "AdaptiveAvgPool2d",
-    "BCEWithLogitsLoss",
-    "BatchNorm1d",
-    "BatchNorm2d",
-    "Buffer",
-    "Concat",
-    "Conv2d",
-    "CrossEntropyLoss",
-    "Dropout",
-    "Embedding",
-    "Flatten",
-    "Identity",
-    "Item",
-    "L1Loss",
-    "LayerNorm",
-    "LeakyReLU",
-    "Linear",
-    "LogSoftmax",
-    "Loss",
-    "MSELoss",
-    "MaxPool2d",
-    "Mean",
-    "Operator",
-    "Parameter",
-    "Product",
-    "ReLU",
-    "RectifiedTanh",
-    "Sigmoid",
-    "Softmax",
-    "Subtract",
-    "Sum",
-    "Tanh",
-]
+__all__ = ["EVERYTHING", "Buffer", "Operator", "Parameter"]
+__all__ += activations.__all__
+__all__ += convolution.__all__
+__all__ += embedding.__all__
+__all__ += linear.__all__
+__all__ += losses.__all__
+__all__ += merge.__all__
+__all__ += normalization.__all__
+__all__ += pooling.__all__
+__all__ += regularization.__all__
+__all__ += structure.__all__

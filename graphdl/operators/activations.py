@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar
+from abc import abstractmethod
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 
-from graphdl.initializers import check_integer, check_number
 from graphdl.operators.operator import Gradients, Operator, Values
 from graphdl.registry import register
+from graphdl.settings import integer, number, setting
+
+__all__ = ["Activation", "LeakyReLU", "LogSoftmax", "ReLU", "RectifiedTanh", "Sigmoid", "Softmax", "Tanh"]
 
 aten = torch.ops.aten
 leaky_relu_backward = aten.leaky_relu_backward.default
@@ -20,95 +22,114 @@ threshold_backward = aten.threshold_backward.default
 
 
 class Activation(Operator):
-    """x (n, ...) -> y (n, ...)."""
+    """An element-wise function: x (n, ...) -> y (n, ...). A subclass gives its value and its gradient.
+
+    keeps  what is kept for backward: "y", or "x" where the gradient does not follow from the value
+
+        @register
+        class Softsign(Activation):  # y = x / (1 + |x|); dx = dy / (1 + |x|)²
+            keeps: ClassVar = "x"
+
+            def value(self, x, out=None):
+                return x / (1 + x.abs())
+
+            def gradient(self, x, dy):
+                return dy / (1 + x.abs()) ** 2
+    """
 
     family: ClassVar = "activation"
+    keeps: ClassVar[Literal["x", "y"]] = "y"
 
+    @abstractmethod
+    def value(self, x: Tensor, out: Tensor | None = None) -> Tensor:
+        """Compute y; `out`, where it is given, may be written and returned."""
 
-@register
-@dataclass(frozen=True)
-class ReLU(Activation):
-    """Rectified linear unit: y = max(x, 0); dx = dy where y > 0, else 0."""
-
-    def forward(self, p: Values, x: Tensor, *, training: bool, out: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        y = torch.clamp_min(x, 0, out=floating(out))
-        return y, y
-
-    def backward(self, p: Values, y: Tensor, dy: Tensor) -> Gradients:
-        return (threshold_backward(dy, y, 0),), {}
-
-
-@register
-@dataclass(frozen=True)
-class LeakyReLU(Activation):
-    """Rectified linear unit with a slope below 0: y = x where x > 0, else negative_slope x."""
-
-    negative_slope: float = 0.01
-
-    def __post_init__(self) -> None:
-        check_number("LeakyReLU", "negative_slope", self.negative_slope)
+    @abstractmethod
+    def gradient(self, kept: Tensor, dy: Tensor) -> Tensor:
+        """Compute dx from what was kept and dy, which must not be written into."""
 
     def forward(self, p: Values, x: Tensor, *, training: bool, out: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        if self.negative_slope < 0:  # y does not tell the sign of x
-            return aten.leaky_relu(x, self.negative_slope), x
-        y = torch._C._nn.leaky_relu(x, self.negative_slope, out=floating(out))
+        if self.keeps == "x":  # which must not be written over
+            return self.value(x), x
+        y = self.value(x, out if out is None or out.is_floating_point() else None)
         return y, y
 
     def backward(self, p: Values, saved: Tensor, dy: Tensor) -> Gradients:
-        return (leaky_relu_backward(dy, saved, self.negative_slope, self.negative_slope >= 0),), {}
+        return (self.gradient(saved, dy),), {}
 
 
 @register
-@dataclass(frozen=True)
+class ReLU(Activation):
+    """Rectified linear unit: y = max(x, 0); dx = dy where y > 0, else 0."""
+
+    def value(self, x: Tensor, out: Tensor | None = None) -> Tensor:
+        return torch.clamp_min(x, 0, out=out)
+
+    def gradient(self, y: Tensor, dy: Tensor) -> Tensor:
+        return threshold_backward(dy, y, 0)  # type: ignore[no-any-return]
+
+
+@register
+class LeakyReLU(Activation):
+    """Rectified linear unit with a slope below 0: y = x where x > 0, else negative_slope x."""
+
+    negative_slope: float = setting(number(), default=0.01)
+
+    @property
+    def keeps(self) -> Literal["x", "y"]:  # type: ignore[override]
+        """x where the slope is negative: y does not tell the sign of x then."""
+        return "x" if self.negative_slope < 0 else "y"
+
+    def value(self, x: Tensor, out: Tensor | None = None) -> Tensor:
+        return torch._C._nn.leaky_relu(x, self.negative_slope, out=out)
+
+    def gradient(self, kept: Tensor, dy: Tensor) -> Tensor:
+        return leaky_relu_backward(dy, kept, self.negative_slope, self.negative_slope >= 0)  # type: ignore[no-any-return]
+
+
+@register
 class Tanh(Activation):
     """Hyperbolic tangent: y = tanh x; dx = dy (1 - y²)."""
 
-    def forward(self, p: Values, x: Tensor, *, training: bool, out: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        y = torch.tanh(x, out=floating(out))
-        return y, y
+    def value(self, x: Tensor, out: Tensor | None = None) -> Tensor:
+        return torch.tanh(x, out=out)
 
-    def backward(self, p: Values, y: Tensor, dy: Tensor) -> Gradients:
-        return (tanh_backward(dy, y),), {}
+    def gradient(self, y: Tensor, dy: Tensor) -> Tensor:
+        return tanh_backward(dy, y)  # type: ignore[no-any-return]
 
 
 @register
-@dataclass(frozen=True)
 class RectifiedTanh(Activation):
     """Hyperbolic tangent moved into [0, 1]: y = 0.5 (1 + tanh x); dx = 2 dy y (1 - y)."""
 
-    def forward(self, p: Values, x: Tensor, *, training: bool, out: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        y = torch.tanh(x, out=floating(out)).mul_(0.5).add_(0.5)
-        return y, y
+    def value(self, x: Tensor, out: Tensor | None = None) -> Tensor:
+        return torch.tanh(x, out=out).mul_(0.5).add_(0.5)
 
-    def backward(self, p: Values, y: Tensor, dy: Tensor) -> Gradients:
-        return (sigmoid_backward(dy, y).mul_(2),), {}
+    def gradient(self, y: Tensor, dy: Tensor) -> Tensor:
+        return sigmoid_backward(dy, y).mul_(2)  # type: ignore[no-any-return]
 
 
 @register
-@dataclass(frozen=True)
 class Sigmoid(Activation):
     """Logistic function: y = 1 / (1 + exp(-x)); dx = dy y (1 - y)."""
 
-    def forward(self, p: Values, x: Tensor, *, training: bool, out: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        y = torch.sigmoid(x, out=floating(out))
-        return y, y
+    def value(self, x: Tensor, out: Tensor | None = None) -> Tensor:
+        return torch.sigmoid(x, out=out)
 
-    def backward(self, p: Values, y: Tensor, dy: Tensor) -> Gradients:
-        return (sigmoid_backward(dy, y),), {}
+    def gradient(self, y: Tensor, dy: Tensor) -> Tensor:
+        return sigmoid_backward(dy, y)  # type: ignore[no-any-return]
 
 
 @register
-@dataclass(frozen=True)
-class Softmax(Activation):
+class Softmax(Operator):
     """Probabilities along one axis: y = exp x / sum exp x; dx = y (dy - sum dy y).
 
     dim is the axis; its default, the last one, is what torch takes for matrices.
     """
 
-    dim: int = -1
+    dim: int = setting(integer(), default=-1)
 
-    def __post_init__(self) -> None:
-        check_integer("Softmax", "dim", self.dim)
+    family: ClassVar = "activation"
 
     def forward(self, p: Values, x: Tensor, *, training: bool) -> tuple[Tensor, Tensor]:
         y = torch.softmax(x, self.dim)
@@ -119,17 +140,15 @@ class Softmax(Activation):
 
 
 @register
-@dataclass(frozen=True)
-class LogSoftmax(Activation):
+class LogSoftmax(Operator):
     """Logarithms of probabilities along one axis: y = x - log sum exp x; dx = dy - exp(y) sum dy.
 
     dim is the axis; its default, the last one, is what torch takes for matrices.
     """
 
-    dim: int = -1
+    dim: int = setting(integer(), default=-1)
 
-    def __post_init__(self) -> None:
-        check_integer("LogSoftmax", "dim", self.dim)
+    family: ClassVar = "activation"
 
     def forward(self, p: Values, x: Tensor, *, training: bool) -> tuple[Tensor, Tensor]:
         y = torch.log_softmax(x, self.dim)
@@ -137,8 +156,3 @@ class LogSoftmax(Activation):
 
     def backward(self, p: Values, y: Tensor, dy: Tensor) -> Gradients:
         return (aten._log_softmax_backward_data(dy, y, self.dim, y.dtype),), {}
-
-
-def floating(out: Tensor | None) -> Tensor | None:
-    """The memory for an output, unless it is that of integers."""
-    return out if out is None or out.is_floating_point() else None

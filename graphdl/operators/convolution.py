@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
-from typing import ClassVar, Literal, TypeAlias, get_args
+from dataclasses import replace
+from functools import cached_property
+from typing import ClassVar, Literal, TypeAlias
 
 import torch
 from torch import Tensor
 
 from graphdl.errors import SettingError, ShapeError
-from graphdl.initializers import Initializer, Uniform, VarianceScaling, check_choice, check_initializer
+from graphdl.initializers import Initializer, Uniform, VarianceScaling
 from graphdl.operators.operator import EVERYTHING, Gradients, Needs, Operator, Parameter, Values
-from graphdl.operators.sizes import Pair, check_pair, check_size, differing, pair, times
+from graphdl.operators.sizes import pair, times
 from graphdl.registry import register
+from graphdl.settings import Pair, choice, described, either, flag, initializer, optional, setting, size, size_pair
 
+__all__ = ["Conv2d"]
+
+PaddingName: TypeAlias = Literal["same", "valid"]
 PaddingMode: TypeAlias = Literal["zeros", "reflect", "replicate", "circular"]
 Borders: TypeAlias = tuple[int, int, int, int]
 """How many columns and rows are added: left, right, top, bottom."""
@@ -26,7 +31,6 @@ aten = torch.ops.aten
 
 
 @register
-@dataclass(frozen=True)
 class Conv2d(Operator):
     """Cross-correlation of images with learned filters: y[o] = bias[o] + sum_i weight[o, i] ⋆ x[i].
 
@@ -43,64 +47,61 @@ class Conv2d(Operator):
     Source: Dumoulin and Visin, "A guide to convolution arithmetic for deep learning", 2016.
     """
 
-    in_channels: int | None = None
-    out_channels: int | None = None
-    kernel_size: Pair | None = None
-    stride: Pair = 1
-    padding: Pair | Literal["same", "valid"] = 0
-    dilation: Pair = 1
-    groups: int = 1
-    bias: bool | Initializer = True
-    padding_mode: PaddingMode = "zeros"
-    weight: Initializer | None = None
-    borders: Borders = field(init=False, repr=False, compare=False)
-    geometry: Geometry = field(init=False, repr=False, compare=False)
+    in_channels: int | None = setting(optional(size()), default=None)
+    out_channels: int | None = setting(optional(size()), default=None)
+    kernel_size: Pair | None = setting(optional(size_pair()), default=None)
+    stride: Pair = setting(size_pair(), default=1)
+    padding: Pair | PaddingName = setting(either(choice(PaddingName), size_pair(0)), default=0)
+    dilation: Pair = setting(size_pair(), default=1)
+    groups: int = setting(size(), default=1)
+    bias: bool | Initializer = setting(either(flag(), initializer()), default=True)
+    padding_mode: PaddingMode = setting(choice(PaddingMode), default="zeros")
+    weight: Initializer | None = setting(optional(initializer()), default=None)
 
     slots: ClassVar = ("input",)
     family: ClassVar = "convolution"
     inferred: ClassVar = ("in_channels",)
 
-    def __post_init__(self) -> None:
+    def check_settings(self) -> None:
         for name in ("out_channels", "kernel_size"):
             if getattr(self, name) is None:
                 raise SettingError(
                     f"Conv2d: {name} is missing; write Conv2d(3, 16, 5) or Conv2d(out_channels=16, kernel_size=5)"
                 )
-        if self.in_channels is not None:
-            check_size("Conv2d", "in_channels", self.in_channels)
-        for name in ("out_channels", "groups"):
-            check_size("Conv2d", name, getattr(self, name))
-        for name in ("kernel_size", "stride", "dilation"):
-            check_pair("Conv2d", name, getattr(self, name))
-        if self.padding not in ("same", "valid"):
-            check_pair("Conv2d", "padding", self.padding, 0, "'same', 'valid', ")
         if self.padding == "same" and pair(self.stride) != (1, 1):
             raise SettingError(f"Conv2d: padding 'same' keeps the size, and stride {self.stride!r} does not")
-        check_choice("Conv2d", "padding_mode", self.padding_mode, get_args(PaddingMode))
         for name in ("in_channels", "out_channels"):
             if (getattr(self, name) or 0) % self.groups:
                 raise SettingError(f"Conv2d: {name} {getattr(self, name)} cannot be split into {self.groups} groups")
-        if self.weight is not None:
-            check_initializer("Conv2d", "weight", self.weight)
-        if not isinstance(self.bias, bool):
-            check_initializer("Conv2d", "bias", self.bias, "True, False or ")
-        self._lay_out()
 
-    def _lay_out(self) -> None:
-        """Find the borders that are added beforehand, and stride, padding and dilation as the kernels take them."""
-        stride, dilation = pair(self.stride), pair(self.dilation)
-        totals = [d * (size - 1) for d, size in zip(dilation, pair(self.kernel_size or 1), strict=True)]
-        odd_h, odd_w = (total % 2 if self.padding == "same" else 0 for total in totals)
+    @cached_property
+    def borders(self) -> Borders:
+        """What is added around the image beforehand; the kernels themselves add zeros, the same on both sides."""
+        odd_h, odd_w = (total % 2 if self.padding == "same" else 0 for total in self._totals)
+        if self.padding_mode == "zeros":
+            return 0, odd_w, 0, odd_h
+        top, left = self._before
+        return left, left + odd_w, top, top + odd_h
+
+    @cached_property
+    def geometry(self) -> Geometry:
+        """Stride, padding and dilation, (h, w) each, as the kernels take them."""
+        padding = self._before if self.padding_mode == "zeros" else (0, 0)
+        return pair(self.stride), padding, pair(self.dilation)
+
+    @property
+    def _totals(self) -> tuple[int, int]:
+        """How much a kernel shrinks h and w."""
+        (dh, dw), (kh, kw) = pair(self.dilation), pair(self.kernel_size or 1)
+        return dh * (kh - 1), dw * (kw - 1)
+
+    @property
+    def _before(self) -> tuple[int, int]:
+        """How many rows are added at the top, and how many columns on the left."""
         if isinstance(self.padding, str):
-            top, left = (total // 2 if self.padding == "same" else 0 for total in totals)
-        else:
-            top, left = pair(self.padding)
-        if self.padding_mode == "zeros":  # which the kernels add by themselves, the same on both sides
-            borders, padding = (0, odd_w, 0, odd_h), (top, left)
-        else:
-            borders, padding = (left, left + odd_w, top, top + odd_h), (0, 0)
-        object.__setattr__(self, "borders", borders)
-        object.__setattr__(self, "geometry", (stride, padding, dilation))
+            h, w = self._totals
+            return (h // 2, w // 2) if self.padding == "same" else (0, 0)
+        return pair(self.padding)
 
     def parameters(self) -> dict[str, Parameter]:
         i, o, (kh, kw) = int(self.in_channels or 0), int(self.out_channels or 0), pair(self.kernel_size or 1)
@@ -139,13 +140,9 @@ class Conv2d(Operator):
         return (dx,), {name: gradient for name, gradient in gradients.items() if gradient is not None}
 
     def describe(self) -> str:
-        chosen = differing(
-            stride=(self.stride, 1), padding=(self.padding, 0), dilation=(self.dilation, 1), groups=(self.groups, 1)
-        )
-        mode = [] if self.padding_mode == "zeros" else [self.padding_mode]
-        bias = ["no bias"] if self.bias is False else []
-        channels = f"{self.in_channels or '?'} → {self.out_channels}"
-        return ", ".join([f"{channels} {times(self.kernel_size or 1)}", *chosen, *mode, *bias])
+        sizes = f"{self.in_channels or '?'} → {self.out_channels} {times(self.kernel_size or 1)}"
+        shown = ["in_channels", "out_channels", "kernel_size", "weight", *(["bias"] if self.bias is not False else [])]
+        return ", ".join([sizes, *described(self, *shown)])
 
     def expects(self, *inputs: Tensor) -> str:
         return f"(n, {self.in_channels or 'c'}, h, w), no smaller than the kernel of {times(self.kernel_size or 1)}"

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 from torch import Generator, Tensor
 
 from graphdl.errors import SettingError, ShapeError
-from graphdl.initializers import Initializer, Normal, check_initializer, check_integer
+from graphdl.initializers import Initializer, Normal
 from graphdl.operators.operator import EVERYTHING, Gradients, Needs, Operator, Parameter, Values
-from graphdl.operators.sizes import check_size
 from graphdl.registry import register
+from graphdl.settings import flag, initializer, integer, optional, setting, size
 from graphdl.slots import InputSlot
+
+__all__ = ["Embedding"]
 
 aten = torch.ops.aten
 
 
 @register
-@dataclass(frozen=True)
 class Embedding(Operator):
     """The rows of a table: y = weight[x].
 
@@ -34,25 +35,20 @@ class Embedding(Operator):
     index out of range is told with the range (on CUDA, where indices are not looked at, the device stops).
     """
 
-    num_embeddings: int
-    embedding_dim: int
-    padding_idx: int | None = None
-    scale_grad_by_freq: bool = field(default=False, kw_only=True)
-    weight: Initializer = field(default=Normal(), kw_only=True)
+    num_embeddings: int = setting(size())
+    embedding_dim: int = setting(size())
+    padding_idx: int | None = setting(optional(integer()), default=None)
+    scale_grad_by_freq: bool = setting(flag(), default=False, kw_only=True)
+    weight: Initializer = setting(initializer(), default=Normal(), kw_only=True)
 
     slots: ClassVar = (InputSlot("input", kind="integer"),)
     family: ClassVar = "embedding"
 
-    def __post_init__(self) -> None:
-        check_size("Embedding", "num_embeddings", self.num_embeddings)
-        check_size("Embedding", "embedding_dim", self.embedding_dim)
-        if self.padding_idx is not None:
-            check_integer("Embedding", "padding_idx", self.padding_idx)
-            if not -self.num_embeddings <= self.padding_idx < self.num_embeddings:
-                raise SettingError(
-                    f"Embedding: padding_idx is one of the {self.num_embeddings} indices, not {self.padding_idx}"
-                )
-        check_initializer("Embedding", "weight", self.weight)
+    def check_settings(self) -> None:
+        if self.padding_idx is not None and not -self.num_embeddings <= self.padding_idx < self.num_embeddings:
+            raise SettingError(
+                f"Embedding: padding_idx must be one of the {self.num_embeddings} indices, not {self.padding_idx}"
+            )
 
     @property
     def padding(self) -> int | None:

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from graphdl.errors import SettingError, ShapeError
-from graphdl.initializers import Initializer, Uniform, VarianceScaling, check_initializer
+from graphdl.initializers import Initializer, Uniform, VarianceScaling
 from graphdl.operators.operator import EVERYTHING, Gradients, Needs, Operator, Parameter, Values, constant
 from graphdl.registry import register
+from graphdl.settings import either, flag, initializer, optional, setting, size
+
+__all__ = ["Linear"]
 
 
 @register
-@dataclass(frozen=True)
 class Linear(Operator):
     """Affine map of the last axis: y = x weightᵀ + bias.
 
@@ -27,26 +29,18 @@ class Linear(Operator):
     default both are Uniform ±1 / sqrt(i), as in torch.nn. bias=False leaves the bias out.
     """
 
-    in_features: int | None = None
-    out_features: int | None = None
-    bias: bool | Initializer = True
-    weight: Initializer | None = None
+    in_features: int | None = setting(optional(size()), default=None)
+    out_features: int | None = setting(optional(size()), default=None)
+    bias: bool | Initializer = setting(either(flag(), initializer()), default=True)
+    weight: Initializer | None = setting(optional(initializer()), default=None)
 
     slots: ClassVar = ("input",)
     family: ClassVar = "dense"
     inferred: ClassVar = ("in_features",)
 
-    def __post_init__(self) -> None:
+    def check_settings(self) -> None:
         if self.out_features is None:
             raise SettingError("Linear: out_features is missing; write Linear(2, 25) or Linear(out_features=25)")
-        for name in ("in_features", "out_features"):
-            size = getattr(self, name)
-            if size is not None and (isinstance(size, bool) or not isinstance(size, int) or size < 1):
-                raise SettingError(f"Linear: {name} is a number of features, 1 or more, not {size!r}")
-        if self.weight is not None:
-            check_initializer("Linear", "weight", self.weight)
-        if not isinstance(self.bias, bool):
-            check_initializer("Linear", "bias", self.bias, "True, False or ")
 
     def parameters(self) -> dict[str, Parameter]:
         i, o = int(self.in_features or 0), int(self.out_features or 0)

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, TypeAlias
 
 import torch
 from torch import Tensor
 
-from graphdl.errors import SettingError, ShapeError
-from graphdl.initializers import check_choice
+from graphdl.errors import ShapeError
 from graphdl.operators.operator import EVERYTHING, Gradients, Needs, Operator, Values, constant
 from graphdl.registry import register
+from graphdl.settings import choice, integer, number, probability, setting
 from graphdl.slots import InputSlot
 
-Reduction = Literal["mean", "sum", "none"]
+__all__ = ["BCEWithLogitsLoss", "CrossEntropyLoss", "L1Loss", "Loss", "MSELoss"]
+
+Reduction: TypeAlias = Literal["mean", "sum", "none"]
 REDUCTIONS = {"none": 0, "mean": 1, "sum": 2}  # as torch's kernels number them
 
 aten = torch.ops.aten
@@ -37,8 +39,8 @@ class Loss(Operator):
     for losses that have one of each.
     """
 
-    reduction: Reduction = "mean"
-    weight: float = 1.0
+    reduction: Reduction = setting(choice(Reduction), default="mean")  # noqa: RUF009
+    weight: float = setting(number(), default=1.0)
 
     slots: ClassVar[tuple[str, ...] | None] = (PREDICTION, TARGET)
     family: ClassVar = "loss"
@@ -49,14 +51,6 @@ class Loss(Operator):
     def ignored(self) -> int | None:
         """The class index that does not count, if there is one."""
         return None
-
-    def __post_init__(self) -> None:
-        name = type(self).__name__
-        check_choice(name, "reduction", self.reduction, ("mean", "sum", "none"))
-        if isinstance(self.weight, bool) or not isinstance(self.weight, (int, float)):
-            raise SettingError(f"{name}: weight is the loss's share of the total, a number, not {self.weight!r}")
-        if not math.isfinite(self.weight):
-            raise SettingError(f"{name}: weight is the loss's share of the total and must be finite")
 
     def reduce(self, losses: Tensor) -> Tensor:
         """The mean, the sum or the elements themselves."""
@@ -74,8 +68,7 @@ class Loss(Operator):
         return "a prediction and a target of the same shape"
 
 
-@register
-@dataclass(frozen=True, kw_only=True)
+@register(kw_only=True)
 class MSELoss(Loss):
     """Squared error: (x - target)²; dx = 2 (x - target) dy, dtarget = -dx.
 
@@ -97,8 +90,7 @@ class MSELoss(Loss):
         return (dx, -dx if "target" in needs else None), {}
 
 
-@register
-@dataclass(frozen=True, kw_only=True)
+@register(kw_only=True)
 class L1Loss(Loss):
     """Absolute error: |x - target|; dx = sign(x - target) dy, dtarget = -dx.
 
@@ -114,8 +106,7 @@ class L1Loss(Loss):
         return (dx, -dx if "target" in needs else None), {}
 
 
-@register
-@dataclass(frozen=True, kw_only=True)
+@register(kw_only=True)
 class BCEWithLogitsLoss(Loss):
     """Binary cross-entropy of logits: log(1 + exp x) - target x; dx = (sigmoid(x) - target) dy, dtarget = -x dy.
 
@@ -136,8 +127,7 @@ class BCEWithLogitsLoss(Loss):
         return ((torch.sigmoid(x) - target.to(x.dtype)) * dy, -x * dy if "target" in needs else None), {}
 
 
-@register
-@dataclass(frozen=True, kw_only=True)
+@register(kw_only=True)
 class CrossEntropyLoss(Loss):
     """Cross-entropy of logits: -sum_c q_c log softmax(x)_c; dx = (softmax(x) sum_c q_c - q) dy.
 
@@ -148,20 +138,14 @@ class CrossEntropyLoss(Loss):
     by (1 - e) q + e / c.
     """
 
-    ignore_index: int = -100
-    label_smoothing: float = 0.0
+    ignore_index: int = setting(integer(), default=-100)
+    label_smoothing: float = setting(probability(), default=0.0)
 
     slots: ClassVar = (PREDICTION, InputSlot("target", role="target", kind="class"))
 
     @property
     def ignored(self) -> int:
         return self.ignore_index
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        e = self.label_smoothing
-        if isinstance(e, bool) or not isinstance(e, (int, float)) or not 0 <= e <= 1:
-            raise SettingError(f"CrossEntropyLoss: label_smoothing is a number in [0, 1], not {e!r}")
 
     def forward(
         self, p: Values, x: Tensor, target: Tensor, *, training: bool

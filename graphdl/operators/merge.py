@@ -7,16 +7,17 @@ repeated, and its gradient is the sum over the repetitions.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from graphdl.errors import ShapeError
-from graphdl.initializers import check_integer
 from graphdl.operators.operator import EVERYTHING, Gradients, Needs, Operator, Values
 from graphdl.registry import register
+from graphdl.settings import integer, setting
+
+__all__ = ["Concat", "Mean", "Product", "Subtract", "Sum"]
 
 
 class Merge(Operator):
@@ -27,7 +28,6 @@ class Merge(Operator):
 
 
 @register
-@dataclass(frozen=True)
 class Sum(Merge):
     """y = x_1 + ... + x_k; dx_k = dy."""
 
@@ -41,7 +41,6 @@ class Sum(Merge):
 
 
 @register
-@dataclass(frozen=True)
 class Mean(Merge):
     """y = (x_1 + ... + x_k) / k; dx_k = dy / k."""
 
@@ -54,7 +53,6 @@ class Mean(Merge):
 
 
 @register
-@dataclass(frozen=True)
 class Product(Merge):
     """y = x_1 ... x_k; dx_k = dy times the product of the other inputs, which is right at zeros too."""
 
@@ -78,7 +76,6 @@ class Product(Merge):
 
 
 @register
-@dataclass(frozen=True)
 class Subtract(Operator):
     """y = minuend - subtrahend; the gradients are dy and -dy."""
 
@@ -94,17 +91,13 @@ class Subtract(Operator):
 
 
 @register
-@dataclass(frozen=True)
 class Concat(Merge):
     """Join the inputs along one axis.
 
     x_k (n, c_k, ...) -> y (n, sum c_k, ...)
     """
 
-    axis: int = 1
-
-    def __post_init__(self) -> None:
-        check_integer("Concat", "axis", self.axis)
+    axis: int = setting(integer(), default=1)
 
     def forward(self, p: Values, *xs: Tensor, training: bool) -> tuple[Tensor, list[int]]:
         return torch.cat(xs, self.axis), [x.shape[self.axis] for x in xs]

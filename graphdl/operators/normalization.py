@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor
 
-from graphdl.errors import SettingError, ShapeError
-from graphdl.initializers import Constant, Zeros, check_number
+from graphdl.errors import ShapeError
+from graphdl.initializers import Constant, Zeros
 from graphdl.operators.operator import EVERYTHING, Buffer, Gradients, Needs, Operator, Parameter, Values
-from graphdl.operators.sizes import check_size, is_size
 from graphdl.registry import register
+from graphdl.settings import flag, number, optional, setting, size, sizes
+
+__all__ = ["BatchNorm1d", "BatchNorm2d", "LayerNorm"]
 
 aten = torch.ops.aten
 
@@ -34,25 +37,17 @@ class BatchNorm(Operator):
     Source: Ioffe and Szegedy, "Batch normalization", 2015.
     """
 
-    num_features: int | None = None
-    eps: float = 1e-5
-    momentum: float | None = 0.1
-    affine: bool = True
-    track_running_stats: bool = True
+    num_features: int | None = setting(optional(size()), default=None)
+    eps: float = setting(number(0), default=1e-5)
+    momentum: float | None = setting(optional(number(0)), default=0.1)
+    affine: bool = setting(flag(), default=True)
+    track_running_stats: bool = setting(flag(), default=True)
 
     slots: ClassVar = ("input",)
     family: ClassVar = "normalization"
     inferred: ClassVar = ("num_features",)
     ranks: ClassVar[tuple[int, ...]] = ()
     layout: ClassVar[str] = ""
-
-    def __post_init__(self) -> None:
-        name = type(self).__name__
-        if self.num_features is not None:
-            check_size(name, "num_features", self.num_features)
-        check_number(name, "eps", self.eps, least=0)
-        if self.momentum is not None:
-            check_number(name, "momentum", self.momentum, least=0)
 
     def parameters(self) -> dict[str, Parameter]:
         shape = (int(self.num_features or 0),)
@@ -122,7 +117,6 @@ class BatchNorm(Operator):
 
 
 @register
-@dataclass(frozen=True)
 class BatchNorm1d(BatchNorm):
     """Batch normalization of features, or of the channels of sequences, with BatchNorm's formulas and settings.
 
@@ -134,7 +128,6 @@ class BatchNorm1d(BatchNorm):
 
 
 @register
-@dataclass(frozen=True)
 class BatchNorm2d(BatchNorm):
     """Batch normalization of the channels of images, with BatchNorm's formulas and settings.
 
@@ -146,7 +139,6 @@ class BatchNorm2d(BatchNorm):
 
 
 @register
-@dataclass(frozen=True)
 class LayerNorm(Operator):
     """Normalization of each row over its last axes: y = weight (x - mean) / sqrt(var + eps) + bias.
 
@@ -159,25 +151,20 @@ class LayerNorm(Operator):
     Source: Ba, Kiros and Hinton, "Layer normalization", 2016.
     """
 
-    normalized_shape: int | tuple[int, ...] | None = None
-    eps: float = 1e-5
-    elementwise_affine: bool = True
-    bias: bool = True
-    axes: tuple[int, ...] = field(init=False, repr=False, compare=False)
+    normalized_shape: int | tuple[int, ...] | None = setting(optional(sizes()), default=None)
+    eps: float = setting(number(0), default=1e-5)
+    elementwise_affine: bool = setting(flag(), default=True)
+    bias: bool = setting(flag(), default=True)
 
     slots: ClassVar = ("input",)
     family: ClassVar = "normalization"
     inferred: ClassVar = ("normalized_shape",)
 
-    def __post_init__(self) -> None:
+    @cached_property
+    def axes(self) -> tuple[int, ...]:
+        """The lengths of the axes that are normalized; () while they are unknown."""
         shape = self.normalized_shape
-        axes = shape if isinstance(shape, tuple) else () if shape is None else (shape,)
-        if shape is not None and not (axes and all(is_size(size, 1) for size in axes)):
-            raise SettingError(
-                f"LayerNorm: normalized_shape is a whole number, 1 or more, or a tuple of them, not {shape!r}"
-            )
-        check_number("LayerNorm", "eps", self.eps, least=0)
-        object.__setattr__(self, "axes", axes)
+        return shape if isinstance(shape, tuple) else () if shape is None else (shape,)
 
     def parameters(self) -> dict[str, Parameter]:
         weight, bias = Parameter(self.axes, Constant(1)), Parameter(self.axes, Zeros())

@@ -13,7 +13,7 @@ import torch
 from torch import Generator, Tensor
 
 from graphdl.initializers import Initializer, Zeros
-from graphdl.registry import settings
+from graphdl.settings import Settings, described
 
 functorch_level = torch._C._functorch.maybe_current_level
 
@@ -83,7 +83,7 @@ class Buffer:
     dtype: torch.dtype | None = None
 
 
-class Operator(ABC):
+class Operator(Settings, ABC):
     """What a node computes. A subclass is a frozen dataclass of settings; it owns no tensors.
 
     slots     names of the inputs, in order; None takes any number of them, one at least. An InputSlot in place of a
@@ -155,7 +155,7 @@ class Operator(ABC):
 
     def describe(self) -> str:
         """The settings in a few characters, for summaries and diagrams."""
-        return ", ".join(f"{name} {value}" for name, value in settings(self).items())
+        return ", ".join(described(self))
 
     def expects(self, *inputs: Any) -> str:
         """What the inputs must be, for the text of an error: called with those on which forward failed."""

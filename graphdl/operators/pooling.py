@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, ClassVar
 
 import torch
@@ -10,14 +10,24 @@ from torch import Tensor
 
 from graphdl.errors import SettingError
 from graphdl.operators.operator import Gradients, Operator, Values
-from graphdl.operators.sizes import Pair, check_pair, differing, is_size, pair, times
+from graphdl.operators.sizes import pair, times
 from graphdl.registry import register
+from graphdl.settings import Check, Pair, described, flag, optional, setting, size, size_pair
+
+__all__ = ["AdaptiveAvgPool2d", "MaxPool2d"]
 
 aten = torch.ops.aten
 
+OUTPUT_SIZE = Check(
+    "a whole number of at least 1, or a tuple of two for h and w, where None keeps the size",
+    lambda value: (
+        (isinstance(value, tuple) and len(value) == 2 and all(map(optional(size()).holds, value)))
+        or optional(size()).holds(value)
+    ),
+)
+
 
 @register
-@dataclass(frozen=True)
 class MaxPool2d(Operator):
     """The largest number of each window; dx adds dy where it came from.
 
@@ -28,28 +38,26 @@ class MaxPool2d(Operator):
     Borders hold -inf. Kept for backward: for each y the place of the largest, and of x its shape alone.
     """
 
-    kernel_size: Pair
-    stride: Pair | None = None
-    padding: Pair = 0
-    dilation: Pair = 1
-    ceil_mode: bool = field(default=False, kw_only=True)
-    geometry: tuple[Any, ...] = field(init=False, repr=False, compare=False)
+    kernel_size: Pair = setting(size_pair())
+    stride: Pair | None = setting(optional(size_pair()), default=None)
+    padding: Pair = setting(size_pair(0), default=0)
+    dilation: Pair = setting(size_pair(), default=1)
+    ceil_mode: bool = setting(flag(), default=False, kw_only=True)
 
     slots: ClassVar = ("input",)
     family: ClassVar = "pooling"
 
-    def __post_init__(self) -> None:
-        for name, least in (("kernel_size", 1), ("padding", 0), ("dilation", 1)):
-            check_pair("MaxPool2d", name, getattr(self, name), least)
-        if self.stride is not None:
-            check_pair("MaxPool2d", "stride", self.stride)
+    def check_settings(self) -> None:
         if any(2 * border > size for border, size in zip(pair(self.padding), pair(self.kernel_size), strict=True)):
             raise SettingError(
-                f"MaxPool2d: padding is at most half of kernel_size {self.kernel_size!r}, not {self.padding!r}"
+                f"MaxPool2d: padding must be at most half of kernel_size {self.kernel_size!r}, not {self.padding!r}"
             )
+
+    @cached_property
+    def geometry(self) -> tuple[Any, ...]:
+        """Kernel, stride, padding and dilation, (h, w) each, and ceil_mode: as the kernels take them."""
         stride = self.kernel_size if self.stride is None else self.stride
-        sizes = (self.kernel_size, stride, self.padding, self.dilation)
-        object.__setattr__(self, "geometry", (*map(pair, sizes), self.ceil_mode))
+        return (*map(pair, (self.kernel_size, stride, self.padding, self.dilation)), self.ceil_mode)
 
     def forward(self, p: Values, x: Tensor, *, training: bool) -> tuple[Tensor, tuple[torch.Size, Tensor]]:
         y, places = aten.max_pool2d_with_indices(x, *self.geometry)
@@ -60,16 +68,14 @@ class MaxPool2d(Operator):
         return (aten.max_pool2d_with_indices_backward(dy, hollow(dy, shape, places), *self.geometry, places),), {}
 
     def describe(self) -> str:
-        stride = self.kernel_size if self.stride is None else self.stride
-        chosen = differing(stride=(stride, self.kernel_size), padding=(self.padding, 0), dilation=(self.dilation, 1))
-        return ", ".join([times(self.kernel_size), *chosen, *(["rounded up"] if self.ceil_mode else [])])
+        without = ["kernel_size", *(["stride"] if self.stride == self.kernel_size else [])]
+        return ", ".join([times(self.kernel_size), *described(self, *without)])
 
     def expects(self, *inputs: Tensor) -> str:
         return f"(n, c, h, w), no smaller than the window of {times(self.kernel_size)}"
 
 
 @register
-@dataclass(frozen=True)
 class AdaptiveAvgPool2d(Operator):
     """The means of windows that divide the image into output_size parts; dx = dy / the window's area, added up.
 
@@ -79,20 +85,15 @@ class AdaptiveAvgPool2d(Operator):
     Kept for backward: the shape of x.
     """
 
-    output_size: int | tuple[int | None, int | None] | None
-    sizes: tuple[int | None, ...] = field(init=False, repr=False, compare=False)
+    output_size: int | tuple[int | None, int | None] | None = setting(OUTPUT_SIZE)
 
     slots: ClassVar = ("input",)
     family: ClassVar = "pooling"
 
-    def __post_init__(self) -> None:
-        sizes = self.output_size if isinstance(self.output_size, tuple) else (self.output_size, self.output_size)
-        if len(sizes) != 2 or not all(size is None or is_size(size, 1) for size in sizes):
-            raise SettingError(
-                "AdaptiveAvgPool2d: output_size is a whole number, 1 or more, or a tuple of two for h and w, where "
-                f"None keeps the size, not {self.output_size!r}"
-            )
-        object.__setattr__(self, "sizes", sizes)
+    @cached_property
+    def sizes(self) -> tuple[int | None, int | None]:
+        """Those of h and w; None keeps the input's."""
+        return self.output_size if isinstance(self.output_size, tuple) else (self.output_size, self.output_size)
 
     def forward(self, p: Values, x: Tensor, *, training: bool) -> tuple[Tensor, torch.Size]:
         if self.sizes == (1, 1):

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 from torch import Generator, Tensor
 
-from graphdl.errors import SettingError
 from graphdl.operators.operator import Gradients, Operator, Values
 from graphdl.registry import register
+from graphdl.settings import probability, setting
+
+__all__ = ["Dropout"]
 
 NUMBERS = 2**32  # how many values a random number takes below
 
 
 @register
-@dataclass(frozen=True)
 class Dropout(Operator):
     """Zero with probability p, in training: y = x mask / (1 - p); dx = dy mask / (1 - p). Else y = x.
 
@@ -25,14 +25,10 @@ class Dropout(Operator):
     Source: Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting", 2014.
     """
 
-    p: float = 0.5
+    p: float = setting(probability(), default=0.5)
 
     slots: ClassVar = ("input",)
     family: ClassVar = "dropout"
-
-    def __post_init__(self) -> None:
-        if isinstance(self.p, bool) or not isinstance(self.p, (int, float)) or not 0 <= self.p <= 1:
-            raise SettingError(f"Dropout: p is the probability that an element is dropped, 0 to 1, not {self.p!r}")
 
     @property
     def scale(self) -> float:

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from graphdl.errors import ShapeError
-from graphdl.initializers import check_integer
 from graphdl.operators.operator import Gradients, Operator, Values
 from graphdl.operators.tuples import TupleGradient
 from graphdl.registry import register
+from graphdl.settings import integer, setting
+
+__all__ = ["Flatten", "Identity", "Item"]
 
 
 @register
-@dataclass(frozen=True)
 class Identity(Operator):
     """y = x (n, ...)."""
 
@@ -30,14 +30,10 @@ class Identity(Operator):
 
 
 @register
-@dataclass(frozen=True)
 class Item(Operator):
     """Element `index` of an operator's tuple of outputs; the others have no gradient from here."""
 
-    index: int
-
-    def __post_init__(self) -> None:
-        check_integer("Item", "index", self.index)
+    index: int = setting(integer())
 
     family: ClassVar = "structure"
 
@@ -52,22 +48,17 @@ class Item(Operator):
 
 
 @register
-@dataclass(frozen=True)
 class Flatten(Operator):
     """The axes from start_dim to end_dim as one: y holds the numbers of x in their order.
 
     x (n, c, h, w) -> y (n, c h w) by default. Kept for backward: the shape of x.
     """
 
-    start_dim: int = 1
-    end_dim: int = -1
+    start_dim: int = setting(integer(), default=1)
+    end_dim: int = setting(integer(), default=-1)
 
     slots: ClassVar = ("input",)
     family: ClassVar = "reshape"
-
-    def __post_init__(self) -> None:
-        check_integer("Flatten", "start_dim", self.start_dim)
-        check_integer("Flatten", "end_dim", self.end_dim)
 
     def forward(self, p: Values, x: Tensor, *, training: bool) -> tuple[Tensor, torch.Size]:
         return x.flatten(self.start_dim, self.end_dim), x.shape

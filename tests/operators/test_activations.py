@@ -7,8 +7,23 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from graphdl import LeakyReLU, LogSoftmax, Network, RectifiedTanh, ReLU, Sigmoid, Softmax, Tanh
+from graphdl import (
+    Activation,
+    LeakyReLU,
+    Linear,
+    LogSoftmax,
+    MSELoss,
+    Network,
+    RectifiedTanh,
+    ReLU,
+    Sigmoid,
+    Softmax,
+    Tanh,
+    fit,
+    register,
+)
 from graphdl.errors import GraphDLError
+from graphdl.optim import SGD
 from tests.operators.case import Case
 from tests.operators.checks import every_check
 
@@ -95,3 +110,66 @@ def test_an_axis_that_is_not_there_is_refused_at_the_node(operator):
     net = Network({"choice": operator}, {"x": ["choice"]})
     with pytest.raises(GraphDLError, match=r"choice \(\w+\) .*\(4, 3\) float32 from the input x"):
         net.forward(torch.zeros(4, 3))
+
+
+@register
+class Softsign(Activation):
+    """y = x / (1 + |x|); dx = dy / (1 + |x|)²."""
+
+    keeps = "x"
+
+    def value(self, x, out=None):
+        return torch.div(x, 1 + x.abs(), out=out)
+
+    def gradient(self, x, dy):
+        return dy / (1 + x.abs()) ** 2
+
+
+@register
+class Swap(Activation):
+    """y = 1 - x; dx = -dy. The kept y is not used."""
+
+    def value(self, x, out=None):
+        return 1 - x
+
+    def gradient(self, y, dy):
+        return -dy
+
+
+@every_check
+@pytest.mark.parametrize("case", [
+    Case("softsign", Softsign(), [(4, 3)], lambda p, x: torch.nn.functional.softsign(x)),
+    Case("swap", Swap(), [(4, 3)], lambda p, x: 1 - x),
+], ids=str)  # fmt: skip
+def test_a_custom_activation_is_its_value_and_its_gradient(check, case):
+    check(case)
+
+
+def test_an_activation_that_keeps_its_input_never_writes_over_it():
+    x = torch.randn(4, 3)
+    before = x.clone()
+    y, kept = Softsign().forward({}, x, training=True, out=x)
+    assert kept is x
+    assert x.equal(before)
+    assert y.equal(torch.nn.functional.softsign(before))
+    y, kept = ReLU().forward({}, x, training=True, out=x)
+    assert y is x
+    assert LeakyReLU(-0.5).keeps == "x"
+    assert LeakyReLU(0.5).keeps == LeakyReLU().keeps == "y"
+    assert LeakyReLU(-0.5).forward({}, before, training=True, out=before)[1] is before
+
+
+def test_a_custom_activation_trains():
+    edges = {"x": ["fc"], "fc": ["sign"], "sign": ["out"], "out": ["loss"], "y": ["loss"]}
+    operators = {"fc": Linear(3, 4), "sign": Softsign(), "out": Linear(4, 2), "loss": MSELoss()}
+    net = Network(operators, edges, seed=0, dtype=torch.float64)
+    x, y = torch.randn(8, 3, dtype=torch.float64), torch.randn(8, 2, dtype=torch.float64)
+    p = {name: tensor.clone().requires_grad_() for name, tensor in net.parameters.items()}
+    fit(net, {"x": x, "y": y}, optimizer=SGD(lr=0.1), epochs=6, batch_size=8, shuffle=False, progress=False)
+    for _ in range(6):
+        h = torch.nn.functional.softsign(torch.nn.functional.linear(x, p["fc.weight"], p["fc.bias"]))
+        out = torch.nn.functional.linear(h, p["out.weight"], p["out.bias"])
+        gradients = torch.autograd.grad((out - y).square().mean(), p.values())
+        p = {name: (w - 0.1 * g).detach().requires_grad_() for (name, w), g in zip(p.items(), gradients, strict=True)}
+    for name, tensor in net.parameters.items():
+        torch.testing.assert_close(tensor, p[name].detach(), rtol=1e-10, atol=1e-12)

@@ -206,22 +206,37 @@ def test_integers_are_told():
     [
         ({}, "out_channels is missing; write Conv2d"),
         ({"out_channels": 3}, "kernel_size is missing"),
-        ({"out_channels": 0, "kernel_size": 1}, "out_channels is a whole number, 1 or more, not 0"),
-        ({"out_channels": 2, "kernel_size": 1, "in_channels": 2.0}, "in_channels is a whole number, .* not 2.0"),
-        ({"out_channels": 2, "kernel_size": [3, 3]}, r"kernel_size is a whole number, .* tuple of two .* not \[3, 3\]"),
-        ({"out_channels": 2, "kernel_size": (3, 3, 3)}, r"kernel_size is .* not \(3, 3, 3\)"),
-        ({"out_channels": 2, "kernel_size": True}, "kernel_size is .* not True"),
-        ({"out_channels": 2, "kernel_size": 3, "stride": 0}, "stride is a whole number, 1 or more, .* not 0"),
-        ({"out_channels": 2, "kernel_size": 3, "dilation": (1, 0)}, r"dilation is .* not \(1, 0\)"),
-        ({"out_channels": 2, "kernel_size": 3, "padding": -1}, "padding is 'same', 'valid', a whole number, 0 or more"),
-        ({"out_channels": 2, "kernel_size": 3, "padding": "full"}, "padding is 'same', 'valid', .* not 'full'"),
+        ({"out_channels": 0, "kernel_size": 1}, "out_channels must be a whole number of at least 1, not 0"),
+        (
+            {"out_channels": 2, "kernel_size": 1, "in_channels": 2.0},
+            "in_channels must be .* at least 1, not 2.0",
+        ),
+        (
+            {"out_channels": 2, "kernel_size": [3, 3]},
+            r"kernel_size must be .*, or a tuple of two .* not \[3, 3\]",
+        ),
+        ({"out_channels": 2, "kernel_size": (3, 3, 3)}, r"kernel_size must be .* not \(3, 3, 3\)"),
+        ({"out_channels": 2, "kernel_size": True}, "kernel_size must be .* not True"),
+        ({"out_channels": 2, "kernel_size": 3, "stride": 0}, "stride must be a whole number of at least 1, .* not 0"),
+        ({"out_channels": 2, "kernel_size": 3, "dilation": (1, 0)}, r"dilation must be .* not \(1, 0\)"),
+        (
+            {"out_channels": 2, "kernel_size": 3, "padding": -1},
+            "padding must be 'same' or 'valid', or a whole number of at least 0",
+        ),
+        (
+            {"out_channels": 2, "kernel_size": 3, "padding": "full"},
+            "padding must be 'same' or 'valid', or .* not 'full'",
+        ),
         ({"out_channels": 2, "kernel_size": 3, "padding": "same", "stride": (1, 2)}, "'same' keeps the size"),
         ({"out_channels": 2, "kernel_size": 3, "padding_mode": "zero"}, "padding_mode .* Did you mean 'zeros'"),
         ({"out_channels": 3, "kernel_size": 3, "groups": 2}, "out_channels 3 cannot be split into 2 groups"),
         ({"out_channels": 2, "in_channels": 3, "kernel_size": 3, "groups": 2}, "in_channels 3 cannot be split"),
-        ({"out_channels": 2, "kernel_size": 3, "groups": 0}, "groups is a whole number"),
-        ({"out_channels": 2, "kernel_size": 3, "bias": "yes"}, "bias is True, False or an initializer"),
-        ({"out_channels": 2, "kernel_size": 3, "weight": Zeros}, "weight is the class Zeros"),
+        ({"out_channels": 2, "kernel_size": 3, "groups": 0}, "groups must be a whole number"),
+        ({"out_channels": 2, "kernel_size": 3, "bias": "yes"}, "bias must be True or False, or an initializer"),
+        (
+            {"out_channels": 2, "kernel_size": 3, "weight": Zeros},
+            "weight must be an initializer .*, not the class Zeros: write",
+        ),
     ],
 )
 def test_settings_are_checked(arguments, text):
@@ -233,7 +248,7 @@ def test_texts():
     assert Conv2d(3, 16, 5).describe() == "3 → 16 5×5"
     assert Conv2d(None, 16, (1, 5), 2, 1).describe() == "? → 16 1×5, stride 2, padding 1"
     described = Conv2d(4, 4, 3, (2, 1), 0, 2, 4, False, "circular").describe()
-    assert described == "4 → 4 3×3, stride 2×1, dilation 2, groups 4, circular, no bias"
+    assert described == "4 → 4 3×3, stride 2×1, dilation 2, groups 4, no bias, padding_mode circular"
     assert Conv2d(3, 16, 5).expects() == "(n, 3, h, w), no smaller than the kernel of 5×5"
     assert (Conv2d.slots, Conv2d.family) == (("input",), "convolution")
 

@@ -133,13 +133,13 @@ def test_a_frozen_table_has_no_gradient():
 @pytest.mark.parametrize(
     ("make", "text"),
     [
-        (lambda: Embedding(0, 2), "num_embeddings is a whole number, 1 or more, not 0"),
-        (lambda: Embedding(3, 2.0), "embedding_dim is a whole number, 1 or more, not 2.0"),
-        (lambda: Embedding(3, 2, 3), "padding_idx is one of the 3 indices, not 3"),
-        (lambda: Embedding(3, 2, -4), "padding_idx is one of the 3 indices, not -4"),
-        (lambda: Embedding(3, 2, 1.0), "padding_idx is a whole number, not 1.0"),
-        (lambda: Embedding(3, 2, weight=Uniform), "weight is the class Uniform"),
-        (lambda: Embedding(3, 2, weight=1), "weight is an initializer"),
+        (lambda: Embedding(0, 2), "num_embeddings must be a whole number of at least 1, not 0"),
+        (lambda: Embedding(3, 2.0), "embedding_dim must be a whole number of at least 1, not 2.0"),
+        (lambda: Embedding(3, 2, 3), "padding_idx must be one of the 3 indices, not 3"),
+        (lambda: Embedding(3, 2, -4), "padding_idx must be one of the 3 indices, not -4"),
+        (lambda: Embedding(3, 2, 1.0), "padding_idx must be a whole number, not 1.0"),
+        (lambda: Embedding(3, 2, weight=Uniform), "weight must be an initializer .*, not the class Uniform: write"),
+        (lambda: Embedding(3, 2, weight=1), "weight must be an initializer"),
     ],
 )
 def test_settings_are_checked(make, text):

@@ -93,8 +93,8 @@ def test_a_wrong_number_of_features_names_the_node_and_the_origin():
     [
         ((), "out_features is missing; write Linear"),
         ((3,), "out_features is missing"),
-        ((3, 0), "out_features is a number of features, 1 or more, not 0"),
-        ((-1, 2), "in_features is a number of features, 1 or more, not -1"),
+        ((3, 0), "out_features must be a whole number of at least 1, not 0"),
+        ((-1, 2), "in_features must be a whole number of at least 1, not -1"),
         ((2.0, 2), "in_features .* not 2.0"),
         ((2, True), "out_features .* not True"),
     ],

@@ -210,10 +210,10 @@ def test_an_index_out_of_range_is_told(worst):
 @pytest.mark.parametrize(
     ("settings", "text"),
     [
-        ({"reduction": "maen"}, "reduction is 'mean' or 'sum' or 'none', not 'maen'.*Did you mean 'mean'"),
-        ({"weight": "2"}, "weight is the loss's share of the total, a number, not '2'"),
-        ({"weight": True}, "weight is the loss's share of the total, a number, not True"),
-        ({"weight": math.inf}, "weight is the loss's share of the total and must be finite"),
+        ({"reduction": "maen"}, "reduction must be 'mean' or 'sum' or 'none', not 'maen'.*Did you mean 'mean'"),
+        ({"weight": "2"}, "weight must be a finite number, not '2'"),
+        ({"weight": True}, "weight must be a finite number, not True"),
+        ({"weight": math.inf}, "weight must be a finite number, not inf"),
     ],
 )
 def test_settings_are_checked(operator, settings, text):
@@ -223,7 +223,7 @@ def test_settings_are_checked(operator, settings, text):
 
 @pytest.mark.parametrize("smoothing", [-0.1, 1.1, math.nan, "0.1", None, True])
 def test_label_smoothing_is_a_share(smoothing):
-    with pytest.raises(SettingError, match=rf"label_smoothing is a number in \[0, 1\], not {smoothing!r}"):
+    with pytest.raises(SettingError, match=rf"label_smoothing must be a number from 0 to 1, not {smoothing!r}"):
         CrossEntropyLoss(label_smoothing=smoothing)
 
 

@@ -204,13 +204,19 @@ def test_sizes_follow_from_the_input():
 @pytest.mark.parametrize(
     ("make", "text"),
     [
-        (lambda: BatchNorm1d(0), "BatchNorm1d: num_features is a whole number, 1 or more, not 0"),
-        (lambda: BatchNorm2d(3, eps=-1), "BatchNorm2d: eps is a finite number, 0 or more, not -1"),
-        (lambda: BatchNorm1d(3, momentum="0.1"), "BatchNorm1d: momentum is a finite number, 0 or more, not '0.1'"),
-        (lambda: LayerNorm(0), "LayerNorm: normalized_shape is a whole number, 1 or more, or a tuple of them, not 0"),
+        (lambda: BatchNorm1d(0), "BatchNorm1d: num_features must be a whole number of at least 1, not 0"),
+        (lambda: BatchNorm2d(3, eps=-1), "BatchNorm2d: eps must be a finite number of at least 0, not -1"),
+        (
+            lambda: BatchNorm1d(3, momentum="0.1"),
+            "BatchNorm1d: momentum must be a finite number of at least 0, not '0.1'",
+        ),
+        (
+            lambda: LayerNorm(0),
+            "LayerNorm: normalized_shape must be a whole number of at least 1, or a tuple of them, not 0",
+        ),
         (lambda: LayerNorm(()), r"LayerNorm: normalized_shape .* not \(\)"),
         (lambda: LayerNorm([3]), r"LayerNorm: normalized_shape .* not \[3\]"),
-        (lambda: LayerNorm(3, eps=float("nan")), "LayerNorm: eps is a finite number, 0 or more, not nan"),
+        (lambda: LayerNorm(3, eps=float("nan")), "LayerNorm: eps must be a finite number of at least 0, not nan"),
     ],
 )
 def test_settings_are_checked(make, text):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import pkgutil
 from dataclasses import dataclass
 
@@ -44,9 +45,7 @@ FAMILIES = [
 HELPERS = {"operator", "sizes", "tuples"}
 PUBLIC = [getattr(operators, name) for name in operators.__all__]
 CONCRETE = [
-    cls
-    for cls in PUBLIC
-    if isinstance(cls, type) and issubclass(cls, Operator) and cls not in (Operator, operators.Loss)
+    cls for cls in PUBLIC if isinstance(cls, type) and issubclass(cls, Operator) and not inspect.isabstract(cls)
 ]
 
 

@@ -112,13 +112,19 @@ def test_other_shapes_are_told(operator, shape, text):
 @pytest.mark.parametrize(
     ("make", "text"),
     [
-        (lambda: MaxPool2d(0), "MaxPool2d: kernel_size is a whole number, 1 or more, or a tuple of two for h and w"),
-        (lambda: MaxPool2d(2, 0), "MaxPool2d: stride is .* not 0"),
-        (lambda: MaxPool2d(2, padding=-1), "MaxPool2d: padding is a whole number, 0 or more, .* not -1"),
-        (lambda: MaxPool2d(2, dilation=1.5), "MaxPool2d: dilation is .* not 1.5"),
-        (lambda: MaxPool2d(2, padding=2), "MaxPool2d: padding is at most half of kernel_size 2, not 2"),
-        (lambda: MaxPool2d((4, 2), padding=2), r"MaxPool2d: padding is at most half of kernel_size \(4, 2\), not 2"),
-        (lambda: AdaptiveAvgPool2d(0), "AdaptiveAvgPool2d: output_size is a whole number, 1 or more, .* not 0"),
+        (
+            lambda: MaxPool2d(0),
+            "MaxPool2d: kernel_size must be a whole number of at least 1, or a tuple of two for h and w",
+        ),
+        (lambda: MaxPool2d(2, 0), "MaxPool2d: stride must be .* not 0"),
+        (lambda: MaxPool2d(2, padding=-1), "MaxPool2d: padding must be a whole number of at least 0, .* not -1"),
+        (lambda: MaxPool2d(2, dilation=1.5), "MaxPool2d: dilation must be .* not 1.5"),
+        (lambda: MaxPool2d(2, padding=2), "MaxPool2d: padding must be at most half of kernel_size 2, not 2"),
+        (
+            lambda: MaxPool2d((4, 2), padding=2),
+            r"MaxPool2d: padding must be at most half of kernel_size \(4, 2\), not 2",
+        ),
+        (lambda: AdaptiveAvgPool2d(0), "AdaptiveAvgPool2d: output_size must be a whole number of at least 1, .* not 0"),
         (lambda: AdaptiveAvgPool2d((1, 2, 3)), r"AdaptiveAvgPool2d: output_size .* keeps the size, not \(1, 2, 3\)"),
         (lambda: AdaptiveAvgPool2d((1, "2")), "AdaptiveAvgPool2d: output_size"),
         (lambda: AdaptiveAvgPool2d(()), "AdaptiveAvgPool2d: output_size"),
@@ -141,7 +147,7 @@ def test_arguments_are_torch_s():
 def test_texts():
     assert MaxPool2d(2).describe() == MaxPool2d(2, 2).describe() == "2×2"
     assert MaxPool2d((3, 2), 1, (1, 0), 2, ceil_mode=True).describe() == (
-        "3×2, stride 1, padding 1×0, dilation 2, rounded up"
+        "3×2, stride 1, padding 1×0, dilation 2, ceil_mode"
     )
     assert AdaptiveAvgPool2d(1).describe() == "→ 1×1"
     assert AdaptiveAvgPool2d((None, 3)).describe() == "→ ?×3"

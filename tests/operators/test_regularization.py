@@ -157,7 +157,7 @@ def test_backward_leaves_dy_alone():
 
 @pytest.mark.parametrize("p", [-0.1, 1.1, float("nan"), True, "0.5", None])
 def test_the_probability_is_checked(p):
-    with pytest.raises(SettingError, match=r"^Dropout: p is the probability that an element is dropped, 0 to 1, not "):
+    with pytest.raises(SettingError, match=r"^Dropout: p must be a number from 0 to 1, not "):
         Dropout(p)
 
 

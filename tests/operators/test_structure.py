@@ -296,7 +296,7 @@ def test_flatten_needs_its_axes(operator, shape):
 
 
 def test_the_axes_of_flatten_are_whole_numbers():
-    with pytest.raises(SettingError, match=r"^Flatten: end_dim is a whole number, not 1\.0"):
+    with pytest.raises(SettingError, match=r"^Flatten: end_dim must be a whole number, not 1\.0"):
         Flatten(1, 1.0)
 
 

@@ -1,0 +1,198 @@
+"""How a setting is declared and checked: once, where it stands, for operators, initializers and optimizers.
+
+    @register
+    class Conv2d(Operator):
+        out_channels: int = setting(size())
+        stride: Pair = setting(size_pair(), default=1)
+        bias: bool | Initializer = setting(either(flag(), initializer()), default=True)
+
+A Check says what a value must be. `Settings` runs the checks of all fields when an instance is made. Relations between
+settings are checked in `check_settings`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+from dataclasses import MISSING, dataclass, field
+from functools import cache
+from typing import Any, TypeAlias, get_args
+
+from graphdl.errors import SettingError, did_you_mean
+
+Pair: TypeAlias = int | tuple[int, int]
+"""One number for both axes of an image, or (h, w)."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """What a value must be.
+
+    expected  completes "name must be ...": "a whole number of at least 1"
+    holds     whether a value is that
+    hint      a sentence for a value that is not, or ""
+    """
+
+    expected: str
+    holds: Callable[[Any], bool]
+    hint: Callable[[Any], str] = lambda value: ""
+
+    def __call__(self, owner: str, name: str, value: object) -> None:
+        """Raise SettingError if the value is not what it must be."""
+        if not self.holds(value):
+            found, hint = repr(value), self.hint(value)
+            if isinstance(value, type):
+                found = f"the class {value.__name__}: write {value.__name__}(...)"
+            raise SettingError(f"{owner}: {name} must be {self.expected}, not {found}{hint and f'. {hint}'}")
+
+
+def integer() -> Check:
+    """Any whole number."""
+    return Check("a whole number", _is_integer)
+
+
+def size(least: int = 1) -> Check:
+    """A whole number of at least `least`."""
+    return Check(f"a whole number of at least {least}", lambda value: _is_integer(value) and value >= least)
+
+
+def size_pair(least: int = 1) -> Check:
+    """Such a number, or a tuple of two for the axes of an image."""
+    one = size(least)
+    return Check(
+        f"{one.expected}, or a tuple of two for h and w",
+        lambda value: all(map(one.holds, value if isinstance(value, tuple) and len(value) == 2 else (value,))),
+    )
+
+
+def sizes(least: int = 1) -> Check:
+    """Such a number, or a tuple of them."""
+    one = size(least)
+    return Check(
+        f"{one.expected}, or a tuple of them",
+        lambda value: value != () and all(map(one.holds, value if isinstance(value, tuple) else (value,))),
+    )
+
+
+def number(least: float = -math.inf, most: float = math.inf) -> Check:
+    """A finite number between two others."""
+    bound = (
+        "" if least == -math.inf else f" of at least {least:g}" if most == math.inf else f" from {least:g} to {most:g}"
+    )
+    return Check(f"a finite number{bound}", lambda value: _is_number(value) and least <= value <= most)
+
+
+def any_number() -> Check:
+    """A number, which may be infinite or not a number."""
+    return Check("a number", lambda value: isinstance(value, (int, float)) and not isinstance(value, bool))
+
+
+def probability() -> Check:
+    """A number from 0 to 1."""
+    return Check("a number from 0 to 1", number(0, 1).holds)
+
+
+def flag() -> Check:
+    """True or False."""
+    return Check("True or False", lambda value: isinstance(value, bool))
+
+
+def choice(literal: Any) -> Check:
+    """One of the words of a typing.Literal."""
+    choices = get_args(literal)
+    return Check(
+        " or ".join(map(repr, choices)),
+        lambda value: isinstance(value, str) and value in choices,
+        lambda value: did_you_mean(value, choices).lstrip(),
+    )
+
+
+def initializer() -> Check:
+    """An initializer; a class without its parentheses is the likely mistake."""
+    return Check(
+        "an initializer such as Normal(0, 1)",
+        lambda value: callable(value) and not isinstance(value, type),
+    )
+
+
+def either(*checks: Check) -> Check:
+    """What one of some checks asks for."""
+    return Check(
+        ", or ".join(check.expected for check in checks),
+        lambda value: any(check.holds(value) for check in checks),
+        lambda value: next(filter(None, (check.hint(value) for check in checks)), ""),
+    )
+
+
+def optional(check: Check) -> Check:
+    """None, where the setting may be left out, or what a check asks for."""
+    return Check(check.expected, lambda value: value is None or check.holds(value), check.hint)
+
+
+def setting(check: Check, *, default: Any = MISSING, kw_only: bool | None = None) -> Any:
+    """Declare a field of a dataclass with a check, and with a default unless it must be given."""
+    return field(default=default, kw_only=MISSING if kw_only is None else kw_only, metadata={"check": check})
+
+
+class Settings:
+    """What consists of checked settings: a base of frozen dataclasses."""
+
+    def __post_init__(self) -> None:
+        """Check every setting, then the relations between them."""
+        cls: Any = type(self)
+        for name, check in _checks(cls):
+            check(cls.__name__, name, getattr(self, name))
+        self.check_settings()
+
+    def check_settings(self) -> None:
+        """Raise SettingError if settings that are right by themselves contradict each other."""
+
+
+@cache
+def _checks(cls: type) -> tuple[tuple[str, Check], ...]:
+    """The checks of a class, by the names of their fields."""
+    fields = dataclasses.fields(cls) if dataclasses.is_dataclass(cls) else ()
+    return tuple((each.name, each.metadata["check"]) for each in fields if "check" in each.metadata)
+
+
+def chosen_settings(instance: object) -> dict[str, object]:
+    """The settings of a dataclass instance that differ from their defaults.
+
+    A setting without a default is always listed. An instance of another class has none.
+    """
+    chosen: dict[str, object] = {}
+    if not dataclasses.is_dataclass(instance):
+        return chosen
+    for each in dataclasses.fields(instance):
+        default = each.default_factory() if callable(each.default_factory) else each.default
+        value = getattr(instance, each.name)
+        if each.init and (type(value) is not type(default) or value != default):
+            chosen[each.name] = value
+    return chosen
+
+
+def described(instance: object, *without: str) -> list[str]:
+    """The settings that differ from their defaults as short texts, except some.
+
+    >>> from graphdl import LayerNorm, MaxPool2d
+    >>> described(LayerNorm(25, eps=1e-3, bias=False)), described(MaxPool2d(2, stride=(1, 2), ceil_mode=True))
+    (['normalized_shape 25', 'eps 0.001', 'no bias'], ['kernel_size 2', 'stride 1×2', 'ceil_mode'])
+    """
+    return [_text(name, value) for name, value in chosen_settings(instance).items() if name not in without]
+
+
+def _text(name: str, value: object) -> str:
+    if isinstance(value, bool):
+        return name if value else f"no {name}"
+    if isinstance(value, tuple):
+        return f"{name} {'×'.join(map(str, value))}"
+    return f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}"
+
+
+def _is_integer(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)

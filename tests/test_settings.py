@@ -1,0 +1,176 @@
+"""Settings are declared with their checks, and checked when an instance is made."""
+
+import dataclasses
+import math
+from dataclasses import dataclass, field
+from typing import Literal
+
+import pytest
+
+from graphdl import Operator, registry
+from graphdl.errors import SettingError
+from graphdl.initializers import Normal
+from graphdl.registry import register
+from graphdl.settings import (
+    Settings,
+    any_number,
+    choice,
+    chosen_settings,
+    described,
+    either,
+    flag,
+    initializer,
+    integer,
+    number,
+    optional,
+    probability,
+    setting,
+    size,
+    size_pair,
+    sizes,
+)
+
+
+@pytest.fixture(autouse=True)
+def _leave_the_registry_as_it_was(monkeypatch):
+    monkeypatch.setattr(registry, "_registered", dict(registry._registered))
+
+
+COLOUR = Literal["red", "green"]
+
+
+@pytest.mark.parametrize(
+    ("check", "right", "wrong", "expected"),
+    [
+        (integer(), [0, -3, 7], [1.0, "1", None, True], "a whole number"),
+        (size(), [1, 7], [0, -1, 1.0, "1", None, True], "a whole number of at least 1"),
+        (size(0), [0], [-1], "a whole number of at least 0"),
+        (size_pair(), [1, (1, 2)], [0, (), (1,), (1, 2, 3), [1, 2], ((1, 2), 3), (1, 0), (True, 1)],
+         "a whole number of at least 1, or a tuple of two for h and w"),
+        (sizes(), [1, (1,), (1, 2, 3)], [(), 0, (0,), [1], None], "a whole number of at least 1, or a tuple of them"),
+        (number(), [0, 1.5, -2], [math.inf, math.nan, "1", None, True], "a finite number"),
+        (number(0), [0, 1e9], [-1e-9, math.inf], "a finite number of at least 0"),
+        (number(0, 2.5), [0, 2.5], [2.6, -1], "a finite number from 0 to 2.5"),
+        (any_number(), [math.inf, 0, -1.5], ["1", None, True], "a number"),
+        (probability(), [0, 1, 0.5], [-0.1, 1.1, True, None], "a number from 0 to 1"),
+        (flag(), [True, False], [0, 1, None, "True"], "True or False"),
+        (choice(COLOUR), ["red", "green"], ["blue", None, 1, ["red"]], "'red' or 'green'"),
+        (initializer(), [Normal()], [3, None, Normal], r"an initializer such as Normal\(0, 1\)"),
+        (optional(size()), [None, 3], [0], "a whole number of at least 1"),
+        (either(flag(), initializer()), [True, Normal()], [1, Normal],
+         r"True or False, or an initializer such as Normal\(0, 1\)"),
+    ],
+)  # fmt: skip
+def test_what_a_check_asks_for(check, right, wrong, expected):
+    for value in right:
+        check("Owner", "name", value)
+    for value in wrong:
+        with pytest.raises(SettingError, match=rf"^Owner: name must be {expected}, not "):
+            check("Owner", "name", value)
+
+
+def test_hints():
+    with pytest.raises(SettingError, match=r"not 'geen'\. Did you mean 'green'\?$"):
+        choice(COLOUR)("Owner", "colour", "geen")
+    for check in (initializer(), either(flag(), initializer()), optional(initializer()), number()):
+        with pytest.raises(SettingError, match=r", not the class Normal: write Normal\(\.\.\.\)$"):
+            check("Owner", "weight", Normal)
+
+
+@dataclass(frozen=True)
+class Box(Settings):
+    width: int = setting(size())
+    height: int = setting(size(), default=3)
+    free: object = None
+    depth: int = setting(size(0), default=0, kw_only=True)
+
+    def check_settings(self):
+        if self.height > self.width:
+            raise SettingError("Box: height must be at most width")
+
+
+def test_settings_are_checked_when_an_instance_is_made():
+    assert Box(3) == Box(3, 3, None, depth=0)
+    with pytest.raises(SettingError, match=r"^Box: width must be a whole number of at least 1, not 0"):
+        Box(0)
+    with pytest.raises(SettingError, match=r"^Box: depth must be a whole number of at least 0, not -1"):
+        Box(3, depth=-1)
+    with pytest.raises(SettingError, match="height must be at most width"):
+        Box(2)
+    with pytest.raises(SettingError, match="height must be"):
+        dataclasses.replace(Box(3), height=None)
+    with pytest.raises(TypeError):
+        Box()
+
+
+def test_a_subclass_inherits_checks_and_adds_its_own():
+    @dataclass(frozen=True)
+    class Crate(Box):
+        lid: bool = setting(flag(), default=False, kw_only=True)
+
+    with pytest.raises(SettingError, match="^Crate: lid must be True or False, not 1"):
+        Crate(3, lid=1)
+    with pytest.raises(SettingError, match="^Crate: width must be"):
+        Crate("3")
+
+
+def test_register_makes_a_frozen_dataclass_with_checked_settings():
+    @register
+    class Scale(Operator):
+        factor: float = setting(number())
+
+        def forward(self, p, x, *, training):
+            return self.factor * x, None
+
+        def backward(self, p, saved, dy):
+            return (self.factor * dy,), {}
+
+    assert Scale(2.0) == Scale(factor=2.0)
+    assert Scale(2.0).describe() == "factor 2"
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Scale(2.0).factor = 3.0
+    with pytest.raises(SettingError, match="^Scale: factor must be a finite number, not 'two'"):
+        Scale("two")
+
+    @register(kw_only=True)
+    class Named(Operator):
+        factor: float = setting(number(), default=1.0)
+
+        forward, backward = Scale.forward, Scale.backward
+
+    assert Named(factor=2).factor == 2
+    with pytest.raises(TypeError):
+        Named(2)
+
+
+@dataclass(frozen=True)
+class Mixed:
+    needed: int
+    number: float = 1.0
+    flag: bool = True
+    items: tuple = field(default_factory=tuple)
+    derived: int = field(init=False, default=7)
+
+
+@pytest.mark.parametrize(
+    ("instance", "chosen"),
+    [
+        (Mixed(1), {"needed": 1}),
+        (Mixed(1, 2.0, False), {"needed": 1, "number": 2.0, "flag": False}),
+        (Mixed(1, number=1), {"needed": 1, "number": 1}),
+        (Mixed(1, flag=1), {"needed": 1, "flag": 1}),
+        (Mixed(1, items=(1,)), {"needed": 1, "items": (1,)}),
+        (Mixed(1, items=[]), {"needed": 1, "items": []}),
+        (3, {}),
+    ],
+)
+def test_chosen_settings_are_those_that_differ_from_their_defaults(instance, chosen):
+    found = chosen_settings(instance)
+    assert found == chosen
+    assert [type(value) for value in found.values()] == [type(value) for value in chosen.values()]
+
+
+def test_a_description_lists_what_differs_from_the_defaults():
+    mixed = Mixed(1, 0.125, False, (2, 3))
+    assert described(mixed) == ["needed 1", "number 0.125", "no flag", "items 2×3"]
+    assert described(mixed, "needed", "flag") == ["number 0.125", "items 2×3"]
