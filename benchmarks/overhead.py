@@ -10,11 +10,11 @@ import statistics
 from collections.abc import Callable
 
 import torch
+from graphdl.execution.executor import run_backward, run_forward
 
 from benchmarks.results import Result, Table
 from benchmarks.timing import interleave
 from graphdl import Network, ReLU
-from graphdl.execution.executor import run_backward, run_forward
 
 NODES, NUMBERS = 1_000, 8
 BARE, EXECUTOR = "bare torch calls", "graphdl's executor"

@@ -182,7 +182,9 @@ def test_what_is_no_initializer(settings, text):
 def test_a_files_setting_that_is_no_initializer():
     data = supervised().to_dict()
     data["operators"]["fc"]["weight"] = {"type": "ReLU"}
-    with pytest.raises(FileFormatError, match=r"^operators\['fc'\]: Linear: weight must be an initializer .*, not ReLU\(\)"):
+    with pytest.raises(
+        FileFormatError, match=r"^operators\['fc'\]: Linear: weight must be an initializer .*, not ReLU\(\)"
+    ):
         Network.from_dict(data)
 
 

@@ -1,5 +1,6 @@
 """A tape in C++: one function that makes many steps a call."""
 
-from graphdl.cpp.compiled import Compiled, Roles, compile_tape
+from graphdl.cpp.compiled import Compiled, compile_tape
+from graphdl.cpp.program import Roles
 
 __all__ = ["Compiled", "Roles", "compile_tape"]

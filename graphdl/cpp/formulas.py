@@ -48,7 +48,8 @@ def power(x: Any, exponent: Any) -> Any:
     if not x.dtype.is_floating_point:
         raise CompileError("a power of integers has no form in C++ here")
     if exponent in (0.5, -0.5, -1, -2):
-        return {0.5: lambda: root(x), -0.5: lambda: 1 / root(x), -1: lambda: 1 / x, -2: lambda: 1 / (x * x)}[exponent]()
+        base = root(x) if exponent in (0.5, -0.5) else x if exponent == -1 else x * x
+        return base if exponent == 0.5 else 1 / base
     return call("pow", x, number(exponent, x.dtype))
 
 
@@ -136,8 +137,8 @@ def silu_backward(dy: Value, x: Value) -> Value:
 
 def lerp(x: Value, y: Value, weight: Any) -> Value:
     """x + weight (y - x), counted from the nearer end."""
-    near = x + weight * (y - x)
-    far = y - (y - x) * (1 - weight)
+    near: Value = x + weight * (y - x)
+    far: Value = y - (y - x) * (1 - weight)
     if isinstance(weight, Value):
         return choose(call("fabs", weight) < 0.5, near, far)
     return near if abs(weight) < 0.5 else far
@@ -223,7 +224,7 @@ def pointwise(writer: Writer, call_: Call) -> None:
     if not lists:
         return _element(writer, name, given, keywords, results[0])
     many = {key: each for key, each in given.items() if isinstance(each, (list, tuple))}
-    targets = results or [each for each in next(iter(many.values()))]
+    targets = results or list(next(iter(many.values())))
     for k, target in enumerate(targets):
         _element(writer, name, given | {key: each[k] for key, each in many.items()}, keywords, target)
 

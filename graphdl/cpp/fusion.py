@@ -70,9 +70,7 @@ def _fits(earlier: Nest, nest: Nest) -> bool:
         return False
     if nest.space and not _share(earlier, nest):
         return False
-    return all(
-        _in_step(a, b) for a in earlier.stores for b in nest.stores
-    )
+    return all(_in_step(a, b) for a in earlier.stores for b in nest.stores)
 
 
 def _share(earlier: Nest, nest: Nest) -> bool:

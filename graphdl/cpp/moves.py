@@ -264,7 +264,9 @@ def repeat(writer: Writer, made: Call) -> None:
     source = tuple(n for size in shape for n in (1, size))
     strides = iter(x.stride)
     stride = [0 if k < len(times) - len(x.shape) else next(strides) for k in range(len(times))]
-    writer.store(seen(out, wide), writer.read(replace(x, shape=source, stride=tuple(s for e in stride for s in (0, e)))))
+    writer.store(
+        seen(out, wide), writer.read(replace(x, shape=source, stride=tuple(s for e in stride for s in (0, e))))
+    )
 
 
 def cumsum(writer: Writer, made: Call) -> None:

@@ -31,7 +31,7 @@ def batch_norm(writer: Writer, made: Call) -> None:
     rank, read = len(x.shape), writer.read
     small = kept_shape(x.shape, [axis for axis in range(rank) if axis != 1])
     dtype = kept[0].dtype if kept[0] is not None and kept[0].shape != (0,) else x.dtype
-    running = [given.get("running_mean"), given.get("running_var")]
+    running: list[Any] = [given.get("running_mean"), given.get("running_var")]
     if training:
         mean, invstd = (channels(k, rank) if k is not None else writer.new(small, dtype) for k in kept)
         _statistics(writer, given, x, (mean, invstd), running)

@@ -43,7 +43,8 @@ def product(writer: Writer, made: Call) -> None:
     """alpha a b + beta bias; of batches of matrices, too."""
     given, out = arguments(made, writer), results(writer, made)[0]
     bias, a, b = (given.get(name) for name in NAMES[made.name.removesuffix("_")])
-    assert isinstance(a, Slot) and isinstance(b, Slot)
+    assert isinstance(a, Slot)
+    assert isinstance(b, Slot)
     alpha, beta = (given.get(name, 1) for name in ("alpha", "beta"))
     bias = None if beta == 0 else bias
     if out.dtype not in FLOATS:
@@ -55,7 +56,7 @@ def product(writer: Writer, made: Call) -> None:
     shares = any(slot is not None and slot.storage == out.storage for slot in (a, b, bias))
     into = writer.new(out.shape, out.dtype) if shares else out
     wide = None if bias is None else expanded(bias, out.shape)
-    _matrices(writer, *(None if each is None else batched(each) for each in (a, b, wide, into)), alpha, beta)
+    _matrices(writer, batched(a), batched(b), wide if wide is None else batched(wide), batched(into), alpha, beta)
     if shares:
         writer.store(out, writer.read(into))
 
@@ -100,7 +101,8 @@ def _by_blas(writer: Writer, a: Slot, b: Slot, out: Slot, alpha: float, beta: fl
     writer.blas.add(out.dtype)
     (count, m, k), n, t = a.shape, b.shape[2], ctype(out.dtype)
     left, right = _by_columns(a), _by_columns(b)
-    assert left is not None and right is not None
+    assert left is not None
+    assert right is not None
     row = max(out.stride[1] if m > 1 else n, n)
 
     def text(at: Address) -> str:

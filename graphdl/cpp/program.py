@@ -147,9 +147,7 @@ class Step:
 
     def _move(self, source: Slot, target: Slot) -> None:
         size = source.extent * source.dtype.itemsize
-        self.writer.raw(
-            lambda at: f"__builtin_memcpy({at(target)}, {at(source)}, {size});", [source], [target]
-        )
+        self.writer.raw(lambda at: f"__builtin_memcpy({at(target)}, {at(source)}, {size});", [source], [target])
 
     def _guard(self, before: Sequence[Statement]) -> None:
         """What stands between the losses and the update."""

@@ -175,8 +175,10 @@ class NestText:
         if stride != 1:
             place = f"(uint8_t*)({place})" if slot.dtype == torch.bool else place
             return f"save_apart<{kind}, {self._rest()}>({place}, {stride}, {text});"
-        return f"save<{kind}>({place}, {text});" if self._mode == "full" else (
-            f"save_part<{kind}, {self._rest()}>({place}, {text});"
+        return (
+            f"save<{kind}>({place}, {text});"
+            if self._mode == "full"
+            else (f"save_part<{kind}, {self._rest()}>({place}, {text});")
         )
 
     def _read(self, slot: Slot) -> Name:
@@ -307,9 +309,7 @@ class NestText:
         text = f"counting<{self._vector_type(torch.int64)}>(i{axis})"
         return self._name((text,), text, torch.int64, axis + 1, True)
 
-    def _name(
-        self, key: object, text: str, dtype: torch.dtype, level: int, vector: bool, width: int = 0
-    ) -> Name:
+    def _name(self, key: object, text: str, dtype: torch.dtype, level: int, vector: bool, width: int = 0) -> Name:
         """Give what a text computes a name, inside as few loops as possible."""
         if key in self._known[level]:
             return self._known[level][key]

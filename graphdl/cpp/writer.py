@@ -88,9 +88,7 @@ class Writer:
         """Write a value into every element of a tensor."""
         self._add(slot.shape, Store(slot, cast(value, slot.dtype)))
 
-    def take(
-        self, slot: Slot, value: Value, shape: Sequence[int], kind: str = "Sum", divisor: float = 1.0
-    ) -> None:
+    def take(self, slot: Slot, value: Value, shape: Sequence[int], kind: str = "Sum", divisor: float = 1.0) -> None:
         """Take the elements of a value of this shape together: along the axes of which the slot has 1, or which it lacks."""
         value = cast(value, slot.dtype)
         wide = slot if 0 in shape else expanded(slot, shape)
@@ -160,8 +158,8 @@ def common_type(slots: Sequence[Slot], numbers: Sequence[object]) -> torch.dtype
         rank = 0 if slot.shape else 1
         kinds[rank] = slot.dtype if kinds[rank] is None else torch.promote_types(kinds[rank] or slot.dtype, slot.dtype)
     for each in numbers:
-        kind = torch.bool if isinstance(each, bool) else torch.int64 if isinstance(each, int) else torch.float32
-        kinds[2] = kind if kinds[2] is None else torch.promote_types(kinds[2], kind)
+        own = torch.bool if isinstance(each, bool) else torch.int64 if isinstance(each, int) else torch.float32
+        kinds[2] = own if kinds[2] is None else torch.promote_types(kinds[2], own)
     found: torch.dtype | None = None
     for kind in kinds:
         found = _combined(found, kind)

@@ -35,8 +35,8 @@ Draw: TypeAlias = Callable[[Step, Sequence[Any]], Any]
 Deliver: TypeAlias = Callable[[BackwardStep, dict[str, Tensor] | None], None]
 
 OWNED = 4
-"""References to a value that nobody else holds while its only reader is about to run: the list of values, the list of the
-step's inputs, a local variable and the argument that counts them."""
+"""References to a value that nobody else holds while its only reader is about to run: the list of values, the list of
+the step's inputs, a local variable and the argument that counts them."""
 
 
 @dataclass

@@ -44,7 +44,10 @@ class Chain:
         for operator in operators[:-1]:
             operator = operator.infer(*(each.shape for each in fed(operator, shape)))
             self.operators.append(operator)
-            p = {n: torch.randn(q.shape, generator=generator, dtype=torch.float64) for n, q in operator.parameters().items()}
+            p = {
+                n: torch.randn(q.shape, generator=generator, dtype=torch.float64)
+                for n, q in operator.parameters().items()
+            }
             p = {n: (t * 0.5 if t.dim() > 1 else t * 0.5 + (n == "weight")).to(self.dtype) for n, t in p.items()}
             buffers = {n: initial(buffer, self.dtype, generator) for n, buffer in operator.buffers().items()}
             self.held.append((p, buffers))
@@ -65,7 +68,9 @@ class Chain:
             self.destinations[k][name] = self.gradient[part].view(tensor.shape)
         self.output_shape = shape.shape
         self.count = torch.zeros((), dtype=torch.float64)
-        self.settings = {k: torch.tensor(v, dtype=torch.float64) for k, v in (("lr", 5e-3), ("beta1", 0.9), ("beta2", 0.999))}
+        self.settings = {
+            k: torch.tensor(v, dtype=torch.float64) for k, v in (("lr", 5e-3), ("beta1", 0.9), ("beta2", 0.999))
+        }
 
     def _drawn(self, operator: Operator, x: Tensor) -> dict[str, Any]:
         if type(operator).draw is Operator.draw:
@@ -99,7 +104,7 @@ class Chain:
         (dy, *_), _ = called(self.loss, {}, kept, torch.ones_like(loss), {"prediction": None})
         for k in reversed(range(len(self.operators))):
             p, buffers = self.held[k]
-            needs = {name: None for name in (*(self.operators[k].slots or ()), "input", "a", "b")}
+            needs = dict.fromkeys((*(self.operators[k].slots or ()), "input", "a", "b"))
             dys, found = called(self.operators[k], {**p, **buffers}, saved[k], dy, needs | self.destinations[k])
             dy = dys[0] if len(dys) == 1 else dys[0] + dys[1]
             for name, gradient in found.items():
@@ -131,7 +136,11 @@ class Chain:
         moving = [recorder.slot(each).storage for each in (x, target, *drawn)]
         buffers = [recorder.slot(t).storage for _, b in self.held for t in b.values()]
         results = (recorder.slot(total), recorder.slot(y))
-        return recorder.tape(), Roles(tuple(moving), tuple(buffers), guard, results[0], results, {}), dict(enumerate(moving))
+        return (
+            recorder.tape(),
+            Roles(tuple(moving), tuple(buffers), guard, results[0], results, {}),
+            dict(enumerate(moving)),
+        )
 
 
 def called(operator: Operator, p: Any, saved: Any, dy: Tensor, needs: dict[str, Any]) -> Any:

@@ -140,7 +140,9 @@ def test_a_folder_that_others_can_write_is_refused(folder):
 @pytest.mark.parametrize("kind", ["a file", "in a file", "in nothing"])
 def test_without_a_folder_it_works_too(tmp_path, monkeypatch, folder, kind):
     (tmp_path / "file").write_text("")
-    place = {"a file": tmp_path / "file", "in a file": tmp_path / "file" / "x", "in nothing": Path("/proc/nothing")}[kind]
+    place = {"a file": tmp_path / "file", "in a file": tmp_path / "file" / "x", "in nothing": Path("/proc/nothing")}[
+        kind
+    ]
     monkeypatch.setenv("GRAPHDL_CACHE", str(place))
     assert made() == [6.0] * 5
 
