@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test check bench clean
+.PHONY: demo test coverage check agreement bench clean
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -12,6 +12,12 @@ demo: .venv/demo        ## train a classifier on the disc and draw its network, 
 
 test: .venv/dev         ## every test
 	$(BIN)/python -m pytest -n auto --dist worksteal
+
+coverage: .venv/dev     ## every test, and how much of the package they run
+	$(BIN)/python -m pytest -n auto --dist worksteal --cov --cov-report=term
+
+agreement: .venv/dev    ## 2,000 random networks trained in every way, against torch's autograd and optimizers; half an hour
+	$(BIN)/python -m tests.agreement --networks 2000 --jobs 2
 
 check: .venv/dev        ## style, types, the direction of imports, and the code in the documents
 	$(BIN)/ruff check .
@@ -24,7 +30,7 @@ bench: .venv/bench      ## speed and memory, side by side with peers, into docs/
 	$(BIN)/python -m benchmarks
 
 clean:                  ## remove what the targets made
-	rm -rf .venv out build dist .import_linter_cache *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv out build dist .import_linter_cache *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage
 
 .venv/torch: constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "graphdl needs Python 3.11 or newer: make PYTHON=python3.11")'

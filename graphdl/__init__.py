@@ -9,11 +9,12 @@ from graphdl.network import Network
 from graphdl.operators import *  # noqa: F403  # each family lists its operators in __all__
 from graphdl.registry import register
 from graphdl.slots import InputSlot
-from graphdl.training import EarlyStopping, History, evaluate, fit
+from graphdl.training import Callback, EarlyStopping, History, ReduceOnPlateau, evaluate, fit
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Callback",
     "Cost",
     "EarlyStopping",
     "Feed",
@@ -21,6 +22,7 @@ __all__ = [
     "History",
     "InputSlot",
     "Network",
+    "Callback",
     "Shared",
     "check_gradients",
     "data",

@@ -1,5 +1,18 @@
-"""python -m graphdl: the command line."""
+"""The command line: python -m graphdl, or graphdl."""
 
-from graphdl.cli import main
+import sys
 
-main()
+
+def main() -> None:
+    """Run the command line, if what it needs is installed."""
+    try:
+        from graphdl import cli
+    except ModuleNotFoundError as error:
+        if error.name not in ("typer", "safetensors"):
+            raise
+        sys.exit(f"The command line needs {error.name}: pip install 'graphdl[cli]'.")
+    cli.main()
+
+
+if __name__ == "__main__":
+    main()

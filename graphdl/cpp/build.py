@@ -1,35 +1,37 @@
-"""The C++ compiler, and the directory that keeps what it made."""
+"""The C++ compiler."""
 
 from __future__ import annotations
 
-import ctypes
 import os
 import platform
+import shlex
 import shutil
+import signal
 import subprocess
 import sys
-import tempfile
 from functools import cache
 from pathlib import Path
 
 from graphdl.errors import CompileError
 
 FLAGS = (
-    "-O2", "-march=native", "-std=c++17", "-fPIC", "-shared", "-fno-math-errno", "-fno-trapping-math",
-    "-ffp-contract=off", "-mprefer-vector-width=512", "-w",
+    "-O2", "-march=native", "-std=c++17", "-fPIC", "-shared", "-w", "-fno-math-errno", "-fno-trapping-math",
+    "-ffp-contract=off",
 )  # fmt: skip
-VECTORS_AS_WRITTEN = {True: ("-fno-vectorize", "-fno-slp-vectorize"), False: ("-fno-tree-vectorize", "-fno-tree-slp-vectorize", "-Wno-psabi")}
-
-
-@cache
-def version_of(compiler: str) -> str:
-    try:
-        return subprocess.run([compiler, "--version"], check=True, capture_output=True, text=True).stdout
-    except (OSError, subprocess.CalledProcessError) as error:
-        raise CompileError(f"the C++ compiler {compiler} does not run: {error}") from None
+"""None of these changes a value. Vectors are those of the text: the compiler makes none of its own, and joins or splits
+none."""
+VECTORS_AS_WRITTEN = {
+    "clang": ("-fno-vectorize", "-fno-slp-vectorize", "-mprefer-vector-width=512"),
+    "gcc": ("-fno-tree-vectorize", "-fno-tree-slp-vectorize", "-Wno-psabi"),
+}
+MORE_FLAGS = "GRAPHDL_CPP_FLAGS"
+"""The environment variable with flags that tests add, those of sanitizers."""
+TIMEOUT = 300.0
+"""Seconds after which the compiler is stopped."""
 
 
 def find_compiler() -> str:
+    """The C++ compiler: $CXX, or the first that is installed. CompileError if there is none."""
     wanted = os.environ.get("CXX")
     for name in [wanted] if wanted else ["g++", "clang++", "c++"]:
         if found := shutil.which(name):
@@ -38,17 +40,63 @@ def find_compiler() -> str:
     raise CompileError(missing)
 
 
-def build(source: str) -> ctypes.CDLL:
-    compiler = find_compiler()
-    flags = FLAGS + VECTORS_AS_WRITTEN["clang" in version_of(compiler)]
-    with tempfile.TemporaryDirectory(prefix="build-") as folder:
-        text, part = Path(folder, "step.cpp"), Path(folder, "step.so")
-        text.write_text(source)
-        vectors = ["-lmvec"] if sys.platform == "linux" and platform.machine() == "x86_64" else []
-        command = [compiler, *flags, str(text), "-o", str(part), *vectors, "-lm"]
-        done = subprocess.run(command, capture_output=True, text=True)
-        if done.returncode:
-            Path("/tmp/failed.cpp").write_text(source)
-            first = next((line for line in done.stderr.splitlines() if "error" in line), done.stderr[:200])
-            raise CompileError(f"the C++ compiler failed: {first.rpartition('error: ')[2]}")
-        return ctypes.CDLL(str(part))
+@cache
+def version_of(compiler: str) -> str:
+    """What a compiler says about itself. CompileError if it does not run."""
+    try:
+        done = subprocess.run([compiler, "--version"], check=True, capture_output=True, text=True, timeout=60)
+    except (OSError, subprocess.SubprocessError) as error:
+        raise CompileError(f"the C++ compiler {compiler} does not run: {error}") from None
+    return done.stdout
+
+
+@cache
+def processor() -> str:
+    """The machine, with the instructions that its processor has."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    return f"{platform.machine()} " + next((line for line in lines if line.startswith(("flags", "Features"))), "")
+
+
+def flags_of(compiler: str) -> tuple[str, ...]:
+    """The flags for a compiler, and the libraries."""
+    kind = "clang" if "clang" in version_of(compiler) else "gcc"
+    flags = [*FLAGS, *VECTORS_AS_WRITTEN[kind], *shlex.split(os.environ.get(MORE_FLAGS, ""))]
+    if platform.machine() not in ("x86_64", "AMD64"):
+        flags = [flag for flag in flags if not flag.startswith("-mprefer")]
+    vectors = ["-lmvec"] if sys.platform == "linux" and platform.machine() == "x86_64" else []
+    return (*flags, *vectors, "-lm")
+
+
+def compile_library(compiler: str, source: str, folder: Path) -> Path:
+    """The library of a source, in this folder. CompileError if the compiler fails or takes too long."""
+    text, library = folder / "step.cpp", folder / "step.so"
+    text.write_text(source)
+    flags = flags_of(compiler)
+    libraries = [flag for flag in flags if flag.startswith("-l")]
+    command = [compiler, *(flag for flag in flags if flag not in libraries), str(text), "-o", str(library), *libraries]
+    process = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=os.name == "posix"
+    )
+    try:
+        _, errors = process.communicate(timeout=TIMEOUT)
+    except BaseException as error:
+        _stop(process)
+        if isinstance(error, subprocess.TimeoutExpired):
+            raise CompileError(f"the C++ compiler took more than {TIMEOUT:g} seconds and was stopped") from None
+        raise
+    if process.returncode:
+        first = next((line for line in errors.splitlines() if "error" in line), errors[:200])
+        raise CompileError(f"the C++ compiler failed: {first.rpartition('error: ')[2] or 'it says nothing'}")
+    return library
+
+
+def _stop(process: subprocess.Popen[str]) -> None:
+    """Stop a compiler with the programs that it has started."""
+    if os.name == "posix":
+        os.killpg(process.pid, signal.SIGKILL)
+    else:
+        process.kill()
+    process.communicate()

@@ -30,22 +30,35 @@ def _any_overlap(first: Sequence[Slot], second: Sequence[Slot]) -> bool:
 
 
 def fused(statements: Sequence[Statement]) -> list[Statement]:
-    """The statements, each nest in the last one before that can take it."""
-    done: list[Statement] = []
-    for statement in statements:
-        if not (isinstance(statement, Nest) and _taken(done, statement)):
-            done.append(statement)
-    return done
+    """The statements, each nest in one before where that is possible; and again, for what then fits together."""
+    done = list(statements)
+    while True:
+        given, done = done, []
+        for statement in given:
+            if not (isinstance(statement, Nest) and _taken(done, statement)):
+                done.append(statement)
+        if len(done) == len(given):
+            return done
 
 
 def _taken(done: list[Statement], nest: Nest) -> bool:
+    """Put a nest into an earlier one, which it moves forward to or which moves back to it."""
+    forward, between = True, list[Statement]()
     for position in range(len(done) - 1, max(-1, len(done) - 1 - WINDOW), -1):
         earlier = done[position]
         if isinstance(earlier, Nest) and _fits(earlier, nest):
-            done[position] = Nest(earlier.space, earlier.vector, [*earlier.stores, *nest.stores])
-            return True
-        if conflict(earlier, nest):
+            both = Nest(earlier.space, earlier.vector, [*earlier.stores, *nest.stores])
+            if forward:
+                done[position] = both
+                return True
+            if not any(conflict(earlier, each) for each in between):
+                del done[position]
+                done.append(both)
+                return True
+        if getattr(earlier, "effective", False):
             return False
+        forward = forward and not conflict(earlier, nest)
+        between.append(earlier)
     return False
 
 
@@ -69,16 +82,13 @@ def _share(earlier: Nest, nest: Nest) -> bool:
 
 def _in_step(a: Store, b: Store) -> bool:
     """Whether store b, made right after a at every index, has the effect that it has after all of a."""
-    clashes = [slot for slot in (*_places(b.value), b.slot) if overlap(slot, a.slot)]
-    if clashes and (a.take or not all(same_place(slot, a.slot) for slot in clashes)):
+    found = [slot for slot in read_by(b.value) if overlap(slot, a.slot)]
+    if found and (a.take or not all(same_place(slot, a.slot) for slot in found)):
         return False
-    if b.take:
-        return not clashes and not any(overlap(slot, b.slot) for slot in _places(a.value))
-    return all(same_place(slot, b.slot) for slot in _places(a.value) if overlap(slot, b.slot))
-
-
-def _places(value: object) -> list[Slot]:
-    return read_by(value)  # type: ignore[arg-type]
+    if overlap(a.slot, b.slot) and (a.take or b.take or not same_place(a.slot, b.slot)):
+        return False
+    found = [slot for slot in read_by(a.value) if overlap(slot, b.slot)]
+    return not found or (not b.take and all(same_place(slot, b.slot) for slot in found))
 
 
 def pruned(statements: Sequence[Statement], given: set[int], wanted: Sequence[Slot]) -> list[Statement]:

@@ -143,7 +143,8 @@ def _with_vectors(
     out = stores[0].slot
 
     def merit(group: list[int]) -> tuple[int, int]:
-        return sum(slot.stride[group[-1]] == 1 for slot in reads), math.prod(shape[axis] for axis in group)
+        together = [slot for slot in reads if slot.stride[group[-1]] == 1]
+        return max((_elements(slot) for slot in together), default=0), math.prod(shape[axis] for axis in group)
 
     best = max(groups, key=merit)
     kept = [group for group in groups if group is not best and out.stride[group[-1]]]
@@ -151,6 +152,11 @@ def _with_vectors(
     if out.stride[best[-1]]:
         return [*kept, best, *taken], len(kept)
     return [*kept, *taken, best], len(groups) - 1
+
+
+def _elements(slot: Slot) -> int:
+    """How many different elements a slot with repetitions has."""
+    return math.prod(n for n, stride in zip(slot.shape, slot.stride, strict=True) if stride)
 
 
 def overlap(a: Slot, b: Slot) -> bool:

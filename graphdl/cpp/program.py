@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 from importlib.resources import files
-from pathlib import Path
 
 import torch
 
+from graphdl.cpp.build import processor
 from graphdl.cpp.formulas import FORMULAS, LOGIC, pointwise
 from graphdl.cpp.fusion import fused, pruned
 from graphdl.cpp.kernels import KERNELS
@@ -46,16 +44,6 @@ class Roles:
     finite: Slot
     results: tuple[Slot, ...]
     constants: Mapping[int, float]
-
-
-@cache
-def processor() -> str:
-    """The machine, with the instructions that its processor has."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    return f"{platform.machine()} " + next((line for line in lines if line.startswith(("flags", "Features"))), "")
 
 
 def vector_bytes() -> int:

@@ -287,12 +287,12 @@ class CompiledSteps:
     def _outcome(self, results: Sequence[Tensor]) -> Outcome:
         """What a step has computed: its results, and copies of what it has changed."""
         names = ["the loss", *(f"the value of {key!r}" for key in self._passes.plan.forward.targets)]
-        changed = [*self._moves.changed[1:], *self._engine.store.buffers.values()]
-        state = {f"the state of the optimizer or a buffer, {k}": each.clone() for k, each in enumerate(changed, 1)}
+        kept = {f"the state of the optimizer, {k}": each.clone() for k, each in enumerate(self._moves.changed[1:], 1)}
         by_node = self._engine.store.by_node
         gradients = {place: tensor for group in self._moves.groups for place, tensor in group.gradients.items()}
         return Outcome(
-            {**dict(zip(names, results, strict=True)), **state},
+            {**dict(zip(names, results, strict=True)), **kept},
+            {name: buffer.clone() for name, buffer in self._engine.store.buffers.items()},
             {f"{node}.{name}": tensor.clone() for (node, name), tensor in gradients.items()},
             {f"{node}.{name}": by_node[node][name].clone() for node, name in gradients},
         )

@@ -65,7 +65,7 @@ class Engine:
         self._known: dict[Key, tuple[torch.Size, torch.dtype]] = {}
         self._plans: Recent[Plan] = Recent(MOST_PLANS)
         self._backward_plans: Recent[BackwardPlan] = Recent(MOST_PLANS)
-        self._loss_gradients: dict[Key, Tensor] = {}
+        self._loss_gradients: Recent[Tensor] = Recent(MOST_PLANS)
         self._weights: dict[Key, Tensor] = {}
         if store is None and all(operator.complete for operator in self.operators.values()):
             self._allocate()
@@ -222,15 +222,13 @@ class Engine:
                 "The network has no loss node to start from. Add one, such as MSELoss(), to operators; or say where to "
                 "start: net.backward({node: gradient})."
             )
-        starts = {}
-        for key in self.losses:
-            i = plan.index[key]
-            start = self._loss_gradients.get(key)
-            if start is None or start.shape != values[i].shape:
-                start = self._loss_gradients[key] = self._loss_gradient(key, values[i])
-            starts[i] = start
-        return starts
+        return {plan.index[key]: self._loss_gradient(key, values[plan.index[key]]) for key in self.losses}
 
-    @torch.inference_mode(False)
     def _loss_gradient(self, key: Key, value: Tensor) -> Tensor:
-        return torch.full(value.shape, self.loss(key).weight, dtype=value.dtype, device=value.device)
+        """The gradient from which a loss of this shape starts, made once."""
+
+        def make() -> Tensor:
+            with torch.inference_mode(False):
+                return torch.full(value.shape, self.loss(key).weight, dtype=value.dtype, device=value.device)
+
+        return self._loss_gradients.get((key, value.shape), make)

@@ -106,7 +106,7 @@ class Replay:
                 self._tensors[slot] = slot.on(self._memory, self._places[slot.storage])
             else:
                 whole = torch.empty(0, dtype=slot.dtype, device=given.device)
-                self._tensors[slot] = whole.set_(given, slot.offset, slot.shape, slot.stride)  # type: ignore[call-overload]
+                self._tensors[slot] = whole.set_(given, slot.offset, slot.shape, slot.stride)
         return self._tensors[slot]
 
     def bind(self, start: int, stop: int, call_opaque: Callable[..., None]) -> list[Bound]:

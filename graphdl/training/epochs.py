@@ -11,7 +11,7 @@ from graphdl.data import Batches
 from graphdl.errors import CompileError, GraphDLWarning
 from graphdl.execution.compiled import CompiledSteps
 from graphdl.training.batching import Batch
-from graphdl.training.scoring import Means, Score, rows_of
+from graphdl.training.scoring import Means, rows_of
 from graphdl.training.step import TrainingStep
 from graphdl.training.threads import choose_threads
 
@@ -60,25 +60,25 @@ class CompiledEpoch:
         self._check_again = True
         with torch.inference_mode():
             for block in blocks_of(batches):
-                for score in self._scores(block):
-                    means.add(score)
+                for _ in self._steps_on(block, means):
                     if self._step_end is not None and self._step_end():
                         return means.figures()
         return means.figures()
 
-    def _scores(self, block: Batch) -> Iterator[Score]:
-        """Train on a block of batches of one shape; give the scores of some steps at a time."""
+    def _steps_on(self, block: Batch, means: Means) -> Iterator[int]:
+        """Train on a block of batches of one shape, some steps at a time; give their number."""
         made, count = 0, len(next(iter(block.values())))
         while made < count:
             rest = {name: tensor[made:] for name, tensor in block.items()}
-            for done, score in self._compiled(rest):
+            for done in self._compiled(rest, means):
                 made += done
-                yield score
+                yield done
             if made < count:
-                yield self._step({name: tensor[made] for name, tensor in block.items()})
+                means.add(self._step({name: tensor[made] for name, tensor in block.items()}))
                 made += 1
+                yield 1
 
-    def _compiled(self, block: Batch) -> Iterator[tuple[int, Score]]:
+    def _compiled(self, block: Batch, means: Means) -> Iterator[int]:
         """Make as many steps of a block as can be made compiled."""
         if self._given_up:
             return
@@ -90,7 +90,8 @@ class CompiledEpoch:
             for done, (_, *values) in steps.run(block):
                 batches = {name: tensor[made : made + done] for name, tensor in block.items()}
                 made += done
-                yield done, self._step.scorer.mean(batches, values)
+                self._step.scorer.add_to(means, batches, values)
+                yield done
         except CompileError as error:
             self._give_up(str(error))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, get_args
 
+import torch
 from torch import Tensor
 
 from graphdl.errors import SettingError
@@ -85,21 +86,21 @@ class Scorer:
             figures[name] = _number(name, metric(prediction, target))
         return Score(total, rows_of(inputs), figures)
 
-    def mean(self, inputs: Mapping[Key, Tensor], values: Sequence[Tensor]) -> Score:
-        """The mean figures of several passes; inputs and the values of the targets are stacked, (K, n, ...)."""
-        count = len(values[0])
+    def add_to(self, means: Means, inputs: Mapping[Key, Tensor], values: Sequence[Tensor]) -> None:
+        """Add the figures of several passes to means; inputs and values of the targets are stacked, (K, n, ...).
+
+        They are added one after another, so that the means do not depend on how many passes come at once.
+        """
         found = dict(zip(self.targets, values, strict=True))
         if self._metrics:
-            means = Means()
-            for k in range(count):
+            for k in range(len(values[0])):
                 batch = {name: tensor[k] for name, tensor in inputs.items()}
                 means.add(self._score(batch, {key: value[k] for key, value in found.items()}))
-            figures = means.figures()
-            return Score(figures.pop("loss"), means.rows, figures)
-        losses = {key: found[key].double().sum().item() / count for key in self._weights}
-        total = sum(weight * losses[key] for key, weight in self._weights.items())
-        figures = {f"loss of {key}": loss for key, loss in losses.items()} if self._several else {}
-        return Score(total, count * rows_of({name: tensor[0] for name, tensor in inputs.items()}), figures)
+            return
+        losses = {key: found[key].double().reshape(len(found[key]), -1).sum(1) for key in self._weights}
+        total = sum((weight * losses[key] for key, weight in self._weights.items()), torch.zeros(()))
+        figures = {"loss": total} | {f"loss of {key}": loss for key, loss in losses.items() if self._several}
+        means.add_all(rows_of({name: tensor[0] for name, tensor in inputs.items()}), figures)
 
 
 def _compared(net: Network, loss: Key) -> tuple[Key, Key] | None:
@@ -135,6 +136,15 @@ class Means:
         self._sums["loss"] = self._sums.get("loss", 0.0) + score.loss * score.rows
         for name, figure in score.figures.items():
             self._sums[name] = self._sums.get(name, 0.0) + figure * score.rows
+
+    def add_all(self, rows: int, figures: Mapping[str, Tensor]) -> None:
+        """Count several batches of equally many rows, whose figures are (K,)."""
+        for name, values in figures.items():
+            total = self._sums.get(name, 0.0)
+            for value in values.tolist():
+                total += value * rows
+            self._sums[name] = total
+        self.rows += rows * len(figures["loss"])
 
     def figures(self) -> dict[str, float]:
         """Name -> mean; {} if no row was counted."""

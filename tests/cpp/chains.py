@@ -15,6 +15,19 @@ from graphdl.operators import Operator
 from tests.cpp.twins import aligned, bytes_of
 
 ALIGNMENT = 16
+MERGING = {"Sum", "Mean", "Product", "Subtract", "Concat"}
+"""Operators that are fed twice by the one before."""
+
+
+def fed(operator: Operator, x: Tensor) -> list[Tensor]:
+    """What an operator is given."""
+    return [x, x] if type(operator).__name__ in MERGING else [x]
+
+
+def initial(buffer: Any, dtype: torch.dtype, generator: torch.Generator) -> Tensor:
+    """What a buffer begins with."""
+    tensor = torch.zeros(buffer.shape, dtype=buffer.dtype or dtype)
+    return buffer.initializer(tensor, generator) if callable(buffer.initializer) else tensor
 
 
 class Chain:
@@ -23,17 +36,19 @@ class Chain:
     settings  0-dim float64 tensors that the formula of the update reads
     """
 
+    eps = 1e-4  # or what is 0 but for rounding, a bias before a normalization, would move by rounding errors
+
     def __init__(self, operators: Sequence[Operator], x: Tensor, rule: str = "adam", seed: int = 0) -> None:
         generator, self.dtype, self.rule = torch.Generator().manual_seed(seed), x.dtype, rule
         self.operators, shape, self.held, places, size = [], x, [], [], 0
         for operator in operators[:-1]:
-            operator = operator.infer(shape.shape)
+            operator = operator.infer(*(each.shape for each in fed(operator, shape)))
             self.operators.append(operator)
             p = {n: torch.randn(q.shape, generator=generator, dtype=torch.float64) for n, q in operator.parameters().items()}
             p = {n: (t * 0.5 if t.dim() > 1 else t * 0.5 + (n == "weight")).to(self.dtype) for n, t in p.items()}
-            buffers = {n: b.initializer(torch.empty(b.shape, dtype=b.dtype or self.dtype), generator) if hasattr(b.initializer, "__call__") else torch.zeros(b.shape, dtype=b.dtype or self.dtype) for n, b in operator.buffers().items()}
+            buffers = {n: initial(buffer, self.dtype, generator) for n, buffer in operator.buffers().items()}
             self.held.append((p, buffers))
-            shape = operator.forward({**p, **{n: t.clone() for n, t in buffers.items()}}, shape, training=True, **self._drawn(operator, shape))[0]
+            shape = self._tried(operator, p, buffers, shape)
         self.loss = operators[-1]
         for p, _ in self.held:
             for name, tensor in p.items():
@@ -55,15 +70,18 @@ class Chain:
     def _drawn(self, operator: Operator, x: Tensor) -> dict[str, Any]:
         if type(operator).draw is Operator.draw:
             return {}
-        return {"drawn": operator.draw(x, generator=torch.Generator().manual_seed(3))}
+        return {"drawn": operator.draw(*fed(operator, x), generator=torch.Generator().manual_seed(3))}
+
+    def _tried(self, operator: Operator, p: Any, buffers: Any, x: Tensor) -> Tensor:
+        copies = {name: tensor.clone() for name, tensor in buffers.items()}
+        return operator.forward({**p, **copies}, *fed(operator, x), training=True, **self._drawn(operator, x))[0]
 
     def draws(self, x: Tensor) -> list[Tensor]:
         """What the operators of a step on such a batch draw."""
         found = []
         for operator, (p, buffers) in zip(self.operators, self.held, strict=True):
-            drawn = self._drawn(operator, x)
-            found += drawn.values()
-            x = operator.forward({**p, **{n: t.clone() for n, t in buffers.items()}}, x, training=True, **drawn)[0]
+            found += self._drawn(operator, x).values()
+            x = self._tried(operator, p, buffers, x)
         return [each for each in found if each is not None]
 
     def state(self) -> list[Tensor]:
@@ -75,14 +93,15 @@ class Chain:
         saved, draws, y = [], iter(drawn), x
         for operator, (p, buffers) in zip(self.operators, self.held, strict=True):
             more = {} if type(operator).draw is Operator.draw else {"drawn": next(draws)}
-            y, kept = operator.forward({**p, **buffers}, y, training=True, **more)
+            y, kept = operator.forward({**p, **buffers}, *fed(operator, y), training=True, **more)
             saved.append(kept)
         loss, kept = self.loss.forward({}, y, target, training=True)
         (dy, *_), _ = called(self.loss, {}, kept, torch.ones_like(loss), {"prediction": None})
         for k in reversed(range(len(self.operators))):
             p, buffers = self.held[k]
-            needs = {"input": None, **self.destinations[k]}
-            (dy, *_), found = called(self.operators[k], {**p, **buffers}, saved[k], dy, needs)
+            needs = {name: None for name in (*(self.operators[k].slots or ()), "input", "a", "b")}
+            dys, found = called(self.operators[k], {**p, **buffers}, saved[k], dy, needs | self.destinations[k])
+            dy = dys[0] if len(dys) == 1 else dys[0] + dys[1]
             for name, gradient in found.items():
                 if gradient is not self.destinations[k][name]:
                     self.destinations[k][name].copy_(gradient)
@@ -100,7 +119,7 @@ class Chain:
         v.mul_(beta2.to(dtype)).addcmul_((1 - beta2).to(dtype) * g, g)
         rate = (lr / (1 - torch.pow(beta1, t))).to(dtype)
         scale = torch.rsqrt(1 - torch.pow(beta2, t)).to(dtype)
-        w.sub_(rate * m / (v.sqrt() * scale + 1e-8))
+        w.sub_(rate * m / (v.sqrt() * scale + self.eps))
 
     def tape(self, x: Tensor, target: Tensor, drawn: Sequence[Tensor]) -> tuple[Tape, Roles, dict[str, int]]:
         """The step's tape, and what its storages are for."""

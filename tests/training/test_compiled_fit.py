@@ -175,7 +175,7 @@ def image_chain():
 
 
 FALLBACKS = [
-    pytest.param(lambda: chain({"peek": Peeking()}), (X, Y), None, r"peek \(Peeking\) does more", id="operator"),
+    pytest.param(lambda: chain({"peek": Peeking()}), (X, Y), None, r"peek \(Peeking\): Python reads numbers", id="operator"),
     pytest.param(image_chain, (X.view(-1, 1, 1, 2), Y), None, r"conv \(Conv2d\)", id="function"),
 ]
 
