@@ -78,7 +78,7 @@ def test_slots_beyond_the_edges_of_a_node_that_takes_any_number():
 
 @pytest.mark.parametrize("slots", [(0, 0), ("prediction", 0), (1, "target")])
 def test_two_edges_claim_the_same_slot(slots):
-    with pytest.raises(DuplicateSlotError, match=r"^loss \(Loss\): slot .* is fed by both a and b\. Give each edge its"):
+    with pytest.raises(DuplicateSlotError, match=r"^loss \(Loss\): slot .* is fed by both a and b\. Give each"):
         build({"loss": Loss()}, {"a": [Feed("loss", slot=slots[0])], "b": [Feed("loss", slot=slots[1])]})
 
 
