@@ -22,7 +22,7 @@ __all__ = [
     "History",
     "InputSlot",
     "Network",
-    "Callback",
+    "ReduceOnPlateau",
     "Shared",
     "check_gradients",
     "data",

@@ -98,6 +98,7 @@ class Moves:
         gathering: Gathering | None = None,
     ) -> None:
         self._counter, self._memory = counter, memory
+        self._before: Tensor | None = None
         by_node: dict[Key, list[Extent]] = {node: [] for node in nodes}
         for extent in memory.store.extents:
             if extent.node in by_node:
@@ -191,21 +192,34 @@ class Moves:
         finish  the last one brings an update in any case, as `finish` makes it
         """
         if self._vector is None:
-            return self._counter.numbers(count)
+            rows = self._counter.numbers(count)
+            self._look(rows)
+            return rows
         k, pending = self._vector.settings.accumulate, self._vector.pending
         updates = torch.arange(pending, pending + count) // k
         rows = self._counter.numbers(int(updates[-1]) + 1 if count else 0)
+        self._look(rows)
         columns = torch.tensor(self._vector.columns(count, finish), dtype=rows.dtype, device=rows.device)
         return torch.cat([rows[updates.to(rows.device)], columns.view(-1, count).T], 1)
 
+    def _look(self, rows: Tensor) -> None:
+        """Before the first update, if its learning rate is not 0: keep the parameters, to see whether they change."""
+        if self._memory.first.open:
+            rates = rows[:, sorted({part.variant.column for group in self.groups for part in group.parts})]
+            self._before = self._memory.store.flat.clone() if bool(rates.any()) else None
+
     def advance(self, count: int, finish: bool = False) -> None:
-        """Count the batches, and the updates, of steps that were made elsewhere."""
-        if self._vector is None:
-            return self._counter.advance(count)
-        k, batches = self._vector.settings.accumulate, self._vector.pending + count
-        left = 0 if finish else batches % k
-        self._vector.pending = left
-        self._counter.advance(-(-batches // k) if finish else batches // k)
+        """Count the batches, and the updates, of steps that were made elsewhere by the numbers given last."""
+        updates = count
+        if self._vector is not None:
+            k, batches = self._vector.settings.accumulate, self._vector.pending + count
+            updates = -(-batches // k) if finish else batches // k
+            self._vector.pending = 0 if finish else batches % k
+        self._counter.advance(updates)
+        if self._memory.first.open and updates and self._before is not None:
+            group = self.groups[0]
+            self._memory.first.compare(group.parts[0].variant.name, self._before, self._memory.store.flat, group.memory)
+            self._before = None
 
     def formula(self, row: Tensor) -> None:
         """Make the update by the formula, once the gradients are written: tensor functions only, to be recorded.

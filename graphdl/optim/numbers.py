@@ -60,7 +60,7 @@ class Variant:
 
     names    of its numbers, without t
     numbers  kept up to date by `set`
-    column   of its first number in a row of the numbers of an update
+    column   of its first number, the learning rate, in a row of the numbers of an update
     kept     how many tensors it keeps from step to step
     kernel   the optimizer's kernel, if that computes the formula in use
     """

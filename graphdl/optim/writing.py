@@ -95,7 +95,9 @@ class FirstUpdate:
 
     def watch(self, owner: str, s: Numbers, w: Sequence[Tensor], g: Sequence[Tensor], move: Callable[[], None]) -> None:
         """Make a move and look at what it changes."""
-        if (self._t is not None and s.t != self._t) or w[0].is_meta:
+        if w[0].is_meta:
+            return move()
+        if self._t is not None and s.t != self._t:
             self.close()
             return move()
         self._t = s.t
@@ -109,9 +111,17 @@ class FirstUpdate:
             elif s.lr != 0 and any(bool(each.any()) for each in g):
                 self._idle = owner
 
+    def compare(self, owner: str, before: Tensor, after: Tensor, gradients: Tensor) -> None:
+        """Look at what updates made elsewhere have changed, and close."""
+        self._t = 0
+        with torch._C.DisableTorchFunction():
+            self._changed = not _same(before, after)
+            self._idle = owner if bool(gradients.any()) else ""
+        self.close()
+
     def close(self) -> None:
-        """The first update is over."""
-        self.open = False
+        """The first update is over, if it was made at all."""
+        self.open = self._t is None
         if self._idle and not self._changed:
             warnings.warn(
                 f"{self._idle}: the first update changed no parameter, although gradients and the learning rate are "
@@ -119,6 +129,16 @@ class FirstUpdate:
                 GraphDLWarning,
                 stacklevel=_level_outside(),
             )
+
+
+def _level_outside() -> int:
+    """The stacklevel by which a warning of the caller points at the code that called graphdl."""
+    level, outside, frame = 1, 1, sys._getframe(1)
+    while frame.f_back is not None:
+        level, frame = level + 1, frame.f_back
+        if frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("graphdl."):
+            outside = level + 1
+    return outside
 
 
 def _shares_memory(one: Tensor, other: Tensor) -> bool:
@@ -129,11 +149,3 @@ def _shares_memory(one: Tensor, other: Tensor) -> bool:
 def _same(one: Tensor, other: Tensor) -> bool:
     """Whether two tensors hold the same numbers; nan is the same as nan."""
     return bool(((one == other) | ((one != one) & (other != other))).all())
-
-
-def _level_outside() -> int:
-    """The stacklevel by which a warning of the caller points at the code that called graphdl."""
-    level = 1
-    while sys._getframe(level).f_globals.get("__name__", "").startswith("graphdl."):
-        level += 1
-    return level

@@ -64,7 +64,7 @@ SCHEDULES = [
 ]
 
 
-@pytest.mark.parametrize(("schedule", "make"), SCHEDULES, ids=lambda case: str(case)[:40])
+@pytest.mark.parametrize(("schedule", "make"), SCHEDULES, ids=[type(case[0]).__name__ for case in SCHEDULES])
 @pytest.mark.parametrize(
     ("ours", "theirs", "settings"),
     [

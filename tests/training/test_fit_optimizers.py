@@ -6,7 +6,7 @@ from torch import nn
 from torch.optim import lr_scheduler
 
 from graphdl import Linear, MSELoss, Network, Tanh, fit
-from graphdl.errors import SettingError
+from graphdl.errors import GraphDLWarning, SettingError
 from graphdl.execution import replay
 from graphdl.execution.compiled import CompiledSteps
 from graphdl.optim import SGD, Adam, AdamW, Cosine, Optimizer, Warmup
@@ -176,6 +176,26 @@ def test_a_rate_that_a_callback_lowers(way):
     assert rates == pytest.approx(losses)
     assert len(set(rates)) > 2
     assert_same(net, model, 1e-9)
+
+
+class Idle(Optimizer):
+    def state(self, w):
+        return ()
+
+    def update(self, w, g, state, s):
+        return w, ()
+
+
+@pytest.mark.parametrize("accumulate", [1, 3])
+def test_an_optimizer_that_changes_nothing_is_reported_once(accumulate, way):
+    with pytest.warns(GraphDLWarning, match="Idle: the first update changed no parameter") as caught:
+        train(network(), Idle(lr=0.1), 8, way, accumulate=accumulate)
+    assert [each.filename for each in caught] == [__file__]
+
+
+@pytest.mark.parametrize("lr", [0.0, Warmup(0.1, steps=5, start=0.0)], ids=str)
+def test_a_rate_of_0_is_not_reported(lr, way):
+    train(network(), SGD(lr=lr), 8, way)
 
 
 def test_gathering_is_checked_before_training():
