@@ -69,7 +69,5 @@ def test_only_registered_names_are_looked_up(name):
 
 
 def test_a_misspelt_class_gets_a_did_you_mean():
-    with pytest.raises(
-        FileFormatError, match=r"^'Linaer' is .*\. Did you mean 'Linear'\? A custom operator is reg"
-    ):
+    with pytest.raises(FileFormatError, match=r"^'Linaer' is .*\. Did you mean 'Linear'\? A custom operator is reg"):
         registered_class("Linaer")
