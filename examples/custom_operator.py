@@ -1,6 +1,4 @@
-"""An operator of your own: forward, backward, a check of its gradients. Run: python examples/custom_operator.py."""
-
-from dataclasses import dataclass
+"""A custom operator: forward, backward, a check of its gradients. Run: python examples/custom_operator.py."""
 
 import torch
 
@@ -12,7 +10,6 @@ from graphdl.optim import Adam
 
 
 @graphdl.register
-@dataclass(frozen=True)
 class Swish(Operator):
     """y = x sigmoid(beta x), where beta is learnt; x (n, c) -> y (n, c), beta ()."""
 

@@ -1,4 +1,4 @@
-"""What diagrams and summaries tell of each node of a network."""
+"""What diagrams and summaries show of each node of a network."""
 
 from __future__ import annotations
 

@@ -133,7 +133,8 @@ def _backward_untouched(replay: _Replay, inputs: dict[Key, Tensor], upstream: di
     for (name, tensor), held in zip(given, before, strict=True):
         if not torch.equal(tensor, held):
             raise GradientError(
-                f"forward or backward wrote into {name}, which belongs to others: compute in a tensor of its own."
+                f"forward or backward wrote into {name}, which does not belong to the operator: compute in a new "
+                "tensor."
             )
     return sent
 

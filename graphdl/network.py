@@ -44,7 +44,7 @@ class Network(Pictured, Costed):
     """A neural network from two dictionaries: what each node computes, and whom it feeds.
 
     operators      node -> operator
-    connectivity   node -> the nodes it feeds; a key that is no operator is an input
+    connectivity   node -> the nodes it feeds; a key that is not an operator is an input
     seed           of the first parameters, and of what training draws; None takes one from torch's global generator
     device, dtype  of its tensors
 

@@ -1,4 +1,4 @@
-"""The two dictionaries <-> plain data for JSON: names, numbers and lists. There is no code in it, ever.
+"""The two dictionaries <-> plain data for JSON: names, numbers and lists, never code.
 
     {"format": "graphdl", "version": 1,
      "operators":    {"fc1": {"type": "Linear", "in_features": 2, "out_features": 25}, "copy": {"type": "Shared", ...}},
@@ -45,7 +45,7 @@ def from_dict(data: object) -> tuple[dict[Key, Operator | Shared], dict[Key, lis
     try:
         return _read_network(data)
     except RecursionError:
-        raise FileFormatError("The stored network is nested too deeply: this is no stored network.") from None
+        raise FileFormatError("The stored network is nested too deeply: this is not a stored network.") from None
 
 
 def _read_network(data: object) -> tuple[dict[Key, Operator | Shared], dict[Key, list[Feed]]]:
@@ -53,7 +53,7 @@ def _read_network(data: object) -> tuple[dict[Key, Operator | Shared], dict[Key,
         raise FileFormatError(f"A network is stored as a dictionary, not as {_short(data)}.")
     if data.get("format") != FORMAT:
         raise FileFormatError(
-            f'"format" is {_short(data.get("format"))} and not "{FORMAT}": this is no stored network.'
+            f'"format" is {_short(data.get("format"))} and not "{FORMAT}": this is not a stored network.'
         )
     if data.get("version") != VERSION or isinstance(data["version"], bool):
         raise FileFormatError(
@@ -62,7 +62,7 @@ def _read_network(data: object) -> tuple[dict[Key, Operator | Shared], dict[Key,
         )
     for name in data:
         if name not in FIELDS:
-            raise FileFormatError(f"{_short(name)} is no part of a stored network.{did_you_mean(name, FIELDS)}")
+            raise FileFormatError(f"{_short(name)} is not part of a stored network.{did_you_mean(name, FIELDS)}")
     operators = {key: _read_operator(value, key) for key, value in _entries(data, "operators")}
     connectivity = {key: _read_feeds(value, key) for key, value in _entries(data, "connectivity")}
     return operators, connectivity
@@ -106,9 +106,9 @@ def read_json(path: Path) -> Any:
     except OSError as error:
         raise FileFormatError(f"{path} cannot be read: {error.strerror or error}.") from None
     except RecursionError:
-        raise FileFormatError(f"{path} is nested too deeply: this is no stored network.") from None
+        raise FileFormatError(f"{path} is nested too deeply: this is not a stored network.") from None
     except ValueError as error:
-        raise FileFormatError(f"{path} is no JSON file: {error}.") from None
+        raise FileFormatError(f"{path} is not a JSON file: {error}.") from None
 
 
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -170,7 +170,7 @@ def _entries(data: Mapping[str, Any], name: str) -> list[tuple[Key, Any]]:
 
 def _read_key(key: object, where: str) -> Key:
     if isinstance(key, bool) or not isinstance(key, (str, int)):
-        raise FileFormatError(f"{where}: {_short(key)} is no key of a node, which is a string or an integer.")
+        raise FileFormatError(f"{where}: {_short(key)} is not the key of a node, which is a string or an integer.")
     return key
 
 

@@ -144,7 +144,7 @@ def test_an_operator_that_writes_into_its_input_or_parameter_is_told():
             return p["w"]
 
     for operator, name in [(Input(), "the input 'input 0'"), (Weight(), r"operator\.w")]:
-        with pytest.raises(GradientError, match=f"wrote into {name}, which belongs to others"):
+        with pytest.raises(GradientError, match=f"wrote into {name}, which does not belong"):
             check_gradients(operator, *example())
 
 

@@ -33,7 +33,7 @@ def test_a_misspelt_key_of_connectivity_is_a_missing_input_with_a_hint():
     with pytest.raises(MissingInputError) as caught:
         net.forward({"x": X})
     assert str(caught.value) == (
-        "The input 'tahn' is missing: it is an input because it is a key of connectivity and no operator. "
+        "The input 'tahn' is missing: it is an input because it is a key of connectivity and not an operator. "
         "Did you mean 'tanh'? Give it a value."
     )
 
@@ -182,9 +182,7 @@ def test_what_is_no_initializer(settings, text):
 def test_a_files_setting_that_is_no_initializer():
     data = supervised().to_dict()
     data["operators"]["fc"]["weight"] = {"type": "ReLU"}
-    with pytest.raises(
-        FileFormatError, match=r"^operators\['fc'\]: Linear: weight must be an initializer .*, not ReLU\(\)"
-    ):
+    with pytest.raises(FileFormatError, match=r"^operators\['fc'\]: Linear: weight must be .*, not ReLU\(\)"):
         Network.from_dict(data)
 
 

@@ -104,7 +104,6 @@ FITS = {
 }
 
 
-@pytest.mark.filterwarnings("ignore:fit.compile=True. trains step by step:graphdl.errors.GraphDLWarning")
 @pytest.mark.parametrize("way", FITS)
 def test_fit_moves_no_buffer_of_a_frozen_node(way):
     net = normalized()

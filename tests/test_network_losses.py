@@ -272,3 +272,14 @@ def test_one_hot_targets_may_be_integers():
         net.forward({"x": x, "y": target})
         net.backward()
     assert nets[0].gradients["fc.weight"].equal(nets[1].gradients["fc.weight"])
+
+
+@pytest.mark.parametrize("edges", [{"x": ["m"]}, {"x": ["m"], "mask": ["m"]}], ids=str)
+def test_an_optional_slot_in_a_compiled_step(edges):
+    operators = {"m": Masked(), "fc": Linear(3, 2), "loss": MSELoss()}
+    data = {"x": X, "mask": MASK}
+    nets = [make(operators, {**edges, "m": ["fc"], "fc": ["loss"], "t": ["loss"]}) for _ in range(2)]
+    for net, compiled in zip(nets, (False, True), strict=True):
+        given = {name: data[name] for name in edges} | {"t": Y}
+        fit(net, given, optimizer=SGD(lr=0.1), epochs=4, batch_size=6, seed=0, compile=compiled, progress=False)
+    torch.testing.assert_close(nets[1].parameters["fc.weight"], nets[0].parameters["fc.weight"], rtol=1e-9, atol=1e-12)

@@ -74,7 +74,6 @@ def test_parts_draw_nothing_while_they_are_made():
     assert net.generator.get_state().equal(before)
 
 
-@pytest.mark.filterwarnings("ignore:fit.compile=True. trains step by step:graphdl.errors.GraphDLWarning")
 @pytest.mark.parametrize("way", [{}, {"compile": True}, {"recompute": ["tanh"]}], ids=str)
 @pytest.mark.parametrize("optimizer", [SGD(lr=0.1, momentum=0.9, weight_decay=0.1), Adam(lr=0.05)], ids=str)
 def test_training_a_part_changes_its_nodes_in_the_whole_and_no_others(way, optimizer):

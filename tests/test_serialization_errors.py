@@ -35,7 +35,7 @@ def test_data_that_is_no_dictionary(data):
 
 @pytest.mark.parametrize("named", [None, "onnx", 1])
 def test_another_format(named):
-    with pytest.raises(FileFormatError, match=r'^"format" is .* and not "graphdl": this is no stored network\.$'):
+    with pytest.raises(FileFormatError, match=r'^"format" is .* and not "graphdl": this is not a stored network\.$'):
         from_dict(network(format=named))
 
 
@@ -59,13 +59,13 @@ def test_neither_a_dictionary_nor_pairs(name, held):
 @pytest.mark.parametrize("key", [True, 1.5, None, ["a"], {"a": 1}])
 def test_a_key_that_is_neither_string_nor_integer(key):
     with pytest.raises(
-        FileFormatError, match=r"^operators: .* is no key of a node, which is a string or an integer\.$"
+        FileFormatError, match=r"^operators: .* is not the key of a node, which is a string or an integer\.$"
     ):
         from_dict(network(operators=[[key, LINEAR]]))
 
 
 def test_a_dictionarys_key_that_is_neither_string_nor_integer():
-    with pytest.raises(FileFormatError, match=r"^connectivity: \(1, 2\) is no key of a node"):
+    with pytest.raises(FileFormatError, match=r"^connectivity: \(1, 2\) is not the key of a node"):
         from_dict(network(connectivity={(1, 2): ["a"]}))
 
 
@@ -143,8 +143,8 @@ def test_fed_nodes_that_are_no_list(fed):
 @pytest.mark.parametrize(
     ("edge", "text"),
     [
-        (None, "None is no key of a node, which is a string or an integer"),
-        (True, "True is no key of a node"),
+        (None, "None is not the key of a node, which is a string or an integer"),
+        (True, "True is not the key of a node"),
         (
             {"key": "a", "slott": 1},
             r"Feed has no setting 'slott'\. Did you mean 'slot'\? Its settings are key, slot and",
@@ -192,17 +192,17 @@ def test_a_deeply_nested_file(tmp_path, depth, opening, closing):
     text = json.dumps(network({**LINEAR, "weight": "HERE"}))
     path = tmp_path / "deep.json"
     path.write_text(text.replace('"HERE"', opening * depth + "1" + closing * depth))
-    with pytest.raises(FileFormatError, match="is nested too deeply: this is no stored network"):
+    with pytest.raises(FileFormatError, match="is nested too deeply: this is not a stored network"):
         from_dict(read_json(path))
 
 
 @pytest.mark.parametrize(
     ("content", "text"),
     [
-        (b"", r"is no JSON file: Expecting value"),
-        (b"{", r"is no JSON file: Expecting property name"),
-        (b"\xff\xfe\x00", r"is no JSON file: 'utf-8' codec can't decode"),
-        (b"1" * 10_000, r"is no JSON file: Exceeds the limit"),
+        (b"", r"is not a JSON file: Expecting value"),
+        (b"{", r"is not a JSON file: Expecting property name"),
+        (b"\xff\xfe\x00", r"is not a JSON file: 'utf-8' codec can't decode"),
+        (b"1" * 10_000, r"is not a JSON file: Exceeds the limit"),
     ],
 )
 def test_a_file_that_is_no_json(tmp_path, content, text):

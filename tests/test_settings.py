@@ -108,15 +108,15 @@ def test_a_subclass_inherits_checks_and_adds_its_own():
     class Crate(Box):
         lid: bool = setting(flag(), default=False, kw_only=True)
 
-    with pytest.raises(SettingError, match="^Crate: lid must be True or False, not 1"):
+    with pytest.raises(SettingError, match=r"^Crate: lid must be True or False, not 1"):
         Crate(3, lid=1)
-    with pytest.raises(SettingError, match="^Crate: width must be"):
+    with pytest.raises(SettingError, match=r"^Crate: width must be"):
         Crate("3")
 
 
 def test_register_makes_a_frozen_dataclass_with_checked_settings():
     @register
-    class Scale(Operator):
+    class CheckedFactor(Operator):
         factor: float = setting(number())
 
         def forward(self, p, x, *, training):
@@ -125,22 +125,22 @@ def test_register_makes_a_frozen_dataclass_with_checked_settings():
         def backward(self, p, saved, dy):
             return (self.factor * dy,), {}
 
-    assert Scale(2.0) == Scale(factor=2.0)
-    assert Scale(2.0).describe() == "factor 2"
+    assert CheckedFactor(2.0) == CheckedFactor(factor=2.0)
+    assert CheckedFactor(2.0).describe() == "factor 2"
     with pytest.raises(dataclasses.FrozenInstanceError):
-        Scale(2.0).factor = 3.0
-    with pytest.raises(SettingError, match="^Scale: factor must be a finite number, not 'two'"):
-        Scale("two")
+        CheckedFactor(2.0).factor = 3.0
+    with pytest.raises(SettingError, match=r"^CheckedFactor: factor must be a finite number, not 'two'"):
+        CheckedFactor("two")
 
     @register(kw_only=True)
-    class Named(Operator):
+    class NamedFactor(Operator):
         factor: float = setting(number(), default=1.0)
 
-        forward, backward = Scale.forward, Scale.backward
+        forward, backward = CheckedFactor.forward, CheckedFactor.backward
 
-    assert Named(factor=2).factor == 2
+    assert NamedFactor(factor=2).factor == 2
     with pytest.raises(TypeError):
-        Named(2)
+        NamedFactor(2)
 
 
 @dataclass(frozen=True)

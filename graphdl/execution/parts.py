@@ -80,7 +80,7 @@ def _is_input_node(graph: Graph, key: Key) -> bool:
 
 
 def _inside(graph: Graph, cuts: set[Key], given: Collection[Key], wanted: tuple[Key, ...]) -> set[Key]:
-    """The nodes that the wanted ones depend on, up to where the part is cut."""
+    """The nodes that the wanted ones depend on, up to the cuts."""
     inside: set[Key] = set()
     used: set[Key] = set()
     missing: dict[Key, Key] = {}

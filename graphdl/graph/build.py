@@ -84,7 +84,7 @@ def normalise_operators(operators: Operators[O]) -> dict[Key, O | Shared]:
             if len(operator) != 1:
                 raise SettingError(
                     f"operators[{key!r}] holds {len(operator)} operators and a node computes one: "
-                    "give each a node of its own and connect them"
+                    "give each its own node and connect them"
                 )
             operator = operator[0]
         plain[key] = operator  # type: ignore[assignment]
@@ -118,7 +118,7 @@ def _owners(operators: Declared) -> dict[Key, Key]:
             if shared.key in path:
                 nodes = list(path)
                 cycle = " -> ".join(str(node) for node in [*nodes[nodes.index(shared.key) :], shared.key])
-                raise CycleError(f"Shared leads in a circle: {cycle}. Give one of these nodes an operator of its own.")
+                raise CycleError(f"Shared leads in a circle: {cycle}. Give one of these nodes its own operator.")
             key = shared.key
         owner = owners.get(key, key)
         owners.update(dict.fromkeys((*path, key), owner))
@@ -139,7 +139,7 @@ def _incoming(operators: Mapping[Key, object], connectivity: Mapping[Key, tuple[
 def _unknown_text(source: Key, fed: Key, operators: Mapping[Key, object], connectivity: Mapping[Key, object]) -> str:
     if fed in connectivity:
         return (
-            f"{source} feeds {fed!r}, which is an input: a key of connectivity that is no operator, and nothing "
+            f"{source} feeds {fed!r}, which is an input: a key of connectivity that is not an operator, and nothing "
             f"feeds an input.{did_you_mean(fed, operators)} Give {fed!r} an operator, or remove the edge."
         )
     return (
@@ -159,7 +159,7 @@ def _check_connected(
     for key, fed in connectivity.items():
         if not fed and key not in operators:
             raise UnreachableError(
-                f"{key!r} is a key of connectivity and no operator, which makes it an input, and it feeds nothing."
+                f"{key!r} is a key of connectivity and not an operator, which makes it an input, and it feeds nothing."
                 f"{did_you_mean(key, operators)} Remove it, or name the nodes that it feeds."
             )
     for key in operators:
@@ -167,5 +167,5 @@ def _check_connected(
             raise UnreachableError(
                 f"{key} is in operators and nowhere in connectivity: nothing feeds it and it feeds nothing."
                 f"{did_you_mean(key, [name for name in connectivity if name not in operators])} Connect it, remove it, "
-                f"or write {key!r}: [] in connectivity to keep it as a network of its own."
+                f"or write {key!r}: [] in connectivity to keep it as a separate network."
             )

@@ -78,7 +78,7 @@ def reads(reading: Mapping[Key, Iterable[Key | Feed]]) -> dict[Key, list[Feed]]:
 
 
 def as_list(items: object, where: str) -> list[Key | Feed]:
-    """Take a list or a tuple of nodes; a bare key, the likely slip, is told from it."""
+    """Take a list or a tuple of nodes; for a bare key, the likely mistake, the error shows the list."""
     if isinstance(items, (list, tuple)):
         return list(items)
     if isinstance(items, (str, int, Feed)):

@@ -54,7 +54,7 @@ def inputs_of(graph: Graph) -> dict[Key, str]:
     reasons: dict[Key, str] = {}
     for key, node in graph.nodes(data=True):
         if node["operator"] is None:
-            reasons[key] = "it is an input because it is a key of connectivity and no operator"
+            reasons[key] = "it is an input because it is a key of connectivity and not an operator"
         for slot, name in node["implicit"].items():
             slots = node["operator"].slots
             place = f"the slot {slots[slot]!r} of " if slots is not None and len(slots) > 1 else ""

@@ -57,7 +57,7 @@ def _claimed(key: Key, operator: HasSlots, edges: list[Edge], width: int) -> dic
         if slot in sources:
             raise DuplicateSlotError(
                 f"{key} ({type(operator).__name__}): slot {feed.slot!r} is fed by both {sources[slot]} and {source}. "
-                "Give each edge a slot of its own."
+                "Give each edge its own slot."
             )
         sources[slot], claimed[k] = source, slot
     return claimed

@@ -32,7 +32,7 @@ class Embedding(Operator):
     weight              the initializer, Normal(0, 1) as in torch.nn
 
     torch.nn's max_norm, which changes weights in forward, and sparse are not offered. Errors: ShapeError for floats; an
-    index out of range is told with the range (on CUDA, where indices are not looked at, the device stops).
+    error for an index out of range names the range (on CUDA, where indices are not checked, the device stops).
     """
 
     num_embeddings: int = setting(size())
@@ -62,7 +62,7 @@ class Embedding(Operator):
     def forward(self, p: Values, x: Tensor, *, training: bool) -> tuple[Tensor, Tensor]:
         if x.dtype is not torch.int64 and x.dtype is not torch.int32:
             if (x.is_floating_point() or x.is_complex()) and not x.is_meta:
-                raise ShapeError("the input holds floats, which are no indices: give it as integers, x.long()")
+                raise ShapeError("the input holds floats, which are not indices: give it as integers, x.long()")
             x = x.long()
         return torch.embedding(p["weight"], x), x
 

@@ -110,7 +110,7 @@ class Concat(Merge):
 
 
 def add_all(xs: Sequence[Tensor], out: Tensor | None = None) -> Tensor:
-    """x_1 + ... + x_k, in place once the sum is a tensor of its own, or `out`, one of the first two inputs."""
+    """x_1 + ... + x_k, in place once the sum is a new tensor, or `out`, one of the first two inputs."""
     check_ranks(xs)
     if len(xs) == 1:
         return xs[0].clone()

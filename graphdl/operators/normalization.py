@@ -72,14 +72,14 @@ class BatchNorm(Operator):
 
     def forward(self, p: Values, x: Tensor, *, training: bool) -> tuple[Tensor, Any]:
         if x.dim() not in self.ranks or x.shape[1] != self.num_features:
-            raise ShapeError("its shape is another than that of what it normalizes")
+            raise ShapeError("its shape does not fit what it normalizes")
         by_batch = training or not self.track_running_stats
         if by_batch and x.numel() == self.num_features:
             if x.is_meta:  # only the shape is asked for, which a single row has as well
                 return torch.empty_like(x), None
             raise ShapeError(
-                "a single value a channel has no variance to normalize by: train on larger batches, and on no last "
-                "batch of one row"
+                "a single value per channel has no variance to normalize by: train on larger batches, and leave out a "
+                "last batch of one row"
             )
         running = [p["running_mean"], p["running_var"]] if self.track_running_stats else []
         averages = training and self.momentum is None

@@ -23,7 +23,7 @@ Gradients: TypeAlias = tuple[InputGradients, Values]
 
 
 Needs: TypeAlias = Mapping[str, Tensor | None]
-"""Whose gradients are wanted: the names of slots and parameters, and with a parameter's name where to write its own."""
+"""The gradients that are wanted, by slot and parameter: for a parameter, a tensor to write it into, or None."""
 
 
 class _Everything(Mapping[str, None]):
@@ -36,10 +36,10 @@ class _Everything(Mapping[str, None]):
         return None
 
     def __iter__(self) -> Iterator[str]:
-        raise TypeError("needs holds every name here; ask whether a name is in it.")
+        raise TypeError("needs holds every name here: only ask if a name is in it.")
 
     def __len__(self) -> int:
-        raise TypeError("needs holds every name here; ask whether a name is in it.")
+        raise TypeError("needs holds every name here: only ask if a name is in it.")
 
 
 EVERYTHING: Needs = _Everything()
@@ -112,12 +112,12 @@ class Operator(Settings, ABC):
         return self
 
     def draw(self, *inputs: Any, generator: Generator | None) -> Any:
-        """Draw what forward needs of chance in one training pass; it gets that as a keyword, `drawn`.
+        """Draw the random numbers that forward needs in one training pass; it gets them as the keyword `drawn`.
 
-        Only an operator that overrides this is asked, and its forward takes drawn=None. So forward is a function of its
+        Only called for operators that override it, whose forward takes drawn=None. So forward is a function of its
         arguments alone: it can be compiled, repeated to save memory, and checked by differences.
         """
-        raise TypeError(f"{type(self).__name__} draws nothing.")
+        raise TypeError(f"{type(self).__name__} does not draw random numbers.")
 
     @abstractmethod
     def forward(self, p: Values, *inputs: Any, **mode: Any) -> tuple[Any, Any]:
@@ -126,7 +126,7 @@ class Operator(Settings, ABC):
         A subclass writes forward(self, p, x, *, training). p holds the parameters and the buffers by name. The output
         is a tensor, or a tuple of tensors from which Item(k) picks. It must not write into its inputs or its
         parameters; only buffers may change. A forward that takes out=None may be given one of its inputs, any of them,
-        to write the output into, where nobody reads that input again; it may as well leave it.
+        to write the output into, where nothing reads that input again; it may also ignore it.
         """
 
     @abstractmethod

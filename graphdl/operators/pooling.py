@@ -115,7 +115,7 @@ class AdaptiveAvgPool2d(Operator):
 
 
 def hollow(dy: Tensor, shape: torch.Size, like: Tensor) -> Tensor:
-    """A tensor of the input's shape, which nobody writes or reads: kernels take it for its sizes and layout alone."""
+    """A tensor of the input's shape, which is neither written nor read: kernels only take its sizes and its layout."""
     last = like.dim() == 4 and like.is_contiguous(memory_format=torch.channels_last) and not like.is_contiguous()
     layout = torch.channels_last if last else torch.contiguous_format
     return torch.empty(shape, dtype=dy.dtype, device=dy.device, memory_format=layout)

@@ -1,4 +1,4 @@
-"""Regularization: what keeps a network from learning its data by heart."""
+"""Regularization: operators against overfitting."""
 
 from __future__ import annotations
 

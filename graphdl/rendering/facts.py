@@ -30,7 +30,7 @@ Path: TypeAlias = tuple[str, ...]
 
 @dataclass(frozen=True)
 class NodeFacts:
-    """What the picture tells about one node; every field but `kind` may be left unknown.
+    """What the picture shows of one node; every field but `kind` may be left unknown.
 
     `family` chooses its colours and `settings` is a short text such as "2 → 25". `parameters` is the number
     that the node owns, `shares` the key of the node whose parameters it uses instead, `shape` the output's

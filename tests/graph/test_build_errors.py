@@ -78,7 +78,7 @@ def test_slots_beyond_the_edges_of_a_node_that_takes_any_number():
 
 @pytest.mark.parametrize("slots", [(0, 0), ("prediction", 0), (1, "target")])
 def test_two_edges_claim_the_same_slot(slots):
-    with pytest.raises(DuplicateSlotError, match=r"^loss \(Loss\): slot .* is fed by both a and b\. Give each edge a"):
+    with pytest.raises(DuplicateSlotError, match=r"^loss \(Loss\): slot .* is fed by both a and b\. Give each"):
         build({"loss": Loss()}, {"a": [Feed("loss", slot=slots[0])], "b": [Feed("loss", slot=slots[1])]})
 
 
@@ -119,7 +119,7 @@ def test_an_operator_that_is_nowhere_in_connectivity():
         build({"a": Concat(), "tanh": One()}, {"x": ["a"], "tahn": ["a"]})
     assert str(caught.value) == (
         "tanh is in operators and nowhere in connectivity: nothing feeds it and it feeds nothing. Did you mean 'tahn'? "
-        "Connect it, remove it, or write 'tanh': [] in connectivity to keep it as a network of its own."
+        "Connect it, remove it, or write 'tanh': [] in connectivity to keep it as a separate network."
     )
 
 
@@ -134,7 +134,7 @@ def test_an_operator_that_is_nowhere_in_connectivity():
         ({1.0: One()}, "^A key of operators is 1.0, a float"),
         ({("a",): One()}, "^A key of operators is .*, a tuple"),
         ({"a": []}, r"^operators\['a'\] holds 0 operators and a node computes one"),
-        ({"a": [One(), One()]}, r"^operators\['a'\] holds 2 operators and .*: give each a node of its own and connect"),
+        ({"a": [One(), One()]}, r"^operators\['a'\] holds 2 operators and .*: give each its own node and connect"),
     ],
 )
 def test_operators_that_are_no_dictionary_of_nodes(operators, text):

@@ -125,7 +125,7 @@ def test_ancestors_agree_with_networkx_on_a_random_graph():
 def test_inputs_say_why_they_are_inputs():
     graph = graph_of({"a": One(), "loss": Two(), "free": Two()}, {"x": ["loss"], "a": [], "free": []})
     assert inputs_of(graph) == {
-        "x": "it is an input because it is a key of connectivity and no operator",
+        "x": "it is an input because it is a key of connectivity and not an operator",
         "a": "nothing feeds a (One), which makes it an input",
         "loss": "nothing feeds the slot 'target' of loss (Two), which makes it an input",
         "free.prediction": "nothing feeds the slot 'prediction' of free (Two), which makes it an input",

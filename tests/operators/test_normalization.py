@@ -150,7 +150,7 @@ def test_it_trains_and_its_statistics_arrive():
     assert net.parameters["bn.weight"].tolist() == pytest.approx([2, 2], abs=0.25)
 
 
-SINGLE = "a single value a channel has no variance to normalize by: train on larger batches"
+SINGLE = "a single value per channel has no variance to normalize by: train on larger batches"
 
 
 @pytest.mark.parametrize(
