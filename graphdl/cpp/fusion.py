@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from graphdl.cpp.loops import Nest, Statement, Store, overlap, read_by, same_place
+from graphdl.cpp.loops import Nest, Statement, Store, in_step, overlap, read_by, reads_any, same_place
 from graphdl.execution.tape import Slot
 
 WINDOW = 40
@@ -80,13 +80,11 @@ def _share(earlier: Nest, nest: Nest) -> bool:
 
 def _in_step(a: Store, b: Store) -> bool:
     """Whether store b, made right after a at every index, has the effect that it has after all of a."""
-    found = [slot for slot in read_by(b.value) if overlap(slot, a.slot)]
-    if found and (a.take or not all(same_place(slot, a.slot) for slot in found)):
+    if reads_any(b.value, a.slot) and (a.take or not in_step(b.value, a.slot)):
         return False
-    if overlap(a.slot, b.slot) and (a.take or b.take or not same_place(a.slot, b.slot)):
+    if reads_any(a.value, b.slot) and (b.take or not in_step(a.value, b.slot)):
         return False
-    found = [slot for slot in read_by(a.value) if overlap(slot, b.slot)]
-    return not found or (not b.take and all(same_place(slot, b.slot) for slot in found))
+    return not overlap(a.slot, b.slot) or (not a.take and not b.take and same_place(a.slot, b.slot))
 
 
 def pruned(statements: Sequence[Statement], given: set[int], wanted: Sequence[Slot]) -> list[Statement]:

@@ -71,6 +71,11 @@ def read_by(value: Value) -> list[Slot]:
     return [slot for slot in found if slot is not None]
 
 
+def looked_up(value: Value) -> list[Slot]:
+    """The memory of which any element may be read at any index."""
+    return [each.source for each in value.walk() if each.source is not None]
+
+
 def expanded(slot: Slot, shape: Sequence[int]) -> Slot:
     """The slot repeated along axes of size 1 and along leading axes that it lacks."""
     lacking = len(shape) - len(slot.shape)
@@ -165,6 +170,18 @@ def overlap(a: Slot, b: Slot) -> bool:
         return False
     first, second = a.dtype.itemsize, b.dtype.itemsize
     return a.offset * first < (b.offset + b.extent) * second and b.offset * second < (a.offset + a.extent) * first
+
+
+def in_step(value: Value, written: Slot) -> bool:
+    """Whether all that a value reads of written memory is the element that is written at the same index."""
+    if any(overlap(slot, written) for slot in looked_up(value)):
+        return False
+    return all(same_place(slot, written) for slot in read_by(value) if overlap(slot, written))
+
+
+def reads_any(value: Value, written: Slot) -> bool:
+    """Whether a value is read from written memory."""
+    return any(overlap(slot, written) for slot in read_by(value))
 
 
 def same_place(a: Slot, b: Slot) -> bool:

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 import torch
 
-from graphdl.cpp.loops import Statement, Store, expanded, make_nest, overlap, same_place
+from graphdl.cpp.loops import Statement, Store, expanded, in_step, make_nest, reads_any
 from graphdl.cpp.values import Value, cast, ctype, number, read
 from graphdl.errors import CompileError
 from graphdl.execution.tape import Call, Slot, Tape, exchange
@@ -105,7 +105,7 @@ class Writer:
             return
         nest = make_nest(shape, [store])
         (made,) = nest.stores
-        if any(overlap(r, made.slot) and (store.take or not same_place(r, made.slot)) for r in nest.reads):
+        if reads_any(made.value, made.slot) and (store.take or not in_step(made.value, made.slot)):
             copy = self.new(store.slot.shape, store.slot.dtype)
             self.statements.append(make_nest(shape, [replace(store, slot=copy)]))
             nest = make_nest(store.slot.shape, [Store(store.slot, read(copy))])
