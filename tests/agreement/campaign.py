@@ -23,7 +23,7 @@ LARGEST = 1e4
 class Verdict:
     """What became of a network in one way of training.
 
-    verdict  agreed, ill-conditioned, chaotic, disagreed or failed
+    verdict  agreed, ill-conditioned, chaotic, disagreed, failed, or not made
     used     whether steps were made in that way; if not, `reason` says why
     """
 
@@ -76,7 +76,7 @@ def _judge(drawn: Drawn, way: str, expected) -> Verdict:
         trained: Trained = WAYS[way](drawn)
     except Exception as error:
         return Verdict(drawn.seed, way, "failed", "".join(traceback.format_exception_only(error)).strip())
-    found = Verdict(drawn.seed, way, "agreed", used=trained.used > 0, reason=trained.reason, warnings=trained.warnings)
+    found = Verdict(drawn.seed, way, "not made", used=trained.used > 0, reason=trained.reason, warnings=trained.warnings)
     if trained.result.states:
         noisy = partial(train, drawn, everything, finish)
         found.verdict, found.text = disagreement(
