@@ -1,4 +1,4 @@
-"""Nests of the same space become one where no statement between them, and none of their own, would read other numbers."""
+"""Nests of one space become one where no statement between them, and none of theirs, would read other numbers."""
 
 from __future__ import annotations
 

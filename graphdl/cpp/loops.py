@@ -141,7 +141,7 @@ def _groups(order: Sequence[int], shape: Sequence[int], slots: Sequence[Slot], a
 def _with_vectors(
     groups: list[list[int]], shape: Sequence[int], stores: Sequence[Store]
 ) -> tuple[list[list[int]], int]:
-    """The loops, and which of them goes in vectors: for sums, the one along which most of what is read lies together."""
+    """The loops, and which of them goes in vectors: in sums, the one along which most of what is read is adjacent."""
     if not groups or not any(store.take for store in stores):
         return groups, len(groups) - 1
     reads = [v.slot for s in stores for v in s.value.walk() if v.slot is not None]

@@ -180,9 +180,9 @@ def position(axis: int) -> Value:
 
 
 def lookup(source: Slot, axis: int, index: Value) -> Value:
-    """The element at an index along one axis, and at the same place along the others, of which the axis stays with size 1.
+    """The element at an index along one axis, which keeps size 1, and at the same place along the others.
 
-    The index may be anywhere in the axis.
+    The index may be any within the axis.
     """
     axis %= len(source.shape)
     shape = (*source.shape[:axis], 1, *source.shape[axis + 1 :])

@@ -89,7 +89,7 @@ class Writer:
         self._add(slot.shape, Store(slot, cast(value, slot.dtype)))
 
     def take(self, slot: Slot, value: Value, shape: Sequence[int], kind: str = "Sum", divisor: float = 1.0) -> None:
-        """Take the elements of a value of this shape together: along the axes of which the slot has 1, or which it lacks."""
+        """Reduce a value of this shape along the axes that have size 1 in the slot, or that it lacks."""
         value = cast(value, slot.dtype)
         wide = slot if 0 in shape else expanded(slot, shape)
         if 0 in shape:

@@ -76,7 +76,9 @@ def _judge(drawn: Drawn, way: str, expected) -> Verdict:
         trained: Trained = WAYS[way](drawn)
     except Exception as error:
         return Verdict(drawn.seed, way, "failed", "".join(traceback.format_exception_only(error)).strip())
-    found = Verdict(drawn.seed, way, "not made", used=trained.used > 0, reason=trained.reason, warnings=trained.warnings)
+    found = Verdict(
+        drawn.seed, way, "not made", used=trained.used > 0, reason=trained.reason, warnings=trained.warnings
+    )
     if trained.result.states:
         noisy = partial(train, drawn, everything, finish)
         found.verdict, found.text = disagreement(

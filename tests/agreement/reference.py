@@ -216,7 +216,9 @@ class Reference:
         self.generator = torch.Generator()
         self.generator.set_state(net.generator.get_state())
         frozen = {drawn.owner(key) for key in drawn.frozen}
-        nodes = {f"{key}.{name}": key for key, op in net.operators.items() for name in net.engine.store.by_node.get(key, {})}
+        nodes = {
+            f"{key}.{name}": key for key, op in net.operators.items() for name in net.engine.store.by_node.get(key, {})
+        }
         self.leaves = {name: tensor.clone() for name, tensor in net.parameters.items()}
         self.buffers = {name: tensor.clone() for name, tensor in net.buffers.items()}
         self.training = {name: leaf for name, leaf in self.leaves.items() if nodes[name] not in frozen}

@@ -96,14 +96,14 @@ def torch_schedule(schedule: Schedule, optimizer: torch.optim.Optimizer) -> lr_s
             return lr_scheduler.StepLR(optimizer, every, factor)
         case Exponential(high, factor):
             return lr_scheduler.ExponentialLR(optimizer, factor)
-        case Polynomial(high, steps, power, 0.0):
+        case Polynomial(_, steps, power, 0.0):
             return lr_scheduler.PolynomialLR(optimizer, steps, power)
         case OneCycle(peak, steps, rise, None, None, shape):
             how = {"cosine": "cos", "linear": "linear"}[shape]
             return lr_scheduler.OneCycleLR(
                 optimizer, peak, steps, pct_start=rise, anneal_strategy=how, cycle_momentum=False
             )
-        case Warmup(high, steps, then, start):  # torch's LinearLR refuses a start of 0
+        case Warmup(_, steps, then, start):  # torch's LinearLR refuses a start of 0
             rising = lambda step: start + (1 - start) * step / steps  # noqa: E731
             factor = 1.0 if then is None else then.factor
             return lr_scheduler.LambdaLR(optimizer, lambda k: rising(k) if k < steps else factor ** (k - steps))

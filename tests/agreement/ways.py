@@ -79,7 +79,8 @@ def fitted(drawn: Drawn, **options: Any) -> Trained:
         warnings.simplefilter("always")
         history = fit(
             net, {name: drawn.inputs[name] for name in net.inputs}, optimizer=drawn.training.optimizer, epochs=EPOCHS,
-            batch_size=drawn.rows, shuffle=False, callbacks=[keep], progress=False, **drawn.training.gathering, **options,
+            batch_size=drawn.rows, shuffle=False, callbacks=[keep], progress=False, **drawn.training.gathering,
+            **options,
         )  # fmt: skip
     result.losses = {f"epoch {k}": loss for k, loss in enumerate(history["loss"], 1)}
     texts = [str(each.message) for each in caught]

@@ -1,4 +1,4 @@
-"""Nets of two to four operators in a row, drawn so that every pair of operators, every width and number of rows appears."""
+"""Nets of two to four operators in a row, drawn so that every pair, every width and every number of rows appears."""
 
 from __future__ import annotations
 
@@ -40,7 +40,8 @@ from tests.cpp.chains import Chain, CompiledChain
 SIZES = range(1, 34)
 STEPS = 3
 KINDS = [
-    Linear, BatchNorm1d, LayerNorm, ReLU, LeakyReLU, Tanh, RectifiedTanh, Sigmoid, Softmax, LogSoftmax, Dropout, Identity,
+    Linear, BatchNorm1d, LayerNorm, ReLU, LeakyReLU, Tanh, RectifiedTanh, Sigmoid, Softmax, LogSoftmax, Dropout,
+    Identity,
     Sum, Mean, Product, Subtract, Concat,
 ]  # fmt: skip
 LOSSES = [

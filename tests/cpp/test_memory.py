@@ -60,9 +60,11 @@ def broadcast_of_itself(a):
 FUNCTIONS = {
     "a part": lambda a, b: a[:, 1:].mul_(2), "a column": lambda a, b: a[:, 0].add_(b[:, 0]),
     "copies": lambda a, b: (b.copy_(a), a.zero_(), a.fill_(3.0), b.add_(a)),
-    "swap": swap, "shift": lambda a, b: shift(a.view(-1)), "old and new": old_and_new, "views": lambda a, b: through_views(a),
+    "swap": swap, "shift": lambda a, b: shift(a.view(-1)), "old and new": old_and_new, "views": lambda a,
+    b: through_views(a),
     "transposed": lambda a, b: transposed_in_place(a[:4, :4]), "itself": lambda a, b: broadcast_of_itself(a),
-    "out": lambda a, b: torch.tanh(a, out=b), "chains": lambda a, b: (a.sub_(b), b.add_(a), a.mul_(b), a.exp_(), b.div_(a)),
+    "out": lambda a, b: torch.tanh(a, out=b), "chains": lambda a,
+    b: (a.sub_(b), b.add_(a), a.mul_(b), a.exp_(), b.div_(a)),
     "before and after": lambda a, b: (a.sum(), a.add_(1), a.sum(0), a.mul_(b), a.amax(1)),
     "strided": lambda a, b: (a[::2].add_(b[::2]), a[1::2].mul_(2), a[:, ::2].sub_(1)),
 }  # fmt: skip

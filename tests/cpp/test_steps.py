@@ -148,7 +148,9 @@ def test_the_compiler_makes_no_vectors_of_its_own_and_changes_no_value(name):
     assert "-O2" in flags
     assert "-ffp-contract=off" in flags
     assert any("vectorize" in flag for flag in flags)
-    assert not {"-O3", "-Ofast", "-ffast-math", "-fassociative-math", "-freciprocal-math", "-fno-signed-zeros"} & {*flags}
+    assert not {"-O3", "-Ofast", "-ffast-math", "-fassociative-math", "-freciprocal-math", "-fno-signed-zeros"} & {
+        *flags
+    }
 
 
 @pytest.mark.skipif(len(COMPILERS) < 2, reason="needs two compilers")

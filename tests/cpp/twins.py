@@ -14,6 +14,7 @@ from graphdl.execution.tape import Slot, Tape, recording
 
 needs_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="needs a C++ compiler")
 
+
 def recorded(function: Callable[..., object], *tensors: Tensor) -> tuple[Tape, list[Slot]]:
     """The tape of a function, and the slots of what it returns."""
     with recording() as recorder:

@@ -187,7 +187,8 @@ def test_a_backward_that_fails_is_told_with_the_contract(operator):
         net.backward({"a": torch.ones(2)})
     assert str(caught.value).startswith("a (Faulty) failed in backward: ")
     assert str(caught.value).endswith(
-        "A backward returns a tuple of one gradient or None for each input, and a dictionary of its parameters' gradients; "
+        "A backward returns a tuple of one gradient or None for each input, "
+        "and a dictionary of its parameters' gradients; "
         "graphdl.check_gradients(operator, *example_inputs) tests it."
     )
 

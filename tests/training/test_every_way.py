@@ -13,13 +13,11 @@ from tests.twins import needs_compiler
 G = torch.Generator().manual_seed(0)
 X, Y = torch.randn(60, 3, generator=G).double(), torch.randn(60, 2, generator=G).double()
 ROWS, EPOCHS = 10, 12
+RISING = Warmup(5e-3, steps=10, then=Cosine(5e-3, steps=60))
 OPTIMIZERS = {
-    "adam": (
-        Adam(lr=Warmup(5e-3, steps=10, then=Cosine(5e-3, steps=60)), nodes={"fc1": {"lr": 1e-3}, "*.bias": {"weight_decay": 0.1}}),
-        lambda k: 5e-3,
-    ),
-    "sgd": (SGD(lr=StepDecay(0.1, every=20, factor=0.5), momentum=0.9, nesterov=True, weight_decay=0.01), None),
-}  # fmt: skip
+    "adam": Adam(lr=RISING, nodes={"fc1": {"lr": 1e-3}, "*.bias": {"weight_decay": 0.1}}),
+    "sgd": SGD(lr=StepDecay(0.1, every=20, factor=0.5), momentum=0.9, nesterov=True, weight_decay=0.01),
+}
 GATHERINGS = [{}, {"clip_norm": 0.05}, {"clip_value": 0.01}, {"clip_norm": 0.05, "clip_value": 0.02, "accumulate": 4}]
 WAYS = ["operators", "replayed", pytest.param("compiled", marks=needs_compiler)]
 
@@ -39,7 +37,8 @@ def network(*middle):
 def train(net, way, optimizer, epochs, **settings):
     data = {"x": X, "y": Y}
     return fit(
-        net, data, optimizer=optimizer, epochs=epochs, batch_size=ROWS, compile=way == "compiled", progress=False, **settings
+        net, data, optimizer=optimizer, epochs=epochs, batch_size=ROWS, compile=way == "compiled", progress=False,
+        **settings
     )  # fmt: skip
 
 
@@ -58,11 +57,14 @@ def by_torch(net, name, gathering):
     held = dict(model.named_parameters())
     lr = torch.optim.lr_scheduler
     if name == "adam":
-        groups = [{"params": [held["0.weight"]], "lr": 1e-3}, {"params": [held["0.bias"]], "lr": 1e-3, "weight_decay": 0.1},
-                  {"params": [held["2.weight"]]}, {"params": [held["2.bias"]], "weight_decay": 0.1}]  # fmt: skip
+        groups = [
+            {"params": [held["0.weight"]], "lr": 1e-3},
+            {"params": [held["0.bias"]], "lr": 1e-3, "weight_decay": 0.1},
+            {"params": [held["2.weight"]]},
+            {"params": [held["2.bias"]], "weight_decay": 0.1},
+        ]
         optimizer = torch.optim.Adam(groups, lr=5e-3)
-        schedule = Warmup(5e-3, steps=10, then=Cosine(5e-3, steps=60))
-        factors = [lambda k: 1.0, lambda k: 1.0, *[lambda k: schedule.at(k) / 5e-3] * 2]
+        factors = [lambda k: 1.0, lambda k: 1.0, *[lambda k: RISING.at(k) / 5e-3] * 2]
         scheduler = lr.LambdaLR(optimizer, factors)
     else:
         optimizer = torch.optim.SGD(held.values(), lr=0.1, momentum=0.9, nesterov=True, weight_decay=0.01)
@@ -92,7 +94,7 @@ def by_torch(net, name, gathering):
 def test_as_torch_optim(way, name, gathering):
     net = network()
     expected = by_torch(net, name, gathering)
-    train(net, way, OPTIMIZERS[name][0], EPOCHS, **gathering)
+    train(net, way, OPTIMIZERS[name], EPOCHS, **gathering)
     for parameter, tensor in expected.items():
         torch.testing.assert_close(net.parameters[parameter], tensor, rtol=1e-9, atol=1e-9)
 
@@ -101,7 +103,7 @@ def test_as_torch_optim(way, name, gathering):
 @pytest.mark.parametrize("name", OPTIMIZERS)
 @pytest.mark.parametrize("way", WAYS, indirect=True)
 def test_twice_five_epochs_are_ten_bit_for_bit(way, name, gathering):
-    optimizer, nets = OPTIMIZERS[name][0], [network(BatchNorm1d(8), Dropout(0.3)) for _ in range(2)]
+    optimizer, nets = OPTIMIZERS[name], [network(BatchNorm1d(8), Dropout(0.3)) for _ in range(2)]
     whole = train(nets[0], way, optimizer, 10, **gathering)
     stepper = optimizer.bind(nets[1])
     halves = [train(nets[1], way, stepper, 5, **gathering) for _ in range(2)]
