@@ -94,7 +94,7 @@ def torch_schedule(schedule: Schedule, optimizer: torch.optim.Optimizer) -> lr_s
             return lr_scheduler.CosineAnnealingLR(optimizer, steps, low)
         case StepDecay(high, every, factor):
             return lr_scheduler.StepLR(optimizer, every, factor)
-        case Exponential(high, factor):
+        case Exponential(_, factor):
             return lr_scheduler.ExponentialLR(optimizer, factor)
         case Polynomial(_, steps, power, 0.0):
             return lr_scheduler.PolynomialLR(optimizer, steps, power)
