@@ -167,6 +167,24 @@ class Peeking(Operator):
         return (dy,), {}
 
 
+@dataclass(frozen=True)
+class Noisy(Operator):
+    """Draws elsewhere than in draw."""
+
+    def forward(self, p, x, *, training):
+        with torch.random.fork_rng():
+            return x + 1e-30 * torch.rand(()), None
+
+    def backward(self, p, saved, dy):
+        return (dy,), {}
+
+
+@needs_compiler
+def test_convolutions_are_called_between_fused_parts(recwarn):
+    assert_alike(*both(image_chain, (X.view(-1, 1, 1, 2), Y)))
+    assert not [each for each in recwarn if each.category is GraphDLWarning]
+
+
 def image_chain():
     operators = {"conv": Conv2d(1, 2, 1), "flat": Flatten(), "fc": Linear(4, 2), "loss": MSELoss()}
     return Network(
@@ -178,7 +196,9 @@ FALLBACKS = [
     pytest.param(
         lambda: chain({"peek": Peeking()}), (X, Y), None, r"peek \(Peeking\): Python reads numbers", id="operator"
     ),
-    pytest.param(image_chain, (X.view(-1, 1, 1, 2), Y), None, r"conv \(Conv2d\)", id="function"),
+    pytest.param(
+        lambda: chain({"noise": Noisy()}), (X, Y), None, r"noise \(Noisy\): rand draws random numbers", id="random"
+    ),
 ]
 
 
