@@ -58,18 +58,6 @@ def along(kind: str) -> Callable[[Writer, Call], None]:
     return written
 
 
-def truths(writer: Writer, made: Call) -> None:
-    """Whether any element is not 0, or none is."""
-    given, out = arguments(made, writer), results(writer, made)[0]
-    x: Slot = given["self"]
-    axes = axes_of(given.get("dim"), len(x.shape))
-    wanted = cast(writer.read(x), torch.bool)
-    target = in_place(out, x.shape, axes)
-    count = writer.new(target.shape, torch.int64)
-    writer.take(count, cast(wanted if made.name == "any" else ~wanted, torch.int64), x.shape)
-    writer.store(target, unequal(writer.read(count), 0) if made.name == "any" else equal(writer.read(count), 0))
-
-
 def results(writer: Writer, made: Call) -> list[Slot]:
     """The slots that a call returns."""
     return [writer.slot(slot) for slot in made.results if slot is not None]
@@ -195,7 +183,7 @@ def nll_loss_backward(writer: Writer, made: Call) -> None:
 
 KERNELS: dict[str, Callable[[Writer, Call], None]] = {
     "sum": along("Sum"), "mean": along("Sum"), "amax": along("Largest"), "amin": along("Smallest"),
-    "prod": along("Product"), "any": truths, "all": truths, "var": variance, "std": variance,
+    "prod": along("Product"), "var": variance, "std": variance,
     "linalg_vector_norm": norm, "norm": norm,
     "_softmax": softmax, "_log_softmax": softmax,
     "_softmax_backward_data": softmax_backward, "_log_softmax_backward_data": softmax_backward,

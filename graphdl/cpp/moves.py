@@ -6,8 +6,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-import torch
-
 from graphdl.cpp.kernels import results, seen
 from graphdl.cpp.values import Value, cast, choose, ctype, lookup, number, position
 from graphdl.cpp.writer import Address, Writer, arguments
@@ -110,52 +108,6 @@ def embedding(writer: Writer, made: Call) -> None:
     writer.store(rows, lookup(table, 0, writer.read(seen(index, (index.size, 1)))))
 
 
-def lookup_in(writer: Writer, source: Slot, axis: int, index: Slot, shape: tuple[int, ...]) -> Value:
-    """The elements at given places along an axis; the other axes of the index begin with the source's."""
-    others = tuple(n if k == axis else shape[k] for k, n in enumerate(source.shape))
-    return lookup(replace(source, shape=others), axis, writer.read(index))
-
-
-def gather(writer: Writer, made: Call) -> None:
-    """The elements at given places along an axis, for each place its own."""
-    given, (out,) = arguments(made, writer), results(writer, made)
-    x, axis = given["self"], given["dim"] % max(len(out.shape), 1)
-    if not out.shape:
-        raise CompileError("a gather from a single number has no form in C++ here")
-    index = writer.check(given["index"], x.shape[axis])
-    writer.store(out, lookup_in(writer, x, axis, index, out.shape))
-
-
-def index_select(writer: Writer, made: Call) -> None:
-    """The parts at given places along an axis."""
-    given, (out,) = arguments(made, writer), results(writer, made)
-    x, axis = given["self"], given["dim"] % max(len(out.shape), 1)
-    index = writer.check(given["index"], x.shape[axis])
-    shape = tuple(index.size if k == axis else 1 for k in range(len(out.shape)))
-    writer.store(out, lookup_in(writer, x, axis, seen(index, shape), out.shape))
-
-
-def index(writer: Writer, made: Call) -> None:
-    """The parts at the places that one tensor of integers names."""
-    given, (out,) = arguments(made, writer), results(writer, made)
-    x, named = given["self"], [(k, each) for k, each in enumerate(given["indices"]) if each is not None]
-    if len(named) != 1 or named[0][1].dtype == torch.bool:
-        raise CompileError("indexing by masks, or by several tensors, has no form in C++ here")
-    ((axis, places),) = named
-    size, rank = x.shape[axis], len(places.shape)
-    counted = writer.new(places.shape, torch.int64)
-    value = cast(writer.read(places), torch.int64)
-    writer.store(counted, choose(value < 0, value + size, value))
-    counted = writer.check(counted, size)
-    wide = seen(counted, (*[1] * axis, *places.shape, *[1] * (len(x.shape) - axis - 1)))
-    shape = (*x.shape[:axis], *[1] * (rank - 1), size, *x.shape[axis + 1 :]) if rank else x.shape
-    stride = (*x.stride[:axis], *[0] * (rank - 1), *x.stride[axis:])
-    if not rank:
-        raise CompileError("indexing by a single number has no form in C++ here")
-    source = replace(x, shape=shape, stride=stride)
-    writer.store(out, lookup(source, axis + rank - 1, writer.read(wide)))
-
-
 def loops(shape: tuple[int, ...], line: str) -> str:
     """Loops over a shape around a line."""
     heads = "".join(f"for (int64_t i{k} = 0; i{k} < {n}; i{k}++) " for k, n in enumerate(shape))
@@ -193,24 +145,6 @@ def scatter(writer: Writer, made: Call) -> None:
     writer.raw(text, [places, out, *([source] if source is not None else [])], [out])
 
 
-def index_add(writer: Writer, made: Call) -> None:
-    """The parts of a source added at given places along an axis."""
-    given, (out,) = arguments(made, writer), results(writer, made)
-    axis, source = given["dim"] % max(len(out.shape), 1), given["source"]
-    places = writer.check(given["index"], out.shape[axis])
-    if not made.name.endswith("_"):
-        writer.store(out, writer.read(given["self"]))
-    copy = writer.new(source.shape, out.dtype)
-    value = writer.read(source)
-    writer.store(copy, value if given["alpha"] == 1 else value * given["alpha"])
-
-    def text(at: Address) -> str:
-        place = f"(int64_t){at(places)}[i{axis}]"
-        return loops(copy.shape, f"{element(at, out, axis, place)} += {element(at, copy)};")
-
-    writer.raw(text, [places, copy, out], [out])
-
-
 def embedding_backward(writer: Writer, made: Call) -> None:
     """dweight[k] = the sum of dy where x = k, but 0 at the padding."""
     given, (out,) = arguments(made, writer), results(writer, made)
@@ -237,37 +171,12 @@ def arange(writer: Writer, made: Call) -> None:
     writer.store(out, value if start == 0 else value + start)
 
 
-def flip(writer: Writer, made: Call) -> None:
-    """The axes backwards."""
-    given, (out,) = arguments(made, writer), results(writer, made)
-    source, rank = given["self"], len(out.shape)
-    for dim in given["dims"]:
-        axis, copy = dim % rank, writer.new(out.shape, out.dtype)
-        writer.store(copy, lookup(source, axis, out.shape[axis] - 1 - position(axis - rank)))
-        source = copy
-    writer.store(out, writer.read(source))
-
-
 def triangle(writer: Writer, made: Call) -> None:
     """The elements on one side of a diagonal, and 0 elsewhere."""
     given, (out,) = arguments(made, writer), results(writer, made)
     distance = position(-1) - position(-2)
     inside = distance >= given["diagonal"] if made.name.startswith("triu") else distance <= given["diagonal"]
     writer.store(out, choose(inside, writer.read(given["self"]), number(0, out.dtype)))
-
-
-def repeat(writer: Writer, made: Call) -> None:
-    """The tensor several times along each axis."""
-    given, (out,) = arguments(made, writer), results(writer, made)
-    x, times = given["self"], given["repeats"]
-    shape = (*[1] * (len(times) - len(x.shape)), *x.shape)
-    wide = tuple(n for pair in zip(times, shape, strict=True) for n in pair)
-    source = tuple(n for size in shape for n in (1, size))
-    strides = iter(x.stride)
-    stride = [0 if k < len(times) - len(x.shape) else next(strides) for k in range(len(times))]
-    writer.store(
-        seen(out, wide), writer.read(replace(x, shape=source, stride=tuple(s for e in stride for s in (0, e))))
-    )
 
 
 def cumsum(writer: Writer, made: Call) -> None:
@@ -306,9 +215,8 @@ MOVES: dict[str, Callable[[Writer, Call], None]] = {
     ),
     "cat": join, "stack": stack, "constant_pad_nd": pad, "slice_backward": slice_backward,
     "select_backward": slice_backward,
-    "embedding": embedding, "embedding_dense_backward": embedding_backward, "gather": gather, "index": index,
-    "index_select": index_select, **dict.fromkeys(("index_add", "index_add_"), index_add),
+    "embedding": embedding, "embedding_dense_backward": embedding_backward,
     **dict.fromkeys(("scatter", "scatter_", "scatter_add", "scatter_add_"), scatter),
-    "arange": arange, "flip": flip, "triu": triangle, "tril": triangle, "triu_": triangle, "tril_": triangle,
-    "repeat": repeat, "cumsum": cumsum, "_foreach_copy_": foreach_copy,
+    "arange": arange, "triu": triangle, "tril": triangle, "triu_": triangle, "tril_": triangle,
+    "cumsum": cumsum, "_foreach_copy_": foreach_copy,
 }  # fmt: skip

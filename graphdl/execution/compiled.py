@@ -259,7 +259,7 @@ class CompiledSteps:
             self._seconds = (time.perf_counter() - start) / done
         if done < count:
             self._chance.rewind(done)
-        if failure is not None:
+        if failure is not None and not isinstance(failure, Exception):  # such as KeyboardInterrupt
             self._moves.advance(done)
             raise failure
         return done, found
@@ -322,7 +322,7 @@ class CompiledSteps:
         done = torch.cat(losses) if losses else torch.empty(0, dtype=torch.float64)
         if len(done) < count:
             raise NonFiniteError(
-                f"The loss of step {len(done) + 1} of {count} is not finite, or a class index is out of range. "
+                f"Step {len(done) + 1} of {count} cannot be made: its loss is not finite, or an index is out of range. "
                 "Parameters are as they were before that step; net.forward on its batch shows where."
             )
         return done

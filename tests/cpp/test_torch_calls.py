@@ -30,10 +30,18 @@ def convolved(x, w, b):
     return dx + x, y
 
 
+PLACES, ROWS = torch.tensor([[0, 1, 2], [1, 0, 3], [4, 2, 1]]), torch.tensor([0, 2, 1, 2])
 FUNCTIONS = {
     "convolution": (convolved, [(2, 1, 6, 6), (3, 1, 3, 3), (3,)]),
     "large product": (lambda a, b: ((a @ b).relu() @ b.t() + 1, b.sub_(a.t() @ a @ b)), [(150, 120), (120, 110)]),
     "inverse": (lambda x: torch.linalg.inv(x * 2 + 5 * torch.eye(4)) * 3, [(4, 4)]),
+    "picked": (
+        lambda x: [
+            each * 2 for each in (x.gather(0, PLACES), x.index_select(0, PLACES[0]), x[PLACES], x[:, PLACES[0]])
+        ],
+        [(5, 5)],
+    ),
+    "turned": (lambda x: (x.flip(0) + x.repeat(1, 2)[:, :6], (x > 0).any(1), (x + 1).index_add_(0, ROWS, x)), [(4, 6)]),
     "in place": (lambda x: (x.mul_(2), x.t().logit_(0.1), x.add_(1)), [(3, 4)]),
     "sorted": (lambda x: [each * 2 for each in (x + 1).sort(1)], [(5, 7)]),
     "a part of what is given": (lambda x: (x[1:3].logcumsumexp(1) * 2, x[:, ::2].mul_(3).logcumsumexp(0)), [(4, 6)]),
