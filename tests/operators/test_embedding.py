@@ -104,7 +104,7 @@ def test_first_values_are_distributed_as_in_torch():
 def test_an_index_out_of_range_is_told_with_the_range(wrong):
     net = Network({"table": Embedding(5, 2)}, {"x": ["table"]})
     low, high = min(0, wrong), max(4, wrong)
-    text = rf"table \(Embedding\) .* Expected indices from 0 to 4, and these go from {low} to {high}"
+    text = rf"table \(Embedding\) .* Expected indices from 0 to 4; these are from {low} to {high}"
     for run in (net.forward, net.predict):
         with pytest.raises(GraphDLError, match=text):
             run(torch.tensor([0, 4, wrong]))
