@@ -231,7 +231,7 @@ def test_integers_are_told():
             {"out_channels": 2, "kernel_size": 3, "padding": "full"},
             "padding must be 'same' or 'valid', or .* not 'full'",
         ),
-        ({"out_channels": 2, "kernel_size": 3, "padding": "same", "stride": (1, 2)}, "'same' keeps the size"),
+        ({"out_channels": 2, "kernel_size": 3, "padding": "same", "stride": (1, 2)}, "'same' needs stride 1"),
         ({"out_channels": 2, "kernel_size": 3, "padding_mode": "zero"}, "padding_mode .* Did you mean 'zeros'"),
         ({"out_channels": 3, "kernel_size": 3, "groups": 2}, "out_channels 3 cannot be split into 2 groups"),
         ({"out_channels": 2, "in_channels": 3, "kernel_size": 3, "groups": 2}, "in_channels 3 cannot be split"),

@@ -112,7 +112,7 @@ def test_an_index_out_of_range_is_told_with_the_range(wrong):
 
 def test_floats_are_refused():
     net = Network({"table": Embedding(5, 2)}, {"x": ["table"]})
-    text = r"table \(Embedding\) .*: the input holds floats, .* x\.long\(\).* Expected indices from 0 to 4"
+    text = r"table \(Embedding\) .*: the input has floats, .* x\.long\(\).* Expected indices from 0 to 4"
     with pytest.raises(ShapeError, match=text):
         net.forward(torch.ones(3))
 
