@@ -1,9 +1,9 @@
 """Seconds until the first training step is done: compiled and eager, in a fresh process and in later ones.
 
-Each figure is a process of its own. It counts from when torch and graphdl are imported to the end of the first step, so
-the net's making, the compiler's import and the compilation are in it. In the first process the caches of graphdl
-(GRAPHDL_CACHE) and of torch (TORCHINDUCTOR_CACHE_DIR) are empty folders; later processes find what the first one left.
-Compilers take one thread, as everything here.
+Each figure is from a separate process. It is the time from the import of torch and graphdl to the end of the first
+step, which includes the construction of the net, the import of the compiler and the compilation. In the first process
+the caches of graphdl (GRAPHDL_CACHE) and of torch (TORCHINDUCTOR_CACHE_DIR) are empty folders; later processes use what
+the first one stored. Compilers use one thread, as everything here.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def _place(group: str, contestant: str) -> tuple[int, bool, int]:
 
 
 def in_processes(net: str, contestant: str) -> list[float]:
-    """The seconds of a first process and of later ones that find its caches."""
+    """The seconds of a first process and of later ones that use its caches."""
     with tempfile.TemporaryDirectory() as folder:
         caches = {"GRAPHDL_CACHE": f"{folder}/graphdl", "TORCHINDUCTOR_CACHE_DIR": f"{folder}/torch"}
         return [_in_process(net, contestant, caches) for _ in range(1 + LATER)]

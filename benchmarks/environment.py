@@ -1,4 +1,4 @@
-"""What is settled before torch and JAX are imported: one thread, and where caches and results lie."""
+"""Settings before torch and JAX are imported: one thread, and the folders of caches and results."""
 
 from __future__ import annotations
 

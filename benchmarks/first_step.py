@@ -1,4 +1,4 @@
-"""One contestant of `nets` in a process of its own: python -m benchmarks.first_step NET CONTESTANT prints seconds.
+"""One contestant of `nets` in a separate process: python -m benchmarks.first_step NET CONTESTANT prints seconds.
 
 The time runs from when torch and graphdl are imported and the net exists to the end of the first training step.
 """
@@ -12,7 +12,7 @@ from benchmarks.environment import take_one_thread
 
 
 def main(net: str, contestant: str) -> None:
-    """Make the contestant, let it step once, and print how long that took."""
+    """Make the contestant, make one step, and print the time."""
     take_one_thread()
     import torch
 

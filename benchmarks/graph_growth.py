@@ -1,11 +1,11 @@
-"""How time grows with the nodes, up to 100,000: building a graph, and a training step on it.
+"""Time for up to 100,000 nodes: building a graph, and a training step on it.
 
-Building: networkx is given the finished adjacency, which it builds and sorts, and checks nothing. graphdl checks keys,
-slots and arity, and sorts too; "whole Network" constructs the network. A chain is one operator after another;
-"residual" are operators and sums in turn, each sum reading the operator before it and the sum before that.
+Building: networkx gets the finished adjacency, which it builds and sorts without checks. graphdl checks keys, slots and
+arity, and sorts too; "whole Network" constructs the network. A chain is one operator after another;
+"residual" is a sequence of operators and sums, each sum reading the operator before it and the sum before that.
 
 A step: forward, backward and plain SGD on a chain of ReLU between a Linear layer and a loss, eight numbers wide,
-against an nn.Sequential of the same layers in torch. graphdl's first step plans the passes and is listed apart.
+against an nn.Sequential of the same layers in torch. graphdl's first step plans the passes and is listed separately.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The peak memory of a training step of ten nets, and what graphdl plans it to be beforehand.
 
-torch's profiler reports every allocation and release of a tensor; added up from the making of the network on, they give
-the bytes that live at each moment, and the greatest number in the third step is the peak. The first table counts the
-bytes above those that any training holds: parameters, buffers, Adam's two moments and the batch. So it holds values,
+torch's profiler reports every allocation and release of a tensor; summed from the construction of the network on, they
+give the bytes in use at each moment, and the maximum in the third step is the peak. The first table counts the bytes in
+addition to those that any training needs: parameters, buffers, Adam's two moments and the batch. So it shows values,
 gradients and scratch space. The second table counts everything. Both contestants are measured in the same way: the step
 that graphdl's fit repeats, and torch eager with Adam(fused=True), which frees its gradients before each step.
 """
@@ -66,7 +66,7 @@ def _bytes(tensors: dict[str, Tensor]) -> int:
 
 
 def peak(make: Callable[[], Step], batch: Batch) -> int:
-    """The greatest number of living bytes within a third step, the batch included."""
+    """The maximum of bytes in use during the third step, including the batch."""
     gc.collect()  # what is freed within the profile would count as less
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
         step = make()
@@ -90,7 +90,7 @@ def planned_peak(net: Network, batch: Batch) -> int:
 
 
 def _errors(total: Table) -> list[str]:
-    """By how much the plans miss the measured peaks."""
+    """The relative differences of planned and measured peaks."""
     errors = []
     for group in total.groups:
         measured, planned = total.find(group, REFERENCE), total.find(group, PLANNED)

@@ -1,8 +1,8 @@
 """A training step of ten nets, from a small perceptron to ResNet-18.
 
-Each net is declared once for graphdl by a program and written once for torch as an nn.Module (benchmarks/zoo). Both get
-the same parameters, and the losses of the first step are checked to be equal. A figure is one step on a batch at hand
-with Adam: forward, backward, update, and the loss brought to Python. graphdl's step is the one that fit repeats.
+Each net is declared for graphdl by a program and written for torch as an nn.Module (benchmarks/zoo). Both get the same
+parameters, and the losses of the first step are checked to be equal. A figure is one step on a given batch with Adam:
+forward, backward, update, and the loss read in Python. graphdl's step is the one that fit repeats.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def run(quick: bool = False) -> Result:
 
 
 def contest(name: str) -> tuple[Contestants, float, dict[str, str]]:
-    """The contestants of a net, by how much the first losses differ, and who is absent."""
+    """The contestants of a net, the difference of the first losses, and the absent contestants."""
     absent: dict[str, str] = {}
     made = makers(name)
     difference = same_first_loss(made[REFERENCE](), made[FUSED]())
@@ -54,7 +54,7 @@ def contest(name: str) -> tuple[Contestants, float, dict[str, str]]:
 
 
 def makers(name: str, compiled_steps: int = STEPS) -> dict[str, Callable[[], Step]]:
-    """Contestant -> what makes its step on a net; the compiled one of graphdl makes several steps a call."""
+    """Contestant -> a function that makes its step on a net; the compiled one of graphdl makes several steps a call."""
     return {
         REFERENCE: lambda: graphdl_step(*NETS[name]()),
         COMPILED: lambda: graphdl_compiled(*NETS[name](), steps=compiled_steps),

@@ -13,15 +13,15 @@ from benchmarks.results import Result, load
 INTRODUCTION = """\
 # Benchmarks
 
-Everything here is measured by `make bench`, which writes this page, and can be repeated: all contestants of a
-benchmark take turns in one run, several rounds long, on one thread. A figure is the median of the rounds, with the
-fastest and the slowest round beside it, and its ratio to the reference, the first column or the one with 1.00×.
+`make bench` measures everything here and writes this page. All contestants of a benchmark take turns in one run of
+several rounds, on one thread. A figure is the median of the rounds, with the fastest and the slowest round in
+parentheses, and its ratio to the reference, which is the first column or the one with 1.00×.
 
     make bench                              # everything, then this page: under 20 minutes
     .venv/bin/python -m benchmarks step     # one of: {names}
     .venv/bin/python -m benchmarks report   # this page from what is stored in out/benchmarks
 
-Peers that are not installed are skipped and named; `pip install '.[bench]'` brings them, but for the C compiler.
+Peers that are not installed are skipped and listed; `pip install '.[bench]'` installs them, except the C compiler.
 
 Machine: {machine}.
 """

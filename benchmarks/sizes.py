@@ -1,8 +1,8 @@
 """Perceptrons from tiny to large: widths 16 to 4096, depths 2 to 100, batches 1 to 4096.
 
 Linear layers of equal widths with ReLU, mean squared error, Adam; and the net 784-1024-1024-10 with cross-entropy on
-batches of 256. A figure is one step on a batch at hand, the loss brought to Python. graphdl's step is the one that fit
-repeats. Points that would take too much work or memory are left out. `--compiled` adds both compiled steps.
+batches of 256. A figure is one step on a given batch, with the loss read in Python. graphdl's step is the one that fit
+repeats. Sizes that would take too much time or memory are left out. `--compiled` adds both compiled steps.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
 """One training step of a small perceptron: 2-25-25-25-2, batch 50, Adam.
 
-ReLU, ReLU, ReLU, Tanh; mean squared error; 1000 points, so that an epoch is 20 steps, and a fresh permutation of the
-points every epoch. A figure is the time of 200 epochs divided by their 4000 steps: permutation, gathering of the
-batches, forward, backward and update. The loss of every step is brought to Python, as fit does to notice a loss that is
-not finite; by `loss.item()` in torch. JAX's scan and the C program bring those of an epoch, and of a call, at once.
-scikit-learn's network ends without Tanh. "own loop" is net.forward, net.backward and stepper.step, which record every
-value and every gradient. All start from the same parameters, and it is checked that they train alike.
+ReLU, ReLU, ReLU, Tanh; mean squared error; 1000 points, so that an epoch is 20 steps, with a new permutation of the
+points in every epoch. A figure is the time of 200 epochs divided by their 4000 steps: permutation, gathering of the
+batches, forward, backward and update. The loss of every step is read in Python, as fit does to detect a loss that is
+not finite; by `loss.item()` in torch. JAX's scan reads the losses of an epoch at once, the C program those of a call.
+scikit-learn's network has no Tanh at the end. "own loop" is net.forward, net.backward and stepper.step, which record
+every value and every gradient. All start from the same parameters, and their losses are checked to agree.
 """
 
 from __future__ import annotations

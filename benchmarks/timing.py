@@ -1,4 +1,4 @@
-"""Interleaved timing: every contestant in every round, so that a change of the machine's speed meets all alike."""
+"""Interleaved timing: every contestant in every round, so that a change of the machine's speed affects all equally."""
 
 from __future__ import annotations
 

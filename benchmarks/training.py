@@ -1,4 +1,4 @@
-"""Training steps on a batch at hand, for any net and its twin: step() -> the loss before the update."""
+"""Training steps on a given batch, for any net and its twin: step() -> the loss before the update."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two branches joined by a Sum: a graph that is no chain. Run: python examples/branches.py. It draws into out/."""
+"""Two branches joined by a Sum: a graph that is not a chain. Run: python examples/branches.py. It draws into out/."""
 
 from graphdl import CrossEntropyLoss, Linear, Network, ReLU, Sum, Tanh, evaluate, fit
 from graphdl.data import disc

@@ -1,4 +1,4 @@
-"""Two branches of convolutions, on handwritten digits. Run: python examples/convolution.py. It draws into out/."""
+"""Two branches of convolutions for handwritten digits. Run: python examples/convolution.py. It draws into out/."""
 
 from itertools import pairwise
 
@@ -21,7 +21,7 @@ from graphdl.optim import AdamW
 
 
 def branch(name: str, kernel_size: int) -> dict:
-    """Filters of one size, from the pixels to half as many."""
+    """A branch with filters of one size, which halves height and width."""
     return {
         f"{name}/conv": Conv2d(1, 16, kernel_size, padding="same", bias=False),
         f"{name}/norm": BatchNorm2d(),

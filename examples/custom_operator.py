@@ -11,7 +11,7 @@ from graphdl.optim import Adam
 
 @graphdl.register
 class Swish(Operator):
-    """y = x sigmoid(beta x), where beta is learnt; x (n, c) -> y (n, c), beta ()."""
+    """y = x sigmoid(beta x), where beta is learned; x (n, c) -> y (n, c), beta ()."""
 
     first_beta: float = 1.0
 

@@ -1,4 +1,4 @@
-"""Handwritten digits, with sizes left out that the graph determines. Run: python examples/digits.py."""
+"""Handwritten digits, with sizes inferred from the graph. Run: python examples/digits.py."""
 
 from graphdl import CrossEntropyLoss, EarlyStopping, Linear, Network, ReLU, evaluate, fit
 from graphdl.data import digits, split

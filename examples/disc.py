@@ -1,4 +1,4 @@
-"""A disc in the unit square, learnt by a perceptron. Run: python examples/disc.py. It draws into out/."""
+"""A perceptron that learns a disc in the unit square. Run: python examples/disc.py. It draws into out/."""
 
 from graphdl import Linear, MSELoss, Network, ReLU, Tanh, evaluate, fit
 from graphdl.data import disc, one_hot

@@ -1,4 +1,4 @@
-"""A line learnt by one Linear: the smallest network of two dictionaries. Run: python examples/line.py."""
+"""A line learned by one Linear: a minimal network. Run: python examples/line.py."""
 
 from graphdl import Linear, MSELoss, Network, evaluate, fit
 from graphdl.data import line, one_hot

@@ -1,4 +1,4 @@
-"""graphdl: fit, fit compiled, and a loop of one's own."""
+"""graphdl: fit, compiled fit, and a custom loop."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from graphdl.optim import Adam
 
 
 def graphdl_fit(problem: Problem) -> Train:
-    """The public thing, called anew for every few epochs."""
+    """The public function, called again for every few epochs."""
     return _fit(network(), problem)
 
 

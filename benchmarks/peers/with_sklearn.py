@@ -1,4 +1,4 @@
-"""scikit-learn's perceptron with its own Adam.
+"""scikit-learn's perceptron with its Adam.
 
 It has no Tanh at the output and halves the squared error, so its losses are its own; the work is the same but for that.
 """
@@ -11,7 +11,7 @@ from benchmarks.perceptron import BATCH, LR, WIDTHS, Problem, Train
 
 
 def sklearn_mlp(problem: Problem) -> Train:
-    """fit, called anew for every few epochs, from where it was."""
+    """fit, called again for every few epochs, continuing from the last state."""
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.neural_network import MLPRegressor
 

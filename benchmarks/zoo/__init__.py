@@ -1,4 +1,4 @@
-"""Ten nets, each declared for graphdl by a program and written once more for torch, with equal names of parameters.
+"""Ten nets, each declared for graphdl by a program and written for torch, with the same names of parameters.
 
     net, batch = NETS["resnet18"]()
     twin = TWINS["resnet18"]()

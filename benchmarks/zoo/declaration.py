@@ -1,4 +1,4 @@
-"""Declares a network node by node: the two dictionaries are filled by functions that return the key they added."""
+"""Declares a network node by node, by functions that add a node and return its key."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Perceptrons that are no chains: residual blocks, dense connections, and a wide fan-out."""
+"""Perceptrons that are not chains: residual blocks, dense connections, and a wide fan-out."""
 
 from __future__ import annotations
 
