@@ -10,11 +10,11 @@ import statistics
 from collections.abc import Callable
 
 import torch
-from graphdl.execution.executor import run_backward, run_forward
 
 from benchmarks.results import Result, Table
 from benchmarks.timing import interleave
 from graphdl import Network, ReLU
+from graphdl.execution.passes import Backward, Forward, run_backward, run_forward
 
 NODES, NUMBERS = 1_000, 8
 BARE, EXECUTOR = "bare torch calls", "graphdl's executor"
@@ -43,9 +43,9 @@ def executor(x: torch.Tensor, dy: torch.Tensor) -> Callable[[], torch.Tensor]:
 
     @torch.inference_mode()
     def call() -> torch.Tensor:
-        trace = run_forward(plan, parameters, {-1: x}, training=True)
-        found = run_backward(back, parameters, trace, {plan.index[last]: dy})
-        return found.values[plan.inputs[-1]]
+        trace = run_forward(plan, parameters, {-1: x}, Forward(training=True))
+        found = run_backward(back, parameters, trace, {plan.index[last]: dy}, Backward(lambda entry, dy: None))
+        return found[plan.inputs[-1]]
 
     return call
 

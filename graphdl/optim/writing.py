@@ -108,7 +108,7 @@ class FirstUpdate:
                 raise OperatorError(f"{owner}: update changes the gradient g in place; it must return new tensors.")
             if not all(map(_same, w, w_before)):
                 self._changed = True
-            elif s.lr != 0 and any(bool(each.any()) for each in g):
+            elif any(_matters(each * s.lr, held) for each, held in zip(g, w, strict=True)):
                 self._idle = owner
 
     def compare(self, owner: str, before: Tensor, after: Tensor, gradients: Tensor) -> None:
@@ -116,7 +116,7 @@ class FirstUpdate:
         self._t = 0
         with torch._C.DisableTorchFunction():
             self._changed = not _same(before, after)
-            self._idle = owner if bool(gradients.any()) else ""
+            self._idle = owner if _matters(gradients, before) else ""
         self.close()
 
     def close(self) -> None:
@@ -144,6 +144,11 @@ def _level_outside() -> int:
 def _shares_memory(one: Tensor, other: Tensor) -> bool:
     """Whether two tensors have the same storage, checked without a call that a recorder sees."""
     return bool(torch._C._is_alias_of(one, other))  # type: ignore[attr-defined]
+
+
+def _matters(change: Tensor, w: Tensor) -> bool:
+    """Whether a change is more than the rounding of what it would be added to."""
+    return bool((change.abs() > torch.finfo(w.dtype).eps * w.abs()).any())
 
 
 def _same(one: Tensor, other: Tensor) -> bool:

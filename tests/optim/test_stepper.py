@@ -3,7 +3,7 @@ import copy
 import pytest
 import torch
 
-from graphdl import Linear, MSELoss, Network
+from graphdl import Linear, MSELoss, Network, fit
 from graphdl.errors import MissingInputError, SettingError, ShapeError
 from graphdl.optim import SGD, Adam, AdamW, Cosine, Gathering, Warmup
 from tests.optim.common import backward, batches, network, updates
@@ -264,3 +264,12 @@ def test_a_network_that_is_not_built_has_no_state_yet():
     net = Network({"fc": Linear(out_features=2), "loss": MSELoss()}, {"x": ["fc"], "fc": ["loss"], "y": ["loss"]})
     with pytest.raises(MissingInputError):
         Adam().bind(net).state_dict()
+
+
+def test_an_update_smaller_than_rounding_is_not_reported(recwarn):
+    operators = {"fc": Linear(2, 1), "loss": MSELoss(weight=1e-17)}
+    net = Network(operators, {"x": ["fc"], "fc": ["loss"], "y": ["loss"]}, seed=0, dtype=torch.float64)
+    generator = torch.Generator().manual_seed(0)
+    data = {"x": torch.randn(20, 2, generator=generator), "y": torch.randn(20, 1, generator=generator)}
+    fit(net, data, optimizer=SGD(lr=1e-2), epochs=1, batch_size=10, progress=False)
+    assert not recwarn.list
