@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 import torch
 from torch import Tensor
 
-from graphdl.errors import NonFiniteError, UnreachableError
+from graphdl.errors import NonFiniteError, SettingError, UnreachableError
 from graphdl.execution.passes import Backward, Forward, Trace, run_backward, run_forward
 from graphdl.execution.recompute import check_recompute, make_recomputation
 from graphdl.execution.state import Snapshot
@@ -17,6 +17,7 @@ from graphdl.graph import Key
 from graphdl.network import Network
 from graphdl.optim import Stepper
 from graphdl.optim.gradients import Gathering
+from graphdl.optim.moves import Moves
 from graphdl.training.blame import blame
 from graphdl.training.recording import Recordings
 from graphdl.training.scoring import Score, Scorer, rows_of
@@ -49,6 +50,7 @@ class TrainingStep:
         self._gathering, self._together = gathering, together
         self._again = check_recompute(net.graph, net.losses, recompute)
         self._version = -1
+        self.moves: Moves
         self._available = torch.get_num_threads()
         self._buffers: list[Tensor] = []
         self._before: list[Tensor] = []
@@ -137,6 +139,12 @@ class TrainingStep:
 
     def _bind(self, gathered: ParameterGradients) -> None:
         """Bind passes and updates to the tensors of the network; only parameters that have a gradient are updated."""
+        if self._version >= 0 and self._gathering is not None and self.moves.pending:
+            raise SettingError(
+                f"The network has changed after {self.moves.pending} of {self._gathering.accumulate} batches of an "
+                "update, and their gradients would be lost. Freeze nodes or move the network at the end of an epoch, "
+                "or after an update."
+            )
         engine, plan = self.net.engine, self._backward_plan
         reached = [owner for owner in plan.owners if owner in gathered.by_node]
         together = reached if self._together else plan.shared

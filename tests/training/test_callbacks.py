@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from graphdl import EarlyStopping, fit
+from graphdl import EarlyStopping, Linear, MSELoss, Network, fit
 from graphdl.errors import SettingError
 from graphdl.optim import SGD
 from graphdl.training import Callback, History, ReduceOnPlateau
@@ -276,3 +276,16 @@ def test_a_monitor_is_checked_before_training_if_the_figures_are_known(net):
 def test_a_figure_that_is_not_measured_is_reported_after_the_first_epoch(net):
     with pytest.raises(SettingError, match="no 'validation_loss' to monitor"):
         drive(EarlyStopping(), net, [1], "loss")
+
+
+def test_a_network_that_changes_between_accumulated_batches_is_refused():
+    class Freezing:
+        def on_step_end(self, net, stepper, history):
+            if stepper.steps == 1:
+                net.freeze("fc1")
+
+    operators = {"fc1": Linear(2, 3), "fc2": Linear(3, 1), "loss": MSELoss()}
+    net = Network(operators, {"x": ["fc1"], "fc1": ["fc2"], "fc2": ["loss"], "y": ["loss"]}, seed=0)
+    data = {"x": torch.rand(40, 2), "y": torch.rand(40, 1)}
+    with pytest.raises(SettingError, match=r"^The network has changed after 1 of 4 batches of an update"):
+        fit(net, data, optimizer=SGD(lr=0.1), epochs=2, batch_size=4, accumulate=4, callbacks=[Freezing()])
