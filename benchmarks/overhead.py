@@ -10,11 +10,11 @@ import statistics
 from collections.abc import Callable
 
 import torch
-from graphdl.execution.executor import run_backward, run_forward
 
 from benchmarks.results import Result, Table
 from benchmarks.timing import interleave
 from graphdl import Network, ReLU
+from graphdl.execution.passes import Backward, Forward, run_backward, run_forward
 
 NODES, NUMBERS = 1_000, 8
 BARE, EXECUTOR = "bare torch calls", "graphdl's executor"
@@ -39,13 +39,13 @@ def executor(x: torch.Tensor, dy: torch.Tensor) -> Callable[[], torch.Tensor]:
     """The passes as a training step runs them, which keep only what is needed."""
     net = Network(dict.fromkeys(range(NODES), ReLU()), {k: [k + 1] for k in range(-1, NODES - 1)}, seed=0)
     plan, last = net.engine.plan(net.outputs), NODES - 1
+    how = Backward(lambda entry, gradients: None)
     back, parameters = net.engine.backward_plan(plan, net.outputs, [-1]), net.engine.store.by_node
 
     @torch.inference_mode()
     def call() -> torch.Tensor:
-        trace = run_forward(plan, parameters, {-1: x}, training=True)
-        found = run_backward(back, parameters, trace, {plan.index[last]: dy})
-        return found.values[plan.inputs[-1]]
+        trace = run_forward(plan, parameters, {-1: x}, Forward(training=True))
+        return run_backward(back, parameters, trace, {plan.index[last]: dy}, how)[plan.inputs[-1]]
 
     return call
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from graphdl.execution.cost import Cost, Rule, plan_cost
+from graphdl.cost import Cost, Rule, plan_cost
 from graphdl.execution.engine import Engine
 from graphdl.graph import Key
 

@@ -11,14 +11,13 @@ import torch
 from torch import Generator, Tensor
 
 from graphdl import serialization
+from graphdl.cost import Rule
 from graphdl.costs import Costed
 from graphdl.errors import MissingInputError, SettingError, counted, listing
 from graphdl.execution.checks import Device, check_operators, check_starts, floating_type, new_generator, usable_device
 from graphdl.execution.compiled import CompiledSteps, compile_steps
-from graphdl.execution.cost import Rule
 from graphdl.execution.diagnosis import Shape, shape_of
 from graphdl.execution.engine import Engine
-from graphdl.execution.parts import cut_part, node_keys
 from graphdl.execution.passes import Backward, Forward, Trace, run_backward, run_forward
 from graphdl.execution.training_passes import ParameterGradients
 from graphdl.execution.values import Recorded
@@ -29,6 +28,8 @@ from graphdl.graph import (
     Operators,
     Shared,
     build_graph,
+    cut_part,
+    node_keys,
     normalise_connectivity,
     normalise_operators,
     topological_order,

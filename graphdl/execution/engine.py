@@ -11,12 +11,12 @@ from torch import Generator, Tensor
 from graphdl.errors import MissingInputError, SettingError, UnknownNodeError, did_you_mean
 from graphdl.execution.inference import infer_shapes, meta_inputs, require_complete
 from graphdl.execution.inputs import gather_inputs
-from graphdl.execution.parameters import Extent, ParameterStore
 from graphdl.execution.passes import Forward, run_forward
 from graphdl.execution.plan import BackwardPlan, Plan, make_backward_plan, make_plan
-from graphdl.execution.recent import Recent
 from graphdl.graph import Key, input_kinds, inputs_of, sources, sources_by_role
 from graphdl.operators import Loss, Operator
+from graphdl.parameters import Extent, ParameterStore
+from graphdl.recent import Recent
 
 if TYPE_CHECKING:
     from graphdl.graph.build import Graph

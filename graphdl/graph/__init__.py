@@ -9,6 +9,7 @@ from graphdl.graph.build import (
 )
 from graphdl.graph.declaration import Feed, Key, Shared, reads
 from graphdl.graph.order import ancestors, inputs_of, topological_order
+from graphdl.graph.parts import cut_part, node_keys
 from graphdl.graph.reading import input_kinds, sources, sources_by_role
 
 __all__ = [
@@ -19,8 +20,10 @@ __all__ = [
     "Shared",
     "ancestors",
     "build_graph",
+    "cut_part",
     "input_kinds",
     "inputs_of",
+    "node_keys",
     "normalise_connectivity",
     "normalise_operators",
     "reads",

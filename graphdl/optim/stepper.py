@@ -10,14 +10,14 @@ import torch
 from torch import Tensor
 
 from graphdl.errors import MissingInputError, SettingError, did_you_mean, listing
-from graphdl.execution.parameters import ParameterStore, like
 from graphdl.graph import Key
 from graphdl.network import Network
 from graphdl.optim.gradients import Gathering
 from graphdl.optim.moves import Moves
 from graphdl.optim.numbers import State, Variant
-from graphdl.optim.parts import Memory, Name
+from graphdl.optim.pieces import Memory
 from graphdl.optim.writing import FirstUpdate, initial_state, owned
+from graphdl.parameters import Name, ParameterStore, like
 
 if TYPE_CHECKING:
     from graphdl.optim.optimizer import Optimizer

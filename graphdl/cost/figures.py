@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from graphdl.execution.cost.table import cost_table
+from graphdl.cost.table import cost_table
 from graphdl.graph import Key
 
 

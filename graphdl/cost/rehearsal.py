@@ -10,9 +10,8 @@ from typing import Any, Protocol
 import torch
 from torch import Generator, Tensor
 
-from graphdl.execution.cost.nests import bytes_of, storage_of, tensors
-from graphdl.execution.cost.operations import bytes_of_call, operations, peak_bytes
-from graphdl.execution.parameters import ParameterStore
+from graphdl.cost.nests import bytes_of, storage_of, tensors
+from graphdl.cost.operations import bytes_of_call, operations, peak_bytes
 from graphdl.execution.passes import Trace
 from graphdl.execution.plan import BackwardPlan, Step
 from graphdl.execution.recompute import Recomputation
@@ -20,6 +19,7 @@ from graphdl.execution.replay import is_empty, replay_bytes, writes
 from graphdl.execution.tape import Recorder, Slot, Tape, exchange, recording
 from graphdl.execution.training_passes import GroupMove, ParameterMoves, TrainingPasses
 from graphdl.graph import Key
+from graphdl.parameters import ParameterStore
 
 
 class Rule(Protocol):

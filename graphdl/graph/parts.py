@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from graphdl.errors import MissingInputError, SettingError, UnknownNodeError, UnreachableError, did_you_mean, listing
-from graphdl.graph import Feed, Key, Shared, sources
-from graphdl.operators import Operator
+from graphdl.graph.declaration import Feed, Key, Shared
+from graphdl.graph.reading import sources
 
 if TYPE_CHECKING:
     from graphdl.graph.build import Graph
@@ -23,7 +23,7 @@ class Part:
     outputs                  the nodes that are wanted
     """
 
-    operators: dict[Key, Operator | Shared]
+    operators: dict[Key, Any]
     connectivity: dict[Key, tuple[Feed, ...]]
     owners: dict[Key, Key]
     outputs: tuple[Key, ...]
@@ -46,7 +46,7 @@ def cut_part(graph: Graph, order: Iterable[Key], known: Mapping[Key, str], input
     inside = _inside(graph, cuts, given, wanted)
     nodes = [key for key in order if key in inside]
     owners: dict[Key, Key] = {}
-    operators: dict[Key, Operator | Shared] = {}
+    operators: dict[Key, Any] = {}
     first: dict[Key, Key] = {graph.nodes[key]["owner"]: graph.nodes[key]["owner"] for key in nodes}
     first = {owner: owner for owner in first if owner in inside}
     for key in nodes:
