@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property
-from typing import Any
-
-import torch
+from typing import Any, TypeAlias
 
 from graphdl.cpp.cache import library
-from graphdl.cpp.products import blas
 from graphdl.cpp.program import Roles, written_step
 from graphdl.errors import CompileError
 from graphdl.execution.tape import Tape
+
+TorchCall: TypeAlias = Callable[[int, Sequence[int]], None]
+"""Makes a call of the tape, given its position and the address of each of its slots."""
+
+CALLBACK = ctypes.CFUNCTYPE(ctypes.c_bool, ctypes.c_int64, ctypes.POINTER(ctypes.c_void_p))
 
 
 class Compiled:
@@ -24,43 +26,59 @@ class Compiled:
     given      the order of the given storages
     """
 
-    def __init__(self, tape: Tape, roles: Roles) -> None:
+    def __init__(self, tape: Tape, roles: Roles, torch_call: TorchCall | None) -> None:
         self.given = tuple(sorted(tape.given))
         without_memory: dict[int, Any] = dict.fromkeys(tape.given)
-        self._tape, self._roles = replace(tape, given=without_memory), roles
-        found = library(description(self._tape, roles), lambda: self.source)
+        self._tape, self._roles, self._torch_call = replace(tape, given=without_memory), roles, torch_call
+        found = library(self._description(), lambda: self.source)
         self._steps = found.make_steps
-        self._steps.argtypes = [ctypes.c_void_p] * 4 + [ctypes.c_int64]
-        self._steps.restype = found.workspace.restype = found.products.restype = ctypes.c_int64
+        self._steps.argtypes = [*[ctypes.c_void_p] * 3, CALLBACK, ctypes.c_int64]
+        self._steps.restype = found.workspace.restype = ctypes.c_int64
         self.workspace = int(found.workspace())
-        products = int(found.products())
-        needed = (blas(t) if products & k else 0 for k, t in ((1, torch.float32), (2, torch.float64)))
-        self._blas = (ctypes.c_void_p * 2)(*needed)
+        self._slots = [len(call.slots()) for call in tape.calls]
+        self._failure: BaseException | None = None
+        self._callback = CALLBACK(self._call_back)
 
     @cached_property
     def source(self) -> str:
         """The text."""
-        return written_step(self._tape, self._roles)
+        return written_step(self._tape, self._roles, self._torch_call is not None)
 
-    def run(self, given: Sequence[int], results: Sequence[int], workspace: int, count: int) -> int:
-        """Make so many steps; return how many were made.
+    def run(self, given: Sequence[int], results: Sequence[int], workspace: int, count: int) -> tuple[int, Any]:
+        """Make so many steps; return how many were made, and the exception of a call that failed, or None.
 
         given, results  addresses, in the order of `given` and of the roles' results, which hold (count, ...)
         workspace       the address of the workspace
         """
+        self._failure = None
         pointers = ((ctypes.c_void_p * max(len(each), 1))(*each) for each in (given, results))
-        return int(self._steps(*pointers, workspace, self._blas, count))
+        return int(self._steps(*pointers, workspace, self._callback, count)), self._failure
+
+    def _call_back(self, position: int, addresses: Any) -> bool:
+        """Make a call that the text leaves to torch. An exception must not pass through C++."""
+        try:
+            assert self._torch_call is not None
+            self._torch_call(position, addresses[: self._slots[position]])
+        except BaseException as failure:
+            self._failure = failure
+            return False
+        return True
+
+    def _description(self) -> str:
+        """All that the text depends on."""
+        tape = self._tape
+        calls = (f"{call.function} {call.args} {dict(call.kwargs)} {call.results} {call.made}" for call in tape.calls)
+        rest = (tape.storages, sorted(tape.given), self._roles, self._torch_call is not None)
+        return "\n".join([*calls, *map(str, rest)])
 
 
-def description(tape: Tape, roles: Roles) -> str:
-    """All that the text of a step depends on."""
-    calls = (f"{call.function} {call.args} {dict(call.kwargs)} {call.results} {call.made}" for call in tape.calls)
-    settings = replace(roles, constants=tuple(sorted(roles.constants.items())))  # type: ignore[arg-type]
-    return "\n".join([*calls, str(tape.storages), str(sorted(tape.given)), str(settings)])
+def compile_tape(tape: Tape, roles: Roles, torch_call: TorchCall | None = None) -> Compiled:
+    """The step of a tape in C++.
 
+    torch_call  makes the calls that have no form in C++. Without it, these raise CompileError.
 
-def compile_tape(tape: Tape, roles: Roles) -> Compiled:
-    """The step of a tape in C++. Raises CompileError, with the reason, if it cannot be compiled."""
+    Raises CompileError, with the reason, if the tape cannot be compiled.
+    """
     if tape.obstacle:
         raise CompileError(tape.obstacle)
-    return Compiled(tape, roles)
+    return Compiled(tape, roles, torch_call)

@@ -1,12 +1,9 @@
-"""Matrix products: small ones by the tiles of step.h, whose sizes are constants, large ones by torch's BLAS."""
+"""Small matrix products, by the tiles of step.h, whose sizes are constants."""
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Callable
 from dataclasses import replace
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -21,17 +18,6 @@ from graphdl.execution.tape import Call, Slot
 LARGE = 2_000_000
 """Operations, multiplications and additions, from which BLAS is faster."""
 PADDED = 16  # numbers that rows are padded to: the widest vectors hold so many
-FLOATS = {torch.float32: "sgemm_", torch.float64: "dgemm_"}
-
-
-@cache
-def blas(dtype: torch.dtype) -> int:
-    """The address of torch's own BLAS product; CompileError if it cannot be found."""
-    try:
-        library = ctypes.CDLL(str(next((Path(torch.__file__).parent / "lib").glob("libtorch_cpu.*"))))
-        return ctypes.cast(getattr(library, FLOATS[dtype]), ctypes.c_void_p).value or 0
-    except (OSError, AttributeError, StopIteration):
-        raise CompileError("a matrix product so large that it needs BLAS, which this torch keeps to itself") from None
 
 
 NAMES = {"mm": ("", "self", "mat2"), "addmm": ("self", "mat1", "mat2"), "bmm": ("", "self", "mat2"),
@@ -47,8 +33,10 @@ def product(writer: Writer, made: Call) -> None:
     assert isinstance(b, Slot)
     alpha, beta = (given.get(name, 1) for name in ("alpha", "beta"))
     bias = None if beta == 0 else bias
-    if out.dtype not in FLOATS:
+    if out.dtype not in (torch.float32, torch.float64):
         raise CompileError(f"matrix products of {out.dtype} have no form in C++ here")
+    if 2 * a.shape[-2] * a.shape[-1] * b.shape[-1] > LARGE:
+        raise CompileError("large matrix products have no form in C++ here: BLAS is faster")
     if not out.size:
         return
     if not a.shape[-1] or alpha == 0:
@@ -68,11 +56,6 @@ def batched(slot: Slot) -> Slot:
 
 def _matrices(writer: Writer, a: Any, b: Any, bias: Slot | None, out: Any, alpha: float, beta: float) -> None:
     """out = alpha a b + beta bias, for each of a batch."""
-    large = 2 * out.shape[1] * out.shape[2] * a.shape[2] > LARGE and out.stride[2] == 1
-    if large and _by_columns(a) and _by_columns(b):
-        if bias is not None:
-            writer.store(out, writer.read(bias))
-        return _by_blas(writer, a, b, out, alpha, 0.0 if bias is None else beta)
     line = bias is None or (bool(bias.stride[1]) != bool(bias.stride[2]) and alpha == beta == 1)
     if line and alpha == 1:
         return _by_tiles(writer, a, b, bias, out)
@@ -83,34 +66,6 @@ def _matrices(writer: Writer, a: Any, b: Any, bias: Slot | None, out: Any, alpha
     _by_tiles(writer, a, b, None, ab)
     added, multiplied = writer.read(bias), writer.read(ab)
     writer.store(out, (multiplied if alpha == 1 else multiplied * alpha) + (added if beta == 1 else added * beta))
-
-
-def _by_columns(slot: Slot) -> tuple[str, int] | None:
-    """How BLAS sees the transposed matrix: as it is or transposed, and the distance of its rows."""
-    (_, m, n), (_, row, column) = slot.shape, slot.stride
-    if (column == 1 or n == 1) and (row >= n or m == 1):
-        return "N", max(row if m > 1 else n, n, 1)
-    if (row == 1 or m == 1) and (column >= m or n == 1):
-        return "T", max(column if n > 1 else m, m, 1)
-    return None
-
-
-def _by_blas(writer: Writer, a: Slot, b: Slot, out: Slot, alpha: float, beta: float) -> None:
-    """BLAS goes by columns: it computes outᵀ = bᵀ aᵀ."""
-    blas(out.dtype)
-    writer.blas.add(out.dtype)
-    (count, m, k), n, t = a.shape, b.shape[2], ctype(out.dtype)
-    left, right = _by_columns(a), _by_columns(b)
-    assert left is not None
-    assert right is not None
-    row = max(out.stride[1] if m > 1 else n, n)
-
-    def text(at: Address) -> str:
-        x, y, z = (_member(at, slot) for slot in (a, b, out))
-        sizes = f"{n}, {m}, {k}, {y}, {right[1]}, {x}, {left[1]}, {z}, {row}, {float(alpha)!r}, {float(beta)!r}"
-        return _for_each(count, f"blas<{t}>(blas_of_{t}, '{right[0]}', '{left[0]}', {sizes});")
-
-    writer.raw(text, [a, b, *([out] if beta else [])], [out])
 
 
 def _member(at: Address, slot: Slot) -> str:

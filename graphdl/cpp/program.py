@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib.resources import files
 
@@ -18,7 +19,7 @@ from graphdl.cpp.normalization import NORMALIZATION
 from graphdl.cpp.products import PRODUCTS
 from graphdl.cpp.text import NestText
 from graphdl.cpp.values import ctype
-from graphdl.cpp.writer import Raw, Writer
+from graphdl.cpp.writer import Address, Raw, Writer
 from graphdl.errors import CompileError
 from graphdl.execution.tape import Call, Slot, Tape
 
@@ -35,7 +36,6 @@ class Roles:
     guard      the position of the first call of the update
     finite     the number that must be finite before it
     results    what each step hands out
-    constants  storages all of whose elements always are one number
     """
 
     moving: tuple[int, ...]
@@ -43,7 +43,6 @@ class Roles:
     guard: int
     finite: Slot
     results: tuple[Slot, ...]
-    constants: Mapping[int, float]
 
 
 def vector_bytes() -> int:
@@ -66,30 +65,34 @@ def form_of(call: Call) -> Callable[[Writer, Call], None] | None:
     return FORMS.get(plain)
 
 
-def constants_of(tape: Tape, roles: Roles) -> dict[int, float]:
-    """The storages all of whose elements are one number, those included that calls fill with one and nobody changes."""
+def constants_of(tape: Tape) -> dict[int, float]:
+    """The storages that a call fills with one number, and that no other call changes."""
     written: dict[int, int] = {}
     for call in tape.calls:
         for slot in call.written():
             written[slot.storage] = written.get(slot.storage, 0) + 1
-    found = {storage: value for storage, value in roles.constants.items() if storage not in written}
+    found: dict[int, float] = {}
     for call in tape.calls:
         if call.name in FILLS and len(call.made) == 1 and call.made[0] not in written:
-            found[call.made[0]] = fill_value(call, FILLS[call.name])
+            with suppress(CompileError):
+                found[call.made[0]] = fill_value(call, FILLS[call.name])
     return found
 
 
-def written_step(tape: Tape, roles: Roles) -> str:
-    """The text of a step. CompileError if a call has no form in C++."""
-    return Step(tape, roles).text()
+def written_step(tape: Tape, roles: Roles, calling: bool) -> str:
+    """The text of a step.
+
+    calling  whether calls without a form in C++ are left to torch; else they raise CompileError
+    """
+    return StepText(tape, roles, calling).text()
 
 
-class Step:
+class StepText:
     """Writes the text of a step."""
 
-    def __init__(self, tape: Tape, roles: Roles) -> None:
-        self.tape, self.roles = tape, roles
-        self.writer = writer = Writer(tape, constants_of(tape, roles))
+    def __init__(self, tape: Tape, roles: Roles, calling: bool) -> None:
+        self.tape, self.roles, self._calling = tape, roles, calling
+        self.writer = writer = Writer(tape, constants_of(tape))
         self.order = sorted(tape.given)
         self._working: list[tuple[Slot, Slot]] = []
         self._copy_in()
@@ -112,11 +115,34 @@ class Step:
 
     def _write(self, positions: Iterable[int]) -> None:
         for position in positions:
-            call = self.tape.calls[position]
-            form = form_of(call)
-            if form is None:
-                raise CompileError(f"{call.function} has no form in C++ here")
-            form(self.writer, call)
+            call, before = self.tape.calls[position], len(self.writer.statements)
+            try:
+                form = form_of(call)
+                if form is None:
+                    raise CompileError(f"{call.function} has no form in C++ here")
+                form(self.writer, call)
+            except CompileError as error:
+                if not self._calling:
+                    raise CompileError(f"{call.origin}: {error}".removeprefix(": ")) from None
+                del self.writer.statements[before:]
+                self._leave(position, call)
+
+    def _leave(self, position: int, call: Call) -> None:
+        """Leave a call to torch, on tensors in the memory of the text."""
+        if not call.name or torch.Tag.nondeterministic_seeded in call.function.tags:
+            reason = f"{call.name or call.function} draws random numbers elsewhere than in Operator.draw"
+            raise CompileError(f"{call.origin}: {reason}".removeprefix(": "))
+        slots = call.slots()
+        for storage in {slot.storage for slot in slots} & set(self.roles.moving) - self.writer.renamed.keys():
+            self._copy(Slot(storage, 0, (self.tape.storages[storage],), (1,), torch.uint8), self._memory_of(storage))
+        slots = [self.writer.slot(slot) for slot in slots]
+        written = [self.writer.slot(slot) for slot in call.written()]
+        written += [slot for slot in slots if slot.storage in call.made]
+
+        def text(at: Address) -> str:
+            return f"{{ void* a[] = {{{', '.join(map(at, slots))}}}; if (!call({position}, a)) return step; }}"
+
+        self.writer.raw(text, [slot for slot in slots if slot.storage not in call.made], written)
 
     def _copy_in(self) -> None:
         """Work on copies of what must not change meanwhile, and of what changes only if the step is made."""
@@ -132,12 +158,15 @@ class Step:
                     touched.setdefault(slot.storage, []).append(slot)
         for storage, dtype in whole.items():
             size = self.tape.storages[storage]
-            everything = Slot(storage, 0, (size // dtype.itemsize,), (1,), dtype)
-            self._copy(everything, self.writer.memory(size))
+            self._copy(Slot(storage, 0, (size // dtype.itemsize,), (1,), dtype), self._memory_of(storage))
         for storage, slots in touched.items():
-            copy = self.writer.memory(self.tape.storages[storage])
+            copy = self._memory_of(storage)
             for part in merged(slots):
                 self._working.append((part, self._copy(part, copy)))
+
+    def _memory_of(self, storage: int) -> int:
+        """Memory of the text as large as a storage."""
+        return self.writer.memory(self.tape.storages[storage])
 
     def _copy(self, part: Slot, storage: int) -> Slot:
         copy = replace(part, storage=storage)
@@ -207,9 +236,9 @@ class Step:
                 files("graphdl.cpp").joinpath("step.h").read_text(),
                 *(f"static __attribute__((noinline)) void {name}{body}" for body, name in functions.items()),
                 f'extern "C" int64_t workspace() {{ return {scratch + self.writer.scratch + ALIGNMENT}; }}',
-                f'extern "C" int64_t products() {{ return {self._products()}; }}',
-                'extern "C" int64_t make_steps(void** g, void** r, char* w, void** products_of, int64_t count) {',
-                "(void)r, (void)products_of;",
+                "typedef bool call_t(int64_t, void**);",
+                'extern "C" int64_t make_steps(void** g, void** r, char* w, call_t* call, int64_t count) {',
+                "(void)r, (void)call;",
                 *self._pointers(scratch),
                 "for (int64_t step = 0; step < count; step++) {",
                 *before, *guard,
@@ -222,13 +251,7 @@ class Step:
     def _pointers(self, scratch: int) -> list[str]:
         lines = [f"char* g{k} = (char*)g[{k}]; (void)g{k};" for k in range(len(self.order))]
         lines += [f"char* const r{k} = (char*)r[{k}];" for k in range(len(self.roles.results))]
-        lines += [f"char* const scratch = w + {scratch}; (void)scratch;"]
-        names = [ctype(dtype) for dtype in (torch.float32, torch.float64) if dtype in self.writer.blas]
-        return lines + [f"void* const blas_of_{name} = products_of[{int(name == 'double')}];" for name in names]
-
-    def _products(self) -> int:
-        """Which products of BLAS the text calls: 1 those of floats, 2 those of doubles."""
-        return (torch.float32 in self.writer.blas) + 2 * (torch.float64 in self.writer.blas)
+        return [*lines, f"char* const scratch = w + {scratch}; (void)scratch;"]
 
     def _line(self, statement: Statement, functions: dict[str, str]) -> str:
         """A statement; the function of a nest is written once for all nests that differ only in where they work."""

@@ -206,15 +206,6 @@ template <class T> static bool outside(const T* index, int64_t count, int64_t si
   return wrong;
 }
 
-// C = alpha A B + beta C, columns first, by the BLAS that torch is linked with
-template <class T>
-INLINE void blas(void* function, char ta, char tb, int m, int n, int k, const T* a, int lda, const T* b, int ldb, T* c,
-                 int ldc, T alpha, T beta) {
-  typedef void gemm_t(const char*, const char*, const int*, const int*, const int*, const T*, const T*, const int*,
-                      const T*, const int*, const T*, T*, const int*);
-  ((gemm_t*)function)(&ta, &tb, &m, &n, &k, &alpha, a, &lda, b, &ldb, &beta, c, &ldc);
-}
-
 #if defined(__AVX512F__)
 constexpr int BYTES = 64, ROWS = 8;
 #elif defined(__AVX__)

@@ -45,7 +45,6 @@ class Writer:
 
     statements  in order
     storages    the bytes of each storage: those of the tape, then those that only the text has
-    blas        the types of the products that are left to BLAS
     scratch     bytes that small products need
     """
 
@@ -54,7 +53,6 @@ class Writer:
         self.storages = list(tape.storages)
         self.given = set(tape.given)
         self.constants = dict(constants)
-        self.blas: set[torch.dtype] = set()
         self.scratch = 0
         self.renamed: dict[int, int] = {}
         self.checks = True

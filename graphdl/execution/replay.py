@@ -105,8 +105,7 @@ class Replay:
             if given is None:
                 self._tensors[slot] = slot.on(self._memory, self._places[slot.storage])
             else:
-                whole = torch.empty(0, dtype=slot.dtype, device=given.device)
-                self._tensors[slot] = whole.set_(given, slot.offset, slot.shape, slot.stride)
+                self._tensors[slot] = slot.of(given)
         return self._tensors[slot]
 
     def bind(self, start: int, stop: int, call_opaque: Callable[..., None]) -> list[Bound]:
@@ -116,18 +115,19 @@ class Replay:
         """
         bound: list[Bound] = []
         for call in self._tape.calls[start:stop]:
-            args, kwargs = exchange((call.args, dict(call.kwargs)), Slot, self.tensor)
             if not call.name:
-                call_opaque(call.function, *args)
-                bound.append(partial(call.function, *args))
+                tensors = list(map(self.tensor, call.args))
+                call_opaque(call.function, *tensors)
+                bound.append(partial(call.function, *tensors))
             elif not (call.made and is_empty(call)):
-                made = [self.tensor(slot) for slot in call.results if slot is not None and slot.storage in call.made]
-                bound.append(_first_that_runs(call, args, kwargs, made))
+                bound.append(bind_call(call, self.tensor))
         return bound
 
 
-def _first_that_runs(call: Call, args: Any, kwargs: Any, made: list[Tensor]) -> Bound:
-    """The quickest form of a call that takes these arguments; it has run once when this returns."""
+def bind_call(call: Call, tensor: Callable[[Slot], Tensor]) -> Bound:
+    """The quickest form of a call that takes these tensors; it has run once when this returns."""
+    args, kwargs = exchange((call.args, dict(call.kwargs)), Slot, tensor)
+    made = [tensor(slot) for slot in call.results if slot is not None and slot.storage in call.made]
     for form in _forms(call, args, kwargs, made):
         try:
             form()

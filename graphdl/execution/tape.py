@@ -58,6 +58,11 @@ class Slot:
         piece = memory[start : start + self.extent * self.dtype.itemsize].view(self.dtype)
         return piece.as_strided(self.shape, self.stride)
 
+    def of(self, storage: torch.UntypedStorage) -> Tensor:
+        """The tensor in its storage."""
+        whole = torch.empty(0, dtype=self.dtype, device=storage.device)
+        return whole.set_(storage, self.offset, self.shape, self.stride)
+
 
 @dataclass(frozen=True)
 class Call:

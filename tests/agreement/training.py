@@ -90,11 +90,11 @@ def draw_training(rng, drawn: Any) -> Training:
 def torch_schedule(schedule: Schedule, optimizer: torch.optim.Optimizer) -> lr_scheduler.LRScheduler:
     """torch's scheduler that does the same."""
     match schedule:
-        case Cosine(high, steps, low):
+        case Cosine(_, steps, low):
             return lr_scheduler.CosineAnnealingLR(optimizer, steps, low)
-        case StepDecay(high, every, factor):
+        case StepDecay(_, every, factor):
             return lr_scheduler.StepLR(optimizer, every, factor)
-        case Exponential(high, factor):
+        case Exponential(_, factor):
             return lr_scheduler.ExponentialLR(optimizer, factor)
         case Polynomial(_, steps, power, 0.0):
             return lr_scheduler.PolynomialLR(optimizer, steps, power)

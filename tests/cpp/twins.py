@@ -31,7 +31,7 @@ def aligned(size: int) -> Tensor:
 
 def roles_of(tape: Tape, results: Sequence[Slot], **changes) -> Roles:
     """Everything is before the guard; one more result is the number that must be finite, a constant 0."""
-    fields = {"moving": (), "working": (), "guard": len(tape.calls), "results": tuple(results), "constants": {}}
+    fields = {"moving": (), "working": (), "guard": len(tape.calls), "results": tuple(results)}
     return Roles(**{**fields, "finite": None, **changes})
 
 
@@ -56,7 +56,7 @@ class Twin:
         """Run on the memory of the tensors; what it returns, (count, ...)."""
         found = [torch.full((count, *slot.shape), -77).to(slot.dtype) for slot in self.results]
         pointers = [(replaced or {}).get(number, self.tape.given[number].data_ptr()) for number in self.compiled.given]
-        done = self.compiled.run(pointers, [each.data_ptr() for each in found], self.workspace.data_ptr(), count)
+        done, _ = self.compiled.run(pointers, [each.data_ptr() for each in found], self.workspace.data_ptr(), count)
         return done, found
 
 
