@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from graphdl.errors import DrawingError, listing
+from graphdl.graph import Key
 
 if TYPE_CHECKING:
     import networkx
@@ -15,17 +16,15 @@ __all__ = [
     "FactsOf",
     "Graph",
     "ImplicitInput",
-    "Key",
+    "Namespace",
     "Node",
     "NodeFacts",
-    "Path",
     "complete",
     "namespace",
     "short_name",
 ]
 
-Key: TypeAlias = str | int
-Path: TypeAlias = tuple[str, ...]
+Namespace: TypeAlias = tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -96,7 +95,7 @@ def complete(graph: Graph, facts: Mapping[Key, NodeFacts]) -> tuple[Graph, dict[
     return whole, known
 
 
-def namespace(node: Node) -> Path:
+def namespace(node: Node) -> Namespace:
     """Return the parts of a key before its last "/"; the top namespace, (), for everything that has none.
 
     >>> namespace("layer1/res1/conv")
