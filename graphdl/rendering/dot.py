@@ -8,12 +8,11 @@ from itertools import takewhile
 
 import graphviz
 
-from graphdl.graph import Key
 from graphdl.rendering.cards import SIGNS, Card, Frame, Place, arrange, group, parameter_totals
 from graphdl.rendering.drawing import Diagram
 from graphdl.rendering.folding import Folded, fold
 from graphdl.rendering.labels import card_label, frame_label, hint, pill_label, title_label
-from graphdl.rendering.nodes import FactsOf, Graph, ImplicitInput, Namespace, Node, NodeFacts, complete
+from graphdl.rendering.nodes import FactsOf, Graph, ImplicitInput, Key, Namespace, Node, NodeFacts, complete
 from graphdl.rendering.text import identifier, tooltip
 from graphdl.rendering.theme import FONT, Theme, ThemeName, theme_named
 from graphdl.rendering.wires import skips, wire_attributes

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from graphdl.errors import DrawingError, listing
-from graphdl.graph import Key
 
 if TYPE_CHECKING:
     import networkx
@@ -16,6 +15,7 @@ __all__ = [
     "FactsOf",
     "Graph",
     "ImplicitInput",
+    "Key",
     "Namespace",
     "Node",
     "NodeFacts",
@@ -24,6 +24,7 @@ __all__ = [
     "short_name",
 ]
 
+Key: TypeAlias = str | int
 Namespace: TypeAlias = tuple[str, ...]
 
 
