@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Generator, Tensor
 
+from graphdl.arguments import gather_inputs, meta_inputs
 from graphdl.errors import MissingInputError, SettingError, UnknownNodeError, did_you_mean
-from graphdl.execution.inference import infer_shapes, meta_inputs, require_complete
-from graphdl.execution.inputs import gather_inputs
+from graphdl.execution.inference import infer_shapes, require_complete
 from graphdl.execution.passes import Forward, run_forward
 from graphdl.execution.plan import BackwardPlan, Plan, make_backward_plan, make_plan
-from graphdl.graph import Key, input_kinds, inputs_of, sources, sources_by_role
+from graphdl.graph import Key, input_kinds, inputs_of, sources, sources_by_role, topological_order
 from graphdl.operators import Loss, Operator
 from graphdl.parameters import Extent, ParameterStore
 from graphdl.recent import Recent
@@ -28,6 +28,7 @@ MOST_PLANS = 32
 class Engine:
     """The state of a network and its plans, which are made once and kept.
 
+    order      the nodes in topological order
     inputs     name of every input -> why it is one
     operators  owner -> operator, with its sizes once the network is built
     outputs    the nodes that forward returns: the sinks, or those wanted of a part
@@ -39,14 +40,14 @@ class Engine:
     def __init__(
         self,
         graph: Graph,
-        order: tuple[Key, ...],
         generator: Generator,
         device: torch.device,
         dtype: torch.dtype,
         store: ParameterStore | None = None,
         outputs: tuple[Key, ...] | None = None,
     ) -> None:
-        self.graph, self.order, self.generator = graph, order, generator
+        self.graph, self.generator = graph, generator
+        self.order: tuple[Key, ...] = topological_order(graph)
         self.device, self.dtype = device, dtype
         self.inputs = inputs_of(graph)
         computed = {key: node for key, node in graph.nodes(data=True) if node["operator"] is not None}

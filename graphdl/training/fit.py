@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 
+from graphdl.arguments import new_generator
 from graphdl.errors import GraphDLWarning, MissingInputError, SettingError, did_you_mean, listing
-from graphdl.execution.checks import new_generator
 from graphdl.execution.passes import Forward, run_forward
 from graphdl.graph import Key, ancestors
 from graphdl.network import Network
