@@ -2,62 +2,80 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-VALUES = {torch.float32: 2e-5, torch.float64: 1e-10}
-"""The error allowed in losses, values, buffers and the optimizer's state, relative to a tensor's largest number."""
 
-GRADIENTS = {torch.float32: 1e-4, torch.float64: 1e-9}
-"""The error allowed in a gradient, relative to its largest number, and a tenth of it relative to the largest number of
-all gradients: a gradient that vanishes, such as that of a bias before a batch normalization, is rounding alone."""
+class Bounds(NamedTuple):
+    """The errors that are allowed.
+
+    values     in losses, values and buffers, relative to a tensor's largest number
+    gradients  in a gradient, relative to its largest number, and a tenth of it relative to the largest number of all
+               gradients: a gradient that vanishes, such as that of a bias before a batch normalization, is rounding
+               alone
+    """
+
+    values: float
+    gradients: float
+
+
+ROUNDING = {torch.float32: Bounds(2e-5, 1e-4), torch.float64: Bounds(1e-10, 1e-9)}
+"""What rounding may do, by the type in which a network computes."""
+
+MOST = 0.2
+"""The largest relative error that is ever allowed."""
 
 
 @dataclass
 class Outcome:
     """What a step has computed.
 
-    values      losses, predictions and the optimizer's state, by a name for the text of an error
+    values      losses and predictions, by a name for the text of an error
+    state       the optimizer's, by such a name
     buffers     the network's
     gradients   of the parameters by name, as the update saw them
     parameters  by name, after the update
     """
 
     values: Mapping[str, Tensor]
+    state: Mapping[str, Tensor]
     buffers: Mapping[str, Tensor]
     gradients: Mapping[str, Tensor]
     parameters: Mapping[str, Tensor]
 
 
-def disagreement(found: Outcome, expected: Outcome, before: Mapping[str, Tensor], dtype: torch.dtype) -> str:
+def disagreement(found: Outcome, expected: Outcome, before: Mapping[str, Tensor], bounds: Bounds) -> str:
     """The first thing in which two outcomes disagree, "" if they agree.
 
     before  the parameters before the update
-    dtype   in which the network computes
     """
-    rounding = VALUES[dtype]
+    rounding = bounds.values
     for name, value in expected.values.items():
         if not _close(found.values[name], value, _scale(value) * rounding if value.is_floating_point() else 0.0):
+            return name
+    for name, value in expected.state.items():  # made of gradients, or of their squares
+        if not _close(found.state[name], value, _scale(value) * 3 * bounds.gradients):
             return name
     largest = max((_scale(value) for value in expected.buffers.values() if value.is_floating_point()), default=0.0)
     for name, value in expected.buffers.items():  # a running mean of what is normalized already is rounding alone
         allowed = (_scale(value) + largest / 10) * rounding if value.is_floating_point() else 0.0
         if not _close(found.buffers[name], value, allowed):
             return f"the buffer {name}"
-    return _wrong_gradient(found, expected, before, dtype)
+    return _wrong_gradient(found, expected, before, bounds)
 
 
-def _wrong_gradient(found: Outcome, expected: Outcome, before: Mapping[str, Tensor], dtype: torch.dtype) -> str:
+def _wrong_gradient(found: Outcome, expected: Outcome, before: Mapping[str, Tensor], bounds: Bounds) -> str:
     """The first gradient, or parameter, in which two outcomes disagree.
 
     An update may depend on the sign of a gradient alone, as Adam's first one does. So the error allowed in a parameter
     is its change times the relative error allowed in its gradient; where that gradient is rounding alone, as much as
     this rounding may change a parameter elsewhere.
     """
-    bound, rounding = GRADIENTS[dtype], VALUES[dtype]
+    rounding, bound = bounds
     largest = max((_scale(gradient) for gradient in expected.gradients.values()), default=0.0)
     noise = {name: bound * (_scale(g) + largest / 10) for name, g in expected.gradients.items()}
     change = {name: (expected.parameters[name] - before[name]).abs() for name in noise}
@@ -71,6 +89,23 @@ def _wrong_gradient(found: Outcome, expected: Outcome, before: Mapping[str, Tens
         if not _close(found.parameters[name], after, allowed + _scale(after) * rounding):
             return f"the parameter {name}"
     return ""
+
+
+def widened(bounds: Bounds, moved: Sequence[Outcome], expected: Outcome) -> Bounds:
+    """The bounds, as wide as twice what a step does whose parameters were moved by no more than their rounding.
+
+    A network may carry rounding far: where a value before a ReLU is almost 0, it decides whether a gradient passes.
+    """
+    values = max(_error(a.values[name], b, 0.0) for a in moved for name, b in expected.values.items())
+    largest = max((_scale(gradient) for gradient in expected.gradients.values()), default=0.0)
+    gradients = [_error(a.gradients[name], b, largest / 10) for a in moved for name, b in expected.gradients.items()]
+    found = (max(allowed, 2 * each) for allowed, each in zip(bounds, (values, max(gradients)), strict=True))
+    return Bounds(*(min(each, MOST) for each in found))
+
+
+def _error(found: Tensor, expected: Tensor, more: float) -> float:
+    """The largest difference, relative to the largest number and some more."""
+    return _scale(found.double() - expected.double()) / max(_scale(expected) + more, 1e-300)
 
 
 def _steepest(change: Tensor, gradient: Tensor, noise: float) -> float:

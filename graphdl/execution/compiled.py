@@ -13,8 +13,7 @@ from torch import Tensor
 
 from graphdl.cpp import Compiled, Roles, compile_tape
 from graphdl.errors import CompileError, MissingInputError, NonFiniteError, ShapeError, UnknownNodeError, did_you_mean
-from graphdl.execution.agreement import VALUES as BOUNDS
-from graphdl.execution.agreement import Outcome, disagreement
+from graphdl.execution.agreement import ROUNDING, Outcome, disagreement, widened
 from graphdl.execution.chance import Chance
 from graphdl.execution.engine import Engine
 from graphdl.execution.passes import Backward, Forward, run_backward, run_forward
@@ -103,7 +102,7 @@ class CompiledSteps:
         engine = self._engine
         if engine.device.type != "cpu":
             raise CompileError(f"the network is on {engine.device}, and compiled steps run on the CPU")
-        if engine.dtype not in BOUNDS:
+        if engine.dtype not in ROUNDING:
             raise CompileError(f"the network computes in {engine.dtype}, and compiled steps in float32 or float64")
         if any(dtype.is_floating_point and dtype != engine.dtype for _, dtype in self.shapes.values()):
             raise CompileError(f"it is compiled for batches of other numbers than {engine.dtype}, the network's type")
@@ -298,13 +297,27 @@ class CompiledSteps:
         if not bool(torch.isfinite(results[0])):
             return 0, []
         made, found = self._run(given)
-        outcome = self._outcome([each[0] for each in found])
-        wrong = disagreement(outcome, expected, parameters, self._engine.dtype) if made else "what it refuses"
+        outcome, bounds = self._outcome([each[0] for each in found]), ROUNDING[self._engine.dtype]
+        wrong = disagreement(outcome, expected, parameters, bounds) if made else "what it refuses"
+        if made and wrong:
+            after = Snapshot(self._engine, self._moves.changed)
+            bounds = widened(bounds, [self._moved(before, seed) for seed in range(3)], expected)
+            wrong = disagreement(outcome, expected, parameters, bounds)
+            after.restore()
         if wrong:
             before.restore()
             raise CompileError(f"the compiled step disagrees with the operators in {wrong}")
         self._verified = True
         return made, found
+
+    def _moved(self, before: Snapshot, seed: int) -> Outcome:
+        """What a step from there computes by the operators, with every parameter moved by its rounding."""
+        before.restore()
+        generator = torch.Generator().manual_seed(seed)
+        for parameter in self._engine.store.parameters.values():
+            signs = torch.randint(2, parameter.shape, generator=generator) * 2 - 1
+            parameter.mul_(1 + signs * torch.finfo(parameter.dtype).eps)
+        return self._outcome([result.clone() for result in self._step()])
 
     def _outcome(self, results: Sequence[Tensor]) -> Outcome:
         """What a step has computed: its results, and copies of what it has changed."""
@@ -313,7 +326,8 @@ class CompiledSteps:
         by_node = self._engine.store.by_node
         gradients = {place: tensor for group in self._moves.groups for place, tensor in group.gradients.items()}
         return Outcome(
-            {**dict(zip(names, results, strict=True)), **kept},
+            dict(zip(names, results, strict=True)),
+            kept,
             {name: buffer.clone() for name, buffer in self._engine.store.buffers.items()},
             {f"{node}.{name}": tensor.clone() for (node, name), tensor in gradients.items()},
             {f"{node}.{name}": by_node[node][name].clone() for node, name in gradients},
