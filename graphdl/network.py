@@ -14,7 +14,6 @@ from graphdl.arguments import Device, check_operators, floating_type, new_genera
 from graphdl.cost import Cost, Rule, plan_cost
 from graphdl.errors import MissingInputError, counted, listing
 from graphdl.execution.compiled import CompiledSteps, compile_steps
-from graphdl.execution.diagnosis import Shape, shape_of
 from graphdl.execution.engine import Engine
 from graphdl.facts import node_facts
 from graphdl.graph import (
@@ -30,6 +29,7 @@ from graphdl.graph import (
     normalise_operators,
 )
 from graphdl.operators import Operator
+from graphdl.operators.tuples import Shape, shape_of
 from graphdl.record import Record
 from graphdl.summary import summary_table
 

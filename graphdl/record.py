@@ -10,11 +10,11 @@ from torch import Tensor
 
 from graphdl.arguments import to_tensor
 from graphdl.errors import MissingInputError, SettingError, ShapeError, UnknownNodeError, did_you_mean, listing
-from graphdl.execution.diagnosis import fits, shape_of
 from graphdl.execution.engine import Engine
 from graphdl.execution.passes import Backward, Forward, Trace, run_backward, run_forward
 from graphdl.execution.training_passes import ParameterGradients
 from graphdl.graph import Key
+from graphdl.operators.tuples import fits, shape_of
 
 
 class Recorded(dict[Any, Any]):
@@ -107,7 +107,7 @@ class Record:
             if not isinstance(gradient, tuple):
                 gradient = to_tensor(gradient, f"The gradient of {key!r}", engine.device, engine.dtype)
             value = values[index[key]]
-            if not fits(gradient, value):
+            if not fits(gradient, shape_of(value)):
                 raise ShapeError(
                     f"backward: the value of {key} has the shape {shape_of(value)}, and the gradient given "
                     f"{shape_of(gradient)}."

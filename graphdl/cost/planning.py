@@ -13,13 +13,13 @@ from graphdl.cost.figures import Cost, NodeCost
 from graphdl.cost.nests import bytes_of
 from graphdl.cost.rehearsal import Rehearsal, Rule
 from graphdl.errors import MissingInputError, SettingError
-from graphdl.execution.diagnosis import shape_of
 from graphdl.execution.engine import Engine
 from graphdl.execution.inference import infer_shapes, require_complete
 from graphdl.execution.plan import BackwardPlan, make_backward_plan, make_plan
-from graphdl.execution.recompute import Recomputation, check_recompute, make_recomputation
-from graphdl.graph import Key, input_kinds
+from graphdl.execution.recompute import Recomputation, make_recomputation
+from graphdl.graph import Key, check_recompute, input_kinds
 from graphdl.operators import Operator
+from graphdl.operators.tuples import shape_of
 from graphdl.parameters import ParameterStore
 
 

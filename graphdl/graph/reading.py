@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from graphdl.slots import SlotRole, kind_of, role_of
@@ -26,6 +26,13 @@ def sources_by_role(graph: Graph, key: Key, role: SlotRole) -> tuple[Key, ...]:
     """What feeds the slots of a loss that are predictions, or targets."""
     slots = graph.nodes[key]["operator"].slots or ()
     return tuple(source for slot, source in sources(graph, key).items() if slots and role_of(slots[slot]) == role)
+
+
+def predictions_of(graph: Graph, losses: Collection[Key]) -> tuple[Key, ...]:
+    """The nodes that feed the prediction slots of the losses; where no loss has one, their first slots."""
+    predicted = [source for key in losses for source in sources_by_role(graph, key, "prediction")]
+    first = [source for key in losses for source in list(sources(graph, key).values())[:1]]
+    return tuple(key for key in dict.fromkeys(predicted or first) if key in graph)
 
 
 def input_kinds(graph: Graph, shapes: Mapping[Key, Any] | None = None) -> dict[Key, InputKind]:
