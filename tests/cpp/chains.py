@@ -138,7 +138,7 @@ class Chain:
         results = (recorder.slot(total), recorder.slot(y))
         return (
             recorder.tape(),
-            Roles(tuple(moving), tuple(buffers), guard, results[0], results, {}),
+            Roles(tuple(moving), tuple(buffers), guard, results[0], results),
             dict(enumerate(moving)),
         )
 

@@ -46,7 +46,8 @@ def through_views(a):
     a[0].add_(a[1])
     a[1].mul_(a[0])
     a[:, 1:].mul_(2)
-    a.t()[0].copy_(a[2, : a.shape[0]])
+    n = min(a.shape)
+    a.t()[0, :n].copy_(a[2, :n])
     a.view(-1)[::3].zero_()
     return a * 1
 
@@ -89,7 +90,7 @@ def drawn_program(number: int):
     def parts(memory):
         n = size // 2
         found = [memory[k : k + n] for k in (0, n, n // 2, 1)]
-        found += [memory[: n * 2 : 2], memory[:n].view(-1, 6).t().reshape(-1) if False else memory[n : 2 * n]]
+        found += [memory[: n * 2 : 2], memory[n : 2 * n]]
         return found
 
     def function(memory):
@@ -105,7 +106,7 @@ def drawn_program(number: int):
             elif kind == "copy":
                 a.copy_((b + c) * 0.5)
             elif kind == "column sum":
-                a[:6].copy_(b.view(-1, 6).sum(0) if b.is_contiguous() else b[:6])
+                a[:6].copy_(b.view(-1, 6).sum(0) if b.is_contiguous() else b[:6].clone())
             elif kind == "row" and a.is_contiguous():
                 a.view(-1, 6).add_(b[:6].clone() * 0.1)
             elif kind == "fill":
