@@ -4,7 +4,7 @@ import sys
 
 
 def main() -> None:
-    """Run the command line, if what it needs is installed."""
+    """Run the command line, if the packages that it needs are installed."""
     try:
         from graphdl import cli
     except ModuleNotFoundError as error:

@@ -35,14 +35,14 @@ EXAMPLES = "\n\n".join(f"{name}: {experiment.title}." for name, experiment in EX
 def run(
     example: Annotated[str, typer.Argument(help="What to train: " + ", ".join(EXPERIMENTS) + ".")],
     out: Annotated[Path, typer.Option(help="The folder for the pictures.")] = Path("out"),
-    seed: Annotated[int, typer.Option(help="Of the data, the first parameters and the batches.", min=0)] = 2,
+    seed: Annotated[int, typer.Option(help="The seed of the data, the first parameters and the batches.", min=0)] = 2,
     epochs: Annotated[
-        int | None, typer.Option(help="Passes through the data; by default as many as the example takes.", min=1)
+        int | None, typer.Option(help="Passes through the data; the default depends on the example.", min=1)
     ] = None,
 ) -> None:
     """Train an example, print its figures, and draw it."""
     experiment = find_experiment(example)
-    new_figure(1, 1)  # a missing package is told before training, not after
+    new_figure(1, 1)  # a missing package is reported before training, not after
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -65,7 +65,7 @@ def draw(
     output: Annotated[Path, typer.Option("--output", "-o", help="A .svg, .png, .pdf or .dot file.")] = Path(
         "network.svg"
     ),
-    dark: Annotated[bool, typer.Option("--dark", help="Light on dark.")] = False,
+    dark: Annotated[bool, typer.Option("--dark", help="Light colours on a dark background.")] = False,
     title: Annotated[str | None, typer.Option(help="The title; by default the file's name.")] = None,
 ) -> None:
     """Draw the network of a JSON file: graphdl draw model.json -o model.svg."""
@@ -80,7 +80,7 @@ def summary(model: Model) -> None:
 
 
 def main() -> None:
-    """Run the command line: an error of graphdl is one clear line and exit status 1."""
+    """Run the command line. An error of graphdl is printed as one line, with exit status 1."""
     try:
         app()
     except GraphDLError as error:

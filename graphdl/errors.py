@@ -1,4 +1,4 @@
-"""One hierarchy of errors: each says what happened, at which node, what was expected and how to fix it."""
+"""The errors of graphdl: each says what happened, at which node, what was expected and how to fix it."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ __all__ = [
 
 
 class GraphDLError(Exception):
-    """Whatever graphdl refuses or cannot do."""
+    """The base class of all errors that graphdl raises."""
 
 
 class GraphDLWarning(UserWarning):
-    """Something allowed that is most likely a slip."""
+    """Something that is allowed, and is probably a mistake."""
 
 
 class CycleError(GraphDLError):
-    """The connectivity leads from a node back to itself."""
+    """The connectivity has a cycle."""
 
 
 class ShapeError(GraphDLError):
@@ -43,7 +43,7 @@ class ShapeError(GraphDLError):
 
 
 class UnknownNodeError(GraphDLError):
-    """A name that is no node, no input or no parameter of the network."""
+    """A name that is not a node, an input or a parameter of the network."""
 
 
 class ArityError(GraphDLError):
@@ -51,7 +51,7 @@ class ArityError(GraphDLError):
 
 
 class DuplicateSlotError(GraphDLError):
-    """Two edges claim the same slot of a node."""
+    """Two edges feed the same slot of a node."""
 
 
 class MissingInputError(GraphDLError):
@@ -59,7 +59,7 @@ class MissingInputError(GraphDLError):
 
 
 class UnreachableError(GraphDLError):
-    """A node that nothing leads to or from, or a loss that no trainable parameter reaches."""
+    """A node that is not connected to any other, or losses that no trainable parameter reaches."""
 
 
 class SettingError(GraphDLError):
@@ -75,7 +75,7 @@ class GradientError(OperatorError):
 
 
 class CompileError(GraphDLError):
-    """A training step that has no compiled form."""
+    """A training step cannot be compiled."""
 
 
 class NonFiniteError(GraphDLError):
@@ -83,7 +83,7 @@ class NonFiniteError(GraphDLError):
 
 
 class FileFormatError(GraphDLError):
-    """A file or a dictionary does not hold what its reader expects."""
+    """A file or a dictionary does not have the expected format."""
 
 
 class DrawingError(GraphDLError):
@@ -95,7 +95,7 @@ class MissingPackageError(GraphDLError):
 
 
 def did_you_mean(name: object, known: Iterable[object]) -> str:
-    """Return ' Did you mean ...?' for the closest known name, or '' where none is close.
+    """Return ' Did you mean ...?' for the closest known name, or '' if none is close.
 
     >>> did_you_mean("tahn", ["tanh", "relu"])
     " Did you mean 'tanh'?"
@@ -108,7 +108,7 @@ def did_you_mean(name: object, known: Iterable[object]) -> str:
 
 
 def counted(number: int, noun: str) -> str:
-    """A number with its noun.
+    """A number followed by its noun, in the plural where needed.
 
     >>> counted(1, "operator"), counted(1200, "operator")
     ('1 operator', '1,200 operators')

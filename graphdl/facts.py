@@ -30,9 +30,9 @@ TYPES = {
 
 
 def node_facts(engine: Engine) -> dict[Key, NodeFacts]:
-    """The facts on every node, and on every input without a node under its name where that is free.
+    """The facts about every node, and about every input that has no node, under its name if no node has that name.
 
-    Shapes are those of the last passes, as far as their inputs lead.
+    Shapes are those of the last pass, for the nodes that its inputs determine.
     """
     inputs = engine.known_inputs()
     values: Mapping[Key, Any] = {}
@@ -64,14 +64,14 @@ def node_facts(engine: Engine) -> dict[Key, NodeFacts]:
 
 
 def count_parameters(operator: Operator) -> int:
-    """How many numbers training changes in an operator whose sizes are known; 0 while they are not."""
+    """The number of elements of the parameters of an operator; 0 while its sizes are unknown."""
     if not operator.complete:
         return 0
     return sum(torch.Size(parameter.shape).numel() for parameter in operator.parameters().values())
 
 
 def _shape_and_type(value: Any) -> tuple[tuple[int, ...] | None, str]:
-    """The shape without the batch axis, and the short name of the type; a tuple of outputs has neither."""
+    """The shape without the batch axis and the short name of the dtype; (None, "") for a tuple of outputs."""
     if not isinstance(value, Tensor):
         return None, ""
     return tuple(value.shape[1:]), TYPES.get(value.dtype, str(value.dtype).removeprefix("torch."))

@@ -1,4 +1,4 @@
-"""check_gradients: whether a hand-written backward is the derivative of its forward."""
+"""check_gradients: compares a hand-written backward with numerical derivatives."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from graphdl.network import Network
 from graphdl.operators import Operator
 
 MOST_OUTPUTS = 8
-"""How many elements of a tuple of outputs are checked to be the only one that is used."""
+"""For a tuple of outputs: how many elements are also tried as the only one that is used."""
 
 
 def check_gradients(
@@ -28,13 +28,17 @@ def check_gradients(
     """Compare the backward of an operator, or of a whole network, with central differences in float64.
 
     For random upstream gradients g, every derivative of sum(g y) by an element of an input or a parameter is compared
-    with (f(x + step) - f(x - step)) / (2 step). example_inputs are the operator's inputs in order; for a network one
-    {name: tensor}, and it must be float64; what it recorded is replaced. Integers are not varied. Where the output is a
-    tuple, each element is also tried as the only one that is used. Returns the largest error found, relative to
-    max(1, |expected|). Raises GradientError if one exceeds `tolerance`, or if an input, a parameter or an upstream
-    gradient was written into. All passes draw the same numbers and begin with the same buffers, which are left as they
-    were. Keep away from kinks, such as ReLU's at 0; where an edge's gradient factor is not 1, backward is not meant to
-    be the derivative.
+    with (f(x + step) - f(x - step)) / (2 step). Integer inputs are not varied. If the output is a tuple, its first
+    elements are also tried one by one as the only one that is used. All passes use the same random numbers and start
+    with the same buffers, which are restored at the end.
+
+    subject         an operator, or a network of dtype float64, whose recorded values are replaced
+    example_inputs  the operator's inputs in order; for a network one dictionary {name: tensor}
+    tolerance       the largest error allowed, relative to max(1, |expected|)
+
+    Returns the largest relative error found. Raises GradientError if it exceeds `tolerance`, or if forward or backward
+    wrote into an input, a parameter or an upstream gradient. Avoid inputs at kinks, such as 0 for ReLU. If an edge has
+    a gradient factor other than 1, backward is not the derivative of forward, and the check fails.
 
     >>> from graphdl import Tanh
     >>> check_gradients(Tanh(), torch.randn(3, 4)) < 1e-8
@@ -49,7 +53,7 @@ def check_gradients(
     else:
         net, given = _alone(subject, example_inputs, seed)
     inputs = {name: _varied(value) for name, value in given.items()}
-    net.engine.prepare(inputs, net.outputs)  # which makes the tensors of a network whose sizes were left out
+    net.engine.prepare(inputs, net.outputs)  # creates the tensors if sizes were left out
     replay = _Replay(net)
     with torch.no_grad():
         try:
@@ -59,7 +63,7 @@ def check_gradients(
 
 
 def _alone(operator: Operator, inputs: tuple[Any, ...], seed: int) -> tuple[Network, dict[Key, Any]]:
-    """A network of this operator only."""
+    """A network of one operator, and its inputs by name."""
     slots = getattr(operator, "slots", None)
     if not inputs or (slots is not None and len(inputs) != len(slots)):
         expected = "one input or more" if slots is None else listing(slots)
@@ -79,7 +83,7 @@ def _varied(value: Any) -> Tensor:
 
 
 class _Replay:
-    """Passes of a network that all begin with the same buffers and draw the same numbers."""
+    """Passes of a network that all start with the same buffers and use the same random numbers."""
 
     def __init__(self, net: Network) -> None:
         self.net = net
@@ -121,7 +125,7 @@ def _check(
 
 
 def _backward_untouched(replay: _Replay, inputs: dict[Key, Tensor], upstream: dict[Key, Any]) -> dict[Key, Tensor]:
-    """Forward and backward, which must not write into what they are given."""
+    """Run forward and backward. Raises GradientError if they write into their arguments."""
     given = [
         *((f"the input {name!r}", tensor) for name, tensor in inputs.items()),
         *replay.net.parameters.items(),
@@ -133,14 +137,14 @@ def _backward_untouched(replay: _Replay, inputs: dict[Key, Tensor], upstream: di
     for (name, tensor), held in zip(given, before, strict=True):
         if not torch.equal(tensor, held):
             raise GradientError(
-                f"forward or backward wrote into {name}, which does not belong to the operator: compute in a new "
-                "tensor."
+                f"forward or backward wrote into {name}, which does not belong to the operator: write "
+                "into a new tensor."
             )
     return sent
 
 
 def _check_unused(replay: _Replay, inputs: dict[Key, Tensor], key: Key, dys: tuple[Tensor, ...]) -> None:
-    """Refuse a backward that takes None, for an output that nothing used, for something else than zeros."""
+    """Raise GradientError if None for an output that nothing used gives other gradients than zeros."""
     for k in range(min(len(dys), MOST_OUTPUTS)):
         found: list[dict[str, Tensor]] = []
         for unused in (None, 0.0):
@@ -151,8 +155,8 @@ def _check_unused(replay: _Replay, inputs: dict[Key, Tensor], key: Key, dys: tup
         for name, expected in found[1].items():
             if not torch.allclose(found[0].get(name, torch.zeros_like(expected)), expected, rtol=1e-9, atol=1e-12):
                 raise GradientError(
-                    f"The gradient of {name} where only output {k} of {key!r} is used, so that dy is None for the "
-                    "others, is not the one with zeros for the others."
+                    f"If only output {k} of {key!r} is used, dy is None for the others. The gradient of {name} then "
+                    "differs from the one with zeros in place of None."
                 )
 
 
@@ -162,7 +166,7 @@ def _compare(
     """The largest error of one gradient, element by element."""
     if gradient.shape != tensor.shape:
         raise GradientError(
-            f"The gradient of {name} has the shape {tuple(gradient.shape)}, and {name} the shape {tuple(tensor.shape)}."
+            f"The gradient of {name} has the shape {tuple(gradient.shape)}; {name} has {tuple(tensor.shape)}."
         )
     worst = 0.0
     for at in product(*map(range, tensor.shape)):
@@ -176,8 +180,8 @@ def _compare(
         error = abs(found - expected) / max(1.0, abs(expected))
         if not error <= tolerance:
             raise GradientError(
-                f"The gradient of {name} at {list(at)} is {found:.8g}, and the difference quotient {expected:.8g}: "
-                "backward is not the derivative of forward, or the value lies at a kink."
+                f"The gradient of {name} at {list(at)} is {found:.8g}, and the difference quotient is {expected:.8g}: "
+                "backward is not the derivative of forward, or the value is at a kink."
             )
         worst = max(worst, error)
     return worst

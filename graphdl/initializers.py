@@ -1,4 +1,4 @@
-"""First values of parameters: frozen settings, called with a tensor to fill and a random generator.
+"""Initializers of parameters: frozen settings, called with a tensor to fill and a random generator.
 
 Fans: for a weight (o, i, ...) with r = the product of the remaining axes, fan_in = i r and fan_out = o r.
 """
@@ -33,7 +33,7 @@ __all__ = [
 
 
 class Initializer(Protocol):
-    """Fills a tensor in place with the first values of a parameter, drawn from the generator."""
+    """Fills a parameter in place with its first values, using the generator for random numbers."""
 
     def __call__(self, parameter: Tensor, generator: Generator | None) -> Tensor: ...
 
@@ -111,10 +111,10 @@ class VarianceScaling(Settings):
 
 @dataclass(frozen=True)
 class _Named(Settings):
-    """An initializer that is a VarianceScaling of certain settings."""
+    """An initializer defined as a VarianceScaling with certain settings."""
 
     def scaling(self) -> VarianceScaling:
-        raise SettingError(f"{type(self).__name__} does not say its scaling")
+        raise SettingError(f"{type(self).__name__} does not define scaling()")
 
     def __call__(self, parameter: Tensor, generator: Generator | None) -> Tensor:
         return self.scaling()(parameter, generator)
@@ -180,7 +180,7 @@ class UniformFanOut(_Named):
 
 
 def fans(shape: torch.Size) -> tuple[int, int]:
-    """(fan_in, fan_out) of a weight; a vector counts as a single output's weights."""
+    """(fan_in, fan_out) of a weight; a vector counts as the weights of a single output."""
     if len(shape) < 2:
         return shape.numel(), 1
     receptive = shape[2:].numel()

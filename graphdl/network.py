@@ -1,4 +1,4 @@
-"""Network: the façade over graph and execution."""
+"""Network: the public interface to graph and execution."""
 
 from __future__ import annotations
 
@@ -38,15 +38,16 @@ if TYPE_CHECKING:
 
 
 class Network:
-    """A neural network from two dictionaries: what each node computes, and whom it feeds.
+    """A neural network from two dictionaries: what each node computes, and which nodes it feeds.
 
     operators      node -> operator
     connectivity   node -> the nodes it feeds; a key that is not an operator is an input
-    seed           of the first parameters, and of what training draws; None takes one from torch's global generator
+    seed           of the first parameters and of the random numbers in training; None draws one from torch's global
+                   generator
     device, dtype  of its tensors
 
-    inputs, outputs, losses and order are tuples of nodes, predictions those that predict; graph is the networkx graph,
-    which is frozen.
+    Attributes: inputs, outputs, losses, predictions (what `predict` returns) and order (a topological order) are tuples
+    of keys; graph is the networkx graph, which cannot be changed.
 
     >>> from graphdl import Linear, Network
     >>> net = Network({"line": Linear(2, 1)}, {"x": ["line"]}, seed=0)
@@ -71,7 +72,7 @@ class Network:
         self._set_up(new_generator(seed), usable_device(device), floating_type(dtype))
 
     def _set_up(self, generator: Generator, device: torch.device, dtype: torch.dtype, *part: Any) -> None:
-        """Build the graph and the engine, of a part over given tensors and with given outputs."""
+        """Build the graph and the engine. `part` holds the tensors and the outputs of a part of another network."""
         self.graph = build_graph(self._operators, self._connectivity)
         self.generator = generator
         self.engine = Engine(self.graph, generator, device, dtype, *part)
@@ -89,18 +90,18 @@ class Network:
 
     @property
     def operators(self) -> dict[Key, Operator | Shared]:
-        """What each node computes, with the sizes that are known: one of the two dictionaries."""
+        """What each node computes, with the inferred sizes: the first of the two dictionaries."""
         sized = self.engine.operators
         return {key: sized.get(key, operator) for key, operator in self._operators.items()}
 
     @property
     def connectivity(self) -> dict[Key, tuple[Feed, ...]]:
-        """Whom each node feeds: the other one."""
+        """Which nodes each node feeds: the second of the two dictionaries."""
         return dict(self._connectivity)
 
     @property
     def device(self) -> torch.device:
-        """Where the tensors are."""
+        """The device of the tensors."""
         return self.engine.device
 
     @property
@@ -110,12 +111,12 @@ class Network:
 
     @property
     def parameters(self) -> dict[str, Tensor]:
-        """Parameters by name, "node.name" -> tensor. To assign to a name copies into its tensor."""
+        """Parameters by name, "node.name" -> tensor. Assigning to a name copies into its tensor."""
         return self.engine.store.parameters
 
     @property
     def buffers(self) -> dict[str, Tensor]:
-        """Buffers by name, "node.name" -> tensor: what is kept and no gradient changes."""
+        """Buffers by name, "node.name" -> tensor: state that is not changed by gradients."""
         return self.engine.store.buffers
 
     @property
@@ -125,7 +126,7 @@ class Network:
 
     @property
     def value_gradients(self) -> dict[Key, Any]:
-        """Node -> the gradient of its value in the last backward pass; nodes that nothing flowed to are left out."""
+        """Node -> the gradient of its value in the last backward pass, for the nodes that have one."""
         return self._record.value_gradients
 
     @property
@@ -141,7 +142,7 @@ class Network:
     def forward(self, inputs: object, training: bool = True) -> dict[Key, Any]:
         """Compute and record every value; return {sink: value}.
 
-        inputs are {name: tensor or array}, or one tensor where the network has one input. Errors: MissingInputError,
+        inputs are {name: tensor or array}, or a tensor if the network has one input. Errors: MissingInputError,
         UnknownNodeError, ShapeError, and OperatorError if an operator fails for another reason.
         """
         return self._record.forward(inputs, training)
@@ -149,16 +150,16 @@ class Network:
     def backward(self, gradients: Mapping[Key, Any] | None = None) -> dict[Key, Tensor]:
         """Send gradients back through the recorded pass; return {input: gradient} of floating-point inputs.
 
-        It starts at every loss with 1 times the loss's weight, or at the given {node: gradient}. It fills `.gradients`
-        with those of all parameters that are not frozen, which do not add to an earlier call's.
+        It starts at every loss with the loss's weight, or at the given {node: gradient}. It sets `.gradients` to the
+        gradients of all parameters that are not frozen; several calls do not accumulate.
         """
         return self._record.backward(gradients)
 
     def predict(self, inputs: object, outputs: Iterable[Key] | None = None) -> Any:
         """Compute the predictions, or the nodes named in `outputs`, in inference mode.
 
-        Returns a tensor, or {node: tensor} if they are several. Only what they need is computed and asked for: no
-        targets; one tensor will do if they need one input. Raises UnknownNodeError for a name that is not a node.
+        Returns a tensor, or {node: tensor} if there are several. Only the inputs that these nodes need are required, no
+        targets; if it is one input, a tensor may be given. Raises UnknownNodeError for a name that is not a node.
         """
         wanted = self.predictions if outputs is None else node_keys(self.graph, outputs, "predict(outputs=[...])")
         found = self.engine.predict(inputs, wanted)
@@ -170,9 +171,9 @@ class Network:
         inputs   inputs of this network, or nodes, whose values the part takes as inputs under their names
         outputs  the nodes that the part computes, which are its outputs
 
-        Training the part changes this network, and the other way round; each has its own frozen nodes. The tensors of
-        networks that share them cannot be moved by `to`. Copies and files of a part hold tensors of their own. Raises
-        MissingInputError for a value that the outputs need and that is neither inside nor given.
+        Training the part changes this network, and vice versa; each has its own frozen nodes. `to` raises SettingError
+        for tensors that networks share. Copies and files of a part do not share tensors. Raises MissingInputError if
+        the outputs need a value that is neither computed inside the part nor one of its inputs.
         """
         cut = cut_part(self.graph, self.order, self.engine.inputs, inputs, outputs)
         part = Network.__new__(Network)
@@ -186,29 +187,32 @@ class Network:
         """Compile training steps for batches like these inputs: a callable {name: (K, n, ...)} -> losses (K,).
 
         One call makes K steps in C++, each a forward pass, the gradients and the optimizer's update, and changes the
-        network in place. The first call for a network of this form runs the C++ compiler; later ones find its result
-        in a cache. Raises CompileError where a step has no compiled form; `fit(..., compile=True)` falls back instead.
+        network in place. The first time, the C++ compiler runs; later, also in other processes, the library is loaded
+        from a cache. Raises CompileError if the step cannot be compiled; `fit(..., compile=True)` warns instead.
         """
         if not self.losses:
-            raise MissingInputError("compile trains on losses, and the network has no loss node: add one.")
+            raise MissingInputError("compile needs a loss, and the network has no loss node: add one.")
         _, batch = self.engine.prepare(inputs, self.losses)
         return compile_steps(self.engine, optimizer.bind(self), batch)
 
     def build(self, shapes: Mapping[Key, Any]) -> Self:
-        """Infer the sizes that were left out from {input: shape without the batch axis}, and make the parameters."""
+        """Infer the sizes that were left out from {input: shape without the batch axis}, and create the parameters."""
         self.engine.build(self.engine.hollow(shapes, batch=2))
         return self
 
     def shapes(self, inputs: Mapping[Key, Any]) -> dict[Key, Shape]:
-        """{node: shape} for {input: shape with the batch axis, or tensor}, as far as these inputs lead.
+        """{node: shape} from {input: shape with the batch axis, or tensor}, for the nodes that these inputs determine.
 
-        Runs on meta tensors: nothing is computed, and no parameter is made.
+        Runs on meta tensors: nothing is computed, and no parameter is created.
         """
         values = self.engine.infer(self.engine.hollow(inputs))
         return {key: shape_of(values[key]) for key in self.order if key in values}
 
     def freeze(self, *nodes: Key) -> Self:
-        """Keep the parameters and buffers of these nodes; they run as in inference. All: net.freeze(*net.operators)."""
+        """Keep the parameters and buffers of these nodes, which then run as in inference.
+
+        To freeze all nodes: net.freeze(*net.operators).
+        """
         self.engine.freeze(nodes, frozen=True)
         return self
 
@@ -251,14 +255,14 @@ class Network:
         return rendering.mime_bundle(repr(self), self.diagram)
 
     def to_dict(self) -> dict[str, Any]:
-        """The two dictionaries as plain data for JSON, with the sizes that are known. Registered operators only."""
+        """The two dictionaries as plain data for JSON, with the inferred sizes. Operators must be registered."""
         return serialization.to_dict(self.operators, self.connectivity)
 
     @classmethod
     def from_dict(
         cls, data: object, *, seed: int | None = None, device: Device = "cpu", dtype: torch.dtype = torch.float32
     ) -> Self:
-        """The network of what `to_dict` returned. Raises FileFormatError for whatever is not in the format."""
+        """The network of a dictionary that `to_dict` returned. Raises FileFormatError if it has another format."""
         return cls(*serialization.from_dict(data), seed=seed, device=device, dtype=dtype)
 
     def save(self, path: str | Path) -> Path:
@@ -269,23 +273,23 @@ class Network:
     def load(
         cls, path: str | Path, *, seed: int | None = None, device: Device = "cpu", dtype: torch.dtype = torch.float32
     ) -> Self:
-        """The network of a file that `save` wrote, or a person. Raises FileFormatError if it is broken."""
+        """The network of a JSON file, written by `save` or by hand. Raises FileFormatError if it is invalid."""
         return cls.from_dict(serialization.read_json(Path(path)), seed=seed, device=device, dtype=dtype)
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Copies of all parameters and buffers by name; safetensors.torch.save_file takes them as they are."""
+        """Copies of all parameters and buffers by name, as safetensors.torch.save_file takes them."""
         return {name: tensor.clone() for name, tensor in {**self.parameters, **self.buffers}.items()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take the values of all parameters and buffers; nothing is changed if a name or a shape is wrong."""
+        """Copy the values of all parameters and buffers; nothing changes if a name or a shape is wrong."""
         self.engine.store.load(state)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Copy and pickle as the two dictionaries and the state; recorded values are left out."""
+        """Copy and pickle the two dictionaries and the state; recorded values are left out."""
         return serialization.reduced(self)
 
     def to(self, device: Device | None = None, dtype: torch.dtype | None = None) -> Self:
-        """Move all tensors to a device, and to a floating-point type; recorded values are dropped."""
+        """Move all tensors to a device and convert them to a floating-point type; recorded values are dropped."""
         self.engine.to(usable_device(device or self.device), floating_type(dtype or self.dtype))
         self._record = Record(self.engine)
         return self

@@ -1,4 +1,4 @@
-"""Pictures of what a classifier does: points with its decisions, and the confusion of classes."""
+"""Plots of a classifier: points with decision regions, and the confusion matrix."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def plot_points(
 ) -> Path:
     """Draw points in the plane coloured by class, over the regions that the classifier gives each class.
 
-    data      title -> (points (n, 2), class indices (n)); a panel each
+    data      title -> (points (n, 2), class indices (n)); one panel for each title
     classify  points (n, 2) -> class indices (n)
 
     Misclassified points are marked with a black x and counted in the title. The file is a .svg, .png or .pdf.
@@ -49,7 +49,7 @@ def plot_points(
 
 
 def _draw_regions(axes: Any, points: Tensor, classify: Callable[[Tensor], Tensor]) -> None:
-    """Tint the plane around the points by the class that each place is given."""
+    """Colour the plane around the points by the predicted class."""
     low, high = points.min(0).values, points.max(0).values
     margin = 0.03 * (high - low)
     xs, ys = (torch.linspace(float(a), float(b), GRID) for a, b in zip(low - margin, high + margin, strict=True))
@@ -62,7 +62,7 @@ def _draw_regions(axes: Any, points: Tensor, classify: Callable[[Tensor], Tensor
 
 
 def plot_confusion(path: str | Path, labels: Tensor, predicted: Tensor) -> Path:
-    """Draw how often each class was taken for each: class indices (n) and (n) -> a table of counts.
+    """Draw the confusion matrix of true and predicted class indices, (n) each.
 
     The file is a .svg, .png or .pdf. Raises MissingPackageError without matplotlib and scikit-learn.
     """
@@ -87,7 +87,7 @@ def plot_confusion(path: str | Path, labels: Tensor, predicted: Tensor) -> Path:
 
 
 def new_figure(width: float, height: float) -> Any:
-    """An empty figure, sizes in inches. Raises MissingPackageError without matplotlib."""
+    """An empty figure; width and height in inches. Raises MissingPackageError without matplotlib."""
     figure = _optional("matplotlib.figure", "matplotlib", "plots")
     return figure.Figure(figsize=(width, height), layout="constrained")
 
@@ -102,7 +102,7 @@ def save_figure(figure: Any, path: str | Path) -> Path:
         raise SettingError(f"{path} cannot be written: {error.strerror or error}.") from None
     except ValueError as error:
         raise SettingError(
-            f"{path.name} cannot be drawn: {str(error).splitlines()[0]}. Take .svg, .png or .pdf."
+            f"{path.name} cannot be drawn: {str(error).splitlines()[0]}. Use .svg, .png or .pdf."
         ) from None
     return path
 

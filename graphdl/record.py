@@ -60,7 +60,7 @@ class Record:
         """Compute and record every value; return those of the network's outputs."""
         if not isinstance(training, bool):
             raise SettingError(
-                "forward takes one argument, {name: tensor}, or a tensor if there is one input; and training."
+                "forward takes {name: tensor}, or a tensor if there is one input, and training=True or False."
             )
         self._trace = self._value_gradients = None
         engine = self._engine

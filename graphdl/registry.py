@@ -1,4 +1,4 @@
-"""The classes that a file may name: operators, Shared, initializers and schedules, by their class's name.
+"""The classes that a file may name: operators, Shared, initializers and schedules, by class name.
 
 A file never holds code. It names a registered class and the settings to construct it with.
 """
@@ -27,9 +27,9 @@ def register(*, kw_only: bool = False) -> Callable[[C], C]: ...
 
 @dataclass_transform(frozen_default=True, field_specifiers=(setting, field))
 def register(cls: type | None = None, *, kw_only: bool = False) -> object:
-    """Make a class a frozen dataclass, unless it is one, and let files name it: a class decorator.
+    """A class decorator: make the class a frozen dataclass, unless it is one already, and let files name it.
 
-    `@register(kw_only=True)` makes settings that are given by name only.
+    With `@register(kw_only=True)` all settings are keyword-only.
 
     Errors: SettingError if the class defines its own __init__ and is not a dataclass, or if its name belongs to another
     class.
@@ -65,7 +65,7 @@ def is_registered(cls: type) -> bool:
 
 
 def registered_class(name: object) -> type:
-    """The class of that name. Raises FileFormatError for a name that is not registered."""
+    """The class registered under a name. Raises FileFormatError if there is none."""
     if not isinstance(name, str) or name not in _registered:
         meant = did_you_mean(name, _registered) if isinstance(name, str) else ""
         raise FileFormatError(

@@ -30,7 +30,7 @@ FIELDS = ("format", "version", "operators", "connectivity")
 
 
 def to_dict(operators: Mapping[Key, Operator | Shared], connectivity: Mapping[Key, Iterable[Feed]]) -> dict[str, Any]:
-    """Write the two dictionaries as plain data. Raises SettingError for what no file can hold."""
+    """Write the two dictionaries as plain data. Raises SettingError for a value that cannot be stored."""
     pairs = _as_mapping if all(isinstance(key, str) for key in (*operators, *connectivity)) else _as_pairs
     return {
         "format": FORMAT,
@@ -41,7 +41,7 @@ def to_dict(operators: Mapping[Key, Operator | Shared], connectivity: Mapping[Ke
 
 
 def from_dict(data: object) -> tuple[dict[Key, Operator | Shared], dict[Key, list[Feed]]]:
-    """Read the two dictionaries. Raises FileFormatError for whatever is not in the format."""
+    """Read the two dictionaries. Raises FileFormatError if the data have another format."""
     try:
         return _read_network(data)
     except RecursionError:
@@ -50,7 +50,7 @@ def from_dict(data: object) -> tuple[dict[Key, Operator | Shared], dict[Key, lis
 
 def _read_network(data: object) -> tuple[dict[Key, Operator | Shared], dict[Key, list[Feed]]]:
     if not isinstance(data, Mapping):
-        raise FileFormatError(f"A network is stored as a dictionary, not as {_short(data)}.")
+        raise FileFormatError(f"A stored network is a dictionary, not {_short(data)}.")
     if data.get("format") != FORMAT:
         raise FileFormatError(
             f'"format" is {_short(data.get("format"))} and not "{FORMAT}": this is not a stored network.'
@@ -69,7 +69,7 @@ def _read_network(data: object) -> tuple[dict[Key, Operator | Shared], dict[Key,
 
 
 def write_json(data: Mapping[str, Any], path: Path) -> Path:
-    """Write plain data as a JSON file, one operator or node a line."""
+    """Write plain data as a JSON file, with one line for each operator and node."""
     try:
         text = _lay_out(data)
     except ValueError:
@@ -86,7 +86,7 @@ def write_json(data: Mapping[str, Any], path: Path) -> Path:
 
 
 def _lay_out(data: Mapping[str, Any]) -> str:
-    """The text of the file. Raises ValueError for a number that JSON has not."""
+    """The text of the file. Raises ValueError for a number that JSON does not have."""
     dumps = partial(json.dumps, allow_nan=False)
     lines = [f'{{\n  "format": {dumps(data["format"])},\n  "version": {data["version"]},']
     for name, end in (("operators", ","), ("connectivity", "\n}")):
@@ -100,7 +100,7 @@ def _lay_out(data: Mapping[str, Any]) -> str:
 
 
 def read_json(path: Path) -> Any:
-    """Read a JSON file. Raises FileFormatError if there is none or it is broken."""
+    """Read a JSON file. Raises FileFormatError if it is missing or invalid."""
     try:
         return json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_without_duplicates)
     except OSError as error:
@@ -112,10 +112,10 @@ def read_json(path: Path) -> Any:
 
 
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object; of two entries under one name, JSON would silently keep the last."""
+    """A JSON object. Raises FileFormatError for a repeated name, of which json would silently keep the last entry."""
     names = [name for name, _ in pairs]
     if len(set(names)) < len(names):
-        raise FileFormatError(f"The file has an object that holds {_repeated(names)} twice: keep one.")
+        raise FileFormatError(f"An object in the file has {_repeated(names)} more than once: keep one entry.")
     return dict(pairs)
 
 
@@ -141,7 +141,7 @@ def _write(value: object, where: str) -> Any:
         stored = {name: _write(held, f"{where}, {name}") for name, held in chosen_settings(value).items()}
         if "type" in stored:
             raise SettingError(
-                f"{where}: {type(value).__name__} has a setting called 'type', which files use; rename it."
+                f"{where}: {type(value).__name__} has a setting called 'type', a name that files reserve: rename it."
             )
         return {"type": type(value).__name__, **stored}
     raise SettingError(
@@ -163,7 +163,7 @@ def _entries(data: Mapping[str, Any], name: str) -> list[tuple[Key, Any]]:
     if isinstance(held, list) and all(isinstance(pair, list) and len(pair) == 2 for pair in held):
         keys = [_read_key(pair[0], name) for pair in held]
         if len(set(keys)) < len(keys):
-            raise FileFormatError(f'"{name}" names a node twice: {_repeated(keys)}.')
+            raise FileFormatError(f'"{name}" has a node more than once: {_repeated(keys)}. Keep one entry.')
         return [(key, pair[1]) for key, pair in zip(keys, held, strict=True)]
     raise FileFormatError(f'"{name}" is {_short(held)}: write a dictionary, or a list of [key, value] pairs.')
 
@@ -208,7 +208,7 @@ def _read_feeds(value: object, key: Key) -> list[Feed]:
 
 
 def _construct(cls: type, stored: Mapping[str, Any], where: str) -> Any:
-    """Call a registered class with stored settings, and say which of them it does not take."""
+    """Create an instance of a registered class from stored settings. Raises FileFormatError if they do not fit."""
     known = [field.name for field in dataclasses.fields(cls) if field.init]
     name = cls.__name__
     for setting in stored:
@@ -222,7 +222,7 @@ def _construct(cls: type, stored: Mapping[str, Any], where: str) -> Any:
     except GraphDLError as error:
         raise FileFormatError(f"{where}: {error}") from error
     except (TypeError, ValueError, OverflowError) as error:
-        raise FileFormatError(f"{where}: {name} cannot be made from these settings: {error}.") from error
+        raise FileFormatError(f"{where}: {name} cannot be created with these settings: {error}.") from error
 
 
 def reduced(net: Any) -> tuple[Any, ...]:
@@ -235,7 +235,7 @@ def reduced(net: Any) -> tuple[Any, ...]:
 def restored(
     cls: Any, declared: tuple[Any, ...], state: Any, generator: Any, frozen: frozenset[Key], outputs: tuple[Key, ...]
 ) -> Any:
-    """A copy of a network, from what its __reduce__ returned."""
+    """A network from the data that its __reduce__ returned."""
     operators, connectivity, device, dtype = declared
     net = cls(operators, connectivity, seed=0, device=device, dtype=dtype)
     if net.outputs != outputs:  # a part may have outputs that other nodes read

@@ -1,4 +1,4 @@
-"""How a setting is declared and checked: once, where it stands, for operators, initializers and optimizers.
+"""Declaration and checks of settings, for operators and initializers.
 
     @register
     class Conv2d(Operator):
@@ -58,7 +58,7 @@ def size(least: int = 1) -> Check:
 
 
 def size_pair(least: int = 1) -> Check:
-    """Such a number, or a tuple of two for the axes of an image."""
+    """A whole number of at least `least`, or a tuple of two for the axes of an image."""
     one = size(least)
     return Check(
         f"{one.expected}, or a tuple of two for h and w",
@@ -67,7 +67,7 @@ def size_pair(least: int = 1) -> Check:
 
 
 def sizes(least: int = 1) -> Check:
-    """Such a number, or a tuple of them."""
+    """A whole number of at least `least`, or a tuple of them."""
     one = size(least)
     return Check(
         f"{one.expected}, or a tuple of them",
@@ -76,7 +76,7 @@ def sizes(least: int = 1) -> Check:
 
 
 def number(least: float = -math.inf, most: float = math.inf) -> Check:
-    """A finite number between two others."""
+    """A finite number from `least` to `most`."""
     bound = (
         "" if least == -math.inf else f" of at least {least:g}" if most == math.inf else f" from {least:g} to {most:g}"
     )
@@ -84,7 +84,7 @@ def number(least: float = -math.inf, most: float = math.inf) -> Check:
 
 
 def any_number() -> Check:
-    """A number, which may be infinite or not a number."""
+    """Any number, also infinite or nan."""
     return Check("a number", lambda value: isinstance(value, (int, float)) and not isinstance(value, bool))
 
 
@@ -109,7 +109,7 @@ def choice(literal: Any) -> Check:
 
 
 def initializer() -> Check:
-    """An initializer; a class without its parentheses is the likely mistake."""
+    """An initializer, which is an instance and not a class."""
     return Check(
         "an initializer such as Normal(0, 1)",
         lambda value: callable(value) and not isinstance(value, type),
@@ -117,7 +117,7 @@ def initializer() -> Check:
 
 
 def either(*checks: Check) -> Check:
-    """What one of some checks asks for."""
+    """A value that one of several checks accepts."""
     return Check(
         ", or ".join(check.expected for check in checks),
         lambda value: any(check.holds(value) for check in checks),
@@ -126,17 +126,17 @@ def either(*checks: Check) -> Check:
 
 
 def optional(check: Check) -> Check:
-    """None, where the setting may be left out, or what a check asks for."""
+    """None, for a setting that may be left out, or a value that a check accepts."""
     return Check(check.expected, lambda value: value is None or check.holds(value), check.hint)
 
 
 def setting(check: Check, *, default: Any = MISSING, kw_only: bool | None = None) -> Any:
-    """Declare a field of a dataclass with a check, and with a default unless it must be given."""
+    """Declare a field of a dataclass with a check, and with a default if the field is optional."""
     return field(default=default, kw_only=MISSING if kw_only is None else kw_only, metadata={"check": check})
 
 
 class Settings:
-    """What consists of checked settings: a base of frozen dataclasses."""
+    """Base class of frozen dataclasses whose fields are checked settings."""
 
     def __post_init__(self) -> None:
         """Check every setting, then the relations between them."""
@@ -146,7 +146,7 @@ class Settings:
         self.check_settings()
 
     def check_settings(self) -> None:
-        """Raise SettingError if settings that are right by themselves contradict each other."""
+        """Raise SettingError if settings that are valid by themselves contradict each other."""
 
 
 @cache
@@ -159,7 +159,7 @@ def _checks(cls: type) -> tuple[tuple[str, Check], ...]:
 def chosen_settings(instance: object) -> dict[str, object]:
     """The settings of a dataclass instance that differ from their defaults.
 
-    A setting without a default is always listed. An instance of another class has none.
+    A setting without a default is always listed. An object that is not a dataclass has no settings.
     """
     chosen: dict[str, object] = {}
     if not dataclasses.is_dataclass(instance):
@@ -173,7 +173,7 @@ def chosen_settings(instance: object) -> dict[str, object]:
 
 
 def described(instance: object, *without: str) -> list[str]:
-    """The settings that differ from their defaults as short texts, except some.
+    """The settings that differ from their defaults as short texts; `without` names settings to leave out.
 
     >>> from graphdl import LayerNorm, MaxPool2d
     >>> described(LayerNorm(25, eps=1e-3, bias=False)), described(MaxPool2d(2, stride=(1, 2), ceil_mode=True))

@@ -13,10 +13,10 @@ CHOICES = {"kind": get_args(SlotKind), "role": get_args(SlotRole)}
 
 
 class InputSlot(str):
-    """The name of an input slot, and what the operator declares about it. A plain string declares the name only.
+    """The name of an input slot with its properties. A plain string declares the name only.
 
-    optional  whether the operator computes without it: a slot that nothing feeds is then None, and no network input
-    kind      "integer" or "boolean" values; "class": class indices, integers unless their shape is the prediction's
+    optional  whether the slot may stay unfed: the operator then gets None, and the network gets no input for it
+    kind      "integer" or "boolean" values; "class": class indices, or probabilities of the prediction's shape
     role      of a loss: "prediction" or "target"
 
     >>> from graphdl import InputSlot
@@ -60,10 +60,10 @@ def is_optional(slot: str) -> bool:
 
 
 def role_of(slot: str) -> SlotRole | None:
-    """What a loss takes the slot for."""
+    """The role of a slot of a loss: "prediction", "target" or None."""
     return slot.role if isinstance(slot, InputSlot) else None
 
 
 def kind_of(slot: str) -> SlotKind | None:
-    """The kind of values that the slot takes; None where any may do."""
+    """The kind of values that the slot takes; None if it takes any."""
     return slot.kind if isinstance(slot, InputSlot) else None

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def summary_table(graph: Graph, order: tuple[Key, ...], facts: Mapping[Key, NodeFacts]) -> str:
-    """Lay out the facts in topological order. The leading n of a shape is the batch axis; "?" is not yet known."""
+    """The table as text, in topological order. In a shape, n is the batch axis; "?" is a shape not yet known."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for column in ("node", "operator", "reads", "output shape"):
         table.add_column(column, overflow="fold")
@@ -46,7 +46,7 @@ def summary_table(graph: Graph, order: tuple[Key, ...], facts: Mapping[Key, Node
 
 
 def _reads(graph: Graph, key: Key) -> str:
-    """The sources in the order of the slots, with the slot's name if there are several, and the gradient's policy."""
+    """The sources in the order of the slots, with the slot's name if there are several, and the gradient policy."""
     node = graph.nodes[key]
     names = (node["operator"].slots or ()) if node["reads"] > 1 else ()
     sources = {slot: f"input {name}" for slot, name in node["implicit"].items()}

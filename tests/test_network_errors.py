@@ -41,7 +41,8 @@ def test_a_misspelt_key_of_connectivity_is_a_missing_input_with_a_hint():
 def test_a_missing_target_says_which_slot_nothing_feeds():
     net = Network({"a": Tanh(), "loss": MSELoss()}, {"x": ["a"], "a": ["loss"]})
     with pytest.raises(
-        MissingInputError, match=r"'loss' is missing: nothing feeds the slot 'target' of loss \(MSELoss\)"
+        MissingInputError,
+        match=r"'loss' is missing: it is an input because nothing feeds the slot 'target' of loss \(MSELoss\)",
     ):
         net.forward({"x": X})
 

@@ -181,12 +181,12 @@ def test_a_loss_of_three_slots():
 
 @pytest.mark.parametrize("metrics", [("accuracy",), [lambda p, t: 0.0]])
 def test_metrics_without_anything_to_compare_are_refused(metrics):
-    with pytest.raises(SettingError, match="metrics compare a prediction with its target, and no loss"):
+    with pytest.raises(SettingError, match="metrics compare a prediction with its target, but no loss"):
         fit(siamese(), {"xa": X, "xp": X, "xn": X}, optimizer=SGD(), epochs=1, batch_size=6, metrics=metrics)
 
 
 def test_targets_without_a_target_slot_are_refused():
-    with pytest.raises(MissingInputError, match="targets were given, and 0 inputs feed the targets of losses"):
+    with pytest.raises(MissingInputError, match="targets were given, but 0 inputs feed the targets of losses"):
         fit(siamese(), X, Y, optimizer=SGD(), epochs=1, batch_size=6)
 
 

@@ -55,7 +55,7 @@ def test_confusion_counts(tmp_path):
 
 
 def test_unknown_suffix(tmp_path):
-    with pytest.raises(SettingError, match=r"Take \.svg, \.png or \.pdf"):
+    with pytest.raises(SettingError, match=r"Use \.svg, \.png or \.pdf"):
         plot_confusion(tmp_path / "confusion.gif2", LABELS, LABELS)
 
 

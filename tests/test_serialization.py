@@ -122,7 +122,7 @@ def test_an_operator_is_stored_as_its_name_and_the_settings_that_are_not_default
         (Deep(inner={"a": 1}), r"^operators\['a'\], inner: a dict cannot be stored\."),
         (Deep(inner=print), r"^operators\['a'\], inner: a builtin_function_or_method cannot be stored\."),
         (Deep(inner=Tanh), r"^operators\['a'\], inner: a ABCMeta cannot be stored\."),
-        (Typed("x"), r"^operators\['a'\]: Typed has a setting called 'type', which files use; rename it\.$"),
+        (Typed("x"), r"^operators\['a'\]: Typed has a setting called 'type', a name that files reserve: rename it\.$"),
     ],
 )
 def test_what_no_file_can_hold(operator, text):

@@ -29,7 +29,7 @@ def test_the_unbroken_data_is_read():
 
 @pytest.mark.parametrize("data", [None, [1], "network", 3])
 def test_data_that_is_no_dictionary(data):
-    with pytest.raises(FileFormatError, match=r"^A network is stored as a dictionary, not as .*\.$"):
+    with pytest.raises(FileFormatError, match=r"^A stored network is a dictionary, not .*\.$"):
         from_dict(data)
 
 
@@ -70,7 +70,7 @@ def test_a_dictionarys_key_that_is_neither_string_nor_integer():
 
 
 def test_a_node_named_twice_is_named():
-    with pytest.raises(FileFormatError, match=r"^\"operators\" names a node twice: 'b'\.$"):
+    with pytest.raises(FileFormatError, match=r"^\"operators\" has a node more than once: 'b'\. Keep one entry\.$"):
         from_dict(network(operators=[["a", LINEAR], ["b", LINEAR], ["b", LINEAR]]))
 
 
@@ -90,9 +90,9 @@ def test_a_node_named_twice_is_named():
         ({"type": "Linear"}, "Linear: out_features is missing"),
         (
             {"type": "Item"},
-            "Item cannot be made from these settings: .* missing 1 required positional argument: 'index'",
+            "Item cannot be created with these settings: .* missing 1 required positional argument: 'index'",
         ),
-        ({"type": "Shared"}, "Shared cannot be made from these settings: .* missing 1 required"),
+        ({"type": "Shared"}, "Shared cannot be created with these settings: .* missing 1 required"),
         ({"type": "Shared", "key": 1.5}, "Shared's argument is 1.5, a float"),
         ({"type": "MSELoss", "reduction": "men"}, r"MSELoss: reduction must be .*not 'men'\. Did you mean 'mean'\?"),
         ({"type": ["Linear"]}, r"\['Linear'\] is not a registered operator"),
@@ -125,7 +125,7 @@ def test_data_that_is_no_operator(operator, text):
         ({"type": "Normale"}, r"'Normale' is not a registered .*\. Did you mean 'Normal'\?"),
         ({"type": "Normal", "std": -1}, "Normal: std must be a finite number of at least 0, not -1"),
         ({"type": "Normal", "std": "1"}, "Normal: std must be a finite number of at least 0, not '1'"),
-        ({"type": "Normal", "std": 10**400}, "Normal cannot be made from these settings: int too large"),
+        ({"type": "Normal", "std": 10**400}, "Normal cannot be created with these settings: int too large"),
         ({"type": "KaimingNormal", "mode": [1]}, r"KaimingNormal: mode must be .*, not \(1,\)"),
     ],
 )
@@ -149,9 +149,12 @@ def test_fed_nodes_that_are_no_list(fed):
             {"key": "a", "slott": 1},
             r"Feed has no setting 'slott'\. Did you mean 'slot'\? Its settings are key, slot and",
         ),
-        ({"slot": 1}, "Feed cannot be made from these settings: .* missing 1 required positional argument: 'key'"),
-        ({"key": "a", "gradient": "x"}, "Feed.*: gradient is the factor of what flows back, a number"),
-        ({"key": "a", "slot": [1]}, r"Feed.*: a slot is a position \(int\) or a name"),
+        ({"slot": 1}, "Feed cannot be created with these settings: .* missing 1 required positional argument: 'key'"),
+        (
+            {"key": "a", "gradient": "x"},
+            "Feed.*: gradient is the factor of the gradient that flows back and must be a number",
+        ),
+        ({"key": "a", "slot": [1]}, r"Feed.*: slot must be a position \(int\) or a name"),
     ],
 )
 def test_a_broken_edge(edge, text):
@@ -225,7 +228,7 @@ def test_a_folder_is_no_file(tmp_path):
 def test_a_file_that_holds_a_name_twice(tmp_path):
     path = tmp_path / "twice.json"
     path.write_text('{"operators": {"a": {"type": "Tanh"}, "b": 1, "a": {"type": "ReLU"}}}')
-    with pytest.raises(FileFormatError, match=r"^The file has an object that holds 'a' twice: keep one\.$"):
+    with pytest.raises(FileFormatError, match=r"^An object in the file has 'a' more than once: keep one entry\.$"):
         read_json(path)
 
 

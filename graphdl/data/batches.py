@@ -12,24 +12,23 @@ from graphdl.errors import SettingError
 __all__ = ["Batches"]
 
 BLOCK_BYTES = 2**20
-"""How much is put into random order at once: enough that many small batches share the cost of the call,
-and so little that it stays in the cache and adds next to nothing to the memory that the data take."""
+"""The size of the blocks that are gathered at once: large enough that many small batches share the cost of a call, and
+small enough to stay in the cache and to take little memory."""
 
 
 class Batches:
     """The rows of a data set in batches; each iteration is one epoch.
 
     inputs {name: (n, ...)} -> ceil(n / batch_size) dicts {name: (batch_size, ...)}, the last one shorter
-    where batch_size does not divide n
+    if batch_size does not divide n
 
-    With shuffle, each epoch has a fresh order, drawn when its first batch is asked for, by torch.randperm on
-    the CPU (from torch's global generator if none is given): the same on every device and for every dtype of
-    the data. The tensors stay on their devices. Batches are views: without shuffle they are views of the data
-    themselves, which the consumer must then not change in place.
+    With shuffle, each epoch has a new order, drawn when its first batch is requested, by torch.randperm on the CPU
+    (from torch's global generator if none is given). It does not depend on the device or the dtype of the data. The
+    tensors stay on their devices. Batches are views; without shuffle they are views of the data, which must not be
+    changed in place.
 
-    Raises SettingError if batch_size is not a whole number of at least 1, the generator is not on the CPU, or
-    there is no tensor or something else than a tensor; ShapeError if tensors have no rows or differ in
-    length.
+    Raises SettingError if batch_size is not a whole number of at least 1, the generator is not on the CPU, inputs is
+    empty or a value is not a tensor; ShapeError if tensors have no rows or differ in length.
 
     >>> batches = Batches({"x": torch.arange(5), "target": torch.zeros(5, 1)}, batch_size=2, shuffle=False)
     >>> len(batches), batches.rows
@@ -46,13 +45,11 @@ class Batches:
         generator: torch.Generator | None = None,
     ) -> None:
         if not isinstance(inputs, Mapping):
-            raise SettingError(
-                f"inputs are a {type(inputs).__name__}: give a dict that names each tensor, {{'x': tensor}}."
-            )
+            raise SettingError(f"inputs must be a dict {{name: tensor}}, not a {type(inputs).__name__}.")
         if generator is not None and generator.device.type != "cpu":
             raise SettingError(
-                f"The generator is on {generator.device}: give one on the CPU, torch.Generator(), wherever "
-                "the data are, so that each device sees the same order."
+                f"The generator is on {generator.device}: give one on the CPU, torch.Generator(). The order of rows is "
+                "drawn there, so that it does not depend on the device of the data."
             )
         self.batch_size = whole_number("batch_size", batch_size, least=1)
         self.rows = common_rows({repr(name): tensor for name, tensor in inputs.items()})
@@ -72,9 +69,9 @@ class Batches:
                 yield dict(zip(names, batch, strict=True))
 
     def blocks(self) -> Iterator[dict[str | int, torch.Tensor]]:
-        """One epoch of the same batches, many at a time: dicts {name: (K, batch_size, ...)}.
+        """The batches of one epoch, several at a time: dicts {name: (K, batch_size, ...)}.
 
-        A last batch that is shorter comes alone.
+        A shorter last batch is a separate block.
 
         >>> [block["x"].tolist() for block in Batches({"x": torch.arange(5)}, batch_size=2, shuffle=False).blocks()]
         [[[0, 1], [2, 3]], [[4]]]
@@ -88,7 +85,7 @@ class Batches:
                 yield {n: b[whole:][None] for n, b in zip(names, blocks, strict=True)}
 
     def _blocks(self) -> list[Iterable[torch.Tensor]]:
-        """Return of each tensor its successive blocks of whole batches, in this epoch's order."""
+        """Return the successive blocks of whole batches of each tensor, in this epoch's order."""
         tensors = self._inputs.values()
         if not self.shuffle:
             return [torch.split(tensor, self._block_rows) for tensor in tensors]

@@ -1,4 +1,4 @@
-"""The checks that the data sets, splits and batches share."""
+"""Checks of arguments for data sets, splits and batches."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["common_rows", "finite_number", "scikit_learn", "whole_number"]
 
 
 def whole_number(name: str, value: object, least: int, most: float = math.inf) -> int:
-    """Return the value as an int, or raise a SettingError if it is none or lies outside least ... most.
+    """Return the value as an int. Raises SettingError unless it is a whole number from least to most.
 
     >>> whole_number("batch_size", 50, least=1)
     50
@@ -29,7 +29,7 @@ def whole_number(name: str, value: object, least: int, most: float = math.inf) -
 
 
 def finite_number(name: str, value: object, least: float = -math.inf) -> float:
-    """Return the value as a float, or raise a SettingError if it is not finite or lies below `least`.
+    """Return the value as a float. Raises SettingError if it is not finite or is below `least`.
 
     >>> finite_number("noise", 1, least=0)
     1.0
@@ -41,10 +41,10 @@ def finite_number(name: str, value: object, least: float = -math.inf) -> float:
 
 
 def common_rows(tensors: Mapping[str, torch.Tensor]) -> int:
-    """Return the length n > 0 that all tensors (n, ...) share on their first axis.
+    """Return the number of rows n > 0 of tensors (n, ...).
 
-    Raises SettingError where there is no tensor or something else than a tensor, and ShapeError where a
-    tensor has no axis or no rows or the lengths differ; each names the tensors that it is about.
+    Raises SettingError if there are no tensors or a value is not a tensor, and ShapeError if a tensor has no axis or no
+    rows or if the numbers of rows differ.
 
     >>> common_rows({"x": torch.zeros(4, 2), "target": torch.zeros(4)})
     4
@@ -54,21 +54,23 @@ def common_rows(tensors: Mapping[str, torch.Tensor]) -> int:
     for name, tensor in tensors.items():
         if not isinstance(tensor, torch.Tensor):
             kind = type(tensor).__name__
-            raise SettingError(f"{name} is a {kind}, not a tensor: convert it, for instance by torch.as_tensor.")
+            raise SettingError(f"{name} is a {kind}, not a tensor: convert it, for example with torch.as_tensor.")
         if tensor.ndim == 0:
-            raise ShapeError(f"{name} has shape (), so it has no rows: give it a first axis, one row a sample.")
+            raise ShapeError(
+                f"{name} has shape (), so it has no rows: give it a first axis, with one row for each sample."
+            )
     lengths = {name: len(tensor) for name, tensor in tensors.items()}
     if len(set(lengths.values())) > 1:
         described = listing(f"{name} has {length}" for name, length in lengths.items())
         raise ShapeError(f"The tensors differ in their number of rows: {described}. Each row is one sample.")
     rows = next(iter(lengths.values()))
     if rows == 0:
-        raise ShapeError(f"{listing(lengths)}: 0 rows, but at least one is needed. Is a filter too strict?")
+        raise ShapeError(f"{listing(lengths)}: 0 rows, but at least one is needed.")
     return rows
 
 
 def scikit_learn(module: str, caller: str) -> ModuleType:
-    """Import a module of scikit-learn for the caller, or raise a MissingPackageError."""
+    """Import a module of scikit-learn. Raises MissingPackageError, which names the caller."""
     try:
         return importlib.import_module(module)
     except ImportError as error:

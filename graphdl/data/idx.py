@@ -1,4 +1,4 @@
-"""The IDX file format and the data sets stored in it: MNIST and its successors."""
+"""The IDX file format, and data sets in it: MNIST and others with the same files."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ CLASSES = 10
 
 
 def read_idx(path: str | os.PathLike[str]) -> torch.Tensor:
-    """Read one array from an IDX file, plain or compressed by gzip (told by its content, not its name).
+    """Read one array from an IDX file, plain or compressed by gzip (detected by content, not by name).
 
     The file: two zero bytes, a byte for the dtype, a byte for the number of axes, the length of each axis as
     a big-endian uint32, the elements in row-major order, big-endian
     -> tensor of these axes; uint8 (code 0x08), int8 (09), int16 (0B), int32 (0C), float32 (0D), float64 (0E)
 
-    Memory grows with the data that the file holds, not with what its header claims.
+    Memory is allocated for the data in the file, not for the size in its header.
     Raises FileFormatError if the file is missing, unreadable, corrupt, shorter or longer than its header
-    says, or no IDX file. Source of the format: Y. LeCun, C. Cortes, C. J. C. Burges, "The MNIST database".
+    says, or not an IDX file. Source of the format: Y. LeCun, C. Cortes, C. J. C. Burges, "The MNIST database".
     """
     path = Path(path)
     with _explained_errors(path), path.open("rb") as raw:
@@ -52,15 +52,15 @@ def read_idx(path: str | os.PathLike[str]) -> torch.Tensor:
     if len(data) != size:
         held = f"only {len(data)}" if len(data) < size else "more"
         raise FileFormatError(
-            f"{path}: its header announces {dtype.name} of shape {shape}, {size} bytes of data, but {held} "
-            "are there. The file was cut off or joined with something else: fetch it again."
+            f"{path}: its header gives {dtype.name} of shape {shape}, {size} bytes of data, but the file has {held}. "
+            "It is truncated or has extra data: download it again."
         )
     elements = np.frombuffer(data, dtype=dtype).astype(dtype.newbyteorder("="), copy=False)
     return torch.from_numpy(elements).reshape(shape)
 
 
 def mnist(folder: str | os.PathLike[str], train: bool = True) -> tuple[torch.Tensor, torch.Tensor]:
-    """MNIST, or a set of the same files such as Fashion-MNIST or KMNIST, from the folder that holds them.
+    """MNIST, or a data set with the same files such as Fashion-MNIST or KMNIST, from a folder.
 
     The files: train-images-idx3-ubyte and train-labels-idx1-ubyte, t10k-... for train=False; also with
     ".idx" for "-idx", also with ".gz" at the end. Nothing is downloaded.
@@ -77,28 +77,28 @@ def mnist(folder: str | os.PathLike[str], train: bool = True) -> tuple[torch.Ten
     if len(images) != len(labels):
         raise FileFormatError(
             f"{images_path} holds {len(images)} images and {labels_path.name} {len(labels)} labels: each "
-            "image needs one label. Are the two files of the same data set?"
+            "image needs one label. Check that both files belong to the same data set."
         )
     wrong = (labels >= CLASSES).nonzero()
     if len(wrong):
         row = int(wrong[0])
         raise FileFormatError(
-            f"{labels_path}: label {int(labels[row])} at position {row}, but labels lie in "
-            f"0 ... {CLASSES - 1}: read sets of more classes by read_idx."
+            f"{labels_path}: label {int(labels[row])} at position {row}, but labels must be in "
+            f"0 ... {CLASSES - 1}: use read_idx for data sets with more classes."
         )
     return images.to(torch.float32).div_(255), labels.long()
 
 
 @contextmanager
 def _explained_errors(path: Path) -> Iterator[None]:
-    """Turn what opening, reading and decompressing raise into a FileFormatError about the path."""
+    """Convert errors of opening, reading and decompressing into a FileFormatError with the path."""
     try:
         yield
     except FileNotFoundError as error:
         hint = did_you_mean(path.name, _names(path.parent))
         raise FileFormatError(f"{path}: there is no such file.{_holdings(path.parent)}{hint}") from error
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        reason = f"its gzip data are corrupt or cut off ({error}): fetch it again."
+        reason = f"its gzip data are corrupt or truncated ({error}): download it again."
         raise FileFormatError(f"{path}: {reason}") from error
     except OSError as error:
         reason = f"it cannot be read ({error.strerror or error}): give a readable file."
@@ -110,11 +110,13 @@ def _read_header(path: Path, stream: io.BufferedIOBase) -> tuple[np.dtype[np.gen
     if len(magic) < 4:
         raise FileFormatError(f"{path}: it ends within its header, after {len(magic)} of at least 4 bytes.")
     if magic[:2] != b"\x00\x00":
-        raise FileFormatError(f"{path}: no IDX file: it starts with the bytes {magic[:2].hex(' ')}, not with 00 00.")
+        raise FileFormatError(
+            f"{path}: not an IDX file: it starts with the bytes {magic[:2].hex(' ')}, not with 00 00."
+        )
     code, axes = magic[2], magic[3]
     if code not in DTYPES:
         known = listing(f"0x{known:02X} ({np.dtype(name).name})" for known, name in DTYPES.items())
-        raise FileFormatError(f"{path}: unknown dtype code 0x{code:02X}; IDX files have one of {known}.")
+        raise FileFormatError(f"{path}: unknown dtype code 0x{code:02X}; it must be one of {known}.")
     lengths = _read_up_to(stream, 4 * axes)
     if len(lengths) < 4 * axes:
         raise FileFormatError(
@@ -124,12 +126,12 @@ def _read_header(path: Path, stream: io.BufferedIOBase) -> tuple[np.dtype[np.gen
     dtype: np.dtype[np.generic] = np.dtype(DTYPES[code])
     shape = struct.unpack(f">{axes}I", lengths)
     if math.prod(max(length, 1) for length in shape) * dtype.itemsize > LARGEST_ARRAY_BYTES:
-        raise FileFormatError(f"{path}: its header announces shape {shape}, more than any array can hold.")
+        raise FileFormatError(f"{path}: its header gives shape {shape}, which is larger than any array can be.")
     return dtype, shape
 
 
 def _read_up_to(stream: io.BufferedIOBase, size: int) -> bytearray:
-    """Read `size` bytes, or all there are; never allocates more than a chunk beyond what is there."""
+    """Read at most `size` bytes; memory is allocated in chunks, as data are read."""
     data = bytearray()
     while len(data) < size and (chunk := stream.read(min(CHUNK_BYTES, size - len(data)))):
         data += chunk
@@ -144,7 +146,7 @@ def _find(folder: Path, part: str, kind: str) -> Path:
     proper = {name for some_part in PARTS for some_kind in AXES for name in _spellings(some_part, some_kind)}
     hint = did_you_mean(candidates[0], [name for name in _names(folder) if name not in proper])
     raise FileFormatError(
-        f"{folder}: no file of the {part} {kind}: looked for {listing(candidates)}.{_holdings(folder)}{hint}"
+        f"{folder}: no file of the {part} {kind}: searched for {listing(candidates)}.{_holdings(folder)}{hint}"
     )
 
 

@@ -1,4 +1,4 @@
-"""Training, validation and test parts of a data set."""
+"""Splits of a data set into training, validation and test data."""
 
 from __future__ import annotations
 
@@ -23,18 +23,17 @@ def split(
     seed: int | None = None,
     stratify: torch.Tensor | None = None,
 ) -> tuple[tuple[torch.Tensor, ...], ...]:
-    """Divide the rows of all tensors at random, the same rows of each, into one part a fraction.
+    """Split tensors at random into one part for each fraction, with the same rows of all tensors.
 
-    tensors (n, ...) each -> one tuple a part, which holds of each tensor the rows of that part (n_k, ...);
+    tensors (n, ...) each -> one tuple for each part, with the rows (n_k, ...) of each tensor;
     n_k = round(n (f_1 + ... + f_k)) - round(n (f_1 + ... + f_k-1))
 
-    Every row is in exactly one part, in random order; the tensors keep their devices. `stratify` (n,) holds
-    labels whose classes shall have the same shares in each part as in the whole, as near as whole rows allow.
-    A seed gives the same parts each time; None draws one from torch's global generator.
-    The work is done by sklearn.model_selection.train_test_split.
+    Every row is in exactly one part, in random order; the tensors keep their devices. `stratify` (n,) holds labels
+    whose classes have the same proportions in each part as in the whole, up to rounding. A seed makes the split
+    reproducible; None draws one from torch's global generator. It uses sklearn.model_selection.train_test_split.
 
-    Raises SettingError if fractions are fewer than two, not positive or do not sum to 1, leave a part without
-    rows or one too small for the classes of `stratify`; ShapeError if the tensors differ in length or
+    Raises SettingError if there are fewer than two fractions, if they are not positive or do not sum to 1, or if a part
+    would have no rows or too few for the classes of `stratify`; ShapeError if the tensors differ in length or
     `stratify` is not (n,); MissingPackageError without scikit-learn.
 
     >>> x, y = torch.rand(10, 2), torch.arange(10)
@@ -54,7 +53,7 @@ def split(
 
 def _sizes(rows: int, fractions: Sequence[float]) -> list[int]:
     if not isinstance(fractions, Sequence):
-        raise SettingError(f"fractions are {fractions!r}: give one number a part, as in (0.8, 0.2).")
+        raise SettingError(f"fractions are {fractions!r}: give one number for each part, as in (0.8, 0.2).")
     shares = [finite_number("A fraction", fraction) for fraction in fractions]
     if len(shares) < 2 or min(shares) <= 0 or abs(math.fsum(shares) - 1) > TOLERANCE:
         raise SettingError(
@@ -75,13 +74,13 @@ def _sizes(rows: int, fractions: Sequence[float]) -> list[int]:
 def _classes(rows: int, labels: torch.Tensor) -> torch.Tensor:
     """Return the labels (n,) as class numbers 0, 1, ... on the CPU."""
     if common_rows({"stratify": labels}) != rows or labels.ndim != 1:
-        raise ShapeError(f"stratify has shape {tuple(labels.shape)}: give one label a row, shape ({rows},).")
+        raise ShapeError(f"stratify has shape {tuple(labels.shape)}: give one label for each row, shape ({rows},).")
     class_numbers: torch.Tensor = torch.unique(labels.detach().cpu(), return_inverse=True)[1]
     return class_numbers
 
 
 def _partition(sizes: list[int], classes: torch.Tensor | None, seed: int) -> list[torch.Tensor]:
-    """Divide the row numbers 0 ... n - 1 into parts of the given sizes, one part after another."""
+    """Split the row numbers 0 ... n - 1 into parts of the given sizes."""
     train_test_split = scikit_learn("sklearn.model_selection", "split()").train_test_split
     rest, parts = torch.arange(sum(sizes), device="cpu").numpy(), []
     for size in sizes[:-1]:
@@ -92,8 +91,8 @@ def _partition(sizes: list[int], classes: torch.Tensor | None, seed: int) -> lis
             )
         except ValueError as error:
             raise SettingError(
-                f"stratify cannot give its classes the same shares in parts of {listing(sizes)} rows: "
-                f"{error} Give more rows a class, larger fractions, or leave stratify out."
+                f"stratify cannot keep the proportions of classes in parts of {listing(sizes)} rows. scikit-learn "
+                f"reported: {error} Give more rows per class or larger fractions, or remove stratify."
             ) from error
         parts.append(torch.from_numpy(part))
     return [*parts, torch.from_numpy(rest)]

@@ -1,4 +1,4 @@
-"""Toy classification in the plane, drawn from a seed."""
+"""Random points in the plane for classification."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ def disc(n: int = 1000, centre: Sequence[float] = (0.5, 0.5), seed: int | None =
     x ~ Uniform[0, 1)², label = 1 if ||x - centre|| < 1 / sqrt(2 pi) else 0
     -> x (n, 2) float32, labels (n,) int64
 
-    Around (0.5, 0.5) the disc holds half of the points; around the origin only a quarter of it lies in the
-    square, which holds an eighth. A seed gives the same points each time and leaves torch's global generator
-    alone; None draws from it.
+    With the centre (0.5, 0.5) the disc holds half of the points; with the origin as centre, a quarter of the disc is in
+    the square and holds an eighth. A seed gives the same points each time and does not use torch's global generator;
+    None does.
 
     Raises SettingError if n < 1, centre is not two finite numbers, or seed is not a whole number from 0.
 
@@ -49,8 +49,8 @@ def line(n: int = 1000, slope: float = 4.0, seed: int | None = None) -> Labelled
     x ~ Normal(0, 1)², label = 1 if x_1 > slope x_0 else 0
     -> x (n, 2) float32, labels (n,) int64
 
-    Half of the points lie on each side. A seed gives the same points each time and leaves torch's global
-    generator alone; None draws from it.
+    About half of the points are on each side. A seed gives the same points each time and does not use torch's global
+    generator; None does.
 
     Raises SettingError if n < 1, slope is not finite, or seed is not a whole number from 0.
 
@@ -66,15 +66,15 @@ def line(n: int = 1000, slope: float = 4.0, seed: int | None = None) -> Labelled
 def spiral(
     n: int = 1000, classes: int = 2, turns: float = 1.5, noise: float = 0.03, seed: int | None = None
 ) -> Labelled:
-    """Interleaved spiral arms around the origin, one a class, in random order.
+    """Interleaved spiral arms around the origin, one for each class, in random order.
 
     r ~ Uniform[0, 1), angle = 2 pi (turns r + label / classes)
     x = r (cos angle, sin angle) + noise Normal(0, 1)²
     -> x (n, 2) float32, labels (n,) int64
 
-    The sizes of two classes differ by at most one. Neighbouring arms lie 1 / (turns classes) apart, which
-    noise should stay well below; all arms meet in the origin. A seed gives the same points each time and
-    leaves torch's global generator alone; None draws from it.
+    The sizes of two classes differ by at most one. Neighbouring arms are 1 / (turns classes) apart, and
+    noise should be much smaller; all arms meet at the origin. A seed gives the same points each time and does not use
+    torch's global generator; None does.
 
     Raises SettingError if classes < 2, n < classes, turns is not finite, noise is negative or not finite, or
     seed is not a whole number from 0.
@@ -96,12 +96,12 @@ def spiral(
 
 
 def one_hot(labels: torch.Tensor, classes: int, low: float = 0.0, high: float = 1.0) -> torch.Tensor:
-    """Targets from labels: `high` at the label's own class and `low` elsewhere.
+    """Targets from labels: `high` at the class of the label and `low` elsewhere.
 
     y[..., k] = high if k == labels[...] else low
     labels (...) integers in 0 ... classes - 1 -> y (..., classes) float32, on the labels' device
 
-    Raises SettingError if classes < 1, low or high is not finite, or labels are no integers or out of range.
+    Raises SettingError if classes < 1, low or high is not finite, or labels are not integers or out of range.
 
     >>> one_hot(torch.tensor([1, 0]), classes=2, low=0.2, high=0.8)
     tensor([[0.2000, 0.8000],
@@ -111,12 +111,12 @@ def one_hot(labels: torch.Tensor, classes: int, low: float = 0.0, high: float = 
     low, high = finite_number("low", low), finite_number("high", high)
     if not isinstance(labels, torch.Tensor) or labels.is_floating_point() or labels.is_complex():
         kind = labels.dtype if isinstance(labels, torch.Tensor) else type(labels).__name__
-        raise SettingError(f"labels are {kind}: give a tensor of integers, for instance labels.long().")
+        raise SettingError(f"labels are {kind}: give a tensor of integers, for example labels.long().")
     index = labels.long()
     if index.numel() and not 0 <= int(index.min()) <= int(index.max()) < classes:
         raise SettingError(
-            f"labels run from {int(index.min())} to {int(index.max())}, but with classes={classes} they must "
-            f"lie in 0 ... {classes - 1}: give more classes or count the labels from 0."
+            f"labels are from {int(index.min())} to {int(index.max())}, but with classes={classes} they must "
+            f"be in 0 ... {classes - 1}: set more classes, or count the labels from 0."
         )
     targets = torch.full((*index.shape, classes), low, dtype=torch.float32, device=index.device)
     return targets.scatter_(-1, index.unsqueeze(-1), high)

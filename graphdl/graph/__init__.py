@@ -1,4 +1,4 @@
-"""The two dictionaries as a checked networkx graph. It knows no tensors."""
+"""The two dictionaries as a checked networkx graph. This package does not import torch."""
 
 from graphdl.graph.build import (
     Connectivity,

@@ -1,11 +1,11 @@
 """The two dictionaries -> one checked networkx graph.
 
-Nodes carry what they are, edges carry where they end:
+Attributes of nodes and edges:
 
     node  kind      "input" or "operator"
-          operator  the operator (of the owner, where it is shared); None for an input
-          owner     the node whose parameters it uses: itself, unless it is Shared
-          implicit  {slot: name} of the inputs that feed it without a node of their own
+          operator  the operator, which is the owner's for a Shared; None for an input
+          owner     the node whose parameters it uses: the node itself, unless it is Shared
+          implicit  {slot: name} of the inputs that feed it and have no node
           absent    the optional slots that nothing feeds
           reads     how many slots it has
     edge  slot, slot_name, gradient
@@ -53,7 +53,7 @@ def build_graph(operators: Declared, connectivity: Mapping[Key, tuple[Feed, ...]
         for key in connectivity
         if key not in operators
     )
-    graph.add_nodes_from(operators)  # before any edge, so that nodes stand in the order in which they are declared
+    graph.add_nodes_from(operators)  # before any edge, to keep the order in which nodes are declared
     incoming = _incoming(operators, connectivity)
     taken: set[Key] = {*operators, *connectivity}
     computing = {owner: cast("HasSlots", operators[owner]) for owner in owners.values()}  # an owner is not Shared
@@ -75,17 +75,19 @@ def build_graph(operators: Declared, connectivity: Mapping[Key, tuple[Feed, ...]
 
 
 def normalise_operators(operators: Operators[O]) -> dict[Key, O | Shared]:
-    """Check the keys of `operators` and take a one-element list for its element."""
+    """Check the keys of `operators` and replace a one-element list by its element."""
     if not isinstance(operators, Mapping) or not operators:
-        raise SettingError(f"operators is a dictionary from nodes to operators, with one at least, not {operators!r}")
+        raise SettingError(
+            f"operators must be a dictionary from nodes to operators, with at least one entry, not {operators!r}"
+        )
     plain: dict[Key, O | Shared] = {}
     for key, operator in operators.items():
         check_key(key, "A key of operators")
         if isinstance(operator, (list, tuple)):
             if len(operator) != 1:
                 raise SettingError(
-                    f"operators[{key!r}] holds {len(operator)} operators and a node computes one: "
-                    "give each its own node and connect them"
+                    f"operators[{key!r}] holds {len(operator)} operators, but a node computes one: "
+                    "give each operator its own node and connect the nodes"
                 )
             operator = operator[0]
         plain[key] = operator  # type: ignore[assignment]
@@ -95,7 +97,7 @@ def normalise_operators(operators: Operators[O]) -> dict[Key, O | Shared]:
 def normalise_connectivity(connectivity: Connectivity) -> dict[Key, tuple[Feed, ...]]:
     """Check the keys of `connectivity` and write every edge as a Feed."""
     if not isinstance(connectivity, Mapping):
-        raise SettingError(f"connectivity is a dictionary from nodes to the nodes they feed, not {connectivity!r}")
+        raise SettingError(f"connectivity must be a dictionary from nodes to the nodes they feed, not {connectivity!r}")
     plain = {}
     for key, fed in connectivity.items():
         check_key(key, "A key of connectivity")
@@ -105,7 +107,7 @@ def normalise_connectivity(connectivity: Connectivity) -> dict[Key, tuple[Feed, 
 
 
 def _owners(operators: Declared) -> dict[Key, Key]:
-    """Follow every Shared to the node that owns the operator; each step is taken once."""
+    """Follow every Shared to the node that owns the operator, in linear time."""
     owners: dict[Key, Key] = {}
     for key in operators:
         path: dict[Key, None] = {}
@@ -113,13 +115,13 @@ def _owners(operators: Declared) -> dict[Key, Key]:
             path[key] = None
             if shared.key not in operators:
                 raise UnknownNodeError(
-                    f"{key} is Shared({shared.key!r}), and no operator has that name."
-                    f"{did_you_mean(shared.key, operators)} Shared names the node whose operator it uses."
+                    f"{key} is Shared({shared.key!r}), but no operator has that name."
+                    f"{did_you_mean(shared.key, operators)} Shared takes the key of the node whose operator it uses."
                 )
             if shared.key in path:
                 nodes = list(path)
                 cycle = " -> ".join(str(node) for node in [*nodes[nodes.index(shared.key) :], shared.key])
-                raise CycleError(f"Shared leads in a circle: {cycle}. Give one of these nodes its own operator.")
+                raise CycleError(f"Shared has a cycle: {cycle}. Give one of these nodes its own operator.")
             key = shared.key
         owner = owners.get(key, key)
         owners.update(dict.fromkeys((*path, key), owner))
@@ -127,7 +129,7 @@ def _owners(operators: Declared) -> dict[Key, Key]:
 
 
 def _incoming(operators: Mapping[Key, object], connectivity: Mapping[Key, tuple[Feed, ...]]) -> dict[Key, list[Edge]]:
-    """Every operator's edges, in the order in which they are written."""
+    """The incoming edges of every operator, in the order in which they are written."""
     incoming: dict[Key, list[Edge]] = {key: [] for key in operators}
     for source, feeds in connectivity.items():
         for feed in feeds:
@@ -140,11 +142,11 @@ def _incoming(operators: Mapping[Key, object], connectivity: Mapping[Key, tuple[
 def _unknown_text(source: Key, fed: Key, operators: Mapping[Key, object], connectivity: Mapping[Key, object]) -> str:
     if fed in connectivity:
         return (
-            f"{source} feeds {fed!r}, which is an input: a key of connectivity that is not an operator, and nothing "
-            f"feeds an input.{did_you_mean(fed, operators)} Give {fed!r} an operator, or remove the edge."
+            f"{source} feeds {fed!r}, which is an input: a key of connectivity that is not an operator. An input "
+            f"cannot be fed.{did_you_mean(fed, operators)} Give {fed!r} an operator, or remove the edge."
         )
     return (
-        f"{source} feeds {fed!r}, and no operator has that name.{did_you_mean(fed, operators)} "
+        f"{source} feeds {fed!r}, but no operator has that name.{did_you_mean(fed, operators)} "
         f"The operators are {listing(map(repr, operators))}."
     )
 
@@ -154,19 +156,19 @@ def _check_connected(
     connectivity: Mapping[Key, tuple[Feed, ...]],
     incoming: Mapping[Key, list[Edge]],
 ) -> None:
-    """Refuse an input that feeds nothing, and a node left out of a connectivity that names others: likely slips."""
+    """Raise UnreachableError for an input that feeds nothing or an operator that is not connected: likely mistakes."""
     if not connectivity:
         return
     for key, fed in connectivity.items():
         if not fed and key not in operators:
             raise UnreachableError(
-                f"{key!r} is a key of connectivity and not an operator, which makes it an input, and it feeds nothing."
+                f"{key!r} is a key of connectivity and not an operator, so it is an input, but it feeds nothing."
                 f"{did_you_mean(key, operators)} Remove it, or name the nodes that it feeds."
             )
     for key in operators:
         if key not in connectivity and not incoming[key]:
             raise UnreachableError(
-                f"{key} is in operators and nowhere in connectivity: nothing feeds it and it feeds nothing."
+                f"{key} is in operators but not in connectivity: nothing feeds it and it feeds nothing."
                 f"{did_you_mean(key, [name for name in connectivity if name not in operators])} Connect it, remove it, "
                 f"or write {key!r}: [] in connectivity to keep it as a separate network."
             )

@@ -1,4 +1,4 @@
-"""What the two dictionaries are made of: keys, fed slots and shared operators."""
+"""The elements of the two dictionaries: keys, edges with settings, and shared operators."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Key: TypeAlias = str | int
 
 @dataclass(frozen=True)
 class Feed:
-    """An edge of the connectivity that says more than whom it feeds.
+    """An edge of the connectivity with a slot or a gradient factor.
 
     slot      the input of the fed node: a position, or a name such as "target"; None takes the next free one
     gradient  the factor of the gradient that flows back along this edge: 0 stops it, a negative number reverses it
@@ -31,17 +31,17 @@ class Feed:
     def __post_init__(self) -> None:
         check_key(self.key, "Feed's first argument")
         if self.slot is not None and (isinstance(self.slot, bool) or not isinstance(self.slot, (int, str))):
-            raise SettingError(f"{self}: a slot is a position (int) or a name (str), not {self.slot!r}")
+            raise SettingError(f"{self}: slot must be a position (int) or a name (str), not {self.slot!r}")
         if isinstance(self.gradient, bool) or not isinstance(self.gradient, (int, float)):
-            raise SettingError(f"{self}: gradient is the factor of what flows back, a number")
+            raise SettingError(f"{self}: gradient is the factor of the gradient that flows back and must be a number")
         if not math.isfinite(self.gradient):
-            raise SettingError(f"{self}: gradient is the factor of what flows back and must be finite")
+            raise SettingError(f"{self}: gradient is the factor of the gradient that flows back and must be finite")
 
 
 @register
 @dataclass(frozen=True)
 class Shared:
-    """In place of an operator: the operator of another node, with the same parameters. Gradients add up.
+    """The operator of another node, with the same parameters. The gradients of all uses add up.
 
     >>> {"encode_b": Shared("encode_a")}
     {'encode_b': Shared(key='encode_a')}
@@ -54,15 +54,15 @@ class Shared:
 
 
 def check_key(key: object, where: str) -> None:
-    """Refuse a node's key that is neither str nor int."""
+    """Raise SettingError for a key of a node that is neither str nor int."""
     if isinstance(key, bool) or not isinstance(key, (str, int)):
-        raise SettingError(f"{where} is {key!r}, a {type(key).__name__}: the key of a node is a str or an int")
+        raise SettingError(f"{where} is {key!r}, a {type(key).__name__}: the key of a node must be a str or an int")
 
 
 def reads(reading: Mapping[Key, Iterable[Key | Feed]]) -> dict[Key, list[Feed]]:
-    """Turn "node -> what it reads" into a connectivity, "node -> whom it feeds", with explicit slots.
+    """Turn "node -> what it reads" into a connectivity, "node -> the nodes it feeds", with explicit slots.
 
-    What is read may be a Feed to give the edge a gradient factor, or a slot other than its position.
+    An entry may be a Feed, to give the edge a gradient factor or a slot other than its position.
 
     >>> reads({"concat": ["a", "b"]})
     {'a': [Feed(key='concat', slot=0, gradient=1.0)], 'b': [Feed(key='concat', slot=1, gradient=1.0)]}
@@ -78,7 +78,7 @@ def reads(reading: Mapping[Key, Iterable[Key | Feed]]) -> dict[Key, list[Feed]]:
 
 
 def as_list(items: object, where: str) -> list[Key | Feed]:
-    """Take a list or a tuple of nodes; for a bare key, the likely mistake, the error shows the list."""
+    """The nodes of a list or a tuple. Raises SettingError for anything else, such as a bare key."""
     if isinstance(items, (list, tuple)):
         return list(items)
     if isinstance(items, (str, int, Feed)):
@@ -87,7 +87,7 @@ def as_list(items: object, where: str) -> list[Key | Feed]:
 
 
 def as_feed(edge: object, where: str) -> Feed:
-    """Take a Feed, or the key of the fed node."""
+    """A Feed from a Feed, or from the key of the fed node."""
     if isinstance(edge, Feed):
         return edge
     check_key(edge, f"An entry of {where}")

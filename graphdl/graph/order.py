@@ -1,4 +1,4 @@
-"""Orders and reach within a built graph."""
+"""Topological order, ancestors and inputs of a graph."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def topological_order(graph: Graph) -> tuple[Key, ...]:
-    """Every node after all that it reads. Raises CycleError, with the cycle in its text."""
+    """Every node after the nodes that it reads. Raises CycleError with the cycle in its message."""
     try:
         return tuple(networkx.topological_sort(graph))
     except networkx.NetworkXUnfeasible:
@@ -23,7 +23,7 @@ def topological_order(graph: Graph) -> tuple[Key, ...]:
 
 
 def ancestors(graph: Graph, nodes: Iterable[Key]) -> set[Key]:
-    """The given nodes and all that they depend on."""
+    """The given nodes and all nodes that they depend on."""
     reached = set(nodes)
     frontier = list(reached)
     while frontier:
@@ -38,19 +38,19 @@ def _cycle_text(graph: Graph) -> str:
     cyclic = next(nodes for nodes in components if len(nodes) > 1 or any(graph.has_edge(n, n) for n in nodes))
     node = next(node for node in graph if node in cyclic)
     walked: dict[Key, int] = {}
-    while node not in walked:  # within the component a step is always possible, and it ends where it has been
+    while node not in walked:  # every node of the component has a successor in it, so the walk ends in a cycle
         walked[node] = len(walked)
         node = next(fed for fed in graph.succ[node] if fed in cyclic)
     cycle = [*walked][walked[node] :]
     path = " -> ".join(str(key) for key in [*cycle, node])
     return (
         f"The connectivity has a cycle: {path}. A network is evaluated once from its inputs to its outputs: "
-        "remove one of these edges; to apply the same operator again, give the next node Shared(...)."
+        "remove one of these edges. To apply the same operator again, give the next node Shared(...)."
     )
 
 
 def inputs_of(graph: Graph) -> dict[Key, str]:
-    """Every input of the network by name, with the reason why it is one, for the text of an error."""
+    """Every input of the network by name, with the reason why it is an input, for error messages."""
     reasons: dict[Key, str] = {}
     for key, node in graph.nodes(data=True):
         if node["operator"] is None:
@@ -58,5 +58,5 @@ def inputs_of(graph: Graph) -> dict[Key, str]:
         for slot, name in node["implicit"].items():
             slots = node["operator"].slots
             place = f"the slot {slots[slot]!r} of " if slots is not None and len(slots) > 1 else ""
-            reasons[name] = f"nothing feeds {place}{key} ({type(node['operator']).__name__}), which makes it an input"
+            reasons[name] = f"it is an input because nothing feeds {place}{key} ({type(node['operator']).__name__})"
     return reasons

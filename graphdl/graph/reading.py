@@ -15,7 +15,7 @@ InputKind: TypeAlias = Literal["integer", "boolean"]
 
 
 def sources(graph: Graph, key: Key) -> dict[int, Key]:
-    """Slot -> the node or the input that feeds it, in the order of the slots; optional ones that stay empty are not."""
+    """Slot -> the node or the input that feeds it, in the order of the slots, without optional slots left unfed."""
     found: dict[int, Key] = dict(graph.nodes[key]["implicit"])
     for source, _, edge in graph.in_edges(key, data=True):
         found[edge["slot"]] = source
@@ -23,7 +23,7 @@ def sources(graph: Graph, key: Key) -> dict[int, Key]:
 
 
 def sources_by_role(graph: Graph, key: Key, role: SlotRole) -> tuple[Key, ...]:
-    """What feeds the slots of a loss that are predictions, or targets."""
+    """What feeds the slots of a loss that have a role."""
     slots = graph.nodes[key]["operator"].slots or ()
     return tuple(source for slot, source in sources(graph, key).items() if slots and role_of(slots[slot]) == role)
 
@@ -38,8 +38,8 @@ def predictions_of(graph: Graph, losses: Collection[Key]) -> tuple[Key, ...]:
 def input_kinds(graph: Graph, shapes: Mapping[Key, Any] | None = None) -> dict[Key, InputKind]:
     """The inputs of the network that feed a slot declared integer or boolean, with that kind.
 
-    shapes  node or input -> its shape, where known: tells probabilities from class indices. Without it the input at a
-            slot of kind "class" counts as integer
+    shapes  node or input -> its shape, if known. It distinguishes probabilities from class indices; without it, an
+            input at a slot of kind "class" counts as integer
     """
     kinds: dict[Key, InputKind] = {}
     for key, node in graph.nodes(data=True):

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class HasSlots(Protocol):
-    """What a graph must know of an operator: its slots, or None for any number of them, and if it has parameters."""
+    """What the graph needs of an operator: its slots, or None for any number, and whether it has parameters."""
 
     slots: ClassVar[tuple[str, ...] | None]
 
@@ -27,10 +27,11 @@ class HasSlots(Protocol):
 def assign_slots(key: Key, operator: HasSlots, edges: list[Edge], trained: Callable[[], Collection[Key]]) -> list[int]:
     """The slot of every edge.
 
-    Named edges take their slots, the others the free ones in the order in which they are written. Of two unnamed edges
-    into a loss, the one that training can change is the prediction; where that does not decide it, the order does.
+    Edges that name a slot take it; the others take the free slots in the order in which they are written. Of two
+    unnamed edges into a loss, the one that training can change is the prediction; if that is both or neither, the order
+    decides.
 
-    trained  returns the nodes whose values training can change; only called for losses
+    trained  returns the nodes whose values training can change; called for losses only
     """
     names = operator.slots
     if names is not None and len(edges) > len(names):
@@ -47,7 +48,7 @@ def assign_slots(key: Key, operator: HasSlots, edges: list[Edge], trained: Calla
 
 
 def _claimed(key: Key, operator: HasSlots, edges: list[Edge], width: int) -> dict[int, int]:
-    """Position of an edge that names its slot -> the slot."""
+    """Position of an edge -> its slot, for the edges that name one."""
     claimed: dict[int, int] = {}
     sources: dict[int, Key] = {}
     for k, (source, feed) in enumerate(edges):
@@ -80,7 +81,7 @@ def _by_role(
 def nodes_that_train(
     operators: Mapping[Key, HasSlots], connectivity: Mapping[Key, tuple[Feed, ...]], owners: Mapping[Key, Key]
 ) -> set[Key]:
-    """The nodes with a parameter of their own or of an ancestor, along edges that pass a gradient."""
+    """The nodes that have parameters, or that have an ancestor with parameters along edges that pass a gradient."""
     reached = {key for key, owner in owners.items() if operators[owner].trains}
     frontier = list(reached)
     while frontier:
@@ -103,7 +104,7 @@ def _slot_position(key: Key, operator: HasSlots, source: Key, slot: int | str, w
     else:
         expected += f", or {listing(map(repr, names))}"
     raise ArityError(
-        f"{key} ({type(operator).__name__}) has no slot {slot!r}, which {source} wants to feed."
+        f"{key} ({type(operator).__name__}) has no slot {slot!r}, and {source} feeds that slot."
         f"{did_you_mean(slot, names or ())} Its slots are {expected}."
     )
 
@@ -118,11 +119,11 @@ def _arity_text(key: Key, operator: HasSlots, edges: list[Edge]) -> str:
 def unfed_slots(
     key: Key, names: tuple[str, ...] | None, fed: list[int], taken: set[Key]
 ) -> tuple[dict[int, Key], tuple[int, ...]]:
-    """Return ({slot: name of the input that it becomes}, the optional slots that stay empty).
+    """Return ({slot: name of the input that it becomes}, the optional slots that stay unfed).
 
-    Such an input is named after the node, and after the slot too where several are unfed.
+    Such an input is named after the node, and "node.slot" if several slots are unfed.
 
-    taken  the names of all nodes and of the inputs so far; grows by those named here
+    taken  the names of all nodes and inputs so far; the new names are added
     """
     width = len(fed) or 1 if names is None else len(names)
     if len(fed) == width:
@@ -139,7 +140,7 @@ def unfed_slots(
         if name in taken:
             raise ArityError(
                 f"{key}: nothing feeds its slots {listing(names[slot] for slot in unfed)}, so each becomes an input, "
-                f"and the name {name!r} is taken. Feed them from inputs named in connectivity."
+                f"but the name {name!r} is already used. Feed them from inputs named in connectivity."
             )
         taken.add(name)
     return implicit, absent

@@ -1,4 +1,4 @@
-"""The contract of an operator, and the operators, one family a file. Each family lists its own in `__all__`."""
+"""The base class of operators, and the built-in operators, one module for each family."""
 
 # ruff: noqa: F403
 

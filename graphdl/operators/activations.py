@@ -1,4 +1,4 @@
-"""Activations: element by element, and along one axis."""
+"""Activations, element-wise and along one axis."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ threshold_backward = aten.threshold_backward.default
 
 
 class Activation(Operator):
-    """An element-wise function: x (n, ...) -> y (n, ...). A subclass gives its value and its gradient.
+    """An element-wise function: x (n, ...) -> y (n, ...). A subclass defines its value and its gradient.
 
-    keeps  what is kept for backward: "y", or "x" where the gradient does not follow from the value
+    keeps  what is kept for backward: "y", or "x" if the gradient cannot be computed from y
 
         @register
         class Softsign(Activation):  # y = x / (1 + |x|); dx = dy / (1 + |x|)²
@@ -42,14 +42,14 @@ class Activation(Operator):
 
     @abstractmethod
     def value(self, x: Tensor, out: Tensor | None = None) -> Tensor:
-        """Compute y; `out`, where it is given, may be written and returned."""
+        """Compute y; if `out` is given, y may be written into it."""
 
     @abstractmethod
     def gradient(self, kept: Tensor, dy: Tensor) -> Tensor:
-        """Compute dx from what was kept and dy, which must not be written into."""
+        """Compute dx from what was kept and from dy, without writing into either."""
 
     def forward(self, p: Values, x: Tensor, *, training: bool, out: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        if self.keeps == "x":  # which must not be written over
+        if self.keeps == "x":  # x must not be overwritten
             return self.value(x), x
         y = self.value(x, out if out is None or out.is_floating_point() else None)
         return y, y
@@ -77,7 +77,7 @@ class LeakyReLU(Activation):
 
     @property
     def keeps(self) -> Literal["x", "y"]:  # type: ignore[override]
-        """x where the slope is negative: y does not tell the sign of x then."""
+        """x if the slope is negative, because the sign of x does not follow from y then."""
         return "x" if self.negative_slope < 0 else "y"
 
     def value(self, x: Tensor, out: Tensor | None = None) -> Tensor:
@@ -100,7 +100,7 @@ class Tanh(Activation):
 
 @register
 class RectifiedTanh(Activation):
-    """Hyperbolic tangent moved into [0, 1]: y = 0.5 (1 + tanh x); dx = 2 dy y (1 - y)."""
+    """Hyperbolic tangent mapped to [0, 1]: y = 0.5 (1 + tanh x); dx = 2 dy y (1 - y)."""
 
     def value(self, x: Tensor, out: Tensor | None = None) -> Tensor:
         return torch.tanh(x, out=out).mul_(0.5).add_(0.5)

@@ -22,7 +22,7 @@ __all__ = ["Conv2d"]
 PaddingName: TypeAlias = Literal["same", "valid"]
 PaddingMode: TypeAlias = Literal["zeros", "reflect", "replicate", "circular"]
 Borders: TypeAlias = tuple[int, int, int, int]
-"""How many columns and rows are added: left, right, top, bottom."""
+"""The number of columns and rows of padding: left, right, top, bottom."""
 
 Geometry: TypeAlias = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
 """Stride, padding and dilation, (h, w) each."""
@@ -39,10 +39,10 @@ class Conv2d(Operator):
     dx is the transposed convolution of dy; dweight correlates x with dy; dbias = sum dy over n, h', w'.
 
     kernel_size, stride, padding, dilation   one number, or a tuple for h and w
-    padding       "valid" is none, and "same" as much as keeps the size: what is odd goes to the right and the bottom
-    padding_mode  what the border holds: "zeros", or the image reflected, replicated or continued circularly
+    padding       "valid" for none, "same" to keep the size, with an odd row or column added at the bottom or the right
+    padding_mode  "zeros", "reflect", "replicate" or "circular"
 
-    in_channels may be left out: it follows from the first input. weight and bias name their initializers; by default
+    in_channels may be left out: it is inferred from the first input. weight and bias are initializers; by default
     both are Uniform ±1 / sqrt(i / groups times the kernel's area), as in torch.nn. Kept for backward: x, unpadded.
     Source: Dumoulin and Visin, "A guide to convolution arithmetic for deep learning", 2016.
     """
@@ -69,14 +69,14 @@ class Conv2d(Operator):
                     f"Conv2d: {name} is missing; write Conv2d(3, 16, 5) or Conv2d(out_channels=16, kernel_size=5)"
                 )
         if self.padding == "same" and pair(self.stride) != (1, 1):
-            raise SettingError(f"Conv2d: padding 'same' keeps the size, and stride {self.stride!r} does not")
+            raise SettingError(f"Conv2d: padding 'same' needs stride 1, not {self.stride!r}")
         for name in ("in_channels", "out_channels"):
             if (getattr(self, name) or 0) % self.groups:
                 raise SettingError(f"Conv2d: {name} {getattr(self, name)} cannot be split into {self.groups} groups")
 
     @cached_property
     def borders(self) -> Borders:
-        """What is added around the image beforehand; the kernels themselves add zeros, the same on both sides."""
+        """The padding to add before the kernel, which itself adds zeros, equally on both sides."""
         odd_h, odd_w = (total % 2 if self.padding == "same" else 0 for total in self._totals)
         if self.padding_mode == "zeros":
             return 0, odd_w, 0, odd_h
@@ -85,19 +85,19 @@ class Conv2d(Operator):
 
     @cached_property
     def geometry(self) -> Geometry:
-        """Stride, padding and dilation, (h, w) each, as the kernels take them."""
+        """Stride, padding and dilation, (h, w) each, as torch's kernels take them."""
         padding = self._before if self.padding_mode == "zeros" else (0, 0)
         return pair(self.stride), padding, pair(self.dilation)
 
     @property
     def _totals(self) -> tuple[int, int]:
-        """How much a kernel shrinks h and w."""
+        """By how much the kernel reduces h and w."""
         (dh, dw), (kh, kw) = pair(self.dilation), pair(self.kernel_size or 1)
         return dh * (kh - 1), dw * (kw - 1)
 
     @property
     def _before(self) -> tuple[int, int]:
-        """How many rows are added at the top, and how many columns on the left."""
+        """The number of rows of padding at the top, and of columns on the left."""
         if isinstance(self.padding, str):
             h, w = self._totals
             return (h // 2, w // 2) if self.padding == "same" else (0, 0)
@@ -116,8 +116,8 @@ class Conv2d(Operator):
             return self
         if len(shapes[0]) != 4:
             raise ShapeError(
-                f"in_channels follows from images (n, c, h, w), and the input has {len(shapes[0])} axes: give grey "
-                "images an axis of one channel, or say in_channels"
+                f"in_channels can be inferred from images (n, c, h, w), but the input has {len(shapes[0])} axes: give "
+                "grey images an axis of one channel, or set in_channels"
             )
         if shapes[0][1] % self.groups:
             raise ShapeError(f"its channels cannot be split into {self.groups} groups")
@@ -149,7 +149,7 @@ class Conv2d(Operator):
 
 
 def pad(x: Tensor, borders: Borders, mode: PaddingMode) -> Tensor:
-    """x (..., h, w) with borders around it."""
+    """x (..., h, w), padded."""
     if not any(borders):
         return x
     if mode == "zeros":
@@ -160,7 +160,7 @@ def pad(x: Tensor, borders: Borders, mode: PaddingMode) -> Tensor:
 
 
 def unpad(dy: Tensor, x: Tensor, borders: Borders, mode: PaddingMode) -> Tensor:
-    """The gradient of x from that of the padded x, which is written into."""
+    """The gradient of x from the gradient of the padded x, which may be changed in place."""
     if not any(borders):
         return dy
     if mode == "zeros":
@@ -173,7 +173,7 @@ def unpad(dy: Tensor, x: Tensor, borders: Borders, mode: PaddingMode) -> Tensor:
 
 
 def unwrap(dy: Tensor, axis: int, before: int, after: int) -> Tensor:
-    """The gradient along an axis that was continued circularly: what the borders received is added where it is from."""
+    """The gradient along an axis with circular padding: that of the padding is added where its values came from."""
     size = dy.shape[axis] - before - after
     dx = dy.narrow(axis, before, size)
     dx.narrow(axis, size - before, before).add_(dy.narrow(axis, 0, before))

@@ -1,4 +1,4 @@
-"""Embeddings: a learned vector for each of a number of things."""
+"""Embeddings: a learned vector for each index."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ class Embedding(Operator):
     """The rows of a table: y = weight[x].
 
     x (n, ...) of integers from 0 to num_embeddings - 1 -> y (n, ..., o), o = embedding_dim; weight (num_embeddings, o).
-    dweight[k] = sum of dy over all places where x = k; x has no gradient.
+    dweight[k] = sum of dy over all positions where x = k; x has no gradient.
 
-    padding_idx         an index whose row is 0 at first and has no gradient; from the end if negative
-    scale_grad_by_freq  divides the gradient of a row by how often the batch has its index
+    padding_idx         an index whose row starts at 0 and has no gradient; counted from the end if negative
+    scale_grad_by_freq  divides the gradient of a row by the number of times that its index is in the batch
     weight              the initializer, Normal(0, 1) as in torch.nn
 
-    torch.nn's max_norm, which changes weights in forward, and sparse are not offered. Errors: ShapeError for floats; an
-    error for an index out of range names the range (on CUDA, where indices are not checked, the device stops).
+    torch.nn's max_norm, which changes weights in forward, and sparse are not supported. Raises ShapeError for floats,
+    and an error with the valid range for an index out of range (on CUDA, such an index causes a device-side assert).
     """
 
     num_embeddings: int = setting(size())
@@ -62,7 +62,7 @@ class Embedding(Operator):
     def forward(self, p: Values, x: Tensor, *, training: bool) -> tuple[Tensor, Tensor]:
         if x.dtype is not torch.int64 and x.dtype is not torch.int32:
             if (x.is_floating_point() or x.is_complex()) and not x.is_meta:
-                raise ShapeError("the input holds floats, which are not indices: give it as integers, x.long()")
+                raise ShapeError("the input has floats, which are not indices: give integers, x.long()")
             x = x.long()
         return torch.embedding(p["weight"], x), x
 
@@ -82,12 +82,12 @@ class Embedding(Operator):
         expected = f"indices from 0 to {self.num_embeddings - 1}"
         if not inputs or inputs[0].is_meta or inputs[0].is_floating_point() or not inputs[0].numel():
             return expected
-        return f"{expected}, and these go from {inputs[0].min()} to {inputs[0].max()}"
+        return f"{expected}; these are from {inputs[0].min()} to {inputs[0].max()}"
 
 
 @dataclass(frozen=True)
 class WithoutRow:
-    """Another initializer's values, but 0 in one row."""
+    """Another initializer's values, with zeros in one row."""
 
     initializer: Initializer
     row: int

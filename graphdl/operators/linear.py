@@ -20,13 +20,13 @@ __all__ = ["Linear"]
 
 @register
 class Linear(Operator):
-    """Affine map of the last axis: y = x weightᵀ + bias.
+    """Affine map along the last axis: y = x weightᵀ + bias.
 
     x (n, ..., i) -> y (n, ..., o); weight (o, i), bias (o).
     dx = dy weight; over all rows: dweight = dyᵀ x, dbias = sum dy.
 
-    in_features may be left out: it follows from the first input. weight and bias name their initializers; by
-    default both are Uniform ±1 / sqrt(i), as in torch.nn. bias=False leaves the bias out.
+    in_features may be left out: it is inferred from the first input. weight and bias are initializers; by default both
+    are Uniform ±1 / sqrt(i), as in torch.nn. bias=False leaves the bias out.
     """
 
     in_features: int | None = setting(optional(size()), default=None)
@@ -52,7 +52,7 @@ class Linear(Operator):
 
     def infer(self, *shapes: torch.Size) -> Linear:
         if not shapes[0]:
-            raise ShapeError("the input is a single number and has no axis of features")
+            raise ShapeError("the input is a single number and has no feature axis")
         return replace(self, in_features=shapes[0][-1]) if self.in_features is None else self
 
     def forward(self, p: Values, x: Tensor, *, training: bool) -> tuple[Tensor, Tensor]:

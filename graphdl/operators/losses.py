@@ -1,4 +1,4 @@
-"""Losses: how far a prediction is from its target, as one number."""
+"""Losses."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from graphdl.slots import InputSlot
 __all__ = ["BCEWithLogitsLoss", "CrossEntropyLoss", "L1Loss", "Loss", "MSELoss"]
 
 Reduction: TypeAlias = Literal["mean", "sum", "none"]
-REDUCTIONS = {"none": 0, "mean": 1, "sum": 2}  # as torch's kernels number them
+REDUCTIONS = {"none": 0, "mean": 1, "sum": 2}  # the numbers that torch's kernels use
 
 aten = torch.ops.aten
 
@@ -31,12 +31,12 @@ TARGET = InputSlot("target", role="target")
 class Loss(Operator):
     """prediction, target -> loss.
 
-    reduction  "mean" or "sum" over the elements, or "none", which keeps them
-    weight     the loss's share of the network's total: its gradient starts at `weight`. The node's value is unweighted
+    reduction  "mean" or "sum" over the elements, or "none" for no reduction
+    weight     the factor of the loss in the network's total loss. It scales the gradient, but not the node's value
 
-    A loss with other inputs declares other slots, for example ("anchor", "positive", "negative"). Slots with the role
-    "prediction" are what net.predict returns; those with the role "target" take fit's targets; metrics are measured
-    for losses that have one of each.
+    A loss with other inputs declares other slots, for example ("anchor", "positive", "negative"). What feeds
+    slots with the role "prediction" is returned by net.predict; inputs that feed slots with the role "target" take the
+    targets of fit. Metrics are computed for losses with one slot of each role.
     """
 
     reduction: Reduction = setting(choice(Reduction), default="mean")  # noqa: RUF009
@@ -45,21 +45,21 @@ class Loss(Operator):
     slots: ClassVar[tuple[str, ...] | None] = (PREDICTION, TARGET)
     family: ClassVar = "loss"
     threshold: ClassVar[float] = 0.5
-    """Where a single prediction turns from class 0 to class 1."""
+    """The value above which a single prediction counts as class 1."""
 
     @property
     def ignored(self) -> int | None:
-        """The class index that does not count, if there is one."""
+        """The class index that is left out of loss and accuracy, or None."""
         return None
 
     def reduce(self, losses: Tensor) -> Tensor:
-        """The mean, the sum or the elements themselves."""
+        """The mean or the sum of the losses, or the losses without a reduction."""
         if self.reduction == "mean":
             return losses.mean()
         return losses.sum() if self.reduction == "sum" else losses
 
     def share(self, dy: Tensor, count: int, factor: int = 1) -> Tensor:
-        """The gradient of each of `count` elements' losses, times a factor."""
+        """The gradient of the loss of each of `count` elements, times a factor."""
         if self.reduction == "mean":
             return dy * constant(factor / max(count, 1), dy)
         return dy if factor == 1 else dy * constant(factor, dy)
@@ -132,9 +132,9 @@ class CrossEntropyLoss(Loss):
     """Cross-entropy of logits: -sum_c q_c log softmax(x)_c; dx = (softmax(x) sum_c q_c - q) dy.
 
     x (n, c, ...) and as target either
-      class indices (n, ...), integers: q is 1 at the target; those equal to ignore_index do not count, or
+      class indices (n, ...), integers: q is 1 at the target; rows with ignore_index are left out, or
       probabilities (n, c, ...): q = target, dtarget = -log softmax(x) dy
-    -> (), or (n, ...) without reduction. The mean is over the rows that count. label_smoothing e in [0, 1] replaces q
+    -> (), or (n, ...) without reduction. The mean is over the rows not left out. label_smoothing e in [0, 1] replaces q
     by (1 - e) q + e / c.
     """
 
@@ -196,28 +196,28 @@ class CrossEntropyLoss(Loss):
         x, target = inputs
         axis = class_axis(x)
         if target.shape == row_shape(x, axis) and target.numel():
-            return f"class indices 0 to {x.shape[axis] - 1}, and the target's go from {target.min()} to {target.max()}"
+            return f"class indices 0 to {x.shape[axis] - 1}; the target's are from {target.min()} to {target.max()}"
         return "a prediction (n, c, ...) with class indices (n, ...) or probabilities (n, c, ...)"
 
 
 def subtract(x: Tensor, target: Tensor) -> Tensor:
-    """x - target, refusing to broadcast."""
+    """x - target. Raises ShapeError instead of broadcasting."""
     check_equal(x, target)
     return x - target
 
 
 def check_equal(x: Tensor, target: Tensor) -> None:
-    """Refuse a prediction and a target of different shapes: torch would silently compare all with all."""
+    """Raise ShapeError for different shapes, which torch would broadcast."""
     if x.shape != target.shape:
         raise ShapeError("the prediction and the target differ in shape")
 
 
 def class_indices(x: Tensor, target: Tensor, axis: int) -> Tensor:
-    """The target as class indices, refusing another shape and floats."""
+    """The target as class indices. Raises ShapeError for another shape and for floats."""
     if target.shape != row_shape(x, axis):
         raise ShapeError("the target is neither class indices nor probabilities")
     if target.is_floating_point() and not target.is_meta:
-        raise ShapeError("the target has the shape of class indices and holds floats: give it as integers")
+        raise ShapeError("the target has the shape of class indices but holds floats: give integers, target.long()")
     return target.long()
 
 

@@ -1,7 +1,7 @@
 """Operators that join branches.
 
-Inputs of the element-wise ones have equally many axes, and along each the same length or 1; an axis of length 1 is
-repeated, and its gradient is the sum over the repetitions.
+Inputs of element-wise operators have the same number of axes, and along each the same length or 1; an axis of length 1
+is broadcast, and its gradient is the sum along it.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Mean(Merge):
 
 @register
 class Product(Merge):
-    """y = x_1 ... x_k; dx_k = dy times the product of the other inputs, which is right at zeros too."""
+    """y = x_1 ... x_k; dx_k = dy times the product of the other inputs, which is also correct at zeros."""
 
     def forward(self, p: Values, *xs: Tensor, training: bool) -> tuple[Tensor, tuple[Tensor, ...]]:
         check_ranks(xs)
@@ -106,11 +106,11 @@ class Concat(Merge):
         return torch.split(dy, widths, self.axis), {}
 
     def expects(self, *inputs: Tensor) -> str:
-        return f"inputs of the same shape but for axis {self.axis}"
+        return f"inputs of the same shape except along axis {self.axis}"
 
 
 def add_all(xs: Sequence[Tensor], out: Tensor | None = None) -> Tensor:
-    """x_1 + ... + x_k, in place once the sum is a new tensor, or `out`, one of the first two inputs."""
+    """x_1 + ... + x_k. It is written into `out` if that is one of the first two inputs, and added up in place."""
     check_ranks(xs)
     if len(xs) == 1:
         return xs[0].clone()
@@ -123,13 +123,13 @@ def add_all(xs: Sequence[Tensor], out: Tensor | None = None) -> Tensor:
 
 
 def check_ranks(xs: Sequence[Tensor]) -> None:
-    """Refuse inputs of different numbers of axes: torch would align them at the wrong end."""
+    """Raise ShapeError for different numbers of axes, which torch would align at the last axis."""
     rank = xs[0].dim()
     for x in xs:
         if x.dim() != rank:
-            raise ShapeError("its inputs must have equally many axes, each of the same length or of length 1")
+            raise ShapeError("its inputs must have the same number of axes, each of the same length or of length 1")
 
 
 def sum_to(dy: Tensor, shape: torch.Size) -> Tensor:
-    """The gradient of an input that was repeated along axes of length 1."""
+    """The gradient of an input that was broadcast along axes of length 1."""
     return dy if dy.shape == shape else dy.sum_to_size(shape)

@@ -1,4 +1,4 @@
-"""Normalization: over the batch, and over the last axes."""
+"""Batch normalization and layer normalization."""
 
 from __future__ import annotations
 
@@ -27,13 +27,12 @@ class BatchNorm(Operator):
     dx = weight / sqrt(var + eps) (dy - mean(dy) - z mean(dy z)), where z = (x - mean) / sqrt(var + eps);
     dweight = sum dy z, dbias = sum dy.
 
-    Training normalizes by the batch's mean and (biased) variance and moves the running ones towards them:
-    running = (1 - momentum) running + momentum batch, with the unbiased variance; momentum None takes their plain
-    average over all batches. Else the running ones normalize, or the batch's where track_running_stats is False.
+    In training, the mean and the (biased) variance are those of the batch, and the running statistics are updated:
+    running = (1 - momentum) running + momentum batch, with the unbiased variance; momentum None averages over all
+    batches. In inference, they are the running statistics, or those of the batch if track_running_stats is False.
 
-    num_features may be left out: it follows from the first input. Kept for backward: x, and a mean and a standard
-    deviation a channel. Raises ShapeError if a batch that is to be normalized by itself has
-    one value a channel.
+    num_features may be left out: it is inferred from the first input. Kept for backward: x, and one mean and standard
+    deviation per channel. Raises ShapeError if statistics of a batch with one value per channel are needed.
     Source: Ioffe and Szegedy, "Batch normalization", 2015.
     """
 
@@ -67,7 +66,9 @@ class BatchNorm(Operator):
         if self.num_features is not None:
             return self
         if len(shapes[0]) not in self.ranks:
-            raise ShapeError(f"num_features follows from {self.layout}, and the input has {len(shapes[0])} axes")
+            raise ShapeError(
+                f"num_features can be inferred from {self.layout}, but the input has {len(shapes[0])} axes"
+            )
         return replace(self, num_features=shapes[0][1])
 
     def forward(self, p: Values, x: Tensor, *, training: bool) -> tuple[Tensor, Any]:
@@ -75,11 +76,11 @@ class BatchNorm(Operator):
             raise ShapeError("its shape does not fit what it normalizes")
         by_batch = training or not self.track_running_stats
         if by_batch and x.numel() == self.num_features:
-            if x.is_meta:  # only the shape is asked for, which a single row has as well
+            if x.is_meta:  # only the shape is needed, also for a single row
                 return torch.empty_like(x), None
             raise ShapeError(
-                "a single value per channel has no variance to normalize by: train on larger batches, and leave out a "
-                "last batch of one row"
+                "a single value per channel has no variance: train on larger batches, and leave out a last batch of "
+                "one row"
             )
         running = [p["running_mean"], p["running_var"]] if self.track_running_stats else []
         averages = training and self.momentum is None
@@ -101,7 +102,7 @@ class BatchNorm(Operator):
             kernel, x, dy, p.get("weight"), *statistics, by_batch, self.eps, wanted, reserve
         )
         if wanted[0] and not x.numel():
-            dx = torch.empty_like(x)  # which the kernel leaves out
+            dx = torch.empty_like(x)  # the kernel returns none
         gradients = zip(("weight", "bias"), (dweight, dbias), wanted[1:], strict=True)
         return (dx if wanted[0] else None,), {name: gradient for name, gradient, asked in gradients if asked}
 
@@ -118,7 +119,7 @@ class BatchNorm(Operator):
 
 @register
 class BatchNorm1d(BatchNorm):
-    """Batch normalization of features, or of the channels of sequences, with BatchNorm's formulas and settings.
+    """Batch normalization of features, or of the channels of sequences; formulas and settings as in BatchNorm.
 
     x (n, c) or (n, c, t) -> y of the same shape; weight, bias (c).
     """
@@ -129,7 +130,7 @@ class BatchNorm1d(BatchNorm):
 
 @register
 class BatchNorm2d(BatchNorm):
-    """Batch normalization of the channels of images, with BatchNorm's formulas and settings.
+    """Batch normalization of the channels of images; formulas and settings as in BatchNorm.
 
     x (n, c, h, w) -> y of the same shape; weight, bias (c).
     """
@@ -146,8 +147,8 @@ class LayerNorm(Operator):
     dx = (g - mean(g) - z mean(g z)) / sqrt(var + eps), where z = (x - mean) / sqrt(var + eps) and g = weight dy;
     over all rows: dweight = sum dy z, dbias = sum dy.
 
-    normalized_shape is a number or a tuple; left out it is the last axis of the first input. elementwise_affine=False
-    leaves weight and bias out, bias=False the bias. Kept for backward: x, and a mean and a standard deviation a row.
+    normalized_shape is a number or a tuple; by default it is the last axis of the first input. elementwise_affine=False
+    leaves weight and bias out, bias=False the bias. Kept for backward: x, and one mean and standard deviation per row.
     Source: Ba, Kiros and Hinton, "Layer normalization", 2016.
     """
 
@@ -162,7 +163,7 @@ class LayerNorm(Operator):
 
     @cached_property
     def axes(self) -> tuple[int, ...]:
-        """The lengths of the axes that are normalized; () while they are unknown."""
+        """The lengths of the normalized axes; () while they are unknown."""
         shape = self.normalized_shape
         return shape if isinstance(shape, tuple) else () if shape is None else (shape,)
 

@@ -1,4 +1,4 @@
-"""The contract of an operator: frozen settings, a forward, and a backward directly below it."""
+"""The base class of operators: frozen settings, forward and backward."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ Gradients: TypeAlias = tuple[InputGradients, Values]
 
 
 Needs: TypeAlias = Mapping[str, Tensor | None]
-"""The gradients that are wanted, by slot and parameter: for a parameter, a tensor to write it into, or None."""
+"""The required gradients by slot and parameter: for a parameter, the tensor to write it into, or None."""
 
 
 class _Everything(Mapping[str, None]):
-    """A mapping that holds None under every name."""
+    """A mapping from every name to None."""
 
     def __contains__(self, name: object) -> bool:
         return True
@@ -43,19 +43,19 @@ class _Everything(Mapping[str, None]):
 
 
 EVERYTHING: Needs = _Everything()
-"""The default of `needs`: every gradient is wanted, as a fresh tensor."""
+"""The default of `needs`: every gradient is required, as a new tensor."""
 
 
 MOST_KEPT = 2**14
-"""Elements of a constant that is kept."""
+"""The largest number of elements of a constant that is cached."""
 
 
 def constant(value: float, like: Tensor, *size: int) -> Tensor:
-    """A tensor full of one number, of the type and on the device of another, made once.
+    """A cached tensor filled with one number, of the dtype and on the device of `like`.
 
-    A Python number would be made a tensor at every call, which costs more than small arithmetic itself.
+    torch would convert a Python number into a tensor at every call, which costs more than small arithmetic itself.
     """
-    if functorch_level() is not None or math.prod(size) > MOST_KEPT:  # while a step is traced, no tensor is kept
+    if functorch_level() is not None or math.prod(size) > MOST_KEPT:  # while a step is traced, nothing is cached
         return torch.full(size, value, dtype=like.dtype, device=like.device)
     return _constant(value, size, like.dtype, like.device)
 
@@ -68,7 +68,7 @@ def _constant(value: float, size: tuple[int, ...], dtype: torch.dtype, device: t
 
 @dataclass(frozen=True)
 class Parameter:
-    """A tensor that training changes: its shape and its first values."""
+    """A trainable tensor: its shape and its initializer."""
 
     shape: tuple[int, ...]
     initializer: Initializer
@@ -76,7 +76,7 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Buffer:
-    """A tensor that is kept and saved, and that no gradient changes. dtype None is the network's."""
+    """A tensor that is saved but has no gradient, such as a running mean. dtype None is the network's."""
 
     shape: tuple[int, ...]
     initializer: Initializer = field(default_factory=Zeros)
@@ -86,10 +86,10 @@ class Buffer:
 class Operator(Settings, ABC):
     """What a node computes. A subclass is a frozen dataclass of settings; it owns no tensors.
 
-    slots     names of the inputs, in order; None takes any number of them, one at least. An InputSlot in place of a
-              name declares more: optional, integer or boolean, and its role in a loss
-    family    groups operators in diagrams: "dense", "activation", "merge", "loss", ...
-    inferred  the settings that may be left out (None), because `infer` can fill them
+    slots     the names of the inputs, in order; None for any number of inputs, at least one. An InputSlot in place of
+              a name declares more: optional, integer or boolean, and its role in a loss
+    family    the group of the operator in diagrams: "dense", "activation", "merge", "loss", ...
+    inferred  the settings that may be left out (None), because `infer` can determine them
     """
 
     slots: ClassVar[tuple[str, ...] | None] = ("input",)
@@ -105,58 +105,58 @@ class Operator(Settings, ABC):
         return {}
 
     def infer(self, *shapes: Any) -> Self:
-        """Return this operator with the settings that follow from its inputs' shapes, batch axis included.
+        """Return this operator with the settings that follow from its inputs' shapes, which include the batch axis.
 
         The shape of an optional input that nothing feeds is None.
         """
         return self
 
     def draw(self, *inputs: Any, generator: Generator | None) -> Any:
-        """Draw the random numbers that forward needs in one training pass; it gets them as the keyword `drawn`.
+        """Draw the random numbers that forward needs in a training pass; it gets them as the keyword `drawn`.
 
-        Only called for operators that override it, whose forward takes drawn=None. So forward is a function of its
-        arguments alone: it can be compiled, repeated to save memory, and checked by differences.
+        Called only for operators that override it, whose forward takes drawn=None. The result of forward then depends
+        on its arguments only, so that it can be compiled, recomputed and checked against differences.
         """
         raise TypeError(f"{type(self).__name__} does not draw random numbers.")
 
     @abstractmethod
     def forward(self, p: Values, *inputs: Any, **mode: Any) -> tuple[Any, Any]:
-        """Compute (output, saved): `saved` is all that backward will need besides `p`.
+        """Compute (output, saved), where `saved` is everything that backward needs in addition to `p`.
 
-        A subclass writes forward(self, p, x, *, training). p holds the parameters and the buffers by name. The output
-        is a tensor, or a tuple of tensors from which Item(k) picks. It must not write into its inputs or its
-        parameters; only buffers may change. A forward that takes out=None may be given one of its inputs, any of them,
-        to write the output into, where nothing reads that input again; it may also ignore it.
+        A subclass defines forward(self, p, x, *, training). p holds the parameters and the buffers by name. The output
+        is a tensor, or a tuple of tensors, of which Item(k) selects one. It must not write into its inputs or its
+        parameters; only buffers may change. If forward takes out=None, it may get any one of its inputs as `out`, to
+        write the output into, when nothing reads that input again; it may ignore it.
         """
 
     @abstractmethod
     def backward(self, p: Values, saved: Any, dy: Any) -> Gradients:
-        """Compute (one gradient or None an input, {name: gradient of a parameter}) from the output's gradient dy.
+        """Compute (gradients of the inputs, {name: gradient of a parameter}) from the output's gradient dy.
 
-        It must not write into dy, which may be a view of another's gradient. Where the output is a tuple, so is dy,
-        with None for the elements that nothing used. A backward that can skip work takes
-        a fourth argument, needs=EVERYTHING: a mapping that holds the names of the slots and parameters whose gradients
-        are wanted. needs["weight"] is the tensor into which the gradient of weight may be written, or None where a
-        fresh one will do, which is what an `out=` of torch takes.
+        The first element holds one gradient, or None, for each input. dy must not be changed in place: it may be a view
+        of another gradient. If the output is a tuple, dy is one too, with None for the elements that nothing used. A
+        backward that can skip work takes a fourth argument, needs=EVERYTHING: a mapping that contains the names of the
+        slots and parameters whose gradients are required. needs["weight"] is the tensor into which the gradient of
+        weight may be written, or None; both can be passed as `out=` to functions of torch.
         """
 
     @property
     def complete(self) -> bool:
-        """Whether no setting waits to be inferred."""
+        """Whether all settings are known, including those that may be inferred."""
         return all(getattr(self, name) is not None for name in self.inferred)
 
     @property
     def trains(self) -> bool:
-        """Whether it has parameters; while sizes are unknown, whether it will have some."""
+        """Whether it has parameters, or will have some when its sizes are known."""
         try:
             return bool(self.parameters())
         except Exception:  # parameters() may need the sizes
             return True
 
     def describe(self) -> str:
-        """The settings in a few characters, for summaries and diagrams."""
+        """A short text of the settings, for summaries and diagrams."""
         return ", ".join(described(self))
 
     def expects(self, *inputs: Any) -> str:
-        """What the inputs must be, for the text of an error: called with those on which forward failed."""
+        """What the inputs must be, for the error message after forward failed on them."""
         return ""

@@ -1,4 +1,4 @@
-"""Pooling: one number of each window of an image."""
+"""Pooling over windows of images."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ OUTPUT_SIZE = Check(
 
 @register
 class MaxPool2d(Operator):
-    """The largest number of each window; dx adds dy where it came from.
+    """The maximum of each window; dx adds up dy at the positions of the maxima.
 
     x (n, c, h, w) or (c, h, w) -> y (n, c, h', w') or (c, h', w').
     h' = (h + 2 padding - dilation (kernel - 1) - 1) / stride + 1, rounded down, or up with ceil_mode.
 
     kernel_size, stride, padding, dilation   one number, or a tuple for h and w; stride None is kernel_size
-    Borders hold -inf. Kept for backward: for each y the place of the largest, and of x its shape alone.
+    Padding is -inf. Kept for backward: the position of each maximum, and the shape of x.
     """
 
     kernel_size: Pair = setting(size_pair())
@@ -55,7 +55,7 @@ class MaxPool2d(Operator):
 
     @cached_property
     def geometry(self) -> tuple[Any, ...]:
-        """Kernel, stride, padding and dilation, (h, w) each, and ceil_mode: as the kernels take them."""
+        """Kernel, stride, padding and dilation, (h, w) each, and ceil_mode, as torch's kernels take them."""
         stride = self.kernel_size if self.stride is None else self.stride
         return (*map(pair, (self.kernel_size, stride, self.padding, self.dilation)), self.ceil_mode)
 
@@ -77,11 +77,11 @@ class MaxPool2d(Operator):
 
 @register
 class AdaptiveAvgPool2d(Operator):
-    """The means of windows that divide the image into output_size parts; dx = dy / the window's area, added up.
+    """The mean of each of output_size windows, which cover the image; dx sums dy / area over the windows of a pixel.
 
     x (n, c, h, w) or (c, h, w) -> y (n, c, *output_size) or (c, *output_size).
 
-    output_size is one number, or a tuple for h and w, where None keeps the input's size. 1 is the global mean.
+    output_size is one number, or a tuple for h and w, where None keeps the input's size. 1 computes the global mean.
     Kept for backward: the shape of x.
     """
 
@@ -92,7 +92,7 @@ class AdaptiveAvgPool2d(Operator):
 
     @cached_property
     def sizes(self) -> tuple[int | None, int | None]:
-        """Those of h and w; None keeps the input's."""
+        """The output sizes (h, w); None keeps the input's size."""
         return self.output_size if isinstance(self.output_size, tuple) else (self.output_size, self.output_size)
 
     def forward(self, p: Values, x: Tensor, *, training: bool) -> tuple[Tensor, torch.Size]:
@@ -104,7 +104,7 @@ class AdaptiveAvgPool2d(Operator):
     def backward(self, p: Values, shape: torch.Size, dy: Tensor) -> Gradients:
         if dy.shape[-2:] == (1, 1):
             share = dy.div(shape[-2] * shape[-1])
-            return (share.expand(shape).contiguous(),), {}  # a repeated number has no layout to hand on
+            return (share.expand(shape).contiguous(),), {}  # expand alone would give strides of 0
         return (aten._adaptive_avg_pool2d_backward(dy, hollow(dy, shape, dy)),), {}
 
     def describe(self) -> str:
@@ -115,7 +115,7 @@ class AdaptiveAvgPool2d(Operator):
 
 
 def hollow(dy: Tensor, shape: torch.Size, like: Tensor) -> Tensor:
-    """A tensor of the input's shape, which is neither written nor read: kernels only take its sizes and its layout."""
+    """A tensor of the input's shape that is not read: kernels only use its sizes and its memory format."""
     last = like.dim() == 4 and like.is_contiguous(memory_format=torch.channels_last) and not like.is_contiguous()
     layout = torch.channels_last if last else torch.contiguous_format
     return torch.empty(shape, dtype=dy.dtype, device=dy.device, memory_format=layout)

@@ -1,4 +1,4 @@
-"""Regularization: operators against overfitting."""
+"""Regularization."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from graphdl.settings import probability, setting
 
 __all__ = ["Dropout"]
 
-NUMBERS = 2**32  # how many values a random number takes below
+NUMBERS = 2**32  # the number of values of a random 32-bit integer
 
 
 @register
 class Dropout(Operator):
-    """Zero with probability p, in training: y = x mask / (1 - p); dx = dy mask / (1 - p). Else y = x.
+    """Set elements to 0 with probability p in training: y = x mask / (1 - p); dx = dy mask / (1 - p). Else y = x.
 
-    x (n, ...) -> y (n, ...). The mask is drawn anew in every pass, from the network's generator: the same seed
-    gives the same masks. Kept for backward: the mask, a byte an element; nothing where nothing is dropped.
+    x (n, ...) -> y (n, ...). The mask is drawn in every training pass, from the network's generator: the same seed
+    gives the same masks. Kept for backward: the mask, one byte per element; nothing if no element can be dropped.
     Source: Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting", 2014.
     """
 
@@ -32,13 +32,13 @@ class Dropout(Operator):
 
     @property
     def scale(self) -> float:
-        """What the remaining elements are multiplied by."""
+        """The factor of the remaining elements."""
         return 1 / (1 - self.p) if self.p < 1 else 0.0
 
     def draw(self, *inputs: Tensor, generator: Generator | None) -> Tensor | None:
-        """Which elements remain.
+        """The mask of the elements that remain.
 
-        One random integer of 64 bits serves two elements: six times as fast as Tensor.bernoulli_ on a CPU.
+        One random 64-bit integer is used for two elements, six times as fast as Tensor.bernoulli_ on a CPU.
         """
         if not self.p:
             return None

@@ -1,4 +1,4 @@
-"""Operators that pass values on as they are, whole, in part or in another shape."""
+"""Operators that pass values on unchanged, select a part of them or reshape them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Identity(Operator):
 
 @register
 class Item(Operator):
-    """Element `index` of an operator's tuple of outputs; the others have no gradient from here."""
+    """Element `index` of a tuple of outputs; backward sends no gradient to the other elements."""
 
     index: int = setting(integer())
 
@@ -40,7 +40,7 @@ class Item(Operator):
     def forward(self, p: Values, x: tuple[Tensor, ...], *, training: bool) -> tuple[Tensor, int]:
         if not isinstance(x, tuple) or not -len(x) <= self.index < len(x):
             count = f"a tuple of {len(x)} tensors" if isinstance(x, tuple) else "one tensor, not a tuple"
-            raise ShapeError(f"Item({self.index}) picks from a tuple of outputs, and its input is {count}")
+            raise ShapeError(f"Item({self.index}) selects from a tuple of outputs, but its input is {count}")
         return x[self.index], len(x)
 
     def backward(self, p: Values, count: int, dy: Tensor) -> Gradients:
@@ -49,7 +49,7 @@ class Item(Operator):
 
 @register
 class Flatten(Operator):
-    """The axes from start_dim to end_dim as one: y holds the numbers of x in their order.
+    """Flatten the axes from start_dim to end_dim into one; y has the elements of x in the same order.
 
     x (n, c, h, w) -> y (n, c h w) by default. Kept for backward: the shape of x.
     """
@@ -67,4 +67,4 @@ class Flatten(Operator):
         return (dy.reshape(shape),), {}
 
     def expects(self, *inputs: Tensor) -> str:
-        return f"an axis {self.start_dim} and, no earlier, an axis {self.end_dim}"
+        return f"an axis {self.start_dim}, and an axis {self.end_dim} that is not before it"

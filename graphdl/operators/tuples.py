@@ -1,4 +1,4 @@
-"""Values that may be tuples: their shapes, and their gradients, of which most elements may be unknown."""
+"""Values that may be tuples: their shapes, and their gradients, most of whose elements may be unused."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ Elements: TypeAlias = Sequence[Tensor | None]
 
 
 class TupleGradient:
-    """The gradient of a tuple of `count` outputs: {index: tensor} of those that something used.
+    """The gradient of a tuple of `count` outputs: {index: tensor} for the outputs that were used.
 
-    Each of k consumers adds its element in constant time, where tuples of k elements would take k² operations in all.
-    It becomes a tuple once, for the backward of the operator that returned the outputs, with None for the others.
+    Each of k consumers adds its element in constant time; with tuples of k elements it would take k² operations in all.
+    It is converted to a tuple, with None for the other elements, for the backward of the operator with these outputs.
     """
 
     __slots__ = ("_sums", "count", "elements")
@@ -34,18 +34,18 @@ class TupleGradient:
         return cls(len(gradient), {k: element for k, element in enumerate(gradient) if element is not None})
 
     def add(self, gradient: Elements | TupleGradient) -> None:
-        """Add another consumer's gradient. Raises ShapeError where the two do not fit."""
+        """Add another consumer's gradient. Raises ShapeError if the two do not fit."""
         other = gradient if isinstance(gradient, TupleGradient) else TupleGradient.of(gradient)
         if other.count != self.count:
-            raise ShapeError(f"it sent a gradient of {other.count} elements where another has {self.count}")
+            raise ShapeError(f"it sent a gradient of {other.count} elements, and another node one of {self.count}")
         for k, element in other.elements.items():
             held = self.elements.get(k)
             if held is None:
                 self.elements[k] = element
             elif held.shape != element.shape:
                 raise ShapeError(
-                    f"it sent a gradient of the shape {tuple(element.shape)} for element {k} where another has "
-                    f"{tuple(held.shape)}"
+                    f"it sent a gradient of the shape {tuple(element.shape)} for element {k}, and another node one "
+                    f"of {tuple(held.shape)}"
                 )
             elif k in self._sums:
                 held.add_(element)
@@ -58,7 +58,7 @@ class TupleGradient:
         return TupleGradient(self.count, {k: element * factor for k, element in self.elements.items()})
 
     def as_tuple(self) -> tuple[Tensor | None, ...]:
-        """One gradient for each output; None for those that nothing used."""
+        """One gradient for each output; None for the outputs that nothing used."""
         found: list[Tensor | None] = [None] * self.count
         for k, element in self.elements.items():
             found[k] = element

@@ -1,4 +1,4 @@
-"""Optimizers and schedules: frozen settings. `bind` puts an optimizer to work on a network."""
+"""Optimizers and schedules: frozen settings. `bind` makes a Stepper, which updates a network."""
 
 from graphdl.optim.adam import Adam, AdamW
 from graphdl.optim.gradients import Gathering

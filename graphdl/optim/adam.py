@@ -16,7 +16,7 @@ from graphdl.optim.schedules import Schedule
 
 @dataclass(frozen=True)
 class Adam(Optimizer):
-    """Adaptive moments: as torch.optim.Adam.
+    """Adaptive moment estimation, as in torch.optim.Adam.
 
     g <- g + weight_decay w
     m <- beta1 m + (1 - beta1) g,  v <- beta2 v + (1 - beta2) g²
@@ -32,7 +32,7 @@ class Adam(Optimizer):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not isinstance(self.betas, tuple) or len(self.betas) != 2:
-            raise SettingError(f"{type(self).__name__}: betas is a pair (beta1, beta2), not {self.betas!r}")
+            raise SettingError(f"{type(self).__name__}: betas must be a pair (beta1, beta2), not {self.betas!r}")
         self.check("beta1", self.betas[0], 0, 1)
         self.check("beta2", self.betas[1], 0, 1)
         self.check("eps", self.eps, 0, math.inf)
@@ -57,7 +57,7 @@ class Adam(Optimizer):
 
 @dataclass(frozen=True)
 class AdamW(Adam):
-    """Adam with weight decay apart from the gradient, w <- (1 - lr weight_decay) w: as torch.optim.AdamW.
+    """Adam with decoupled weight decay, w <- (1 - lr weight_decay) w, as in torch.optim.AdamW.
 
     Source: Loshchilov and Hutter, 2019.
     """
@@ -78,7 +78,7 @@ class AdamW(Adam):
 
 
 def _moved(w: Tensor, g: Tensor, state: State, s: Numbers) -> tuple[Tensor, State]:
-    """The next parameters and moments. The bias corrections are numbers in double precision: 1 - beta^t is small."""
+    """The next parameters and moments. The bias corrections are in double precision, because 1 - beta^t is small."""
     m, v = state
     m = s.beta1 * m + (1 - s.beta1) * g
     v = s.beta2 * v + (1 - s.beta2) * g * g

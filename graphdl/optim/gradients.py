@@ -1,4 +1,4 @@
-"""What is done with the gradients of a step before the update: the mean of several batches, clipping."""
+"""Operations on all gradients of a step before the update: the mean of several batches, and clipping."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ EPSILON = 1e-6
 
 @dataclass(frozen=True)
 class Gathering:
-    """Settings of what is done with all gradients together, in this order.
+    """Settings of the operations on all gradients, which are done in this order.
 
-    accumulate  an update is made every so many batches, by the mean of their gradients
-    clip_value  every element is kept within ±clip_value: as torch.nn.utils.clip_grad_value_
-    clip_norm   all gradients together are scaled so that their norm is at most this: as torch.nn.utils.clip_grad_norm_
+    accumulate  the number of batches for an update, which uses the mean of their gradients
+    clip_value  clamps every element to ±clip_value, as torch.nn.utils.clip_grad_value_
+    clip_norm   scales all gradients so that their total norm is at most this, as torch.nn.utils.clip_grad_norm_
     """
 
     clip_norm: float | None = None
@@ -33,12 +33,12 @@ class Gathering:
             value = getattr(self, name)
             number = isinstance(value, (int, float)) and not isinstance(value, bool)
             if value is not None and not (number and 0 < value < math.inf):
-                raise SettingError(f"{name} is a positive number, or None, not {value!r}.")
+                raise SettingError(f"{name} must be a positive number or None, not {value!r}.")
         if isinstance(self.accumulate, bool) or not isinstance(self.accumulate, int) or self.accumulate < 1:
-            raise SettingError(f"accumulate is a number of batches, 1 or more, not {self.accumulate!r}.")
+            raise SettingError(f"accumulate must be a number of batches, 1 or more, not {self.accumulate!r}.")
 
     def __bool__(self) -> bool:
-        """Whether anything is done."""
+        """Whether any setting differs from its default."""
         return self != Gathering()
 
 
@@ -46,8 +46,8 @@ class GradientVector:
     """The gradients of a step, all in one vector.
 
     memory   the vector; its gaps are 0
-    total    the sum of the batches since the last update; None if every batch brings an update
-    pending  how many batches it holds
+    total    the sum over the batches since the last update; None if every batch makes an update
+    pending  the number of batches in the sum
     """
 
     def __init__(self, settings: Gathering, memory: Tensor) -> None:
@@ -57,11 +57,11 @@ class GradientVector:
 
     @property
     def due(self) -> bool:
-        """Whether the next batch brings an update."""
+        """Whether the next batch completes an update."""
         return self.pending + 1 >= self.settings.accumulate
 
     def take(self) -> bool:
-        """Take the gradients of a batch; return whether the update is to be made, by what memory then holds."""
+        """Add the gradients of a batch. If it returns True, `memory` holds the gradient for an update."""
         if self.total is not None:
             self.total += self.memory
             self.pending += 1
@@ -71,7 +71,7 @@ class GradientVector:
         return True
 
     def finish(self) -> None:
-        """Write the gradient of the update into memory."""
+        """Write the gradient for the update into `memory`."""
         if self.total is not None:
             torch.div(self.total, self.pending, out=self.memory)
             self.total.zero_()
@@ -79,16 +79,16 @@ class GradientVector:
         self._clip(self.settings.clip_value, self.settings.clip_norm)
 
     def _clip(self, value: Any, norm: Any) -> None:
-        """Clip in place, by numbers or tensors without axes; nothing is read on the host."""
+        """Clip in place, by numbers or 0-dimensional tensors, without reading values on the host."""
         if value is not None:
             self.memory.clamp_(-value, value)
         if norm is not None:
             self.memory.mul_(torch.clamp(norm / (torch.linalg.vector_norm(self.memory) + EPSILON), max=1.0))
 
     def columns(self, count: int, finish: bool) -> list[list[float]]:
-        """The numbers that `formula` reads, for so many batches.
+        """The columns of numbers that `formula` reads, for `count` batches.
 
-        Of accumulation: how many batches an update is the mean of, 0 where there is none.
+        The column of accumulation holds the number of batches in the mean, or 0 for a batch without an update.
         """
         k, found = self.settings.accumulate, list[list[float]]()
         if self.total is not None:
@@ -100,7 +100,7 @@ class GradientVector:
         return found
 
     def formula(self, numbers: Tensor) -> Tensor | None:
-        """Do the same as `take` in torch functions, by a row of the columns; return whether there is an update."""
+        """The same as `take` in torch functions only, with the numbers of a row; return whether an update is made."""
         row, due = iter(numbers.unbind()), None
         if self.total is not None:
             batches = next(row)

@@ -1,4 +1,4 @@
-"""An optimizer's rule bound to parameters: what moves them in a step."""
+"""The calls that update parameters in a step: an optimizer's formula bound to their tensors."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from graphdl.optim.pieces import Memory, Piece
 from graphdl.parameters import Extent, Name, neighbours, padded
 
 LARGE = 2**14
-"""Elements from which a parameter moves by a call of its own, and that a group of smaller ones has at most. A call more
-costs 3 µs; the gradients of a group need memory all at once."""
+"""A parameter of at least so many elements is updated by a separate call; smaller ones are updated in groups of at most
+so many. A call costs 3 µs, and the gradients of a group need memory at the same time."""
 
 
 class Counter(Protocol):
-    """What counts updates and knows their numbers: a Stepper."""
+    """Counts updates and computes their numbers: a Stepper."""
 
     def advance(self, count: int) -> None:
         """Count updates."""
@@ -31,17 +31,17 @@ class Counter(Protocol):
         ...
 
     def numbers(self, count: int) -> Tensor:
-        """The numbers of the next updates, a row for each."""
+        """The numbers of the next updates, one row each."""
         ...
 
 
 class Group:
-    """The call that moves parameters all at once, by gradients that were written side by side before.
+    """A call that updates a group of parameters, whose gradients were written into one vector before.
 
-    nodes      those whose parameters they are
-    gradients  (node, name) -> where the gradient is to be written
-    memory     the vector in which all of them lie
-    pieces      what moves, by settings
+    nodes      the nodes that own the parameters
+    gradients  (node, name) -> the tensor into which the gradient is written
+    memory     the vector of all these gradients
+    pieces     the calls, one for each variant of the settings
     """
 
     def __init__(self, memory: Memory, extents: Sequence[Extent], gradients: Tensor, gathering: Gathering) -> None:
@@ -63,30 +63,30 @@ class Group:
         self.pieces = list(pieces.values())
 
     def __call__(self) -> None:
-        """Move the parameters, unless gradients of more batches are to be gathered first."""
+        """Update the parameters, unless the gradients of more batches have to be accumulated first."""
         if self.vector is None or self.vector.take():
             for piece in self.pieces:
                 piece()
 
 
 class Moves:
-    """The calls that move some parameters.
+    """The calls that update some parameters.
 
-    Small ones move in groups, which share one piece of memory for their gradients; each large one moves by its own
-    gradient, wherever that lies. So a gradient can be used as soon as it is known, and be gone.
+    Small parameters are updated in groups, which share one piece of memory for their gradients. Each large parameter is
+    updated by its own gradient, wherever that is stored. So a gradient can be freed as soon as it has been used.
 
     extents  the parameters
-    groups   in the order of the nodes: each is to be called before the next one's gradients are written; the last one
-             may be of parameters `together`, which have memory of their own, since several steps write there
-    single   (node, name) -> the call that moves a large one by its gradient
+    groups   in the order of the nodes; each must be called before the next one's gradients are written. The last one
+             may hold the parameters of `together`, with separate memory, because several nodes write there
+    single   (node, name) -> the call that updates a large parameter by its gradient
 
-    With a gathering, which clips or accumulates, there is one group, of all parameters. However steps are made, one is
+    With clipping or accumulation, there is one group, of all parameters. A step consists of
 
-        moves.start()         before a batch: counts an update, if this batch brings one
-        groups and singles    are called when their gradients are written
-        moves.finish()        after the last batch: makes the update of the batches that are left, if any
+        moves.start()         before a batch: counts an update, if this batch completes one
+        groups and singles    called when their gradients are written
+        moves.finish()        after the last batch: makes the update of the remaining batches, if any
 
-    A step that is compiled has `formula` for its update, by rows of `numbers`; `advance` counts the batches then.
+    A compiled step makes its update by `formula`, with rows of `numbers`; `advance` then counts the batches.
     """
 
     def __init__(
@@ -132,22 +132,22 @@ class Moves:
 
     @property
     def pending(self) -> int:
-        """How many batches were gathered since the last update."""
+        """How many batches were accumulated since the last update."""
         return 0 if self._vector is None else self._vector.pending
 
     @property
     def changed(self) -> list[Tensor]:
-        """The tensors that steps change: the parameters' vector, what the optimizer keeps, and gathered gradients."""
+        """The tensors that steps change: the parameters' vector, the optimizer's state and accumulated gradients."""
         total = None if self._vector is None else self._vector.total
         return [self._memory.store.flat, *self._memory.state, *([] if total is None else [total])]
 
     def start(self) -> None:
-        """Count an update if the next batch brings one."""
+        """Count an update if the next batch completes one."""
         if self._vector is None or self._vector.due:
             self._counter.count_step()
 
     def finish(self) -> None:
-        """Make the update of the batches gathered since the last one, if there are any."""
+        """Make the update of the batches accumulated since the last one, if there are any."""
         if self._vector is not None and self._vector.pending:
             self._counter.count_step()
             self._vector.finish()
@@ -155,23 +155,23 @@ class Moves:
                 piece()
 
     def __call__(self, gradients: Sequence[Tensor]) -> None:
-        """Move all parameters by gradients in the order of `extents`."""
+        """Update all parameters by gradients in the order of `extents`, without counting the update."""
         self._move(self._checked(gradients))
 
     def step(self, gradients: Sequence[Tensor]) -> None:
-        """The same, counted."""
+        """Count an update if this batch completes one, and update all parameters."""
         given = self._checked(gradients)
         self.start()
         self._move(given)
 
     def _checked(self, gradients: Sequence[Tensor]) -> dict[Name, Tensor]:
-        """The gradients by name; torch would stretch some of a wrong shape."""
+        """The gradients by name. Raises OperatorError for a wrong shape, which torch might broadcast."""
         given: dict[Name, Tensor] = {}
         for extent, gradient in zip(self.extents, gradients, strict=True):
             if gradient.shape != extent.shape:
                 raise OperatorError(
                     f"{extent.node}: the gradient of the parameter {extent.name!r} has the shape "
-                    f"{tuple(gradient.shape)}, and the parameter {tuple(extent.shape)}. Its backward is wrong: see "
+                    f"{tuple(gradient.shape)}, and the parameter {tuple(extent.shape)}. Check its backward with "
                     "graphdl.check_gradients."
                 )
             given[extent.node, extent.name] = gradient
@@ -187,9 +187,9 @@ class Moves:
             self._memory.first.close()
 
     def numbers(self, count: int, finish: bool = False) -> Tensor:
-        """The numbers of the steps on the next batches, a row (n,) in double precision for each.
+        """The numbers of the steps on the next batches, one row in double precision each.
 
-        finish  the last one brings an update in any case, as `finish` makes it
+        finish  the last batch makes an update in any case, as the method `finish` does
         """
         if self._vector is None:
             rows = self._counter.numbers(count)
@@ -203,13 +203,13 @@ class Moves:
         return torch.cat([rows[updates.to(rows.device)], columns.view(-1, count).T], 1)
 
     def _look(self, rows: Tensor) -> None:
-        """Before the first update, if its learning rate is not 0: keep the parameters, to see whether they change."""
+        """Before the first update, if its learning rate is not 0: copy the parameters, to check that they change."""
         if self._memory.first.open:
             rates = rows[:, sorted({piece.variant.column for group in self.groups for piece in group.pieces})]
             self._before = self._memory.store.flat.clone() if bool(rates.any()) else None
 
     def advance(self, count: int, finish: bool = False) -> None:
-        """Count the batches, and the updates, of steps that were made elsewhere by the numbers given last."""
+        """Count the batches and the updates of steps that were made by compiled code."""
         updates = count
         if self._vector is not None:
             k, batches = self._vector.settings.accumulate, self._vector.pending + count
@@ -224,12 +224,12 @@ class Moves:
             self._before = None
 
     def formula(self, row: Tensor) -> None:
-        """Make the update by the formula, once the gradients are written: tensor functions only, to be recorded.
+        """Make the update by the formula, after the gradients are written, in tensor functions that can be recorded.
 
-        Its numbers are a row of `numbers`. It works in place, and gives what `start` and the group's call give.
+        row is a row of `numbers`. It works in place; the result is that of `start` and the calls of the groups.
         """
         if self.single:
-            raise SettingError("the formula moves groups: have moves(nodes, together=nodes)")
+            raise SettingError("the formula updates groups only: call moves(nodes, together=nodes)")
         width, due = self._memory.width, None
         if self._vector is not None:
             due = self._vector.formula(row[width:])
@@ -239,7 +239,7 @@ class Moves:
 
 
 def _packs(extents: Iterable[Extent]) -> list[list[Extent]]:
-    """The extents in groups of at most LARGE elements, none of whose nodes is in two."""
+    """The extents in groups of at most LARGE elements; the parameters of a node are in one group."""
     packs: list[list[Extent]] = []
     gathered = 0
     for extent in extents:

@@ -1,4 +1,4 @@
-"""The numbers of an update, such as its learning rate: what an optimizer's formula computes with."""
+"""The numbers of an update, such as the learning rate, as an optimizer's formula takes them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ State: TypeAlias = tuple[Tensor, ...]
 class Numbers:
     """The numbers of one update by name: s.lr, s.weight_decay, s.beta1 ...; s.t counts the updates from 1.
 
-    They are Python numbers; where a step is recorded to be compiled, tensors without axes in double precision.
+    They are Python numbers, or 0-dimensional tensors in double precision if the step is recorded to be compiled.
     """
 
     t: Any
@@ -31,7 +31,7 @@ class Numbers:
         self.__dict__.update(values)
 
     def __getattr__(self, name: str) -> Any:
-        """Explain a name that is not there."""
+        """Raise AttributeError with the names that exist."""
         if name.startswith("__"):
             raise AttributeError(name)
         known = vars(self)
@@ -39,8 +39,8 @@ class Numbers:
 
 
 Kernel: TypeAlias = Callable[[list[Tensor], list[Tensor], list[list[Tensor]], list[Tensor], Numbers], None]
-"""(w, g, states, counts, s): moves several vectors in place. states holds a list for each thing that the optimizer
-keeps, counts the count of updates once a vector."""
+"""(w, g, states, counts, s): updates several vectors in place. states holds one list of vectors for each state of the
+optimizer; counts holds the count of updates, once for each vector."""
 
 
 def numbers_of(optimizer: Optimizer) -> dict[str, float | Schedule]:
@@ -56,13 +56,13 @@ def numbers_of(optimizer: Optimizer) -> dict[str, float | Schedule]:
 
 
 class Variant:
-    """An optimizer's settings for some parameters, and the numbers of the update at hand.
+    """An optimizer's settings for some parameters, and the numbers of the current update.
 
-    names    of its numbers, without t
-    numbers  kept up to date by `set`
-    column   of its first number, the learning rate, in a row of the numbers of an update
-    kept     how many tensors it keeps from step to step
-    kernel   the optimizer's kernel, if that computes the formula in use
+    names    the names of its numbers, without t
+    numbers  the numbers of the current update, set by `set`
+    column   the column of its first number, the learning rate, in a row of the numbers of an update
+    kept     how many tensors the optimizer keeps between steps
+    kernel   the optimizer's fused kernel, or None
     """
 
     def __init__(self, optimizer: Optimizer, column: int = 0) -> None:
@@ -80,7 +80,7 @@ class Variant:
         try:
             value = setting.at(made) if isinstance(setting, Schedule) else setting
         except Exception as error:
-            raise SettingError(f"{self.name}: {name} = {setting!r} fails for update {made + 1}: {error}") from error
+            raise SettingError(f"{self.name}: {name} = {setting!r} failed for update {made + 1}: {error}") from error
         if not isinstance(value, (int, float)) or not math.isfinite(value):
             raise SettingError(f"{self.name}: {name} = {setting!r} gives {value!r} for update {made + 1}")
         return value * scale if name == "lr" else value
@@ -97,5 +97,5 @@ class Variant:
             self._scale, values["lr"] = scale, self.number("lr", made, scale)
 
     def read(self, row: Tensor, t: Tensor) -> Numbers:
-        """The numbers as elements of a row."""
+        """The numbers as elements of a row of a table."""
         return Numbers({**{name: row[k] for k, name in enumerate(self.names, self.column)}, "t": t})

@@ -24,12 +24,12 @@ class Optimizer(ABC):
     """An update rule: frozen settings and one formula, `update`.
 
     lr     the learning rate, 0 or more: a number or a schedule
-    nodes  {node or pattern: {setting: value}}: settings of some parameters that differ. A key is a node, for all its
-           parameters, or a pattern with *, ? and [] for names of nodes, "conv*", or for full names, "*.bias",
-           "fc1.weight". Where several keys fit, the later one wins.
+    nodes  {node or pattern: {setting: value}}: other settings for some parameters. A key is a node, for all its
+           parameters, or a pattern with *, ? and [] that matches names of nodes, such as "conv*", or full names of
+           parameters, such as "*.bias". If several keys match, the later one wins.
 
-    A custom optimizer is a subclass with `state` and `update`, and a frozen dataclass if it has settings. It works in
-    every way a step is made, compiled as well:
+    A custom optimizer is a subclass with `state` and `update`, and a frozen dataclass if it has settings. It works with
+    every way of making a step, including compile=True:
 
     >>> @dataclass(frozen=True)
     ... class SignMomentum(Optimizer):
@@ -44,8 +44,8 @@ class Optimizer(ABC):
     >>> SignMomentum(lr=0.01, nodes={"*.bias": {"lr": 0.02}}).momentum
     0.9
 
-    elementwise  whether every element moves by itself, so that parameters may be joined in one vector. False if an
-                 update mixes elements, such as the norm of a parameter: then w is one parameter in its own shape
+    elementwise  whether each element is updated independently, so that parameters may be joined in one vector. Set it
+                 to False if an update mixes elements, for example by a norm: w is then one parameter in its shape
     """
 
     lr: float | Schedule = 1e-3
@@ -60,47 +60,49 @@ class Optimizer(ABC):
 
     @property
     def selection(self) -> Selection:
-        """`nodes`, to ask for the settings of a parameter."""
+        """`nodes` as a Selection, which finds the settings of a parameter."""
         return self.nodes if isinstance(self.nodes, Selection) else Selection(self.nodes)
 
     def check(self, name: str, value: object, low: float, high: float) -> None:
-        """Refuse a setting that is neither a number in [low, high) nor a schedule that begins there."""
+        """Raise SettingError for a setting that is neither a number in [low, high) nor a schedule that starts there."""
         owner = type(self).__name__
         if isinstance(value, Schedule):
             value = value.at(0)
         elif callable(value):
             raise SettingError(
-                f"{owner}: {name} is a number or a schedule such as Cosine(5e-3, steps=1000), not {value!r}. Settings "
-                "can be stored, and code cannot: derive a class from graphdl.optim.Schedule."
+                f"{owner}: {name} must be a number or a schedule such as Cosine(5e-3, steps=1000), not {value!r}. A "
+                "function cannot be stored in a file: derive a class from graphdl.optim.Schedule."
             )
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value < high:
-            raise SettingError(f"{owner}: {name} is a number in [{low:g}, {high:g}), not {value!r}")
+            raise SettingError(f"{owner}: {name} must be a number in [{low:g}, {high:g}), not {value!r}")
 
     @abstractmethod
     def state(self, w: Tensor) -> State:
-        """The tensors that the rule keeps from step to step, before the first one: each of the shape of w."""
+        """The initial state: the tensors that the optimizer keeps between steps, each of the shape of w."""
 
     @abstractmethod
     def update(self, w: Tensor, g: Tensor, state: State, s: Numbers) -> tuple[Tensor, State]:
-        """The formula: the next parameters and state, from w, the gradient g and the state. It changes nothing.
+        """Return the next parameters and the next state; nothing may be changed in place.
 
-        w  a vector of any parameters that train, one after another
-        s  the numbers of this step by name: s.lr and the other settings that are numbers, s.beta1 and s.beta2 for a
-           pair `betas`; s.t counts the updates from 1
+        w      a vector of one or more parameters that are trained
+        g      its gradient
+        state  the tensors of `state`, as the last update returned them
+        s      the numbers of this update by name: s.lr and the other numeric settings, s.beta1 and s.beta2 for a pair
+               `betas`; s.t counts the updates from 1
 
-        s holds Python numbers, or tensors without axes where a step is compiled. So compute with s by + - * / and **,
-        and branch on settings only: `if self.momentum:`, never `if s.momentum:`.
+        s holds Python numbers, or 0-dimensional tensors if the step is compiled. So use only + - * / and ** with them,
+        and branch on settings: `if self.momentum:`, never `if s.momentum:`.
         """
 
     @property
     def kernel(self) -> Kernel | None:
-        """A fused kernel for what `update` computes, in place; None for a subclass that changes `update` or `state`."""
+        """A fused kernel that computes `update` in place; None for a subclass that overrides `update` or `state`."""
         found: Kernel | None = getattr(self, "_kernel", None)
         order = [next((k for k, kind in enumerate(type(self).__mro__) if name in vars(kind)), -1) for name in _PARTS]
         return found if found is not None and order[0] <= min(order[1:]) else None
 
     def bind(self, net: Network) -> Stepper:
-        """The optimizer at work on a network."""
+        """A stepper, which updates the parameters of a network."""
         return Stepper(self, net)
 
 

@@ -1,4 +1,4 @@
-"""Vectors of parameters with the same settings, and the call that moves them."""
+"""Vectors of parameters with the same settings, and the call that updates them."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from graphdl.parameters import Extent, Name, ParameterStore
 
 @dataclass
 class Memory:
-    """What an optimizer works on: the parameters' vector, and what it keeps from step to step.
+    """The tensors of an optimizer: the parameters' vector, and the state that it keeps between steps.
 
-    state     vectors as long as that of the parameters
+    state     vectors as long as the parameters' vector
     variants  the settings of each parameter
-    count     how many updates were made, on the device
-    width     how many numbers an update has, t the last of them
+    count     the number of updates, on the device
+    width     how many numbers an update has; the last one is t
     """
 
     store: ParameterStore
@@ -32,7 +32,7 @@ class Memory:
     first: FirstUpdate
 
     def stretches(self, run: Iterable[Extent]) -> list[list[Extent]]:
-        """Parameters that lie side by side, in pieces of the same settings, each of which one formula can move."""
+        """Split adjacent parameters into stretches of the same settings, each of which one call can update."""
 
         def settings(extent: Extent) -> tuple[int, int]:
             variant = self.variants[extent.node, extent.name]
@@ -45,7 +45,7 @@ class Memory:
         return self.variants[stretch[0].node, stretch[0].name]
 
     def views(self, stretch: Sequence[Extent]) -> tuple[Tensor, State]:
-        """The part of the parameters' vector that a stretch is, and of what the optimizer keeps."""
+        """The views of a stretch into the parameters' vector and into the state."""
         part, variant = slice(stretch[0].start, stretch[-1].stop), self.variant(stretch)
         w, *state = (vector[part] for vector in (self.store.flat, *self.state[: variant.kept]))
         if variant.optimizer.elementwise:
@@ -54,13 +54,13 @@ class Memory:
 
 
 class Piece:
-    """Vectors of parameters that have the same settings, and the call that moves them."""
+    """Vectors of parameters that have the same settings, and the call that updates them."""
 
     def __init__(self, memory: Memory, variant: Variant) -> None:
         self._memory, self.variant, self._first = memory, variant, memory.first
         self._kernel, self._numbers = variant.kernel, variant.numbers
         if self._kernel is not None and memory.store.flat.is_meta:
-            self._kernel = _on_meta  # not every kernel has a form for tensors without data
+            self._kernel = _on_meta  # not every kernel supports meta tensors
         self.w: list[Tensor] = []
         self.g: list[Tensor] = []
         self.state: list[list[Tensor]] = [[] for _ in range(variant.kept)]
@@ -85,7 +85,7 @@ class Piece:
             self._move()
 
     def by(self, gradient: Tensor) -> None:
-        """Make the update of a single parameter by its gradient, wherever that lies."""
+        """Make the update of a single parameter by its gradient, wherever that is stored."""
         (w,) = self.w
         self.g = [gradient.to(w.dtype).contiguous().view_as(w)]
         self()
@@ -98,7 +98,7 @@ class Piece:
             write((w, *state), next_values(self.variant.optimizer, w, g, tuple(state), self._numbers))
 
     def formula(self, row: Tensor, t: Tensor, due: Tensor | None) -> None:
-        """Make the update by the formula, with numbers from a row of a table; none where `due` is false."""
+        """Make the update by the formula, with numbers from a row of a table; no update if `due` is false."""
         s = self.variant.read(row, t)
         for w, g, *state in zip(self.w, self.g, *self.state, strict=True):
             held = (w, *state)
@@ -109,7 +109,7 @@ class Piece:
 
 
 def _on_meta(w: list[Tensor], g: list[Tensor], states: list[list[Tensor]], counts: list[Tensor], s: Numbers) -> None:
-    """What a kernel reads and writes, in place: for the cost of a step."""
+    """The reads and writes of a kernel, on meta tensors, to plan the cost of a step."""
     for vectors in (w, *states):
         for vector, gradient in zip(vectors, g, strict=True):
             vector.add_(gradient)

@@ -1,4 +1,4 @@
-"""Schedules: numbers of an optimizer that differ from update to update."""
+"""Schedules: numbers of an optimizer that change from update to update."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ Shape = Literal["cosine", "linear"]
 
 
 class Schedule(ABC):
-    """A number that depends on how many updates were made: frozen settings, given in place of the number.
+    """A number that depends on the count of updates: frozen settings, given in place of the number.
 
-    Every number of an optimizer takes one: Adam(lr=Cosine(5e-3, steps=1000)). A custom schedule is a frozen dataclass
-    with the method `at`; `@graphdl.register` above it lets files name it.
+    Most numbers of an optimizer may be schedules: Adam(lr=Cosine(5e-3, steps=1000)). A custom schedule is a frozen
+    dataclass with the method `at`; `@graphdl.register` above it lets files name it.
 
     >>> schedule = Warmup(1.0, steps=4, start=0.0, then=Exponential(1.0, factor=0.5))
     >>> [schedule.at(step) for step in range(7)]
@@ -26,35 +26,35 @@ class Schedule(ABC):
 
     @abstractmethod
     def at(self, step: int) -> float:
-        """The number for an update. step counts the updates made before it: 0 for the first one."""
+        """The number for an update; step is the number of updates before it, 0 for the first one."""
 
     def __call__(self, step: int) -> float:
         """The same as `at`."""
         return self.at(step)
 
     def check(self, **numbers: tuple[float, float, float]) -> None:
-        """Refuse settings that are not finite numbers between two others: name=(value, least, most)."""
+        """Raise SettingError for settings that are not finite numbers in a range: name=(value, least, most)."""
         for name, (value, least, most) in numbers.items():
             number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
             if not number or not least <= value <= most:
                 between = f" from {least:g} to {most:g}" if most < math.inf else f", {least:g} or more"
                 expected = "a finite number" if least == -math.inf else f"a finite number{between}"
-                raise SettingError(f"{type(self).__name__}: {name} is {expected}, not {value!r}")
+                raise SettingError(f"{type(self).__name__}: {name} must be {expected}, not {value!r}")
 
     def check_steps(self, name: str, value: object) -> None:
-        """Refuse a setting that does not count updates."""
+        """Raise SettingError for a setting that is not a positive number of updates."""
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise SettingError(f"{type(self).__name__}: {name} is a number of updates, 1 or more, not {value!r}")
+            raise SettingError(f"{type(self).__name__}: {name} must be a number of updates, 1 or more, not {value!r}")
 
 
 @register
 @dataclass(frozen=True)
 class Cosine(Schedule):
-    """From `high` down to `low` along half a cosine wave: as torch.optim.lr_scheduler.CosineAnnealingLR.
+    """Decay from `high` to `low` along half a cosine wave, as torch.optim.lr_scheduler.CosineAnnealingLR.
 
     low + (high - low) (1 + cos(pi step / steps)) / 2
 
-    After `steps` updates it rises again, as torch's does: it is `high` at twice `steps`. Source: Loshchilov and Hutter,
+    After `steps` updates it rises again, as in torch, and is `high` at 2 `steps`. Source: Loshchilov and Hutter,
     2017.
     """
 
@@ -74,7 +74,7 @@ class Cosine(Schedule):
 @register
 @dataclass(frozen=True)
 class StepDecay(Schedule):
-    """`high`, times `factor` after every `every` updates: as torch.optim.lr_scheduler.StepLR. It has no end.
+    """`high`, multiplied by `factor` every `every` updates, as torch.optim.lr_scheduler.StepLR.
 
     high factor^floor(step / every)
     """
@@ -95,7 +95,7 @@ class StepDecay(Schedule):
 @register
 @dataclass(frozen=True)
 class Exponential(Schedule):
-    """`high`, times `factor` after every update: as torch.optim.lr_scheduler.ExponentialLR. It has no end.
+    """`high`, multiplied by `factor` after every update, as torch.optim.lr_scheduler.ExponentialLR.
 
     high factor^step
     """
@@ -114,9 +114,9 @@ class Exponential(Schedule):
 @register
 @dataclass(frozen=True)
 class Polynomial(Schedule):
-    """From `high` down to `low`, which it keeps after `steps` updates: as torch.optim.lr_scheduler.PolynomialLR.
+    """Decay from `high` to `low` within `steps` updates, then constant: as torch.optim.lr_scheduler.PolynomialLR.
 
-    low + (high - low) (1 - min(step, steps) / steps)^power; a straight line if power is 1
+    low + (high - low) (1 - min(step, steps) / steps)^power, which is linear if power is 1
     """
 
     high: float
@@ -137,12 +137,12 @@ class Polynomial(Schedule):
 @register
 @dataclass(frozen=True)
 class Warmup(Schedule):
-    """From `start` times `high` up to `high` along a straight line over `steps` updates, then another schedule.
+    """Linear increase from `start` times `high` to `high` over `steps` updates, then another schedule.
 
-    high (start + (1 - start) step / steps) while step < steps; then.at(step - steps) from there on
+    high (start + (1 - start) step / steps) if step < steps, else then.at(step - steps)
 
-    As torch.optim.lr_scheduler.LinearLR(start_factor=start, total_iters=steps), with `then` by SequentialLR. Without
-    `then` it keeps `high`.
+    As torch.optim.lr_scheduler.LinearLR(start_factor=start, total_iters=steps), followed by `then` as by SequentialLR.
+    Without `then` it stays at `high`.
     """
 
     high: float
@@ -155,7 +155,7 @@ class Warmup(Schedule):
         self.check_steps("steps", self.steps)
         if self.then is not None and not isinstance(self.then, Schedule):
             raise SettingError(
-                f"Warmup: then is a schedule such as Cosine(5e-3, steps=1000), or None, not {self.then!r}"
+                f"Warmup: then must be a schedule such as Cosine(5e-3, steps=1000), or None, not {self.then!r}"
             )
 
     def at(self, step: int) -> float:
@@ -168,14 +168,14 @@ class Warmup(Schedule):
 @register
 @dataclass(frozen=True)
 class OneCycle(Schedule):
-    """From `start` to `peak` and on to `end` within `steps` updates: as torch.optim.lr_scheduler.OneCycleLR.
+    """From `start` to `peak` and then to `end` within `steps` updates, as torch.optim.lr_scheduler.OneCycleLR.
 
-    rise   the part of the steps in which it goes from start to peak (torch's pct_start)
-    start  None for peak / 25
-    end    None for start / 1e4; it keeps `end` after `steps` updates, where torch raises an error
-    shape  of both ways: "cosine" or "linear"
+    rise   the fraction of the steps in which it goes from start to peak (torch's pct_start)
+    start  the first value; None for peak / 25
+    end    the last value; None for start / 1e4. It stays at `end` after `steps` updates, where torch raises an error
+    shape  of both parts: "cosine" or "linear"
 
-    torch also moves the momentum the other way; here that is a schedule of its own:
+    torch also cycles the momentum in the opposite direction; here that is a separate schedule:
     SGD(lr=OneCycle(0.1, steps=1000), momentum=OneCycle(0.85, steps=1000, start=0.95, end=0.95)).
     Source: Smith and Topin, 2018.
     """
@@ -194,7 +194,7 @@ class OneCycle(Schedule):
         self.check_steps("steps", self.steps)
         if self.shape not in get_args(Shape):
             meant = did_you_mean(self.shape, get_args(Shape))
-            raise SettingError(f"OneCycle: shape is 'cosine' or 'linear', not {self.shape!r}.{meant}")
+            raise SettingError(f"OneCycle: shape must be 'cosine' or 'linear', not {self.shape!r}.{meant}")
 
     @property
     def _ends(self) -> tuple[float, float]:

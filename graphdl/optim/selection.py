@@ -1,4 +1,4 @@
-"""Settings of an optimizer that hold for some parameters only."""
+"""Settings of an optimizer for some of the parameters."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
 
 
 class Selection(Mapping[Key, Mapping[str, Any]]):
-    """{node or pattern: {setting: value}}, which does not change and has a hash. Its order counts."""
+    """An immutable, hashable {node or pattern: {setting: value}}. Its order matters."""
 
     def __init__(self, given: object) -> None:
         if not isinstance(given, Mapping) or not all(isinstance(each, Mapping) for each in given.values()):
             raise SettingError(
-                f'nodes is {{node or pattern: {{setting: value}}}}, {{"*.bias": {{...}}}}, not {given!r}'
+                f'nodes must be {{node or pattern: {{setting: value}}}}, as in {{"*.bias": {{...}}}}, not {given!r}'
             )
         for key in given:
             if isinstance(key, bool) or not isinstance(key, (str, int)):
-                raise SettingError(f"nodes: a key is a node, or a pattern of names such as '*.bias', not {key!r}")
+                raise SettingError(f"nodes: a key must be a node, or a pattern of names such as '*.bias', not {key!r}")
         self._items = tuple((key, tuple(settings.items())) for key, settings in given.items())
 
     def __getitem__(self, key: Key) -> Mapping[str, Any]:
@@ -47,7 +47,7 @@ class Selection(Mapping[Key, Mapping[str, Any]]):
         return repr(dict(self))
 
     def check(self, optimizer: Optimizer) -> None:
-        """Refuse settings that the optimizer does not have, or values that it refuses."""
+        """Raise SettingError for settings that the optimizer does not have, or values that it does not allow."""
         owner = type(optimizer).__name__
         known = [field.name for field in fields(optimizer) if field.init and field.name != "nodes"]
         for key, settings in self.items():
@@ -55,7 +55,7 @@ class Selection(Mapping[Key, Mapping[str, Any]]):
                 if name not in known:
                     meant = did_you_mean(name, known) or f" It has {listing(known)}."
                     raise SettingError(
-                        f"{owner}: nodes[{key!r}] sets {name!r}, and {owner} has no such setting.{meant}"
+                        f"{owner}: nodes[{key!r}] sets {name!r}, but {owner} has no such setting.{meant}"
                     )
             try:
                 replace(optimizer, nodes={}, **settings)
@@ -63,28 +63,28 @@ class Selection(Mapping[Key, Mapping[str, Any]]):
                 raise SettingError(f"nodes[{key!r}]: {error}") from None
 
     def fitting(self, extent: Extent) -> tuple[Key, ...]:
-        """The keys that name a parameter or its node, in order."""
+        """The keys that match a parameter or its node, in order."""
         return tuple(key for key, _ in self._items if _fits(key, extent))
 
     def variant(self, optimizer: Optimizer, keys: Sequence[Key]) -> Optimizer:
-        """The optimizer with the settings of these keys; a later one's win."""
+        """The optimizer with the settings of these keys; later keys override earlier ones."""
         merged: dict[str, Any] = {}
         for key in keys:
             merged.update(self[key])
         return replace(optimizer, nodes={}, **merged)
 
     def check_names(self, extents: Collection[Extent], others: Collection[Key]) -> None:
-        """Raise UnknownNodeError for a key that names no parameter. others: nodes that have none of their own."""
+        """Raise UnknownNodeError for a key that matches no parameter. others: nodes that own no parameters."""
         for key in self:
             if any(_fits(key, extent) for extent in extents):
                 continue
             if key in others:
                 raise UnknownNodeError(
-                    f"nodes: {key!r} has no parameters of its own; name the node that owns them, or leave it out."
+                    f"nodes: {key!r} owns no parameters: give the node that owns them, or remove this key."
                 )
             known = dict.fromkeys(name for extent in extents for name in (extent.node, extent.full_name))
             raise UnknownNodeError(
-                f"nodes: {key!r} names no node and fits no parameter's name.{did_you_mean(key, known)} "
+                f"nodes: {key!r} matches no node and no parameter.{did_you_mean(key, known)} "
                 f"The parameters are {listing(extent.full_name for extent in extents)}."
             )
 

@@ -16,7 +16,7 @@ from graphdl.optim.schedules import Schedule
 
 @dataclass(frozen=True)
 class SGD(Optimizer):
-    """Gradient descent, with momentum and Nesterov's look-ahead: as torch.optim.SGD.
+    """Gradient descent with optional momentum and Nesterov momentum, as in torch.optim.SGD.
 
     g <- g + weight_decay w
     u <- momentum u + g
@@ -34,9 +34,9 @@ class SGD(Optimizer):
         self.check("momentum", self.momentum, 0, math.inf)
         self.check("weight_decay", self.weight_decay, 0, math.inf)
         if not isinstance(self.nesterov, bool):
-            raise SettingError(f"SGD: nesterov is True or False, not {self.nesterov!r}")
+            raise SettingError(f"SGD: nesterov must be True or False, not {self.nesterov!r}")
         if self.nesterov and not self.momentum:
-            raise SettingError("SGD: nesterov looks ahead along the momentum, which is 0; give momentum=0.9, say")
+            raise SettingError("SGD: nesterov needs a momentum other than 0, for example momentum=0.9")
 
     def state(self, w: Tensor) -> State:
         """The velocity u, if there is momentum."""
@@ -60,7 +60,7 @@ class SGD(Optimizer):
                 dampening=0.0, nesterov=self.nesterov, maximize=False, is_first_step=False,
             )  # fmt: skip
             return
-        if states:  # a schedule has brought the momentum to 0, which the fused kernel does not take
+        if states:  # a schedule has set the momentum to 0, which the fused kernel does not support
             g = [u.copy_(dw + s.weight_decay * part) for u, dw, part in zip(states[0], g, w, strict=True)]
         if len(w) == 1:
             w[0].add_(g[0], alpha=-s.lr)

@@ -1,4 +1,4 @@
-"""An optimizer at work on a network: its state, and the count of its updates."""
+"""An optimizer bound to a network: its state, and the count of its updates."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
 
 class Stepper:
-    """An optimizer at work on a network: forward, backward, step.
+    """An optimizer bound to a network. A training step is forward, backward, step.
 
-    A parameter moves if it is not frozen and the last backward pass reached it.
+    A parameter is updated if it is not frozen and the last backward pass reached it.
 
     >>> from graphdl import Linear, MSELoss, Network
     >>> from graphdl.optim import SGD
@@ -58,71 +58,72 @@ class Stepper:
 
     @property
     def steps(self) -> int:
-        """How many updates were made."""
+        """The number of updates made."""
         return self._steps
 
     @property
     def scale(self) -> float:
-        """What multiplies every learning rate, schedules as well: 1, unless it is set."""
+        """A factor of every learning rate, schedules included: 1 by default."""
         return self._scale
 
     @scale.setter
     def scale(self, value: float) -> None:
         number = isinstance(value, (int, float)) and not isinstance(value, bool)
         if not number or not 0 <= value < math.inf:
-            raise SettingError(f"scale multiplies the learning rates: a number, 0 or more, not {value!r}.")
+            raise SettingError(f"scale multiplies the learning rates and must be a number, 0 or more, not {value!r}.")
         self._scale = float(value)
 
     def step(self, *, clip_norm: float | None = None, clip_value: float | None = None, accumulate: int = 1) -> None:
-        """Move the parameters by the gradients in `net.gradients`, which stay as they are.
+        """Update the parameters by the gradients in `net.gradients`, which are not changed.
 
-        clip_norm   scales all gradients together so that their norm is at most this
-        clip_value  keeps every element within ±clip_value, before that
-        accumulate  makes an update at every so many calls only, by the mean of their gradients; `finish` makes one of
-                    the last few
+        clip_norm   scales all gradients so that their total norm is at most this
+        clip_value  clamps every element to ±clip_value, before that
+        accumulate  makes an update only after this number of calls, by the mean of their gradients; `finish` makes an
+                    update of the remaining calls
         """
         if not self.net.gradients:
-            raise MissingInputError("step has no gradients: call net.forward(inputs) and net.backward() first.")
+            raise MissingInputError("step needs gradients: call net.forward(inputs) and net.backward() first.")
         if self._bound != (self.net.engine.version, self.net.reached, clip_norm, clip_value, accumulate):
             self._bind(Gathering(clip_norm, clip_value, accumulate))
         with torch.no_grad():
             self._moves.step([self.net.gradients[extent.full_name] for extent in self._moves.extents])
 
     def finish(self) -> None:
-        """Make the update of the batches that step(accumulate=...) has gathered since the last one, if any."""
+        """Make an update of the batches that step(accumulate=...) has accumulated since the last one, if any."""
         if self._bound is not None:
             with torch.no_grad():
                 self._moves.finish()
 
     def _bind(self, gathering: Gathering) -> None:
-        """Make the moves that `step` calls."""
+        """Create the calls that `step` makes."""
         if self._bound is not None and self._moves.pending:
             raise SettingError(
-                "step(accumulate=...): what trains, or a setting, changed when no update had been made of "
-                f"the last {self._moves.pending} of the batches yet. Change it after an update."
+                "step(accumulate=...): the trained parameters or a setting changed, and "
+                f"no update has been made of the last {self._moves.pending} of the batches. Change it after an update; "
+                "stepper.finish() makes one."
             )
         engine, reached = self.net.engine, self.net.reached
         self._moves = self.moves(reached, gathering=gathering)
         self._bound = engine.version, reached, gathering.clip_norm, gathering.clip_value, gathering.accumulate
 
     def count_step(self) -> None:
-        """Count an update, before its moves."""
+        """Count an update, before it is made."""
         for variant in self._variants:
             variant.set(self._steps, self._scale)
         self._steps += 1
         self._count.fill_(self._steps)
 
     def advance(self, count: int) -> None:
-        """Count updates that were made elsewhere, by `numbers`."""
+        """Count updates that compiled code made by `numbers`."""
         self._steps += count
         self._count.fill_(self._steps)
 
     @torch.inference_mode(False)
     @torch.no_grad()
     def moves(self, nodes: Iterable[Key], together: Collection[Key] = (), gathering: Gathering | None = None) -> Moves:
-        """The calls that move the parameters of these nodes; those `together` are gathered even if they are large.
+        """The calls that update the parameters of these nodes; those in `together` form a group even if large.
 
-        gathering  clips or accumulates the gradients, all together
+        gathering  clips or accumulates all gradients
         """
         state, store = self._held(), self.net.engine.store
         memory = Memory(store, state, self._by_name, self._count, self._width, self._first)
@@ -133,7 +134,7 @@ class Stepper:
         return sum(len(variant.names) for variant in self._variants) + 1
 
     def numbers(self, count: int) -> Tensor:
-        """The numbers of the next updates: a row for each, in double precision, for `Moves.formula`."""
+        """The numbers of the next updates, one row each in double precision, for `Moves.formula`."""
         self._held()
         steps = range(self.steps, self.steps + count)
         rows = torch.empty(count, self._width, dtype=torch.float64, device="cpu")
@@ -146,7 +147,7 @@ class Stepper:
         return rows.to(self.net.engine.store.flat.device)
 
     def memory(self) -> tuple[State, Tensor]:
-        """What the optimizer keeps, vectors as long as the network's own, and the count of updates on the device."""
+        """The optimizer's state, as vectors of all parameters, and the count of updates on the device."""
         return self._held(), self._count
 
     def _choose(self, store: ParameterStore) -> None:
@@ -165,7 +166,7 @@ class Stepper:
     @torch.inference_mode(False)
     @torch.no_grad()
     def _held(self) -> State:
-        """What the optimizer keeps: vectors as long as the network's own, made if need be, where the network is."""
+        """The optimizer's state, created if needed, on the device of the network."""
         store = self.net.engine.store
         flat = store.flat
         if not self._variants:
@@ -176,7 +177,7 @@ class Stepper:
         return self._state
 
     def _new_state(self, store: ParameterStore) -> State:
-        """What the optimizer keeps before the first update."""
+        """The optimizer's state before the first update."""
         if len(self._variants) == 1 and self.optimizer.elementwise:
             (variant,) = self._variants
             found = owned(initial_state(variant.optimizer, store.flat), store.flat)
@@ -194,31 +195,31 @@ class Stepper:
         return tuple(vectors)
 
     def state_dict(self) -> dict[str, Any]:
-        """Copies of all that the stepper keeps, to go on from later: plain numbers and tensors.
+        """A copy of the stepper's state, to resume training later: plain numbers and tensors.
 
-        "optimizer" is its class's name, "step" the count of updates, "scale" see there; "fc1.weight.1" the first tensor
-        that it keeps of the parameter "fc1.weight". The settings are not in it: bind the same optimizer.
+        "optimizer" is the class name, "step" the count of updates, "scale" the attribute, and "fc1.weight.1" the first
+        state tensor of the parameter "fc1.weight". It does not hold the settings: bind an equal optimizer to resume.
         """
         kept = {name: tensor.clone() for name, tensor in self._kept().items()}
         return {"optimizer": type(self.optimizer).__name__, "step": self.steps, "scale": self.scale, **kept}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from what `state_dict` returned; nothing is changed if it is of another network or optimizer."""
+        """Restore what `state_dict` returned; nothing changes if it belongs to another network or optimizer."""
         if not isinstance(state, Mapping):
             raise SettingError(f"load_state_dict takes what stepper.state_dict() returned, not {state!r:.200}.")
         named, kept = type(self.optimizer).__name__, self._kept()
         expected = ["optimizer", "step", "scale", *kept]
         if missing := [name for name in expected if name not in state]:
-            raise MissingInputError(f"load_state_dict: the state of {named} lacks {listing(missing)}.")
+            raise MissingInputError(f"load_state_dict: the state of {named} has no {listing(missing)}.")
         if state["optimizer"] != named:
-            raise SettingError(f"load_state_dict: the state is that of {state['optimizer']}, and this is {named}.")
+            raise SettingError(f"load_state_dict: the state belongs to {state['optimizer']}, not to {named}.")
         for name in state:
             if name not in expected:
                 meant = did_you_mean(name, expected)
-                raise SettingError(f"load_state_dict: {named} keeps nothing called {name!r} of this network.{meant}")
+                raise SettingError(f"load_state_dict: {named} has no state called {name!r} for this network.{meant}")
         step = state["step"]
         if isinstance(step, bool) or not isinstance(step, int) or step < 0:
-            raise SettingError(f"load_state_dict: step is a number of updates, 0 or more, not {step!r}.")
+            raise SettingError(f"load_state_dict: step must be a number of updates, 0 or more, not {step!r}.")
         values = {name: like(name, held, state[name]) for name, held in kept.items()}
         self.scale = state["scale"]
         for name, held in kept.items():
@@ -227,7 +228,7 @@ class Stepper:
         self._count.fill_(step)
 
     def _kept(self) -> dict[str, Tensor]:
-        """The tensors that the optimizer keeps of each parameter."""
+        """The optimizer's state tensors of each parameter, by name."""
         state = self._held()
         return {
             f"{extent.full_name}.{k}": extent.view(vector)

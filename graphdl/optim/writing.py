@@ -1,4 +1,4 @@
-"""Putting the results of an optimizer's formula in the place of what it was given."""
+"""Calls an optimizer's formula, checks its results and copies them into the parameters and the state."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 
 
 def initial_state(optimizer: Optimizer, w: Tensor) -> State:
-    """What the optimizer keeps of parameters before the first step. OperatorError if it breaks its contract."""
+    """The initial state of parameters. Raises OperatorError if `state` returns something else than tensors."""
     owner, found = type(optimizer).__name__, optimizer.state(w)
     if not isinstance(found, (tuple, list)):
-        raise OperatorError(f"{owner}: state returned a {type(found).__name__}; it returns a tuple of tensors.")
+        raise OperatorError(f"{owner}: state returned a {type(found).__name__}; it must return a tuple of tensors.")
     _check_tensors(owner, "state", found, w)
     return tuple(found)
 
 
 def owned(vectors: Sequence[Tensor], *others: Tensor) -> State:
-    """The vectors, copied where they share memory with each other or with others."""
+    """The vectors, copied if they share memory with each other or with others."""
     found: list[Tensor] = []
     for vector in vectors:
         shared = any(_shares_memory(vector, other) for other in (*others, *found))
@@ -36,7 +36,7 @@ def owned(vectors: Sequence[Tensor], *others: Tensor) -> State:
 
 
 def next_values(optimizer: Optimizer, w: Tensor, g: Tensor, state: State, s: Numbers) -> tuple[Tensor, ...]:
-    """The next parameters and the next state by the optimizer's formula. OperatorError if it breaks its contract."""
+    """The next parameters and the next state by the formula. Raises OperatorError if it fails or returns others."""
     owner = type(optimizer).__name__
     try:
         result: Any = optimizer.update(w, g, state, s)
@@ -48,11 +48,11 @@ def next_values(optimizer: Optimizer, w: Tensor, g: Tensor, state: State, s: Num
     pair = isinstance(result, (tuple, list)) and len(result) == 2 and isinstance(result[1], (tuple, list))
     if not pair:
         found = f"a {type(result).__name__}" if not isinstance(result, tuple) else f"{result!r:.100}"
-        raise OperatorError(f"{owner}: update returned {found}; it returns (next w, (next of each state, ...)).")
+        raise OperatorError(f"{owner}: update returned {found}; it must return (next w, (each next state, ...)).")
     new, following = result
     if len(following) != len(state):
         raise OperatorError(
-            f"{owner}: update returned {counted(len(following), 'state')}, and `state` made {len(state)}."
+            f"{owner}: update returned {counted(len(following), 'state')}, but `state` returned {len(state)}."
         )
     _check_tensors(owner, "update", (new, *following), w)
     return (new, *following)
@@ -65,12 +65,12 @@ def _check_tensors(owner: str, method: str, found: Sequence[Any], w: Tensor) -> 
         if tensor.shape != w.shape:
             raise OperatorError(
                 f"{owner}: {method} returned a tensor of the shape {tuple(tensor.shape)} for parameters of the shape "
-                f"{tuple(w.shape)}; each has the shape of w."
+                f"{tuple(w.shape)}; it must have the shape of w."
             )
 
 
 def write(targets: Sequence[Tensor], results: Sequence[Tensor]) -> None:
-    """Copy each result into its target. A result may share memory with any target: it is read before that changes."""
+    """Copy each result into its target. A result that shares memory with a target is cloned first."""
     safe = [
         result.clone() if any(_shares_memory(result, other) for other in targets) else result
         for result, target in zip(results, targets, strict=True)
@@ -82,9 +82,9 @@ def write(targets: Sequence[Tensor], results: Sequence[Tensor]) -> None:
 
 
 class FirstUpdate:
-    """Watches the first update: that it changes something, and that no formula changes the gradients.
+    """Checks the first update: it must change a parameter, and no formula may change the gradients.
 
-    open  whether it still watches
+    open  whether the first update is still to be checked
     """
 
     def __init__(self) -> None:
@@ -94,7 +94,7 @@ class FirstUpdate:
         self._idle = ""
 
     def watch(self, owner: str, s: Numbers, w: Sequence[Tensor], g: Sequence[Tensor], move: Callable[[], None]) -> None:
-        """Make a move and look at what it changes."""
+        """Make an update and check what it changes."""
         if w[0].is_meta:
             return move()
         if self._t is not None and s.t != self._t:
@@ -105,14 +105,14 @@ class FirstUpdate:
         move()
         with torch._C.DisableTorchFunction():
             if not all(map(_same, g, g_before)):
-                raise OperatorError(f"{owner}: its update changes the gradient g in place; it returns new tensors.")
+                raise OperatorError(f"{owner}: update changes the gradient g in place; it must return new tensors.")
             if not all(map(_same, w, w_before)):
                 self._changed = True
             elif s.lr != 0 and any(bool(each.any()) for each in g):
                 self._idle = owner
 
     def compare(self, owner: str, before: Tensor, after: Tensor, gradients: Tensor) -> None:
-        """Look at what updates made elsewhere have changed, and close."""
+        """Check what updates by compiled code have changed, and close."""
         self._t = 0
         with torch._C.DisableTorchFunction():
             self._changed = not _same(before, after)
@@ -120,19 +120,19 @@ class FirstUpdate:
         self.close()
 
     def close(self) -> None:
-        """The first update is over, if it was made at all."""
+        """End the check, if the first update was made; warn if it changed nothing."""
         self.open = self._t is None
         if self._idle and not self._changed:
             warnings.warn(
-                f"{self._idle}: the first update changed no parameter, although gradients and the learning rate are "
-                "not 0. Does its `update` return the next parameters?",
+                f"{self._idle}: the first update changed no parameter, although gradients and learning rate are not 0. "
+                "Check that `update` returns the next parameters.",
                 GraphDLWarning,
                 stacklevel=_level_outside(),
             )
 
 
 def _level_outside() -> int:
-    """The stacklevel by which a warning of the caller points at the code that called graphdl."""
+    """The stacklevel with which a warning of the caller refers to the code that called graphdl."""
     level, outside, frame = 1, 1, sys._getframe(1)
     while frame.f_back is not None:
         level, frame = level + 1, frame.f_back
@@ -142,10 +142,10 @@ def _level_outside() -> int:
 
 
 def _shares_memory(one: Tensor, other: Tensor) -> bool:
-    """Whether two tensors have one storage: asked in a way that a recorder does not take for a call."""
+    """Whether two tensors have the same storage, checked without a call that a recorder sees."""
     return bool(torch._C._is_alias_of(one, other))  # type: ignore[attr-defined]
 
 
 def _same(one: Tensor, other: Tensor) -> bool:
-    """Whether two tensors hold the same numbers; nan is the same as nan."""
+    """Whether two tensors hold the same numbers; nan equals nan."""
     return bool(((one == other) | ((one != one) & (other != other))).all())

@@ -1,4 +1,4 @@
-"""Pictures of networks: a graph and facts on its nodes -> DOT -> SVG, PNG or PDF. Knows no tensors."""
+"""Diagrams of networks: a graph and facts about its nodes -> DOT -> SVG, PNG or PDF. It does not import torch."""
 
 from graphdl.rendering.dot import diagram
 from graphdl.rendering.drawing import available, mime_bundle, render, svg

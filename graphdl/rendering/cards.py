@@ -1,4 +1,4 @@
-"""The graph as cards: a chain of operators becomes one card, a namespace the frame around its cards."""
+"""The layout of the graph: chains of operators become cards, namespaces become frames around them."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ MOST_ROWS = 24
 
 @dataclass(frozen=True)
 class Card:
-    """One box of the picture: a chain of operators with a row each, or a single pill or circle."""
+    """One box of the diagram: a card with a row for each operator of a chain, or a single pill or circle."""
 
     rows: tuple[Node, ...]
     form: Form
@@ -50,9 +50,9 @@ class Card:
 
 @dataclass(frozen=True)
 class Place:
-    """Where something stands: `frame` is the innermost one around it.
+    """The position of a card or a frame: `frame` is the innermost frame around it.
 
-    `title` names the namespaces that hold nothing else, `times` counts the equal blocks folded into it.
+    `title` holds the namespaces that contain nothing else, `times` is the number of equal blocks folded into it.
     """
 
     frame: Namespace
@@ -62,14 +62,14 @@ class Place:
 
 @dataclass(frozen=True)
 class Frame:
-    """The rectangle of a namespace that holds more than one thing."""
+    """The rectangle of a namespace with more than one element."""
 
     path: Namespace
     place: Place
 
 
 def form(facts: NodeFacts) -> Form:
-    """Return how a node is drawn: inputs, losses and merges stand alone, the others are rows of cards."""
+    """Return how a node is drawn: inputs, losses and merges are separate, other operators are rows of cards."""
     if facts.kind != "operator":
         return "pill"
     if facts.operator in SIGNS:
@@ -80,9 +80,9 @@ def form(facts: NodeFacts) -> Form:
 def group(graph: Graph, facts: FactsOf) -> list[Card]:
     """Return the cards of a graph in topological order.
 
-    An operator continues the card of its predecessor when the one feeds nothing else and the other is fed by
-    nothing else, both share a namespace, and the gradient flows back unchanged. A longer chain than MOST_ROWS
-    goes on in another card.
+    An operator is on the card of its predecessor if the predecessor feeds nothing else and nothing else feeds the
+    operator, both are in the same namespace, and the gradient factor of the edge is 1. A chain longer than MOST_ROWS is
+    continued on another card.
     """
     next_row = {u: v for u, v, edge in graph.edges(data=True) if _continues(graph, facts, u, v, edge)}
     inner = set(next_row.values())
@@ -109,7 +109,7 @@ def _continues(graph: Graph, facts: FactsOf, u: Node, v: Node, edge: Mapping[str
 
 
 def prefixes(path: Namespace) -> list[Namespace]:
-    """Return a namespace and all that enclose it but the top one, outermost first.
+    """Return a namespace and those that enclose it, except the top one, outermost first.
 
     >>> prefixes(("layer1", "res1"))
     [('layer1',), ('layer1', 'res1')]
@@ -120,8 +120,8 @@ def prefixes(path: Namespace) -> list[Namespace]:
 def arrange(cards: Sequence[Card], repeats: Mapping[Namespace, int]) -> tuple[list[Frame], list[Place]]:
     """Return the frames, outermost first, and the place of every card.
 
-    A namespace that holds one thing alone gets no frame: its name becomes part of that thing's title.
-    One that holds nothing but a folded block keeps its frame.
+    A namespace with one element gets no frame: its name becomes a part of the title of that element. A namespace with
+    only a folded block keeps its frame.
     """
     spaces = list(dict.fromkeys(path for card in cards for path in prefixes(card.namespace)))
     contents = Counter(card.namespace for card in cards) + Counter(path[:-1] for path in spaces)
@@ -146,7 +146,7 @@ def _place(
 
 
 def parameter_totals(facts: FactsOf) -> Counter[Namespace]:
-    """Return the parameters that each namespace owns, itself and within; () owns all."""
+    """Return the number of parameters in each namespace and those within it; () is the total."""
     totals: Counter[Namespace] = Counter()
     for node, known in facts.items():
         for path in accumulate(((part,) for part in namespace(node)), initial=()):

@@ -1,4 +1,4 @@
-"""The picture of a network as DOT: frames, cards, pills and edges put together."""
+"""The diagram of a network in DOT: frames, cards, pills and edges."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["diagram"]
 
 @dataclass(frozen=True)
 class Scene:
-    """Everything that the picture shows, before it is written down."""
+    """The elements of a diagram, before they are written as DOT."""
 
     folded: Folded
     facts: FactsOf
@@ -37,11 +37,11 @@ class Scene:
 def diagram(
     graph: Graph, facts: Mapping[Key, NodeFacts], *, title: str, theme: ThemeName = "light"
 ) -> graphviz.Digraph:
-    """Return the picture of a network as DOT source.
+    """Return the diagram of a network.
 
-    The graph's nodes are the network's keys; its edges carry `slot`, `slot_name` and `gradient`; a node may
-    carry `implicit`, the names of the inputs without a node that feed it, by slot. `facts` tells about every
-    node. Raises DrawingError for a node without facts and for an unknown theme.
+    The graph's nodes are the network's keys; its edges have the attributes `slot`, `slot_name` and `gradient`; a node
+    may have `implicit`, the names of the inputs without a node that feed it, by slot. `facts` describes every node.
+    Raises DrawingError for a node without facts and for an unknown theme.
     """
     colours = theme_named(theme)
     whole, known = complete(graph, facts)
@@ -89,7 +89,7 @@ def _canvas(title: str, label: str, theme: Theme) -> graphviz.Digraph:
 
 
 def _ids(graph: Graph) -> dict[Node, str]:
-    """Return the id of each node in the picture; a number and a text that look alike get different ones."""
+    """Return the id of each node in the diagram; a number and an equal text get different ids."""
     numbers = {str(node) for node in graph if isinstance(node, int)}
     kinds = {node: "input" if isinstance(node, ImplicitInput) else "op" for node in graph}
     return {node: f"{kind}:{repr(node) if node in numbers else node}" for node, kind in kinds.items()}
@@ -111,7 +111,7 @@ def _draw_boxes(picture: graphviz.Digraph, scene: Scene, totals: Mapping[Namespa
 
 
 def _frames_of_skips(scene: Scene) -> set[Namespace]:
-    """Return the innermost frame around each skip edge: it needs room for the curve."""
+    """Return the innermost frames around skip edges, which need space for the curve."""
     frame_of = {node: place.frame for card, place in zip(scene.cards, scene.places, strict=True) for node in card.rows}
     framed = {frame.path for frame in scene.frames}
     around = set()

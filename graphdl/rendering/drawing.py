@@ -1,4 +1,4 @@
-"""From DOT to a file: by the program `dot` where there is one, else in this process by pygraphviz."""
+"""Rendering of DOT: by the program `dot` if it is installed, otherwise by pygraphviz in this process."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ REMEDY = "Install one of them: `apt-get install graphviz`, or `pip install graph
 
 
 class Diagram(graphviz.Digraph):  # type: ignore[misc]
-    """A digraph that a notebook shows wherever `render` can draw it, not only where the program `dot` is installed."""
+    """A digraph that notebooks display also if only pygraphviz is installed."""
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None, **_: object) -> dict[str, str]:
         return {"image/svg+xml": svg(self)} if available() else {"text/plain": self.source}
 
 
 def available() -> bool:
-    """Return whether anything is installed that draws: the program `dot` or pygraphviz."""
+    """Return whether the program `dot` or pygraphviz is installed."""
     return _drawer() is not None
 
 
 def render(digraph: graphviz.Digraph, path: str | Path) -> Path:
-    """Draw a diagram into a file and return its path; .svg, .png or .pdf says how, .dot writes its source.
+    """Write a diagram into a .svg, .png, .pdf or .dot file and return its path.
 
-    Folders that are missing are made. Raises DrawingError for another suffix, for a file that cannot be
-    written, and where nothing that draws is installed or it fails: the source is then left beside the path.
+    Missing folders are created. Raises DrawingError for another suffix, for a file that cannot be written, and if
+    neither `dot` nor pygraphviz is installed or it fails: the DOT source is then written next to the path.
     """
     target = Path(path)
     suffix = target.suffix.lower()
@@ -48,8 +48,8 @@ def render(digraph: graphviz.Digraph, path: str | Path) -> Path:
         return _write(target, digraph.source.encode())
     if suffix not in DRAWN:
         raise DrawingError(
-            f"A diagram cannot be written to {str(target)!r}: its suffix must be .svg, .png, .pdf or .dot, "
-            f"which says what is drawn.{did_you_mean(suffix, DRAWN) if suffix else ''}"
+            f"A diagram cannot be written to {str(target)!r}: its suffix must be .svg, .png, .pdf or .dot."
+            f"{did_you_mean(suffix, DRAWN) if suffix else ''}"
         )
     try:
         picture = _draw(digraph, suffix[1:])
@@ -62,7 +62,7 @@ def render(digraph: graphviz.Digraph, path: str | Path) -> Path:
 
 
 def svg(digraph: graphviz.Digraph) -> str:
-    """Return a diagram as the text of an SVG; raises DrawingError where nothing draws it."""
+    """Return a diagram as SVG text. Raises DrawingError if it cannot be drawn."""
     return _draw(digraph, "svg").decode()
 
 
@@ -96,7 +96,7 @@ def _by_program(digraph: graphviz.Digraph, form: str) -> bytes:
     try:
         return bytes(digraph.pipe(format=form, quiet=True))
     except subprocess.CalledProcessError as error:
-        told = (error.stderr or b"").decode(errors="replace").strip() or "it said nothing"
+        told = (error.stderr or b"").decode(errors="replace").strip() or "it gave no reason"
         raise DrawingError(f"The program `dot` failed with exit status {error.returncode}: {told}.") from error
     except (graphviz.ExecutableNotFound, OSError) as error:
         raise DrawingError(f"The program `dot` could not be started: {error}. {REMEDY}") from error

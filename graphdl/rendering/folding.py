@@ -1,4 +1,4 @@
-"""Folding: equal blocks that follow one another are drawn once, with their number."""
+"""Folding: consecutive equal blocks are drawn once, with their number."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Link: TypeAlias = Counter[tuple[str, str, Wire]]
 
 @dataclass(frozen=True)
 class Folded:
-    """A graph in which the first block of each run stands for all, with each run's length and last block."""
+    """A graph in which the first block represents each run, with the length and the last block of each run."""
 
     graph: Graph
     repeats: Mapping[Namespace, int]
@@ -30,7 +30,7 @@ class Folded:
 
 @dataclass(frozen=True)
 class Block:
-    """The nodes of one namespace and everything within it, as its siblings are compared with it."""
+    """The nodes in one namespace and those within it, in a form that is compared with sibling blocks."""
 
     path: Namespace
     names: Mapping[str, str]
@@ -40,7 +40,7 @@ class Block:
     exits: frozenset[Node]
 
     def pattern(self) -> Counter[Hashable]:
-        """Return how the block is fed, whoever feeds it: for each feeding node, where its edges lead."""
+        """Return where the edges of each feeding node lead, without the names of these nodes."""
         heads: dict[Node, list[tuple[str, Wire]]] = {}
         for tail, name, wire in self.entries:
             heads.setdefault(tail, []).append((name, wire))
@@ -50,9 +50,9 @@ class Block:
 def fold(graph: Graph, facts: FactsOf) -> Folded:
     """Return the graph with runs of at least LEAST_REPEATS equal consecutive sibling blocks folded.
 
-    Blocks are equal when names, facts and edges within them are, and when each feeds nothing but the next, in
-    the same way. A node outside that feeds every block alike is allowed: a mask, an encoder's output. Nothing
-    is folded where blocks are so interwoven that it would close a cycle.
+    Blocks are equal if the names, facts and edges within them are, and if each feeds only the next block, in the same
+    way. A node outside may feed all blocks in the same way, such as a mask or the output of an encoder. Nothing is
+    folded if folding would create a cycle.
     """
     folded = graph.copy()
     repeats: dict[Namespace, int] = {}

@@ -1,4 +1,4 @@
-"""HTML-like labels of Graphviz: cards, pills, frames and the title. Every word in them is escaped."""
+"""HTML-like labels of Graphviz: cards, pills, frames and the title. All texts in them are escaped."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def name_of(node: Node) -> str:
 
 
 def hint(node: Node, facts: NodeFacts) -> str:
-    """Return everything known about a node in one line, unshortened: the text of its tooltip."""
+    """Return everything known about a node in one line: the text of its tooltip."""
     parts = [
         str(node),
         facts.operator or facts.kind,
@@ -44,7 +44,7 @@ def hint(node: Node, facts: NodeFacts) -> str:
 def card_label(rows: Sequence[Node], ids: Mapping[Node, str], facts: FactsOf, place: Place, theme: Theme) -> str:
     """Return the label of a card: its title if it stands for a namespace, then a row per operator.
 
-    The columns of all rows line up because each is as wide as its longest text is estimated to be.
+    The columns of all rows are aligned: each has the estimated width of its longest text.
     """
     columns = [max(column) for column in zip(*(_measures(node, facts[node]) for node in rows), strict=True)]
     lines = [_row(f"r{index}", node, ids[node], facts[node], columns, theme) for index, node in enumerate(rows)]
@@ -145,7 +145,7 @@ def title_label(title: str, facts: FactsOf, parameters: int, theme: Theme) -> st
 
 
 def _legend(facts: FactsOf, widest: int, theme: Theme) -> list[str]:
-    """Return lines of chips, all filled up to one width so that no chip is stretched."""
+    """Return lines of chips, padded to the same width so that no chip is stretched."""
     used = dict.fromkeys(known.tone for known in facts.values())
     families = [family for family in theme.families if family in used]
     families += [family for family in used if family not in theme.families]

@@ -1,4 +1,4 @@
-"""What a picture is made from: facts on every node, and the graph with the inputs that have no node."""
+"""The data of a diagram: facts about every node, and the graph completed by inputs that have no node."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ Namespace: TypeAlias = tuple[str, ...]
 
 @dataclass(frozen=True)
 class NodeFacts:
-    """What the picture shows of one node; every field but `kind` may be left unknown.
+    """What the diagram shows of one node; every field except `kind` may be unknown.
 
-    `family` chooses its colours and `settings` is a short text such as "2 → 25". `parameters` is the number
-    that the node owns, `shares` the key of the node whose parameters it uses instead, `shape` the output's
-    shape without the batch axis, `dtype` a short name such as "f32".
+    `family` determines the colours and `settings` is a short text such as "2 → 25". `parameters` is the number of
+    elements of its parameters, `shares` the key of the node whose parameters it uses, `shape` the output's shape
+    without the batch axis, `dtype` a short name such as "f32".
     """
 
     kind: Literal["input", "operator", "loss"]
@@ -54,13 +54,13 @@ class NodeFacts:
 
     @property
     def own_parameters(self) -> int:
-        """The parameters that the node adds to a total: none where it shares another's."""
+        """The number of parameters to add to a total: 0 if they belong to another node."""
         return self.parameters if self.shares is None else 0
 
 
 @dataclass(frozen=True)
 class ImplicitInput:
-    """An input without a node of its own, as a node of the picture: named like its consumer, yet distinct."""
+    """An input that has no node in the graph, as a node of the diagram, distinct from its consumer of the same name."""
 
     name: Key
 
@@ -74,15 +74,15 @@ Graph: TypeAlias = "networkx.MultiDiGraph[Any]"
 
 
 def complete(graph: Graph, facts: Mapping[Key, NodeFacts]) -> tuple[Graph, dict[Node, NodeFacts]]:
-    """Return a copy of the graph in which implicit inputs are nodes too, and the facts on all its nodes.
+    """Return a copy of the graph in which implicit inputs are nodes too, and the facts about all its nodes.
 
-    Raises DrawingError where the facts of a node are missing.
+    Raises DrawingError if the facts of a node are missing.
     """
     missing = [key for key in graph if key not in facts]
     if missing:
         raise DrawingError(
-            f"The diagram cannot be drawn: no facts are given on {listing(map(repr, missing))}. "
-            "Every node of the graph needs its NodeFacts."
+            f"The diagram cannot be drawn: no facts are given about {listing(map(repr, missing))}. "
+            "Every node of the graph needs NodeFacts."
         )
     whole = graph.copy()
     known: dict[Node, NodeFacts] = {key: facts[key] for key in graph}
@@ -97,7 +97,7 @@ def complete(graph: Graph, facts: Mapping[Key, NodeFacts]) -> tuple[Graph, dict[
 
 
 def namespace(node: Node) -> Namespace:
-    """Return the parts of a key before its last "/"; the top namespace, (), for everything that has none.
+    """Return the parts of a key before its last "/"; () if it has none.
 
     >>> namespace("layer1/res1/conv")
     ('layer1', 'res1')
@@ -108,7 +108,7 @@ def namespace(node: Node) -> Namespace:
 
 
 def short_name(node: Node) -> str:
-    """Return the part of a key after its last "/"; an implicit input keeps its whole name.
+    """Return the part of a key after its last "/"; an implicit input keeps its full name.
 
     >>> short_name("layer1/res1/conv")
     'conv'

@@ -1,4 +1,4 @@
-"""Words and numbers as a picture shows them: escaped, shortened, counted, measured."""
+"""Texts and numbers of a diagram: escaping, shortening, units and widths."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ADVANCES = {"narrow": 0.32, "broad": 0.9, "upper": 0.7, "double": 1.0, "normal":
 
 
 def readable(text: object) -> str:
-    r"""Return a text in which what cannot be printed is a visible sign, and emptiness is seen.
+    r"""Return a text in which unprintable characters are replaced by visible ones, and an empty text is "".
 
     >>> readable("a\nb")
     'a⏎b'
@@ -39,7 +39,7 @@ def _visible(match: re.Match[str]) -> str:
 
 
 def shorten(text: str, most: int) -> str:
-    """Return at most so many characters of a text, its end replaced by an ellipsis.
+    """Return a text of at most `most` characters; a longer one ends with an ellipsis.
 
     >>> shorten("fully_connected", 8)
     'fully_c…'
@@ -57,7 +57,7 @@ def markup(text: object, most: int = 10**6) -> str:
 
 
 def identifier(text: object) -> Any:
-    """Return a text for the id of a node or a frame, in which no character has a meaning."""
+    """Return a text for the id of a node or a frame, with all special characters escaped."""
     return graphviz.escape(readable(text).replace("&", "&amp;"))
 
 
@@ -67,7 +67,7 @@ def tooltip(text: object) -> Any:
 
 
 def compact(number: int) -> str:
-    """Return a count in three digits.
+    """Return a count with three significant digits.
 
     >>> [compact(n) for n in (256, 1728, 73_728, 6_573_130, 5_900_000)]
     ['256', '1.73k', '73.7k', '6.57M', '5.9M']
@@ -80,7 +80,7 @@ def compact(number: int) -> str:
 
 
 def compact_count(number: int, noun: str) -> str:
-    """Return a number with its noun.
+    """Return a number followed by its noun, in the plural where needed.
 
     >>> compact_count(1, "operator"), compact_count(1728, "parameter")
     ('1 operator', '1.73k parameters')
@@ -89,7 +89,7 @@ def compact_count(number: int, noun: str) -> str:
 
 
 def shape_text(shape: tuple[int, ...] | None, dtype: str = "") -> str:
-    """Return a shape without its batch axis, followed by the data type; '' where both are unknown.
+    """Return a shape without its batch axis, followed by the data type; '' if both are unknown.
 
     >>> shape_text((64, 32, 32)), shape_text((), "i64"), shape_text(None)
     ('64×32×32', 'scalar i64', '')
@@ -99,7 +99,7 @@ def shape_text(shape: tuple[int, ...] | None, dtype: str = "") -> str:
 
 
 def width(text: str, size: float, bold: bool = False) -> float:
-    """Return about how many points a text takes in Helvetica of a size."""
+    """Return the approximate width in points of a text in Helvetica of a size."""
     em = sum(ADVANCES[_breadth(character)] for character in text)
     return em * size * (1.06 if bold else 1.0)
 

@@ -1,4 +1,4 @@
-"""The colours and measures of a picture, as tables: one theme for paper, one for dark screens."""
+"""The colours of a diagram: a light and a dark theme."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FONT = "Helvetica,Arial,sans-serif"
 
 @dataclass(frozen=True)
 class Tone:
-    """A family's two colours: `strong` for its words, `tint` for the ground behind them."""
+    """The two colours of an operator family: `strong` for text, `tint` for the background."""
 
     strong: str
     tint: str
@@ -25,7 +25,7 @@ class Tone:
 
 @dataclass(frozen=True)
 class Theme:
-    """The colours of one picture."""
+    """The colours of a diagram."""
 
     background: str
     ink: str
@@ -42,7 +42,7 @@ class Theme:
     other: Tone
 
     def tone(self, family: str) -> Tone:
-        """Return the colours of a family; grey for one that has none of its own."""
+        """Return the colours of a family; grey for an unknown one."""
         return self.families.get(family, self.other)
 
 
@@ -112,7 +112,7 @@ THEMES: Mapping[str, Theme] = {"light": LIGHT, "dark": DARK}
 
 
 def theme_named(name: str) -> Theme:
-    """Return a theme by its name; raises DrawingError for a name that is none."""
+    """Return a theme by its name. Raises DrawingError for an unknown name."""
     if name not in THEMES:
         raise DrawingError(
             f"There is no theme {name!r}: the themes are {listing(map(repr, THEMES))}.{did_you_mean(name, THEMES)}"

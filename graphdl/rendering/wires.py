@@ -1,4 +1,4 @@
-"""The edges of a picture: which of them skip, how wide they are, what stands beside them."""
+"""The edges of a diagram: skip edges, widths and labels."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ COMMUTATIVE = frozenset({"Sum", "Add", "Product", "Multiply", "Mean", "Maximum",
 
 @dataclass(frozen=True)
 class GradientStyle:
-    """How an edge is drawn along which the gradient does not flow back as it came."""
+    """The style of an edge whose gradient factor is not 1."""
 
     line: str
     tail: str
@@ -31,7 +31,7 @@ class GradientStyle:
 
 
 def gradient_style(gradient: float) -> GradientStyle | None:
-    """Return the style of an edge whose gradient is stopped, reversed or scaled; None for any other."""
+    """Return the style of an edge whose gradient is stopped, reversed or scaled; None if the factor is 1."""
     if gradient == 1.0:
         return None
     if gradient == 0.0:
@@ -43,7 +43,7 @@ def gradient_style(gradient: float) -> GradientStyle | None:
 def skips(graph: Graph, facts: FactsOf) -> set[tuple[Node, Node]]:
     """Return the edges into merges that bypass another path between the same two nodes.
 
-    Beyond MOST_SEARCHED nodes the search for the other path stops and counts as a success: work stays linear.
+    After MOST_SEARCHED nodes the search for another path stops and counts as successful, so that the time is linear.
     """
     generations = enumerate(networkx.topological_generations(graph))
     rank = {node: level for level, nodes in generations for node in nodes}
@@ -89,7 +89,7 @@ def wire_attributes(
 
 
 def pen_width(shape: tuple[int, ...] | None) -> float:
-    """Return how thick an edge is: it grows by a fixed step each time the elements that flow double."""
+    """Return the width of an edge, which grows with the logarithm of the number of elements."""
     return min(1.0 + 0.13 * math.log2(max(1, math.prod(shape or ()))), 6.0)
 
 

@@ -1,4 +1,4 @@
-"""Training: fit, evaluate, and what they record."""
+"""Training: fit, evaluate, callbacks, metrics and the history."""
 
 from graphdl.training.callbacks import Callback, EarlyStopping, ReduceOnPlateau
 from graphdl.training.evaluation import evaluate

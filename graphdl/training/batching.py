@@ -1,4 +1,4 @@
-"""What fit and evaluate are given -> batches of inputs by name."""
+"""Batches of inputs by name, from the data given to fit and evaluate."""
 
 from __future__ import annotations
 
@@ -27,19 +27,20 @@ def make_batches(
     shuffle: bool = False,
     generator: Generator | None = None,
 ) -> Iterable[Batch]:
-    """Batches of a dict of tensors or arrays, of a tensor with its targets, or of an iterable of batches.
+    """Batches from a dict of tensors or arrays, a tensor with its targets, or an iterable of batches.
 
-    Each holds the tensors that the losses need, on the network's device; the first one builds the network.
-
-    Raises MissingInputError, UnknownNodeError or SettingError for what does not fit the network.
+    Each holds the tensors that the losses need, on the network's device; sizes that were left out are inferred from the
+    first one. Raises MissingInputError, UnknownNodeError or SettingError for data that do not fit the network.
     """
     if isinstance(inputs, (Mapping, Tensor, numpy.ndarray)):
         if batch_size is None:
-            raise SettingError("batch_size is missing: how many rows a step takes, for example batch_size=50.")
+            raise SettingError("batch_size is missing: give the number of rows of a batch, for example batch_size=50.")
         _, named = net.engine.prepare(_name(net, inputs, targets), net.losses)
         return Batches(named, batch_size, shuffle, generator)
     if targets is not None:
-        raise SettingError("targets come with a tensor or a dict of tensors; batches hold their targets themselves.")
+        raise SettingError(
+            "targets are only taken with a tensor or a dict of tensors: an iterable of batches holds its targets."
+        )
     if not isinstance(inputs, Iterable):
         raise SettingError(
             f"inputs is a {type(inputs).__name__}: give a dict of tensors, a tensor with targets, or an iterable of "
@@ -56,7 +57,7 @@ class NamedBatches:
         self.once = iter(batches) is batches
 
     def __iter__(self) -> Iterator[Batch]:
-        """Each batch as {name: tensor}. The iterable itself runs outside inference mode: its tensors are its own."""
+        """Each batch as {name: tensor}. The iterable itself runs outside inference mode."""
         with torch.inference_mode(False):
             batches = iter(self._batches)
         while True:
@@ -68,22 +69,22 @@ class NamedBatches:
                 batch = _name(self._net, *batch)
             elif not isinstance(batch, Mapping):
                 raise SettingError(
-                    f"A batch is a dict {{input: tensor}} or a pair (input, target), not a {type(batch).__name__}."
+                    f"A batch must be a dict {{input: tensor}} or a pair (input, target), not a {type(batch).__name__}."
                 )
             yield self._net.engine.prepare(batch, self._net.losses)[1]
 
 
 def repeatable(what: str, batches: Iterable[Batch], epochs: int) -> Iterable[Batch]:
-    """Refuse batches that can be gone through once, where there are several epochs."""
+    """Raise SettingError if the batches can be iterated only once and there are several epochs."""
     if isinstance(batches, NamedBatches) and batches.once and epochs > 1:
         raise SettingError(
-            f"{what} can be gone through once, and epochs is {epochs}: give a list of batches or a data loader."
+            f"{what} can be iterated only once, but epochs is {epochs}: give a list of batches or a data loader."
         )
     return batches
 
 
 def unpack_validation(validation: Any) -> tuple[Any, Any]:
-    """Validation data as (inputs, targets): a tuple of two is both, anything else holds its targets itself."""
+    """Validation data as (inputs, targets), where targets is None if the data hold them."""
     if isinstance(validation, tuple) and len(validation) == 2 and not isinstance(validation[1], Mapping):
         return validation[0], validation[1]
     return validation, None
@@ -94,7 +95,7 @@ def _needed(net: Network) -> dict[Key, int]:
 
 
 def _name(net: Network, inputs: Any, targets: Any) -> dict[Key, Any]:
-    """Name a single input and a single target after the inputs that they are for."""
+    """The data by name, also where one input or one target was given without a name."""
     if targets is None and isinstance(inputs, Mapping):
         return dict(inputs)
     fed = dict.fromkeys(source for loss in net.losses for source in sources_by_role(net.graph, loss, "target"))
@@ -103,7 +104,7 @@ def _name(net: Network, inputs: Any, targets: Any) -> dict[Key, Any]:
     if targets is not None:
         if len(target_names) != 1:
             raise MissingInputError(
-                f"targets were given, and {len(target_names)} inputs feed the targets of losses: "
+                f"targets were given, but {len(target_names)} inputs feed the targets of losses: "
                 f"{listing(map(repr, target_names)) or 'none'}. Give all inputs by name: {{name: tensor}}."
             )
         named[target_names[0]] = targets
@@ -112,7 +113,7 @@ def _name(net: Network, inputs: Any, targets: Any) -> dict[Key, Any]:
     free = [name for name in _needed(net) if name not in named]
     if len(free) != 1:
         raise MissingInputError(
-            f"One tensor was given as inputs, and the network needs {len(free)}: {listing(map(repr, free)) or 'none'}. "
-            "Give a dict from their names to tensors, or targets besides the one input."
+            f"One tensor was given as inputs, but the network needs {len(free)}: {listing(map(repr, free)) or 'none'}. "
+            "Give a dict from their names to tensors, or targets in addition to the one input."
         )
     return {free[0]: inputs, **named}

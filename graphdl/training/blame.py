@@ -1,4 +1,4 @@
-"""What made a loss infinite or not a number."""
+"""The cause of a loss that is infinite or not a number."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from graphdl.network import Network
 
 
 def blame(net: Network, inputs: Mapping[Key, Tensor], loss: float) -> str:
-    """Name what first became infinite or not a number: an input, a parameter, or the node that computed it."""
+    """Describe the first value that is infinite or nan: an input, a parameter, or the value of a node."""
     text = f"The loss is {loss}"
     for name, tensor in inputs.items():
         if not torch.isfinite(tensor).all():
-            return f"{text}: the input {name!r} holds numbers that are not finite. Clean the data."
+            return f"{text}: the input {name!r} has values that are not finite. Clean the data."
     for name, tensor in net.parameters.items():
         if not torch.isfinite(tensor).all():
             return (
-                f"{text}: the parameter {name} is not finite any more, since its gradient overflowed in an earlier "
+                f"{text}: the parameter {name} is not finite, probably because its gradient overflowed in an earlier "
                 "step. Lower the learning rate or scale the data."
             )
     plan = net.engine.plan(net.losses)
@@ -32,10 +32,10 @@ def blame(net: Network, inputs: Mapping[Key, Tensor], loss: float) -> str:
         if not _finite(trace.values[step.writes]):
             return (
                 f"{text}: {step.key} ({type(step.operator).__name__}) is the first node whose value is not finite, "
-                "from finite inputs. The parameters are as they were before this step. Lower the learning rate, "
-                "scale the data, or look at what this node computes."
+                "although its inputs are. The parameters are as they were before this step. Lower the learning rate, "
+                "scale the data, or check what this node computes."
             )
-    return f"{text}: every node is finite when computed again; an operator draws random numbers."
+    return f"{text}, but every value is finite when computed again: an operator draws random numbers."
 
 
 def _finite(value: Any) -> bool:

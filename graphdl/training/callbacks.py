@@ -1,4 +1,4 @@
-"""Callbacks: what fit calls while it trains."""
+"""Callbacks, whose methods fit calls during training."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from graphdl.training.history import History
 
 
 class Callback:
-    """Something that fit calls while it trains. Its methods do nothing; a subclass replaces those that it needs.
+    """Base class of callbacks. Its methods do nothing; a subclass overrides those that it needs.
 
-    Any object with some of these methods is a callback, too, and so is a function (net, history), which is called at
+    Any object with some of these methods is also a callback, and so is a function (net, history), which is called at
     the end of every epoch.
 
-    stepper  the optimizer at work: stepper.steps counts updates, stepper.scale multiplies the learning rates
-    history  the figures so far: history["loss"][-1] is the last epoch's loss, once the epoch is over
+    stepper  the optimizer bound to the network: stepper.steps counts updates, stepper.scale multiplies learning rates
+    history  the losses and metrics so far: in on_epoch_end, history["loss"][-1] is the loss of the epoch
     """
 
     def on_fit_start(self, net: Network, stepper: Stepper, history: History) -> None:
@@ -30,57 +30,62 @@ class Callback:
         """Called before every epoch."""
 
     def on_step_end(self, net: Network, stepper: Stepper, history: History) -> bool | None:
-        """Called after every batch; where steps are compiled, after every block of batches. True ends training."""
+        """Called after every step; with compile=True, after every block of steps. True ends training."""
 
     def on_epoch_end(self, net: Network, stepper: Stepper, history: History) -> bool | None:
-        """Called after every epoch, once its figures are in the history. True ends training."""
+        """Called after every epoch, when its values are in the history. True ends training."""
 
     def on_fit_end(self, net: Network, stepper: Stepper, history: History) -> None:
-        """Called at the end of training, also if it is interrupted or fails."""
+        """Called at the end of training, also if it was interrupted or failed."""
 
 
 class Monitoring(Callback):
-    """A callback that looks at a figure after every epoch.
+    """A callback that checks a loss or a metric after every epoch.
 
-    monitor   the figure, to be minimised: "validation_loss", "loss"
-    maximise  True for one that should grow, such as "validation_accuracy"
+    monitor   its name, for example "validation_loss"; lower is better
+    maximise  True if higher is better, as for "validation_accuracy"
     """
 
     def __init__(self, monitor: str, patience: int, maximise: bool) -> None:
         owner = type(self).__name__
         if not isinstance(monitor, str):
-            raise SettingError(f"{owner}: monitor is the name of a figure, such as 'validation_loss', not {monitor!r}")
+            raise SettingError(
+                f"{owner}: monitor must be the name of a loss or metric, as 'validation_loss', not {monitor!r}"
+            )
         if isinstance(patience, bool) or not isinstance(patience, int) or patience < self._least_patience:
             least = self._least_patience
-            raise SettingError(f"{owner}: patience is a number of epochs, {least} or more, not {patience!r}")
+            raise SettingError(f"{owner}: patience must be a number of epochs, {least} or more, not {patience!r}")
         if not isinstance(maximise, bool):
-            raise SettingError(f"{owner}: maximise is True or False, not {maximise!r}")
+            raise SettingError(f"{owner}: maximise must be True or False, not {maximise!r}")
         self.monitor, self.patience, self.maximise = monitor, patience, maximise
 
     _least_patience = 0
 
     def check(self, names: Iterable[str]) -> None:
-        """Refuse a monitor that is none of these figures."""
+        """Raise SettingError if `monitor` is not one of these names."""
         names = list(names)
         if self.monitor not in names:
-            hint = " fit measures it if it is given validation data." if self.monitor.startswith("validation_") else ""
+            hint = " It needs fit(..., validation=...)." if self.monitor.startswith("validation_") else ""
             raise SettingError(
                 f"{type(self).__name__}: there is no {self.monitor!r} to monitor.{did_you_mean(self.monitor, names)} "
-                f"The figures are {listing(names) or 'none yet'}.{hint}"
+                f"The history has {listing(names) or 'no entries yet'}.{hint}"
             )
 
     def figure(self, history: History) -> float:
-        """The last epoch's figure, turned so that less is better."""
+        """The value of the last epoch, negated if higher is better."""
         self.check(history)
         return -history[self.monitor][-1] if self.maximise else history[self.monitor][-1]
 
 
 class EarlyStopping(Monitoring):
-    """Ends training when a figure has not fallen for some epochs; the network then has its best parameters.
+    """Ends training when a loss or a metric has stopped improving, and restores the best parameters.
 
-    monitor     the figure, to be minimised: "validation_loss", "loss"; maximise=True for "validation_accuracy"
-    patience    how many epochs it may go without a new best
-    best_epoch  the epoch of the best figure, counted from 1; 0 before the first
+    monitor     its name, for example "validation_loss"; lower is better
+    patience    the number of epochs without improvement after which training ends
+    maximise    True if higher is better, as for "validation_accuracy"
+    best_epoch  the epoch of the best value, counted from 1; 0 before the first
+
+    The best parameters are restored however training ends.
     """
 
     _least_patience = 1
@@ -94,11 +99,11 @@ class EarlyStopping(Monitoring):
         self._best, self._state = math.nan, dict[str, Tensor]()
 
     def on_fit_start(self, net: Network, stepper: Stepper, history: History) -> None:
-        """Begin anew."""
+        """Forget earlier training."""
         self._forget()
 
     def on_epoch_end(self, net: Network, stepper: Stepper, history: History) -> bool:
-        """Keep the best parameters; return True when patience is at its end."""
+        """Keep the best parameters; return True after `patience` epochs without improvement."""
         figure = self.figure(history)
         self._epoch += 1
         if self.best_epoch == 0 or math.isnan(self._best) or figure < self._best:
@@ -106,22 +111,23 @@ class EarlyStopping(Monitoring):
         return self._epoch - self.best_epoch >= self.patience
 
     def on_fit_end(self, net: Network, stepper: Stepper, history: History) -> None:
-        """Give the network its best parameters back."""
+        """Restore the best parameters."""
         if self._state:
             net.load_state_dict(self._state)
 
 
 class ReduceOnPlateau(Monitoring):
-    """Lowers every learning rate when a figure has not fallen for some epochs: as torch's ReduceLROnPlateau.
+    """Lowers all learning rates when a loss or a metric has stopped improving, as torch's ReduceLROnPlateau.
 
-    monitor    the figure, to be minimised: "validation_loss", "loss"; maximise=True for "validation_accuracy"
-    factor     what stepper.scale, which multiplies the learning rates, is multiplied by
-    patience   how many epochs it may go without a new best; the next one lowers the rates
-    threshold  a new best is better by this part of the old one, at least
-    cooldown   how many epochs are not counted after the rates were lowered
-    least      the scale that is not undercut
+    monitor    its name, for example "validation_loss"; lower is better
+    factor     the factor of stepper.scale, which multiplies the learning rates
+    patience   the number of epochs without improvement; the next one lowers the rates
+    maximise   True if higher is better, as for "validation_accuracy"
+    threshold  the least relative improvement that counts
+    cooldown   the number of epochs that are not counted after the rates were lowered
+    least      the lowest value of stepper.scale
 
-    It goes on where it was when fit goes on with the same stepper, and begins anew with another one.
+    It keeps its counts when fit continues with the same stepper, and resets them with another one.
     """
 
     def __init__(
@@ -138,19 +144,19 @@ class ReduceOnPlateau(Monitoring):
         super().__init__(monitor, patience, maximise)
         for name, value, below in (("factor", factor, 1), ("threshold", threshold, math.inf), ("least", least, 1)):
             if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < below:
-                raise SettingError(f"ReduceOnPlateau: {name} is a number in [0, {below}), not {value!r}")
+                raise SettingError(f"ReduceOnPlateau: {name} must be a number in [0, {below}), not {value!r}")
         if isinstance(cooldown, bool) or not isinstance(cooldown, int) or cooldown < 0:
-            raise SettingError(f"ReduceOnPlateau: cooldown is a number of epochs, 0 or more, not {cooldown!r}")
+            raise SettingError(f"ReduceOnPlateau: cooldown must be a number of epochs, 0 or more, not {cooldown!r}")
         self.factor, self.threshold, self.cooldown, self.least = factor, threshold, cooldown, least
         self._stepper: Stepper | None = None
 
     def on_fit_start(self, net: Network, stepper: Stepper, history: History) -> None:
-        """Begin anew with another stepper."""
+        """Reset the counts if the stepper is another one."""
         if stepper is not self._stepper:
             self._stepper, self._best, self._bad, self._rest = stepper, math.inf, 0, 0
 
     def on_epoch_end(self, net: Network, stepper: Stepper, history: History) -> None:
-        """Count the epochs without a new best; lower the rates after too many."""
+        """Count the epochs without improvement; lower the rates after too many."""
         figure = self.figure(history)
         if figure < self._best * (1 + self.threshold if self.maximise else 1 - self.threshold):
             self._best, self._bad = figure, 0

@@ -1,4 +1,4 @@
-"""An epoch of training: batch by batch, or compiled, many batches a call. Both give the same figures to rounding."""
+"""An epoch of training, step by step or by compiled steps. Both give the same results up to rounding."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class SteppedEpoch:
 
     @torch.inference_mode()
     def __call__(self, batches: Iterable[Batch]) -> dict[str, float]:
-        """Train on the batches; return the mean figures, {} if there was no batch."""
+        """Train on the batches; return the mean losses and metrics, {} if there was no batch."""
         means = Means()
         for batch in batches:
             means.add(self._step(batch))
@@ -41,11 +41,12 @@ class SteppedEpoch:
 class CompiledEpoch:
     """Makes the steps on many batches by one call of C++.
 
-    Batches of another shape than the first one's are left to the operators, and so is a step that cannot be made
-    because its loss is not finite or a class index wrong: the operators then say what is wrong. If nothing can be
-    compiled, all steps are made so, and one GraphDLWarning says why; where it would gain nothing, without a warning.
+    Batches of another shape than the first one are trained by the operators. So is a step whose loss is not finite or
+    whose class indices are out of range: the operators raise the error. If the step cannot be compiled, all steps are
+    made by the operators, and one GraphDLWarning gives the reason. For large steps the operators are used without a
+    warning, because they use several threads.
 
-    step_end  called after every call of C++ and after every other step; True ends the epoch
+    step_end  called after every block of compiled steps and after every other step; True ends the epoch
     """
 
     def __init__(self, step: TrainingStep, step_end: StepEnd | None = None) -> None:
@@ -55,7 +56,7 @@ class CompiledEpoch:
         self._given_up = self._warned = False
 
     def __call__(self, batches: Iterable[Batch]) -> dict[str, float]:
-        """Train on the batches; return the mean figures, {} if there was no batch."""
+        """Train on the batches; return the mean losses and metrics, {} if there was no batch."""
         means, self._others = Means(), 0
         self._check_again = True
         with torch.inference_mode():
@@ -66,7 +67,7 @@ class CompiledEpoch:
         return means.figures()
 
     def _steps_on(self, block: Batch, means: Means) -> Iterator[int]:
-        """Train on a block of batches of one shape, some steps at a time; give their number."""
+        """Train on a block of batches of one shape, some steps at a time; yield the number of steps made."""
         made, count = 0, len(next(iter(block.values())))
         while made < count:
             rest = {name: tensor[made:] for name, tensor in block.items()}
@@ -79,7 +80,7 @@ class CompiledEpoch:
                 yield 1
 
     def _compiled(self, block: Batch, means: Means) -> Iterator[int]:
-        """Make as many steps of a block as can be made compiled."""
+        """Make as many steps of a block as possible by compiled code."""
         if self._given_up:
             return
         try:
@@ -96,7 +97,7 @@ class CompiledEpoch:
             self._give_up(str(error))
 
     def _ready(self, block: Batch) -> CompiledSteps | None:
-        """The compiled steps for batches such as these; None where the operators make them."""
+        """The compiled steps for such batches; None if the operators make the steps."""
         step, first = self._step, {name: tensor[0] for name, tensor in block.items()}
         if self._steps is None or self._steps.version != step.net.engine.version:
             if not step.ready:
@@ -111,7 +112,7 @@ class CompiledEpoch:
         if self._steps.shapes != shapes:
             self._others += 1
             if self._others > 1:
-                self._warn("batches of other shapes than the first one's are not compiled")
+                self._warn("batches of other shapes than the first one are not compiled")
             return None
         if self._check_again and step.custom:
             self._steps.check_again(first)
@@ -119,7 +120,7 @@ class CompiledEpoch:
         return self._steps
 
     def _shared_out(self, batch: Batch) -> bool:
-        """Whether the operators share a step out among threads: but for BLAS, a compiled one runs on one."""
+        """Whether the operators would use several threads; a compiled step uses one, except in BLAS."""
         threads = torch.get_num_threads()
         return threads > 1 and choose_threads(self._step.net, rows_of(batch), threads) > 1
 
@@ -134,7 +135,7 @@ class CompiledEpoch:
 
 
 def blocks_of(batches: Iterable[Batch]) -> Iterator[Batch]:
-    """Batches of equally many rows, stacked: {name: (K, n, ...)}; of other iterables than Batches each by itself."""
+    """Batches of equal shapes, stacked to {name: (K, n, ...)}; batches of other iterables come one by one."""
     if isinstance(batches, Batches):
         yield from batches.blocks()
     else:

@@ -25,9 +25,9 @@ def evaluate(
     metrics: Sequence[str | Metric] = (),
     batch_size: int = EVALUATION_ROWS,
 ) -> dict[str, float]:
-    """Measure the loss and the metrics on data, in the forms that fit takes, without training: {name: figure}."""
+    """Compute the loss and the metrics on data, in the forms that fit takes, without training: {name: value}."""
     if not net.losses:
-        raise MissingInputError("evaluate measures losses, and the network has no loss node; see net.predict.")
+        raise MissingInputError("evaluate needs a loss, and the network has no loss node: add one, or use net.predict.")
     return _measure(net, Scorer(net, metrics), make_batches(net, inputs, targets, batch_size), "inputs")
 
 
@@ -55,12 +55,12 @@ class Validation:
 
 @torch.inference_mode()
 def _measure(net: Network, scorer: Scorer, batches: Iterable[Batch], what: str) -> dict[str, float]:
-    """The mean figures of some batches."""
+    """The mean losses and metrics of batches, without training."""
     means = Means()
     for batch in batches:
         plan = net.engine.plan(scorer.targets)
         trace = run_forward(plan, net.engine.store.by_node, batch, Forward(training=False, saving=()))
         means.add(scorer(plan, batch, trace))
     if not means.rows:
-        raise SettingError(f"{what} held no batch: there is nothing to measure.")
+        raise SettingError(f"{what} has no batches: there is nothing to evaluate.")
     return means.figures()

@@ -46,32 +46,32 @@ def fit(
     accumulate: int = 1,
     progress: bool = True,
 ) -> History:
-    """Train a network on its losses; return the history of its figures.
+    """Train a network on its losses; return the history of losses and metrics.
 
     inputs      {name: tensor or array}; or a tensor for the single input, with `targets` for the single target; or an
                 iterable of batches, each {name: tensor} or a pair (input, target), which needs no batch_size
     validation  data in the same forms, or a pair (inputs, targets): evaluated after every epoch
     metrics     "accuracy", or functions (prediction, target) -> number
-    callbacks   see graphdl.training.Callback; or functions (net, history), called after every epoch; training ends when
+    callbacks   instances of graphdl.Callback, or functions (net, history) called after every epoch; training ends when
                 one returns True
-    shuffle     draws a fresh order of the rows every epoch, from `seed`, or else from the network's own generator
-    threads     how many torch may use meanwhile; None takes one for a step too small to share out
-    compile     makes the steps of many batches by one call of C++, which is compiled first: see the guide
+    shuffle     draws a new order of the rows every epoch, from `seed`, or from the network's generator
+    threads     the number of threads that torch may use; None takes one thread for small steps
+    compile     compiles the training step to C++ and makes many steps by one call: see the guide
     recompute   nodes whose values are not kept for backward but computed twice, to save memory: see net.cost
-    clip_norm   scales all gradients together so that their norm is at most this, as torch.nn.utils.clip_grad_norm_
-    clip_value  keeps every element of a gradient within ±clip_value, before that
-    accumulate  makes an update every so many batches, by the mean of their gradients
-    progress    shows a bar on a terminal
+    clip_norm   scales all gradients so that their total norm is at most this, as torch.nn.utils.clip_grad_norm_
+    clip_value  clamps every element of the gradients to ±clip_value, before that
+    accumulate  the number of batches for an update, which uses the mean of their gradients
+    progress    shows a progress bar on a terminal
 
-    Training figures are means over the epoch's batches, each measured before its update. Errors: NonFiniteError names
-    the first node whose value is not finite, and leaves parameters and buffers as they were before that step;
-    UnreachableError if no parameter can be trained; MissingInputError, SettingError. A GraphDLWarning tells of
-    parameters that lead to no loss.
+    Training losses and metrics are means over the rows of an epoch, each batch measured before its update. Errors:
+    NonFiniteError names the first node whose value is not finite, and leaves parameters and buffers as they were before
+    that step; UnreachableError if no parameter can be trained; MissingInputError, SettingError. A GraphDLWarning is
+    issued for parameters from which no path leads to a loss.
     """
     _check(net, optimizer, epochs)
     check_threads(threads)
     if compile and recompute:
-        raise SettingError("recompute and compile=True do not go together: a compiled step plans its memory itself.")
+        raise SettingError("recompute and compile=True cannot be combined: remove one of them.")
     calls = Callbacks(callbacks)
     generator = net.generator if seed is None else new_generator(seed)
     batches = repeatable("inputs", make_batches(net, inputs, targets, batch_size, shuffle, generator), epochs)
@@ -88,7 +88,7 @@ def fit(
             figures = train(batches)
             step.finish()
             if not figures:
-                raise SettingError("inputs held no batch: there is nothing to train on.")
+                raise SettingError("inputs has no batches: there is nothing to train on.")
             figures |= validate()
             history.append(figures)
             history.seconds = time.perf_counter() - start
@@ -100,19 +100,19 @@ def fit(
 
 def _check(net: Network, optimizer: object, epochs: object) -> None:
     if isinstance(optimizer, Stepper) and optimizer.net is not net:
-        raise SettingError("optimizer is a stepper that is bound to another network: bind one to this network.")
+        raise SettingError("optimizer is a stepper of another network: bind the optimizer to this network.")
     if not isinstance(optimizer, (Optimizer, Stepper)):
         wrong = f"the class {optimizer.__name__}" if isinstance(optimizer, type) else f"a {type(optimizer).__name__}"
-        raise SettingError(f"optimizer is an Optimizer such as Adam(lr=1e-3), or a stepper, not {wrong}.")
+        raise SettingError(f"optimizer must be an Optimizer such as Adam(lr=1e-3), or a stepper, not {wrong}.")
     if isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 1:
-        raise SettingError(f"epochs is how often to go through the data, 1 or more, not {epochs!r}.")
+        raise SettingError(f"epochs must be a number of passes through the data, 1 or more, not {epochs!r}.")
     if not net.losses:
-        raise MissingInputError("fit trains on losses, and the network has no loss node: add one, such as MSELoss().")
+        raise MissingInputError("fit needs a loss, and the network has no loss node: add one, such as MSELoss().")
     _warn_of_dead_ends(net)
 
 
 def _warn_of_dead_ends(net: Network) -> None:
-    """Tell of operators whose parameters lead to no loss: an edge is forgotten or misspelt, most likely."""
+    """Warn of parameters from which no path leads to a loss: probably an edge is missing or misspelt."""
     engine = net.engine
     leading = {net.graph.nodes[key]["owner"] for key in ancestors(net.graph, net.losses)}
     for key, operator in engine.operators.items():
@@ -120,9 +120,9 @@ def _warn_of_dead_ends(net: Network) -> None:
             continue
         named = [name for name in engine.inputs if name not in engine.operators]
         warnings.warn(
-            f"{key} ({type(operator).__name__}) has parameters and leads to no loss, so nothing trains it."
-            f"{did_you_mean(key, named)} The inputs are {listing(map(repr, engine.inputs))}: is one of them a misspelt "
-            f"node, or an edge forgotten? If it is meant so, net.freeze({key!r}).",
+            f"{key} ({type(operator).__name__}) has parameters and leads to no loss, so it is not trained."
+            f"{did_you_mean(key, named)} The inputs are {listing(map(repr, engine.inputs))}: check whether one of them "
+            f"is a misspelt node, or an edge is missing. If this is intended, call net.freeze({key!r}).",
             GraphDLWarning,
             stacklevel=4,
         )

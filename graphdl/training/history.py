@@ -1,4 +1,4 @@
-"""What training recorded, epoch by epoch."""
+"""The losses and metrics of training, by epoch."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from graphdl.plots import new_figure, save_figure
 
 
 class History(Mapping[str, list[float]]):
-    """Lists of figures by name, one figure an epoch: history["loss"], history["validation_accuracy"].
+    """Lists of losses and metrics by name, one value per epoch: history["loss"], history["validation_accuracy"].
 
-    seconds  how long training took
+    seconds  the duration of training
 
     >>> history = History()
     >>> history.append({"loss": 0.5}); history.append({"loss": 0.25})
@@ -27,7 +27,7 @@ class History(Mapping[str, list[float]]):
     def __getitem__(self, name: str) -> list[float]:
         if name not in self._lists:
             raise SettingError(
-                f"The history has no {name!r}.{did_you_mean(name, self)} It has {listing(self) or 'nothing yet'}."
+                f"The history has no {name!r}.{did_you_mean(name, self)} It has {listing(self) or 'no entries yet'}."
             )
         return self._lists[name]
 
@@ -46,23 +46,23 @@ class History(Mapping[str, list[float]]):
 
     @property
     def epochs(self) -> int:
-        """How many epochs were recorded."""
+        """The number of epochs recorded."""
         return max((len(figures) for figures in self._lists.values()), default=0)
 
     @property
     def last(self) -> dict[str, float]:
-        """The last epoch's figures."""
+        """The values of the last epoch."""
         return {name: figures[-1] for name, figures in self._lists.items()}
 
     def append(self, figures: Mapping[str, float]) -> None:
-        """Add an epoch."""
+        """Add the values of an epoch."""
         for name, figure in figures.items():
             self._lists.setdefault(name, []).append(figure)
 
     def plot(self, path: str | Path) -> Path:
-        """Draw the curves into a .svg, .png or .pdf file, training and validation of a figure in one chart.
+        """Plot the curves into a .svg, .png or .pdf file, training and validation in one chart.
 
-        Raises MissingPackageError without matplotlib, SettingError for a suffix that it cannot write.
+        Raises MissingPackageError without matplotlib, SettingError for an unsupported suffix.
         """
         names = [name for name in self if not name.startswith("validation_")]
         figure = new_figure(5 * max(len(names), 1), 3.6)

@@ -1,4 +1,4 @@
-"""The callbacks of a training run: what they are checked for, and when they are called."""
+"""The callbacks of a training run: they are checked before training, and called during training."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ HOOKS = ("on_fit_start", "on_epoch_start", "on_step_end", "on_epoch_end", "on_fi
 
 
 class Callbacks:
-    """The callbacks of a training run, in order. Errors: SettingError for whatever is not a callback.
+    """The callbacks of a training run, in order. Raises SettingError for an object that is not a callback.
 
-    wants_steps  whether one is to be called after every step
+    wants_steps  whether a callback has on_step_end
     """
 
     def __init__(self, given: object) -> None:
         if not isinstance(given, Sequence) or isinstance(given, str):
-            raise SettingError(f"callbacks is a sequence, such as [EarlyStopping()], not {given!r:.200}.")
+            raise SettingError(f"callbacks must be a sequence such as [EarlyStopping()], not {given!r:.200}.")
         self._given = tuple(given)
         self._hooks: dict[str, list[Callable[..., Any]]] = {name: [] for name in HOOKS}
         for k, callback in enumerate(self._given):
@@ -36,13 +36,13 @@ class Callbacks:
 
     @property
     def wants_steps(self) -> bool:
-        """Whether one is to be called after every step."""
+        """Whether a callback has on_step_end."""
         return bool(self._hooks["on_step_end"])
 
     def check(self, names: Iterable[str]) -> None:
-        """Refuse a monitor that is none of the figures that will be recorded.
+        """Raise SettingError if a callback monitors a name that will not be in the history.
 
-        Nothing is said where other callbacks might record more figures.
+        This is not checked if other callbacks might add entries to the history.
         """
         names = list(names)
         monitoring = [callback for callback in self._given if isinstance(callback, Monitoring)]
@@ -52,7 +52,7 @@ class Callbacks:
 
     @contextmanager
     def around(self, net: Network, stepper: Stepper, history: History) -> Iterator[None]:
-        """A context in which training takes place: `start` before it, and `end` after it, however it ends."""
+        """A context for training, which calls `start` before it and `end` after it, also after an error."""
         try:
             self.start(net, stepper, history)
             yield
@@ -60,25 +60,25 @@ class Callbacks:
             self.end()
 
     def start(self, net: Network, stepper: Stepper, history: History) -> None:
-        """Training begins; the callbacks are called with these from now on."""
+        """Call on_fit_start, and keep the arguments for later calls."""
         self._arguments, self._ended = (net, stepper, history), False
         self._call("on_fit_start")
 
     def epoch_start(self) -> None:
-        """An epoch begins."""
+        """Call on_epoch_start."""
         self._call("on_epoch_start")
 
     def step_end(self) -> bool:
-        """A step, or a block of compiled steps, was made; return whether training, and so the epoch, ends."""
+        """Call on_step_end after a step or a block of compiled steps; return whether training ends."""
         self._ended = self._call("on_step_end")
         return self._ended
 
     def epoch_end(self) -> bool:
-        """An epoch is over, and in the history; return whether training ends."""
+        """Call on_epoch_end; return whether training ends."""
         return self._call("on_epoch_end") or self._ended
 
     def end(self) -> None:
-        """Training is over. Every callback is called, even if one fails, if training has begun."""
+        """Call on_fit_end of every callback, even if one fails, if training has started."""
         if self._arguments is None:
             return
         arguments, self._arguments = self._arguments, None
@@ -92,7 +92,7 @@ class Callbacks:
             raise errors[0]
 
     def _call(self, name: str) -> bool:
-        """Call all that want to be; return whether one says True."""
+        """Call a method of all callbacks that have it; return whether one returned True."""
         assert self._arguments is not None, "start comes first"
         answers = [hook(*self._arguments) for hook in self._hooks[name]]
         return any(_ends(name, answer) for answer in answers)
@@ -104,19 +104,19 @@ def _ends(name: str, answer: Any) -> bool:
         return bool(answer)
     except (RuntimeError, TypeError, ValueError):
         raise SettingError(
-            f"A callback's {name} returned {answer!r:.100}; it returns True to end training, or None."
+            f"A callback's {name} returned {answer!r:.100}; it must return True to end training, or None."
         ) from None
 
 
 def _hooks(what: str, callback: object) -> dict[str, Callable[..., Any]]:
-    """The methods of a callback that do something, by name."""
+    """The methods of a callback to call, by name."""
     if isinstance(callback, type):
         raise SettingError(f"{what} is the class {callback.__name__}: write {callback.__name__}(...).")
     kind = type(callback).__name__
     for name in dir(callback):
         if name.startswith("on_") and name not in HOOKS and callable(getattr(callback, name)):
             meant = did_you_mean(name, HOOKS) or f" fit calls {listing(HOOKS)}."
-            raise SettingError(f"{what} ({kind}) has a method {name}, which fit does not call.{meant}")
+            raise SettingError(f"{what} ({kind}) has a method {name}, which fit does not know.{meant}")
     named = [name for name in HOOKS if hasattr(callback, name)]
     if named:
         idle = {name: getattr(Callback, name) for name in HOOKS}
@@ -126,7 +126,7 @@ def _hooks(what: str, callback: object) -> dict[str, Callable[..., Any]]:
         return found
     if not callable(callback):
         raise SettingError(
-            f"{what} is {callback!r:.100}, which is not a callback: an object with some of the methods "
+            f"{what} is {callback!r:.100}, which is not a callback. A callback is an object with some of the methods "
             f"{listing(HOOKS)}, or a function (net, history)."
         )
     function: EpochEnd = callback
@@ -135,12 +135,12 @@ def _hooks(what: str, callback: object) -> dict[str, Callable[..., Any]]:
 
 
 def _check_takes(what: str, function: Callable[..., Any], names: tuple[str, ...]) -> None:
-    """Refuse a function that cannot be called with so many arguments."""
+    """Raise SettingError for a function that cannot be called with these arguments."""
     try:
         signature = inspect.signature(function)
     except (TypeError, ValueError):
-        return  # some functions written in C do not tell theirs
+        return  # some functions written in C have no signature
     try:
         signature.bind(*names)
     except TypeError:
-        raise SettingError(f"{what} takes {signature}, and fit calls it with ({', '.join(names)}).") from None
+        raise SettingError(f"{what} takes {signature}, but fit calls it with ({', '.join(names)}).") from None

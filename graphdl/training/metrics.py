@@ -1,4 +1,4 @@
-"""How good predictions are."""
+"""Metrics of predictions."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ Metric: TypeAlias = Callable[[Tensor, Tensor], "float | Tensor"]
 
 
 def accuracy(prediction: Tensor, target: Tensor, *, threshold: float = 0.5, ignored: int | None = None) -> Tensor:
-    """The share of predictions that hit.
+    """The fraction of predictions that are correct.
 
     prediction (n, c, ...) with c > 1: the class of the largest value; target class indices (n, ...), or one-hot or
-    soft (n, c, ...), whose class is the largest too.
+    soft (n, c, ...) targets, of which the largest value is the class.
     prediction (n, 1) or (n): class 1 above `threshold`; target class 1 above 0.5.
     Targets equal to `ignored` do not count.
 
-    Raises ShapeError where they do not fit.
+    Raises ShapeError if the shapes do not fit.
     """
     if prediction.dim() > 1 and prediction.shape[1] > 1:
         predicted = prediction.argmax(1)
@@ -48,28 +48,28 @@ METRICS: dict[str, Callable[[Loss], Metric]] = {
 
 
 def resolve_metrics(metrics: Sequence[str | Metric]) -> dict[str, Callable[[Loss], Metric]]:
-    """Name -> how to measure for a given loss; a metric is a name, or a function of prediction and target."""
+    """Name -> function that returns the metric for a given loss. A metric is a name or a function."""
     if isinstance(metrics, str):
-        raise SettingError(f"metrics is a sequence such as ({metrics!r},), not the string {metrics!r}.")
+        raise SettingError(f"metrics must be a sequence such as ({metrics!r},), not the string {metrics!r}.")
     resolved: dict[str, Callable[[Loss], Metric]] = {}
     for metric in metrics:
         if isinstance(metric, str):
             if metric not in METRICS:
                 raise SettingError(
-                    f"No metric is called {metric!r}.{did_you_mean(metric, METRICS)} Give one of "
+                    f"There is no metric {metric!r}.{did_you_mean(metric, METRICS)} Give one of "
                     f"{', '.join(METRICS)}, or a function (prediction, target) -> number."
                 )
             resolved[metric] = METRICS[metric]
         elif callable(metric):
             name = getattr(metric, "__name__", type(metric).__name__)
             if name in resolved:
-                raise SettingError(f"Two metrics are called {name!r}: give one another name.")
+                raise SettingError(f"Two metrics are called {name!r}: rename one of them.")
             resolved[name] = partial(_as_it_is, metric)
         else:
-            raise SettingError(f"A metric is a name or a function (prediction, target) -> number, not {metric!r}.")
+            raise SettingError(f"A metric must be a name or a function (prediction, target) -> number, not {metric!r}.")
     return resolved
 
 
 def _as_it_is(metric: Metric, loss: Loss) -> Metric:
-    """The user's metric; it may keep what it is given, whose memory the next step writes over."""
+    """The user's metric on copies, because the next step overwrites the memory of predictions and targets."""
     return lambda prediction, target: metric(prediction.clone(), target.clone())

@@ -1,4 +1,4 @@
-"""The progress bar of training: epochs, figures, epochs a second; nothing where there is no terminal."""
+"""The progress bar of training: epochs, losses and metrics, epochs per second. It is shown on terminals only."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 
 class EpochProgress:
-    """A context in which `advance` shows an epoch's figures."""
+    """A context in which `advance` shows the losses and metrics of an epoch."""
 
     def __init__(self, epochs: int, shown: bool) -> None:
         console = Console(stderr=True)
@@ -37,7 +37,7 @@ class EpochProgress:
         self._bar.stop()
 
     def advance(self, figures: Mapping[str, float]) -> None:
-        """Count an epoch and show its figures."""
+        """Count an epoch and show its losses and metrics."""
         if self._bar.disable:
             return
         task = self._bar.tasks[0]

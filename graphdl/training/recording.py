@@ -1,4 +1,4 @@
-"""Steps of small networks, recorded and replayed once a replay has proved to be the same."""
+"""Recording of training steps, and their replay once it has been verified against the operators."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from graphdl.graph import Key
 Layout: TypeAlias = tuple[tuple[torch.Size, torch.dtype], ...]
 
 SIGHTS = 3
-"""Steps on batches of one layout before they are recorded."""
+"""The step on batches of one layout from which on steps are recorded."""
 
 STEPS_A_SIGHT = 1000
-"""Operators for which it takes one sight more: to record costs some ten times as much as a step."""
+"""The number of operators for which recording starts one step later: it costs about ten times as much as a step."""
 
 MOST_RECORDINGS = 8
-"""Layouts whose steps are recorded, in the order in which they have been seen often enough."""
+"""The number of layouts whose steps are recorded at most."""
 
 MOST_LAYOUTS = 4096
-"""Layouts whose steps are counted."""
+"""The number of layouts whose steps are counted at most."""
 
 
 def layout_of(inputs: Mapping[Key, Tensor]) -> Layout:
-    """What tells batches apart that need different calls."""
+    """The shapes and types of a batch: batches of different layouts need different calls."""
     return tuple([(tensor.shape, tensor.dtype) for tensor in inputs.values()])
 
 
@@ -47,7 +47,7 @@ class Recordings:
         self._held: dict[Layout, Recording | None] = {}
 
     def find(self, inputs: Mapping[Key, Tensor]) -> Recording | None:
-        """The recording for a batch; None where its steps are made by the operators."""
+        """The recording for a batch; None if its steps are made by the operators."""
         layout = layout_of(inputs)
         if layout in self._held:
             held = self._held[layout]
@@ -67,10 +67,10 @@ class Recordings:
 class Recording:
     """The calls of a training step on batches of one layout.
 
-    Two steps are recorded while the operators make them. If both recordings agree, the third step is made by the
-    operators and by a replay, from the same state. From then on the step is replayed, if these agreed in every number.
+    Two steps are recorded while the operators make them. If both recordings are equal, the third step is made by the
+    operators and by a replay, from the same state. If all numbers are equal, steps are replayed from then on.
 
-    useful    whether it may be used: the recordings agree, no number was read in Python, and a replay gains something
+    useful    whether it may be used: the recordings are equal, no number was read in Python, and a replay saves time
     replayed  whether the calls are bound and verified
     """
 
@@ -132,7 +132,7 @@ class Recording:
         self._keep(recorder, trace)
 
     def _keep(self, recorder: Recorder, trace: Trace) -> None:
-        """Keep a recording; the second one must be like the first."""
+        """Keep a recording; the second one must be equal to the first."""
         values = exchange(trace.values, Tensor, recorder.slot)
         tape = recorder.tape()
         self._tapes.append(tape)
@@ -149,7 +149,7 @@ class Recording:
         return found
 
     def _verify(self) -> bool:
-        """Bind the calls, and compare what they do with what the operators do, without moving a parameter."""
+        """Bind the calls, and compare their results with those of the operators, without updating a parameter."""
         before, tape = Snapshot(self._engine), self._tapes[-1]
         expected, found = Observation(), Observation()
         with self._moves(expected.take):
@@ -167,7 +167,7 @@ class Recording:
 
     @contextmanager
     def _moves(self, call: Callable[..., None]) -> Iterator[None]:
-        """A context in which something else is done in place of moving parameters."""
+        """A context in which another function is called in place of the updates of parameters."""
         usual, self._passes.call = self._passes.call, call
         try:
             yield
@@ -176,17 +176,17 @@ class Recording:
 
 
 class Observation:
-    """What a step computes: the wanted values, what is handed to each move, and the buffers."""
+    """The results of a step: the values of targets, the gradients given to each update, and the buffers."""
 
     def __init__(self) -> None:
         self._seen: list[Tensor] = []
 
     def take(self, move: Any, *gradients: Tensor) -> None:
-        """Note what a move is made by, and do not make it."""
+        """Keep the gradients of an update, without making it."""
         self.take_all(gradients or move.gradients.values())
 
     def take_all(self, values: Any) -> None:
-        """Note tensors, and those in tuples."""
+        """Keep copies of tensors, and of those in tuples."""
         for value in values:
             if isinstance(value, Tensor):
                 self._seen.append(value.clone())
@@ -194,7 +194,7 @@ class Observation:
                 self.take_all(value)
 
     def agrees_with(self, other: Observation) -> bool:
-        """Whether every number is the same; what is not a number in both counts as the same."""
+        """Whether all numbers are equal; nan equals nan."""
         return len(self._seen) == len(other._seen) and all(
             a.shape == b.shape and a.dtype == b.dtype and bool(((a == b) | ((a != a) & (b != b))).all())
             for a, b in zip(self._seen, other._seen, strict=True)

@@ -1,4 +1,4 @@
-"""The figures of a batch, and their means over batches."""
+"""The losses and metrics of a batch, and their means over batches."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from graphdl.training.metrics import Metric, resolve_metrics
 
 
 class Score(NamedTuple):
-    """The figures of one batch: the total loss, and by name whatever else is asked for."""
+    """The total loss of one batch, and by name the other losses and metrics."""
 
     loss: float
     rows: int
@@ -31,12 +31,12 @@ NO_FIGURES: dict[str, float] = {}
 class Scorer:
     """Measures the losses and metrics of passes.
 
-    The total loss is the sum of the losses, each times its weight. Where there are several losses, each is a figure of
-    its own, "loss of left", and metrics carry the node's name too: "accuracy of left". Metrics are measured for losses
-    with one prediction and one target. Raises SettingError if no loss has both, or if two figures have one name.
+    The total loss is the sum of the losses, each times its weight. If there are several losses, each is also listed as
+    "loss of left", and metrics as "accuracy of left". Metrics are computed for losses with one prediction and one
+    target. Raises SettingError if there are metrics and no such loss, or if a name is used twice.
 
     targets  the nodes that a pass must compute and keep
-    names    of the figures
+    names    the names of the losses and metrics
     """
 
     def __init__(self, net: Network, metrics: Sequence[str | Metric]) -> None:
@@ -47,8 +47,8 @@ class Scorer:
         compared = {key: pair for key in net.losses if (pair := _compared(net, key)) is not None}
         if resolved and not compared:
             raise SettingError(
-                "metrics compare a prediction with its target, and no loss of the network has one slot with each role: "
-                "leave metrics out."
+                "metrics compare a prediction with its target, but no loss of the network has one slot with each role: "
+                "remove metrics."
             )
         self._metrics = [
             (f"{name} of {key}" if self._several else name, measure(engine.loss(key)), pair)
@@ -59,14 +59,14 @@ class Scorer:
         names = ["loss", *own, *(name for name, _, _ in self._metrics)]
         for name in names:
             if names.count(name) > 1:
-                raise SettingError(f"Two figures are called {name!r}: give the metric or the node another name.")
+                raise SettingError(f"The name {name!r} is used twice in the history: rename the metric or the node.")
         self.names = tuple(names)
         sources = [source for _, _, pair in self._metrics for source in pair if source in net.graph]
         self.targets: tuple[Key, ...] = tuple(dict.fromkeys((*net.losses, *sources)))
 
     def __call__(self, plan: Plan, inputs: Mapping[Key, Tensor], trace: Trace) -> Score:
-        """The figures of a pass."""
-        if len(self.targets) == 1 and not self._metrics:  # what most steps are asked for, without detours
+        """The score of a pass."""
+        if len(self.targets) == 1 and not self._metrics:  # the usual case, kept fast
             loss = trace.values[plan.index[self.targets[0]]]
             if loss.dim() == 0:
                 return Score(self._weights[self.targets[0]] * loss.item(), rows_of(inputs), NO_FIGURES)
@@ -87,9 +87,9 @@ class Scorer:
         return Score(total, rows_of(inputs), figures)
 
     def add_to(self, means: Means, inputs: Mapping[Key, Tensor], values: Sequence[Tensor]) -> None:
-        """Add the figures of several passes to means; inputs and values of the targets are stacked, (K, n, ...).
+        """Add the scores of several passes to means; inputs and values of the targets are stacked, (K, n, ...).
 
-        They are added one after another, so that the means do not depend on how many passes come at once.
+        They are added one after another, so that the means do not depend on the number of passes in a call.
         """
         found = dict(zip(self.targets, values, strict=True))
         if self._metrics:
@@ -104,13 +104,13 @@ class Scorer:
 
 
 def _compared(net: Network, loss: Key) -> tuple[Key, Key] | None:
-    """The prediction and the target of a loss; None if it lacks one of them, or has several."""
+    """The prediction and the target of a loss; None unless it has exactly one of each."""
     predictions, targets = (sources_by_role(net.graph, loss, role) for role in get_args(SlotRole))
     return (predictions[0], targets[0]) if len(predictions) == len(targets) == 1 else None
 
 
 def rows_of(inputs: Mapping[Key, Tensor]) -> int:
-    """How many rows the inputs have: the length of the first one's first axis."""
+    """The number of rows: the length of the first axis of the first input."""
     first = next(iter(inputs.values()), None)
     return len(first) if first is not None and first.dim() else 1
 
@@ -120,7 +120,7 @@ def _number(name: str, measured: Any) -> float:
         return float(measured)
     except (TypeError, ValueError, RuntimeError):
         found = f"a tensor {tuple(measured.shape)}" if isinstance(measured, Tensor) else repr(measured)
-        raise SettingError(f"The metric {name!r} returned {found}; a metric returns one number.") from None
+        raise SettingError(f"The metric {name!r} returned {found}; a metric must return one number.") from None
 
 
 class Means:
@@ -131,14 +131,14 @@ class Means:
         self._sums: dict[str, float] = {}
 
     def add(self, score: Score) -> None:
-        """Count a batch."""
+        """Add the score of a batch."""
         self.rows += score.rows
         self._sums["loss"] = self._sums.get("loss", 0.0) + score.loss * score.rows
         for name, figure in score.figures.items():
             self._sums[name] = self._sums.get(name, 0.0) + figure * score.rows
 
     def add_all(self, rows: int, figures: Mapping[str, Tensor]) -> None:
-        """Count several batches of equally many rows, whose figures are (K,)."""
+        """Add several batches with the same number of rows, each loss or metric as (K,)."""
         for name, values in figures.items():
             total = self._sums.get(name, 0.0)
             for value in values.tolist():
@@ -147,7 +147,7 @@ class Means:
         self.rows += rows * len(figures["loss"])
 
     def figures(self) -> dict[str, float]:
-        """Name -> mean; {} if no row was counted."""
+        """Name -> mean; {} if there were no rows."""
         if not self.rows:
             return {}
         return {name: total / self.rows for name, total in self._sums.items()}

@@ -26,13 +26,13 @@ from graphdl.training.threads import choose_threads
 class TrainingStep:
     """Forward, backward and update on one batch, computing only what the losses and the parameters need.
 
-    Nothing is kept of the values. A loss that is not finite raises NonFiniteError, and leaves parameters and buffers as
-    they were. Steps of small networks of graphdl's own operators are recorded and replayed, once a layout of batches
-    has been seen several times; custom operators are called in every step.
+    Values are not kept. A loss that is not finite raises NonFiniteError, and leaves parameters and buffers as they
+    were. Steps of built-in operators are recorded and replayed where that saves time, after several batches of the same
+    shapes; a network with a custom operator is always run by its operators.
 
     recompute  nodes that keep nothing for backward, which computes them again
-    gathering  what is done with all gradients together: their mean over batches, clipping
-    together   whether all parameters move together, as a compiled step moves them
+    gathering  operations on all gradients: their mean over batches, clipping
+    together   whether all parameters are updated together, as in a compiled step
     """
 
     def __init__(
@@ -55,11 +55,11 @@ class TrainingStep:
 
     @property
     def ready(self) -> bool:
-        """Whether a step was made on the network as it is."""
+        """Whether the passes are bound to the network in its present state."""
         return self._version == self.net.engine.version
 
     def __call__(self, inputs: Mapping[Key, Tensor]) -> Score:
-        """Train on the inputs, tensors on the network's device; return their score before the update."""
+        """Train on the inputs, tensors on the network's device; return the score before the update."""
         if not self.ready:
             self._buffers = list(self.net.buffers.values())
             self._before = [buffer.clone() for buffer in self._buffers]
@@ -95,19 +95,19 @@ class TrainingStep:
         return score
 
     def finish(self) -> None:
-        """Make the update of batches whose gradients have been gathered and not been used, if there are any."""
+        """Make an update of the accumulated gradients that were not used yet, if there are any."""
         if self.ready:
             self.moves.finish()
 
     def prepare(self, inputs: Mapping[Key, Tensor]) -> None:
-        """Get ready for steps on such batches without making one: all is left as it was."""
+        """Prepare steps on such batches without making one: the network is left as it was."""
         before = Snapshot(self.net.engine)
         _, gathered = self._try(inputs)
         before.restore()
         self._bind(gathered)
 
     def _first(self, inputs: Mapping[Key, Tensor]) -> Score:
-        """Plan the passes, anew when a callback has frozen or moved something, and make one step."""
+        """Plan the passes, again after a callback has frozen or moved something, and make one step."""
         score, gathered = self._try(inputs)
         self._bind(gathered)
         self.moves.step([gathered.of(extent) for extent in self.moves.extents])
@@ -121,8 +121,8 @@ class TrainingStep:
         engine.remember(inputs)
         if not plan.owners:
             raise UnreachableError(
-                "There is nothing to train: no parameter that is not frozen reaches a loss. Unfreeze a node, or look "
-                "at the connectivity by print(net.summary())."
+                "There is nothing to train: no parameter that is not frozen reaches a loss. Unfreeze a node, or check "
+                "the connectivity with print(net.summary())."
             )
         torch.set_num_threads(self.threads or choose_threads(self.net, rows_of(inputs), self._available))
         parameters = engine.store.by_node
@@ -136,7 +136,7 @@ class TrainingStep:
         return score, gathered
 
     def _bind(self, gathered: ParameterGradients) -> None:
-        """Bind passes and moves to the tensors of the network; only parameters that a gradient has reached move."""
+        """Bind passes and updates to the tensors of the network; only parameters that have a gradient are updated."""
         engine, plan = self.net.engine, self._backward_plan
         reached = [owner for owner in plan.owners if owner in gathered.by_node]
         together = reached if self._together else plan.shared
@@ -148,5 +148,5 @@ class TrainingStep:
 
 
 def is_custom(operator: object) -> bool:
-    """Whether an operator's class is not graphdl's own."""
+    """Whether an operator's class is not defined in graphdl."""
     return not type(operator).__module__.startswith("graphdl.operators.")

@@ -1,4 +1,4 @@
-"""How many threads a training step is worth."""
+"""The number of threads for a training step."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from graphdl.errors import SettingError
 from graphdl.network import Network
 
 SMALL = 1e7
-"""Multiplications a step up to which one thread is taken. To share out less work costs more than it saves, and on a
-busy machine threads that wait for each other make a step of a small network dozens of times slower."""
+"""Steps of up to so many multiplications use one thread. To distribute less work among threads costs more than it
+saves, and on a busy machine threads that wait for each other make a small step dozens of times slower."""
 
 
 @contextmanager
 def threads_restored() -> Iterator[None]:
-    """Give torch the number of threads back that it had."""
+    """A context that restores the number of torch's threads at its end."""
     before = torch.get_num_threads()
     try:
         yield
@@ -26,15 +26,15 @@ def threads_restored() -> Iterator[None]:
 
 
 def choose_threads(net: Network, rows: int, available: int) -> int:
-    """The number of threads that a training step on so many rows is worth: 1, or all that are available.
+    """The number of threads for a training step on so many rows: 1, or all that are available.
 
-    A step multiplies about 3 times a row and a parameter: once forward, twice backward. Up to SMALL multiplications it
-    is worth one thread.
+    A step takes about 3 multiplications for each row and parameter: one in forward, two in backward. Up to SMALL
+    multiplications it uses one thread.
     """
     return 1 if 3 * rows * net.engine.store.count <= SMALL else available
 
 
 def check_threads(threads: object) -> None:
-    """Refuse what is no number of threads; None leaves the choice to `choose_threads`."""
+    """Raise SettingError unless it is a number of threads, or None to let `choose_threads` decide."""
     if threads is not None and (isinstance(threads, bool) or not isinstance(threads, int) or threads < 1):
-        raise SettingError(f"threads is a number of threads, 1 or more, or None to choose, not {threads!r}.")
+        raise SettingError(f"threads must be a whole number, 1 or more, or None, not {threads!r}.")

@@ -171,7 +171,7 @@ def test_bad_batch_size(size):
 
 
 def test_inputs_are_no_dict_of_tensors():
-    with pytest.raises(SettingError, match=r"^inputs are a Tensor: give a dict that names each tensor"):
+    with pytest.raises(SettingError, match=r"^inputs must be a dict \{name: tensor\}, not a Tensor"):
         Batches(torch.zeros(3), 1)
     with pytest.raises(SettingError, match=r"^'x' is a list, not a tensor"):
         Batches({"x": [1, 2]}, 1)

@@ -103,28 +103,28 @@ class TestBrokenFiles:
             text = rf"ends within its header, which takes 12 bytes for 2 axes; it has {length}\.$"
             self.refused(tmp_path, content[:length], text)
         for length in range(12, 24):
-            text = rf"announces int16 of shape \(2, 3\), 12 bytes of data, but only {length - 12} are there\."
+            text = rf"gives int16 of shape \(2, 3\), 12 bytes of data, but the file has only {length - 12}\."
             self.refused(tmp_path, content[:length], text)
 
     def test_trailing_bytes(self, tmp_path):
         content = encode(np.arange(6, dtype=np.uint8)) + b"\0"
-        self.refused(tmp_path, content, r"uint8 of shape \(6,\), 6 bytes of data, but more are there\.")
+        self.refused(tmp_path, content, r"uint8 of shape \(6,\), 6 bytes of data, but the file has more\.")
 
     def test_no_idx_file(self, tmp_path):
-        text = r"no IDX file: it starts with the bytes 89 50, not with 00 00\.$"
+        text = r"not an IDX file: it starts with the bytes 89 50, not with 00 00\.$"
         self.refused(tmp_path, b"\x89PNG\r\n\x1a\n", text)
         self.refused(tmp_path, b"\x00\x01\x08\x01", r"starts with the bytes 00 01")
 
     @pytest.mark.parametrize("code", [0x00, 0x0A, 0x0F, 0xFF])
     def test_unknown_dtype(self, tmp_path, code):
-        text = rf"unknown dtype code 0x{code:02X}; IDX files have one of 0x08 \(uint8\), .* \(float64\)\.$"
+        text = rf"unknown dtype code 0x{code:02X}; it must be one of 0x08 \(uint8\), .* \(float64\)\.$"
         self.refused(tmp_path, bytes([0, 0, code, 1, 0, 0, 0, 0]), text)
 
     def test_huge_lengths_allocate_nothing(self, tmp_path):
         content = b"\0\0\x0e\x02" + struct.pack(">2I", 2**29, 2**29) + b"12345678"
         tracemalloc.start()
         try:
-            self.refused(tmp_path, content, rf"{2**61} bytes of data, but only 8 are there")
+            self.refused(tmp_path, content, rf"{2**61} bytes of data, but the file has only 8")
             _, peak = tracemalloc.get_traced_memory()
         finally:
             tracemalloc.stop()
@@ -133,7 +133,7 @@ class TestBrokenFiles:
     @pytest.mark.parametrize("lengths", [(2**32 - 1,) * 2, (2**32 - 1,) * 255, (0, *(2**32 - 1,) * 4)])
     def test_more_than_any_array_can_hold(self, tmp_path, lengths):
         content = bytes([0, 0, 0x0E, len(lengths)]) + struct.pack(f">{len(lengths)}I", *lengths)
-        self.refused(tmp_path, content, r"announces shape \(.*\), more than any array can hold\.$")
+        self.refused(tmp_path, content, r"gives shape \(.*\), which is larger than any array can be\.$")
 
     def test_missing_file(self, tmp_path):
         write(tmp_path / "train-images-idx3-ubyte", np.zeros(1, dtype=np.uint8))
@@ -162,7 +162,7 @@ class TestBrokenFiles:
         for content in [bytes(damaged), scrambled, whole + b"more", *cut]:
             path = tmp_path / "array.gz"
             path.write_bytes(content)
-            with pytest.raises(FileFormatError, match=r"array\.gz: its gzip data are corrupt or cut off \(.+\)"):
+            with pytest.raises(FileFormatError, match=r"array\.gz: its gzip data are corrupt or truncated \(.+\)"):
                 read_idx(path)
 
     @repeatable
@@ -211,7 +211,7 @@ class TestMnist:
         write_set(tmp_path)
         (tmp_path / "train-images-idx3-ubyte").rename(tmp_path / "train-images-idx3-ubyt")
         text = (
-            r"no file of the train images: looked for train-images-idx3-ubyte, train-images-idx3-ubyte\.gz, "
+            r"no file of the train images: searched for train-images-idx3-ubyte, train-images-idx3-ubyte\.gz, "
             r"train-images\.idx3-ubyte and train-images\.idx3-ubyte\.gz\. The folder holds "
             r"train-images-idx3-ubyt and train-labels-idx1-ubyte\. Did you mean 'train-images-idx3-ubyt'\?$"
         )
@@ -238,7 +238,7 @@ class TestMnist:
 
     def test_label_out_of_range(self, tmp_path):
         write_set(tmp_path, labels=np.array([7, 10, 11], dtype=np.uint8))
-        text = r"train-labels-idx1-ubyte: label 10 at position 1, but labels lie in 0 \.\.\. 9: read"
+        text = r"train-labels-idx1-ubyte: label 10 at position 1, but labels must be in 0 \.\.\. 9: use read_idx"
         with pytest.raises(FileFormatError, match=text):
             mnist(tmp_path)
 

@@ -111,7 +111,9 @@ def test_fractions_must_be_positive_and_sum_to_one(fractions):
 
 @pytest.mark.parametrize("fractions", [0.8, None, {0.8, 0.2}])
 def test_fractions_must_be_a_sequence(fractions):
-    with pytest.raises(SettingError, match=r"^fractions are .*: give one number a part, as in \(0\.8, 0\.2\)\.$"):
+    with pytest.raises(
+        SettingError, match=r"^fractions are .*: give one number for each part, as in \(0\.8, 0\.2\)\.$"
+    ):
         split(torch.arange(10), fractions=fractions)
 
 
@@ -145,7 +147,7 @@ def test_bad_seed(seed):
 
 @pytest.mark.parametrize("shape", [(9,), (10, 2)])
 def test_stratify_has_another_shape(shape):
-    with pytest.raises(ShapeError, match=r"^stratify has shape .*: give one label a row, shape \(10,\)\.$"):
+    with pytest.raises(ShapeError, match=r"^stratify has shape .*: give one label for each row, shape \(10,\)\.$"):
         split(torch.arange(10), stratify=torch.zeros(shape))
 
 
@@ -156,7 +158,7 @@ def test_stratify_is_no_tensor():
 
 @pytest.mark.parametrize("labels", [[0] * 9 + [1], list(range(5)) * 2])
 def test_classes_too_small_to_stratify(labels):
-    text = r"^stratify cannot give its classes the same shares in parts of 8 and 2 rows: .* Give more rows"
+    text = r"^stratify cannot keep the proportions of classes in parts of 8 and 2 rows\. .* Give more rows"
     with pytest.raises(SettingError, match=text):
         split(torch.arange(10), stratify=torch.tensor(labels), seed=0)
 

@@ -201,7 +201,7 @@ class TestOneHot:
 
     @pytest.mark.parametrize(("labels", "least", "most"), [([0, 3], 0, 3), ([-1, 1], -1, 1)])
     def test_label_out_of_range(self, labels, least, most):
-        text = rf"^labels run from {least} to {most}, but with classes=3 they must lie in 0 \.\.\. 2: give more"
+        text = rf"^labels are from {least} to {most}, but with classes=3 they must be in 0 \.\.\. 2: set more"
         with pytest.raises(SettingError, match=text):
             one_hot(torch.tensor(labels), 3)
 

@@ -63,9 +63,9 @@ def test_a_shape_error_names_node_operator_shapes_origins_and_expectation():
             [(5, 2), (5, 3)],
             r"^node \(Sum\) .*: \(5, 2\) float32 from the input a, \(5, 3\) float32 from the input b\.",
         ),
-        (Sum(), [(5, 2), (2,)], r"^node \(Sum\) cannot take its inputs: its inputs must have equally many axes"),
+        (Sum(), [(5, 2), (2,)], r"^node \(Sum\) cannot take its inputs: its inputs must have the same number of axes"),
         (Subtract(), [(5, 2), (4, 2)], r"^node \(Subtract\) .*: \(5, 2\) float32 from the input a, \(4, 2\)"),
-        (Concat(), [(5, 2), (4, 2)], r"from the input b\. Expected inputs of the same shape but for axis 1\."),
+        (Concat(), [(5, 2), (4, 2)], r"from the input b\. Expected inputs of the same shape except along axis 1\."),
         (
             MSELoss(),
             [(5, 1), (5,)],
@@ -119,13 +119,13 @@ def test_class_indices_out_of_range():
     net = Network({"loss": CrossEntropyLoss()}, {"x": ["loss"], "t": ["loss"]})
     error = failure(net, {"x": torch.ones(4, 3), "t": torch.tensor([0, 1, 2, 3])})
     assert type(error) is OperatorError
-    assert "Expected class indices 0 to 2, and the target's go from 0 to 3." in str(error)
+    assert "Expected class indices 0 to 2; the target's are from 0 to 3." in str(error)
 
 
 def test_class_indices_given_as_floats():
     net = Network({"loss": CrossEntropyLoss()}, {"x": ["loss"], "t": ["loss"]})
     error = failure(net, {"x": torch.ones(4, 3), "t": torch.zeros(4)})
-    assert "shape of class indices and holds floats: give it as integers" in str(error)
+    assert "shape of class indices but holds floats: give integers" in str(error)
 
 
 def test_an_error_that_has_nothing_to_do_with_shapes():
@@ -155,7 +155,7 @@ def test_an_item_beyond_the_tuple(index):
     net = Network({"pair": Pair(), "item": Item(index)}, {"x": ["pair"], "pair": ["item"]})
     error = failure(net, torch.ones(2))
     assert str(error) == (
-        f"item (Item) cannot take its inputs: Item({index}) picks from a tuple of outputs, and its input is "
+        f"item (Item) cannot take its inputs: Item({index}) selects from a tuple of outputs, but its input is "
         "a tuple of 2 tensors. Its inputs: a tuple of (2,) float32, (2,) float32 from pair."
     )
 

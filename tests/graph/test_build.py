@@ -138,7 +138,7 @@ def test_several_unfed_slots_become_inputs_named_after_node_and_slot():
 )
 def test_an_implicit_inputs_name_is_taken(operators, connectivity):
     with pytest.raises(
-        ArityError, match=r"nothing feeds its slots prediction and target, .* the name '.*' is taken\. Feed"
+        ArityError, match=r"nothing feeds its slots prediction and target, .* the name '.*' is already used\. Feed"
     ):
         build(operators, connectivity)
 

@@ -24,23 +24,23 @@ def test_shared_names_an_operator():
     with pytest.raises(UnknownNodeError) as caught:
         build({"encode_a": One(), "encode_b": Shared("encoda_a")}, {})
     assert str(caught.value) == (
-        "encode_b is Shared('encoda_a'), and no operator has that name. Did you mean 'encode_a'? "
-        "Shared names the node whose operator it uses."
+        "encode_b is Shared('encoda_a'), but no operator has that name. Did you mean 'encode_a'? "
+        "Shared takes the key of the node whose operator it uses."
     )
 
 
 def test_shared_names_no_input():
-    with pytest.raises(UnknownNodeError, match=r"^b is Shared\('x'\), and no operator has that name"):
+    with pytest.raises(UnknownNodeError, match=r"^b is Shared\('x'\), but no operator has that name"):
         build({"a": One(), "b": Shared("x")}, {"x": ["a", "b"]})
 
 
 def test_a_circle_of_shared_nodes_is_printed_without_what_leads_to_it():
-    with pytest.raises(CycleError, match=r"^Shared leads in a circle: b -> c -> b\. Give one of these nodes"):
+    with pytest.raises(CycleError, match=r"^Shared has a cycle: b -> c -> b\. Give one of these nodes"):
         build({"a": Shared("b"), "b": Shared("c"), "c": Shared("b")}, {})
 
 
 def test_a_node_that_shares_itself_is_a_circle():
-    with pytest.raises(CycleError, match=r"circle: a -> a\."):
+    with pytest.raises(CycleError, match=r"cycle: a -> a\."):
         build({"a": Shared("a")}, {})
 
 
@@ -58,8 +58,8 @@ def test_too_many_edges_into_named_slots():
 @pytest.mark.parametrize(
     ("operator", "slot", "text"),
     [
-        (Loss(), "tagret", r"no slot 'tagret', which x wants to feed\. Did you mean 'target'\? Its slots are 0 to 1,"),
-        (Loss(), 2, r"no slot 2, which x wants to feed\. Its slots are 0 to 1, or 'prediction' and 'target'\.$"),
+        (Loss(), "tagret", r"no slot 'tagret', and x feeds that slot\. Did you mean 'target'\? Its slots are 0 to 1,"),
+        (Loss(), 2, r"no slot 2, and x feeds that slot\. Its slots are 0 to 1, or 'prediction' and 'target'\.$"),
         (Loss(), -1, r"no slot -1,"),
         (One(), "target", r"no slot 'target', .* Its slots are 0, or 'input'\.$"),
         (Concat(), "left", r"no slot 'left', .* Its slots are 0, for its one edge\.$"),
@@ -72,7 +72,7 @@ def test_a_slot_that_the_operator_does_not_have(operator, slot, text):
 
 
 def test_slots_beyond_the_edges_of_a_node_that_takes_any_number():
-    with pytest.raises(ArityError, match=r"no slot 2, which b .* are 0 to 1, one for each of its 2 edges\.$"):
+    with pytest.raises(ArityError, match=r"no slot 2, and b .* are 0 to 1, one for each of its 2 edges\.$"):
         build({"c": Concat()}, {"a": ["c"], "b": [Feed("c", slot=2)]})
 
 
@@ -86,7 +86,7 @@ def test_a_misspelt_fed_node():
     with pytest.raises(UnknownNodeError) as caught:
         build({"tanh": One(), "fc": One()}, {"x": ["tahn"]})
     assert str(caught.value) == (
-        "x feeds 'tahn', and no operator has that name. Did you mean 'tanh'? The operators are 'tanh' and 'fc'."
+        "x feeds 'tahn', but no operator has that name. Did you mean 'tanh'? The operators are 'tanh' and 'fc'."
     )
 
 
@@ -103,7 +103,7 @@ def test_an_input_is_not_fed():
 
 
 def test_the_number_1_is_not_the_string():
-    with pytest.raises(UnknownNodeError, match=r"^x feeds '1', and no operator has that name\. Did you mean 1\?"):
+    with pytest.raises(UnknownNodeError, match=r"^x feeds '1', but no operator has that name\. Did you mean 1\?"):
         build({1: One()}, {"x": ["1"]})
 
 
@@ -118,7 +118,7 @@ def test_an_operator_that_is_nowhere_in_connectivity():
     with pytest.raises(UnreachableError) as caught:
         build({"a": Concat(), "tanh": One()}, {"x": ["a"], "tahn": ["a"]})
     assert str(caught.value) == (
-        "tanh is in operators and nowhere in connectivity: nothing feeds it and it feeds nothing. Did you mean 'tahn'? "
+        "tanh is in operators but not in connectivity: nothing feeds it and it feeds nothing. Did you mean 'tahn'? "
         "Connect it, remove it, or write 'tanh': [] in connectivity to keep it as a separate network."
     )
 
@@ -126,15 +126,18 @@ def test_an_operator_that_is_nowhere_in_connectivity():
 @pytest.mark.parametrize(
     ("operators", "text"),
     [
-        ({}, "^operators is a dictionary from nodes to operators, with one at least, not {}"),
-        ([One()], "^operators is a dictionary"),
-        (None, "^operators is a dictionary"),
-        ({None: One()}, "^A key of operators is None, a NoneType: the key of a node is a str or an int"),
+        ({}, "^operators must be a dictionary from nodes to operators, with at least one entry, not {}"),
+        ([One()], "^operators must be a dictionary"),
+        (None, "^operators must be a dictionary"),
+        ({None: One()}, "^A key of operators is None, a NoneType: the key of a node must be a str or an int"),
         ({True: One()}, "^A key of operators is True, a bool"),
         ({1.0: One()}, "^A key of operators is 1.0, a float"),
         ({("a",): One()}, "^A key of operators is .*, a tuple"),
-        ({"a": []}, r"^operators\['a'\] holds 0 operators and a node computes one"),
-        ({"a": [One(), One()]}, r"^operators\['a'\] holds 2 operators and .*: give each its own node and connect"),
+        ({"a": []}, r"^operators\['a'\] holds 0 operators, but a node computes one"),
+        (
+            {"a": [One(), One()]},
+            r"^operators\['a'\] holds 2 operators, but .*: give each operator its own node and connect",
+        ),
     ],
 )
 def test_operators_that_are_no_dictionary_of_nodes(operators, text):
@@ -145,8 +148,8 @@ def test_operators_that_are_no_dictionary_of_nodes(operators, text):
 @pytest.mark.parametrize(
     ("connectivity", "text"),
     [
-        (None, "^connectivity is a dictionary from nodes to the nodes they feed, not None"),
-        ([("a", "b")], "^connectivity is a dictionary"),
+        (None, "^connectivity must be a dictionary from nodes to the nodes they feed, not None"),
+        ([("a", "b")], "^connectivity must be a dictionary"),
         ({1.0: ["a"]}, "^A key of connectivity is 1.0, a float"),
         ({False: ["a"]}, "^A key of connectivity is False, a bool"),
         ({"x": "fc1"}, r"^connectivity\['x'\] is 'fc1': write a list of nodes, such as \['fc1'\]$"),
@@ -154,7 +157,10 @@ def test_operators_that_are_no_dictionary_of_nodes(operators, text):
         ({"x": Feed("a")}, r"^connectivity\['x'\] is Feed\(.*\): write a list of nodes, such as \[Feed\("),
         ({"x": None}, r"^connectivity\['x'\] is None, a NoneType: write a list of nodes, or \[\] for none$"),
         ({"x": {"a"}}, r"^connectivity\['x'\] is {'a'}, a set: write a list of nodes"),
-        ({"x": ["a", None]}, r"^An entry of connectivity\['x'\] is None, a NoneType: the key of a node is a str or an"),
+        (
+            {"x": ["a", None]},
+            r"^An entry of connectivity\['x'\] is None, a NoneType: the key of a node must be a str or an",
+        ),
         ({"x": [["a"]]}, r"^An entry of connectivity\['x'\] is \['a'\], a list"),
     ],
 )

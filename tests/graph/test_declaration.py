@@ -26,27 +26,29 @@ def test_strings_and_integers_are_keys(cls, key):
 
 @pytest.mark.parametrize("key", [None, 1.0, True, ("a",), b"a"])
 def test_nothing_else_is_a_key(key):
-    with pytest.raises(SettingError, match=r"^Feed's first argument is .*: the key of a node is a str or an int$"):
+    with pytest.raises(SettingError, match=r"^Feed's first argument is .*: the key of a node must be a str or an int$"):
         Feed(key)
-    with pytest.raises(SettingError, match=r"^Shared's argument is .*: the key of a node is a str or an int$"):
+    with pytest.raises(SettingError, match=r"^Shared's argument is .*: the key of a node must be a str or an int$"):
         Shared(key)
 
 
 @pytest.mark.parametrize("slot", [True, 1.0, ("target",)])
 def test_a_slot_is_a_position_or_a_name(slot):
-    with pytest.raises(SettingError, match=r"a slot is a position \(int\) or a name \(str\), not"):
+    with pytest.raises(SettingError, match=r"slot must be a position \(int\) or a name \(str\), not"):
         Feed("a", slot=slot)
 
 
 @pytest.mark.parametrize("gradient", [None, True, "0.5", 1j])
 def test_a_gradient_factor_is_a_number(gradient):
-    with pytest.raises(SettingError, match="gradient is the factor of what flows back, a number"):
+    with pytest.raises(
+        SettingError, match="gradient is the factor of the gradient that flows back and must be a number"
+    ):
         Feed("a", gradient=gradient)
 
 
 @pytest.mark.parametrize("gradient", [math.nan, math.inf, -math.inf])
 def test_a_gradient_factor_is_finite(gradient):
-    with pytest.raises(SettingError, match="gradient is the factor of what flows back and must be finite"):
+    with pytest.raises(SettingError, match="gradient is the factor of the gradient that flows back and must be finite"):
         Feed("a", gradient=gradient)
 
 
@@ -83,7 +85,10 @@ def test_reads_drops_a_node_that_reads_nothing():
     [
         ({"sum": "ab"}, r"^reads\['sum'\] is 'ab': write a list of nodes, such as \['ab'\]$"),
         ({"sum": None}, r"^reads\['sum'\] is None, a NoneType: write a list of nodes, or \[\] for none$"),
-        ({"sum": [None]}, r"^An entry of reads\['sum'\] is None, a NoneType: the key of a node is a str or an int$"),
+        (
+            {"sum": [None]},
+            r"^An entry of reads\['sum'\] is None, a NoneType: the key of a node must be a str or an int$",
+        ),
         ({1.5: ["a"]}, r"^A key of reads is 1\.5, a float"),
     ],
 )

@@ -52,7 +52,7 @@ def test_a_cycle_is_printed_whole_in_the_direction_of_its_edges():
         topological_order(graph)
     assert str(caught.value) == (
         "The connectivity has a cycle: a -> b -> c -> a. A network is evaluated once from its inputs to its outputs: "
-        "remove one of these edges; to apply the same operator again, give the next node Shared(...)."
+        "remove one of these edges. To apply the same operator again, give the next node Shared(...)."
     )
 
 
@@ -126,8 +126,8 @@ def test_inputs_say_why_they_are_inputs():
     graph = graph_of({"a": One(), "loss": Two(), "free": Two()}, {"x": ["loss"], "a": [], "free": []})
     assert inputs_of(graph) == {
         "x": "it is an input because it is a key of connectivity and not an operator",
-        "a": "nothing feeds a (One), which makes it an input",
-        "loss": "nothing feeds the slot 'target' of loss (Two), which makes it an input",
-        "free.prediction": "nothing feeds the slot 'prediction' of free (Two), which makes it an input",
-        "free.target": "nothing feeds the slot 'target' of free (Two), which makes it an input",
+        "a": "it is an input because nothing feeds a (One)",
+        "loss": "it is an input because nothing feeds the slot 'target' of loss (Two)",
+        "free.prediction": "it is an input because nothing feeds the slot 'prediction' of free (Two)",
+        "free.target": "it is an input because nothing feeds the slot 'target' of free (Two)",
     }

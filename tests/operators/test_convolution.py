@@ -181,7 +181,11 @@ def node(operator):
 
 
 SHAPES = [
-    (Conv2d(out_channels=4, kernel_size=3), (10, 28, 28), "in_channels follows from images .* has 3 axes: give grey"),
+    (
+        Conv2d(out_channels=4, kernel_size=3),
+        (10, 28, 28),
+        "in_channels can be inferred from images .* has 3 axes: give grey",
+    ),
     (Conv2d(out_channels=4, kernel_size=3, groups=2), (1, 3, 5, 5), "channels cannot be split into 2 groups"),
     (Conv2d(3, 4, 3), (1, 2, 5, 5), r"\(1, 2, 5, 5\) float32 from the input x.* Expected \(n, 3, h, w\)"),
     (Conv2d(3, 4, (3, 2)), (1, 3, 2, 2), r"\(1, 3, 2, 2\) .* no smaller than the kernel of 3×2"),
@@ -227,7 +231,7 @@ def test_integers_are_told():
             {"out_channels": 2, "kernel_size": 3, "padding": "full"},
             "padding must be 'same' or 'valid', or .* not 'full'",
         ),
-        ({"out_channels": 2, "kernel_size": 3, "padding": "same", "stride": (1, 2)}, "'same' keeps the size"),
+        ({"out_channels": 2, "kernel_size": 3, "padding": "same", "stride": (1, 2)}, "'same' needs stride 1"),
         ({"out_channels": 2, "kernel_size": 3, "padding_mode": "zero"}, "padding_mode .* Did you mean 'zeros'"),
         ({"out_channels": 3, "kernel_size": 3, "groups": 2}, "out_channels 3 cannot be split into 2 groups"),
         ({"out_channels": 2, "in_channels": 3, "kernel_size": 3, "groups": 2}, "in_channels 3 cannot be split"),

@@ -104,7 +104,7 @@ def test_first_values_are_distributed_as_in_torch():
 def test_an_index_out_of_range_is_told_with_the_range(wrong):
     net = Network({"table": Embedding(5, 2)}, {"x": ["table"]})
     low, high = min(0, wrong), max(4, wrong)
-    text = rf"table \(Embedding\) .* Expected indices from 0 to 4, and these go from {low} to {high}"
+    text = rf"table \(Embedding\) .* Expected indices from 0 to 4; these are from {low} to {high}"
     for run in (net.forward, net.predict):
         with pytest.raises(GraphDLError, match=text):
             run(torch.tensor([0, 4, wrong]))
@@ -112,7 +112,7 @@ def test_an_index_out_of_range_is_told_with_the_range(wrong):
 
 def test_floats_are_refused():
     net = Network({"table": Embedding(5, 2)}, {"x": ["table"]})
-    text = r"table \(Embedding\) .*: the input holds floats, .* x\.long\(\).* Expected indices from 0 to 4"
+    text = r"table \(Embedding\) .*: the input has floats, .* x\.long\(\).* Expected indices from 0 to 4"
     with pytest.raises(ShapeError, match=text):
         net.forward(torch.ones(3))
 

@@ -78,7 +78,7 @@ def test_in_features_follow_from_the_input():
 
 
 def test_a_number_has_no_features():
-    with pytest.raises(ShapeError, match=r"fc \(Linear\) cannot take its inputs: .*no axis of features"):
+    with pytest.raises(ShapeError, match=r"fc \(Linear\) cannot take its inputs: .*no feature axis"):
         Network({"fc": Linear(out_features=2)}, {"x": ["fc"]}).forward(torch.tensor(1.0))
 
 

@@ -83,7 +83,7 @@ def joined(operator, count=2):
 @pytest.mark.parametrize("operator", [Sum(), Mean(), Product(), Subtract()])
 def test_different_ranks_are_refused(operator):
     with pytest.raises(
-        ShapeError, match=r"join \(\w+\) .*equally many axes.*\(4, 3\) float32 from the input x0, \(3,\)"
+        ShapeError, match=r"join \(\w+\) .*same number of axes.*\(4, 3\) float32 from the input x0, \(3,\)"
     ):
         joined(operator).forward({"x0": torch.zeros(4, 3), "x1": torch.zeros(3)})
 
@@ -95,7 +95,7 @@ def test_different_lengths_are_refused(operator):
 
 
 def test_concat_says_what_must_agree():
-    with pytest.raises(ShapeError, match=r"join \(Concat\) .*Expected inputs of the same shape but for axis 1\."):
+    with pytest.raises(ShapeError, match=r"join \(Concat\) .*Expected inputs of the same shape except along axis 1\."):
         joined(Concat()).forward({"x0": torch.zeros(4, 3), "x1": torch.zeros(5, 3)})
     with pytest.raises(GraphDLError, match=r"join \(Concat\)"):
         joined(Concat(axis=2)).forward({"x0": torch.zeros(4, 3), "x1": torch.zeros(4, 3)})
@@ -144,6 +144,6 @@ def test_slots_are_checked():
 def test_texts():
     assert Sum().describe() == Mean().describe() == Product().describe() == Concat().describe() == ""
     assert Concat(axis=2).describe() == "axis 2"
-    assert Concat(axis=2).expects() == "inputs of the same shape but for axis 2"
+    assert Concat(axis=2).expects() == "inputs of the same shape except along axis 2"
     assert {operator.family for operator in (Sum, Mean, Product, Subtract, Concat)} == {"merge"}
     assert MSELoss.family != "merge"

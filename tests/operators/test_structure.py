@@ -100,7 +100,7 @@ def test_a_tuple_may_be_a_sink_with_a_tuple_of_gradients():
 
 @pytest.mark.parametrize("index", [3, -4])
 def test_an_index_beyond_the_tuple_is_refused(index):
-    with pytest.raises(ShapeError, match=rf"item \(Item\) .*Item\({index}\) picks from .* is a tuple of 3 tensors"):
+    with pytest.raises(ShapeError, match=rf"item \(Item\) .*Item\({index}\) selects from .* is a tuple of 3 tensors"):
         tuple_network(item=index).forward(torch.zeros(4, 3))
 
 
@@ -155,7 +155,7 @@ def test_a_backward_that_takes_none_for_something_else_is_told():
         def backward(self, p, x, dy):
             return super().backward(p, x, [x if d is None else d for d in dy])
 
-    with pytest.raises(GradientError, match="where only output 0 of 'operator' is used, so that dy is None"):
+    with pytest.raises(GradientError, match="If only output 0 of 'operator' is used, dy is None"):
         check_gradients(Odd(), torch.rand(3, 2, dtype=torch.float64))
 
 
@@ -291,7 +291,7 @@ def test_flatten_copies_and_keeps_nothing():
 )
 def test_flatten_needs_its_axes(operator, shape):
     net = Network({"flat": operator}, {"x": ["flat"]})
-    with pytest.raises(ShapeError, match=rf"flat \(Flatten\) .* Expected an axis {operator.start_dim} and, no earlier"):
+    with pytest.raises(ShapeError, match=rf"flat \(Flatten\) .* Expected an axis {operator.start_dim}, and an axis"):
         net.forward(torch.zeros(shape))
 
 

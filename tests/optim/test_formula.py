@@ -181,14 +181,14 @@ def step(optimizer):
 @pytest.mark.parametrize(
     ("update", "text"),
     [
-        (lambda w, g, state, s: w.sub_(g), "Mine: update returned a Tensor; it returns"),
-        (lambda w, g, state, s: None, "Mine: update returned a NoneType; it returns"),
-        (lambda w, g, state, s: (w - g, (g,)), "Mine: update returned 1 state, and `state` made 0"),
+        (lambda w, g, state, s: w.sub_(g), "Mine: update returned a Tensor; it must return"),
+        (lambda w, g, state, s: None, "Mine: update returned a NoneType; it must return"),
+        (lambda w, g, state, s: (w - g, (g,)), "Mine: update returned 1 state, but `state` returned 0"),
         (lambda w, g, state, s: (w.sum(), ()), r"Mine: update returned a tensor of the shape \(\)"),
         (lambda w, g, state, s: (0.0, ()), "Mine: update returned a float where a tensor is expected"),
         (lambda w, g, state, s: (w - s.lrr * g, ()), "Mine: its update failed .* no number 'lrr'. Did you mean 'lr'"),
         (lambda w, g, state, s: (w - g[:2], ()), "Mine: its update failed on .* elements: RuntimeError"),
-        (lambda w, g, state, s: (w - g.mul_(2), ()), "Mine: its update changes the gradient g in place"),
+        (lambda w, g, state, s: (w - g.mul_(2), ()), "Mine: update changes the gradient g in place"),
     ],
 )
 def test_a_wrong_update_is_named(update, text):
@@ -199,7 +199,7 @@ def test_a_wrong_update_is_named(update, text):
 @pytest.mark.parametrize(
     ("state", "text"),
     [
-        (lambda w: w, "Mine: state returned a Tensor; it returns a tuple"),
+        (lambda w: w, "Mine: state returned a Tensor; it must return a tuple"),
         (lambda w: (w[:1],), r"Mine: state returned a tensor of the shape \(1,\)"),
         (lambda w: (0,), "Mine: state returned a int"),
     ],

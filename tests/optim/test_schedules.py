@@ -86,22 +86,22 @@ def test_one_cycle_ends_where_it_should(rise, steps):
 @pytest.mark.parametrize(
     ("make", "text"),
     [
-        (lambda: Cosine("fast", steps=3), "Cosine: high is a finite number, not 'fast'"),
-        (lambda: Cosine(1.0, steps=0), "Cosine: steps is a number of updates, 1 or more, not 0"),
-        (lambda: Cosine(1.0, steps=2.5), "Cosine: steps is a number of updates"),
-        (lambda: Cosine(float("inf"), steps=2), "Cosine: high is a finite number"),
-        (lambda: StepDecay(1.0, every=3, factor=-1), "StepDecay: factor is a finite number, 0 or more, not -1"),
-        (lambda: Warmup(1.0, steps=3, start=2.0), "Warmup: start is a finite number from 0 to 1, not 2.0"),
-        (lambda: Warmup(1.0, steps=3, then=0.5), "Warmup: then is a schedule such as"),
-        (lambda: OneCycle(1.0, steps=3, shape="cosin"), "OneCycle: shape is .* Did you mean 'cosine'"),
-        (lambda: OneCycle(1.0, steps=3, start="a"), "OneCycle: start is a finite number"),
+        (lambda: Cosine("fast", steps=3), "Cosine: high must be a finite number, not 'fast'"),
+        (lambda: Cosine(1.0, steps=0), "Cosine: steps must be a number of updates, 1 or more, not 0"),
+        (lambda: Cosine(1.0, steps=2.5), "Cosine: steps must be a number of updates"),
+        (lambda: Cosine(float("inf"), steps=2), "Cosine: high must be a finite number"),
+        (lambda: StepDecay(1.0, every=3, factor=-1), "StepDecay: factor must be a finite number, 0 or more, not -1"),
+        (lambda: Warmup(1.0, steps=3, start=2.0), "Warmup: start must be a finite number from 0 to 1, not 2.0"),
+        (lambda: Warmup(1.0, steps=3, then=0.5), "Warmup: then must be a schedule such as"),
+        (lambda: OneCycle(1.0, steps=3, shape="cosin"), "OneCycle: shape must be .* Did you mean 'cosine'"),
+        (lambda: OneCycle(1.0, steps=3, start="a"), "OneCycle: start must be a finite number"),
         (
             lambda: SGD(lr=lambda step: 0.1),
-            "SGD: lr is a number or a schedule .*Settings can be stored, and code cannot",
+            "SGD: lr must be a number or a schedule .*A function cannot be stored in a file",
         ),
-        (lambda: SGD(lr=Cosine), "SGD: lr is a number or a schedule"),
-        (lambda: SGD(lr=Exponential(-1.0, 0.5)), r"SGD: lr is a number in \[0, inf\), not -1.0"),
-        (lambda: SGD(nesterov=Cosine(1.0, 2)), "SGD: nesterov is True or False"),
+        (lambda: SGD(lr=Cosine), "SGD: lr must be a number or a schedule"),
+        (lambda: SGD(lr=Exponential(-1.0, 0.5)), r"SGD: lr must be a number in \[0, inf\), not -1.0"),
+        (lambda: SGD(nesterov=Cosine(1.0, 2)), "SGD: nesterov must be True or False"),
     ],
 )
 def test_bad_settings_are_refused(make, text):
@@ -135,5 +135,5 @@ def test_a_schedule_that_gives_no_number_is_named():
     assert stepper.steps == 2
     stepper = SGD(lr=Exponential(1.0, factor=2.0)).bind(net)
     stepper.advance(2000)
-    with pytest.raises(SettingError, match=r"SGD: lr = Exponential.* fails for update 2001"):
+    with pytest.raises(SettingError, match=r"SGD: lr = Exponential.* failed for update 2001"):
         stepper.numbers(1)

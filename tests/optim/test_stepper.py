@@ -88,16 +88,16 @@ def other_network():
 @pytest.mark.parametrize(
     ("state", "error", "text"),
     [
-        (lambda: SGD(momentum=0.9).bind(network()).state_dict(), MissingInputError, "of Adam lacks fc1.weight.2"),
-        (lambda: AdamW().bind(network()).state_dict(), SettingError, "the state is that of AdamW, and this is Adam"),
-        (lambda: Adam().bind(other_network()).state_dict(), MissingInputError, "lacks fc2.weight.1, fc2.weight.2"),
+        (lambda: SGD(momentum=0.9).bind(network()).state_dict(), MissingInputError, "of Adam has no fc1.weight.2"),
+        (lambda: AdamW().bind(network()).state_dict(), SettingError, "the state belongs to AdamW, not to Adam"),
+        (lambda: Adam().bind(other_network()).state_dict(), MissingInputError, "has no fc2.weight.1, fc2.weight.2"),
         (
             lambda: {**valid(), "fc3.weight.1": torch.ones(1)},
             SettingError,
-            "nothing called 'fc3.weight.1' .* mean 'fc2",
+            "no state called 'fc3.weight.1' .* mean 'fc2",
         ),
         (lambda: {**valid(), "fc1.bias.1": torch.ones(9)}, ShapeError, r"fc1.bias.1 has the shape \(8,\)"),
-        (lambda: {**valid(), "step": -1}, SettingError, "step is a number of updates, 0 or more, not -1"),
+        (lambda: {**valid(), "step": -1}, SettingError, "step must be a number of updates, 0 or more, not -1"),
         (lambda: {**valid(), "scale": "a"}, SettingError, "scale multiplies the learning rates"),
         (lambda: [1], SettingError, r"takes what stepper.state_dict\(\) returned"),
     ],
@@ -223,7 +223,7 @@ def test_what_trains_does_not_change_between_two_updates():
     stepper = SGD(lr=0.1).bind(net)
     train(net, stepper, DATA[:3], accumulate=2)
     net.freeze("fc1")
-    with pytest.raises(SettingError, match=r"changed when no update .* the last 1 of the batches"):
+    with pytest.raises(SettingError, match=r"changed, and no update .* the last 1 of the batches"):
         train(net, stepper, DATA[3:4], accumulate=2)
 
 

@@ -121,7 +121,7 @@ def test_a_program_that_fails_silently_says_so(picture, monkeypatch):
 
     monkeypatch.setattr("shutil.which", lambda program: "/usr/bin/dot")
     monkeypatch.setattr(graphviz.Digraph, "pipe", silent)
-    with pytest.raises(DrawingError, match="exit status -11: it said nothing"):
+    with pytest.raises(DrawingError, match="exit status -11: it gave no reason"):
         svg(picture)
 
 

@@ -41,7 +41,7 @@ def test_one_implicit_input_may_feed_several_slots(connect, operator):
 
 
 def test_missing_facts_are_named(connect):
-    with pytest.raises(DrawingError, match=r"no facts are given on 'a' and 1\. Every node .* needs its NodeFacts"):
+    with pytest.raises(DrawingError, match=r"no facts are given about 'a' and 1\. Every node .* needs NodeFacts"):
         complete(connect({"a": [1]}), {})
 
 

@@ -148,7 +148,9 @@ def test_a_callback_changes_the_rate(net):
 
 
 def test_an_answer_that_is_neither_true_nor_false_is_refused(net):
-    with pytest.raises(SettingError, match=r"on_epoch_end returned tensor.*; it returns True to end training, or None"):
+    with pytest.raises(
+        SettingError, match=r"on_epoch_end returned tensor.*; it must return True to end training, or None"
+    ):
         drive(lambda net, history: net.parameters["fc1.bias"], net, [1])
 
 
@@ -206,16 +208,16 @@ class Wrong:
 @pytest.mark.parametrize(
     ("given", "text"),
     [
-        (EarlyStopping(), r"callbacks is a sequence, such as \[EarlyStopping\(\)\], not <"),
-        (lambda net, history: None, "callbacks is a sequence"),
-        ("stop", "callbacks is a sequence"),
-        (None, "callbacks is a sequence"),
+        (EarlyStopping(), r"callbacks must be a sequence such as \[EarlyStopping\(\)\], not <"),
+        (lambda net, history: None, "callbacks must be a sequence"),
+        ("stop", "callbacks must be a sequence"),
+        (None, "callbacks must be a sequence"),
         ([EarlyStopping], r"callbacks\[0\] is the class EarlyStopping: write EarlyStopping\(...\)"),
         ([EarlyStopping(), 3], r"callbacks\[1\] is 3, which is not a callback"),
         ([Misspelt()], r"callbacks\[0\] \(Misspelt\) has a method on_epoch_ends, .* Did you mean 'on_epoch_end'"),
-        ([Wrong()], r"\(Wrong\): on_epoch_end takes \(net, history\), and fit calls it with \(net, stepper, history\)"),
-        ([lambda net: None], r"takes \(net\), and fit calls it with \(net, history\)"),
-        ([lambda net, stepper, history: None], "and fit calls it with"),
+        ([Wrong()], r"\(Wrong\): on_epoch_end takes \(net, history\), but fit calls it with \(net, stepper, history\)"),
+        ([lambda net: None], r"takes \(net\), but fit calls it with \(net, history\)"),
+        ([lambda net, stepper, history: None], "but fit calls it with"),
     ],
 )
 def test_what_is_no_callback_is_refused_before_training(given, text, net):
@@ -237,13 +239,19 @@ def test_a_method_of_another_name_is_told_the_names():
 @pytest.mark.parametrize(
     ("make", "text"),
     [
-        (lambda: EarlyStopping(patience=0), "EarlyStopping: patience is a number of epochs, 1 or more, not 0"),
-        (lambda: EarlyStopping(5), "EarlyStopping: monitor is the name of a figure, such as 'validation_loss', not 5"),
-        (lambda: EarlyStopping(maximise=1), "EarlyStopping: maximise is True or False"),
-        (lambda: ReduceOnPlateau(patience=-1), "ReduceOnPlateau: patience is a number of epochs, 0 or more, not -1"),
-        (lambda: ReduceOnPlateau(factor=1.0), r"ReduceOnPlateau: factor is a number in \[0, 1\), not 1.0"),
-        (lambda: ReduceOnPlateau(threshold="a"), "ReduceOnPlateau: threshold is a number"),
-        (lambda: ReduceOnPlateau(cooldown=1.5), "ReduceOnPlateau: cooldown is a number of epochs"),
+        (lambda: EarlyStopping(patience=0), "EarlyStopping: patience must be a number of epochs, 1 or more, not 0"),
+        (
+            lambda: EarlyStopping(5),
+            "EarlyStopping: monitor must be the name of a loss or metric, as 'validation_loss', not 5",
+        ),
+        (lambda: EarlyStopping(maximise=1), "EarlyStopping: maximise must be True or False"),
+        (
+            lambda: ReduceOnPlateau(patience=-1),
+            "ReduceOnPlateau: patience must be a number of epochs, 0 or more, not -1",
+        ),
+        (lambda: ReduceOnPlateau(factor=1.0), r"ReduceOnPlateau: factor must be a number in \[0, 1\), not 1.0"),
+        (lambda: ReduceOnPlateau(threshold="a"), "ReduceOnPlateau: threshold must be a number"),
+        (lambda: ReduceOnPlateau(cooldown=1.5), "ReduceOnPlateau: cooldown must be a number of epochs"),
     ],
 )
 def test_bad_settings_are_refused(make, text):
@@ -256,10 +264,10 @@ def test_a_monitor_is_checked_before_training_if_the_figures_are_known(net):
     calls.check(["loss", "validation_los"])
     with pytest.raises(SettingError, match=r"no 'validation_los' to monitor. Did you mean 'validation_loss'"):
         calls.check(["loss", "validation_loss"])
-    with pytest.raises(SettingError, match=r"figures are loss. fit measures it if it is given validation data"):
+    with pytest.raises(SettingError, match=r"history has loss\. It needs fit\(\.\.\., validation="):
         calls.check(["loss"])
     fitted = {"optimizer": SGD(), "epochs": 1, "batch_size": 6, "callbacks": [EarlyStopping()]}
-    with pytest.raises(SettingError, match=r"no 'validation_loss' to monitor. The figures are loss"):
+    with pytest.raises(SettingError, match=r"no 'validation_loss' to monitor. The history has loss"):
         fit(net, X, Y, **fitted)
     fit(net, X, Y, **fitted, validation=(X, Y), progress=False)
     Callbacks([EarlyStopping("own"), lambda net, history: history.append({"own": 1.0})]).check(["loss"])

@@ -130,7 +130,7 @@ def test_a_loss_that_is_not_finite_stops_before_its_update():
     before = []
     for compile_it in (True, False):
         net = chain()
-        with pytest.raises(NonFiniteError, match="the input 'x' holds numbers that are not finite"):
+        with pytest.raises(NonFiniteError, match="the input 'x' has values that are not finite"):
             fit(net, x, Y[:40], optimizer=Adam(), epochs=1, batch_size=10, shuffle=False, compile=compile_it)
         before.append(net)
     found = before[0].state_dict()
@@ -142,7 +142,7 @@ def test_a_loss_that_is_not_finite_stops_before_its_update():
 def test_a_class_index_out_of_range_is_explained():
     target = torch.zeros(40, dtype=torch.long)
     target[35] = 7
-    with pytest.raises(OperatorError, match="class indices 0 to 1, and the target's go from 0 to 7"):
+    with pytest.raises(OperatorError, match="class indices 0 to 1; the target's are from 0 to 7"):
         fit(
             chain(loss=CrossEntropyLoss()), X[:40], target, optimizer=Adam(), epochs=1, batch_size=10, shuffle=False,
             compile=True,

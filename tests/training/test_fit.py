@@ -100,7 +100,7 @@ def test_batches_that_a_generator_makes_can_be_used_with_autograd():
 
 
 def test_a_generator_serves_one_epoch_only():
-    with pytest.raises(SettingError, match="can be gone through once, and epochs is 2"):
+    with pytest.raises(SettingError, match="can be iterated only once, but epochs is 2"):
         fit(fresh(), ((X, Y) for _ in range(2)), optimizer=Adam(), epochs=2)
 
 
@@ -226,7 +226,7 @@ def test_parameters_made_by_a_first_pass_are_ordinary_tensors(first):
 def test_validation_batches_are_gone_through_every_epoch():
     history = fit(fresh(), X, Y, **SETTINGS, validation=[(X, Y), (X, Y)])
     assert len(history["validation_loss"]) == 3
-    with pytest.raises(SettingError, match="validation can be gone through once"):
+    with pytest.raises(SettingError, match="validation can be iterated only once"):
         fit(fresh(), X, Y, **SETTINGS, validation=iter([(X, Y)]))
 
 
@@ -234,14 +234,14 @@ def test_figures_of_one_name_are_refused():
     def loss(prediction, target):
         return 0.0
 
-    with pytest.raises(SettingError, match="Two figures are called 'loss'"):
+    with pytest.raises(SettingError, match="The name 'loss' is used twice"):
         fit(fresh(), X, Y, **SETTINGS, metrics=(loss,))
     with pytest.raises(SettingError, match="Two metrics are called"):
         fit(fresh(), X, Y, **SETTINGS, metrics=(lambda p, t: 0.0, lambda p, t: 1.0))
 
 
 def test_nothing_to_measure_is_told():
-    with pytest.raises(SettingError, match="inputs held no batch"):
+    with pytest.raises(SettingError, match="inputs has no batches"):
         evaluate(fresh(), [])
 
 

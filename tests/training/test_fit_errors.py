@@ -32,20 +32,20 @@ def fresh():
 ERRORS = [
     ((X, Y), {"batch_size": None}, SettingError, "batch_size is missing"),
     ((X, Y), {"batch_size": 0}, SettingError, "batch_size"),
-    ((X, Y), {"epochs": 0}, SettingError, "epochs is how often"),
-    ((X, Y), {"optimizer": "adam"}, SettingError, "optimizer is an Optimizer such as Adam"),
-    ((X, Y), {"metrics": "accuracy"}, SettingError, "metrics is a sequence"),
+    ((X, Y), {"epochs": 0}, SettingError, "epochs must be a number of passes"),
+    ((X, Y), {"optimizer": "adam"}, SettingError, "optimizer must be an Optimizer such as Adam"),
+    ((X, Y), {"metrics": "accuracy"}, SettingError, "metrics must be a sequence"),
     ((X, Y), {"metrics": ("acuracy",)}, SettingError, "Did you mean 'accuracy'"),
-    ((X, Y), {"metrics": (3,)}, SettingError, "A metric is a name or a function"),
-    ((X, Y), {"threads": 0}, SettingError, "threads is a number of threads"),
+    ((X, Y), {"metrics": (3,)}, SettingError, "A metric must be a name or a function"),
+    ((X, Y), {"threads": 0}, SettingError, "threads must be a whole number"),
     ((X, Y[:50]), {}, ShapeError, "120"),
-    ((X,), {}, MissingInputError, "One tensor was given as inputs, and the network needs 2: 'x' and 'target'"),
+    ((X,), {}, MissingInputError, "One tensor was given as inputs, but the network needs 2: 'x' and 'target'"),
     (({"x": X},), {}, MissingInputError, "The input 'target' is missing"),
     (({"x": X, "traget": Y},), {}, UnknownNodeError, "Did you mean 'target'"),
-    (([X],), {}, SettingError, "A batch is a dict"),
+    (([X],), {}, SettingError, "A batch must be a dict"),
     (([],), {}, SettingError, "no batch"),
     ((3,), {}, SettingError, "give a dict of tensors, a tensor with targets, or an iterable of batches"),
-    (([(X, Y)], Y), {}, SettingError, "batches hold their targets"),
+    (([(X, Y)], Y), {}, SettingError, "an iterable of batches holds its targets"),
     ((X, Y[:, :1]), {}, ShapeError, r"loss \(MSELoss\) cannot take its inputs"),
 ]
 
@@ -74,7 +74,7 @@ def test_a_misspelt_key_is_warned_of():
     operators = {"fc1": Linear(2, 2), "tanh": Tanh(), "fc2": Linear(2, 2), "loss": MSELoss()}
     connectivity = {"x": ["fc1"], "fc": ["tanh"], "tanh": ["fc2"], "fc2": ["loss"], "target": ["loss"]}
     net = Network(operators, connectivity, seed=0)
-    text = r"^fc1 \(Linear\) has parameters and leads to no loss, so nothing trains it\. Did you mean 'fc'\?"
+    text = r"^fc1 \(Linear\) has parameters and leads to no loss, so it is not trained\. Did you mean 'fc'\?"
     with pytest.warns(GraphDLWarning, match=text):
         fit(net, {"x": X, "fc": X, "target": Y}, **SETTINGS)
     with pytest.raises(MissingInputError, match=r"The input 'fc' is missing: .* Did you mean 'fc1'"):
@@ -129,7 +129,7 @@ def test_a_wrong_gradient_is_blamed_on_its_own_operator(wrong, text):
 
 
 def test_callbacks_are_a_sequence():
-    with pytest.raises(SettingError, match=r"callbacks is a sequence, such as \[EarlyStopping\(\)\]"):
+    with pytest.raises(SettingError, match=r"callbacks must be a sequence such as \[EarlyStopping\(\)\]"):
         fit(fresh(), X, Y, **SETTINGS, callbacks=lambda net, history: None)
 
 
@@ -162,7 +162,7 @@ def test_a_failed_pass_leaves_the_summary_readable():
         ({"recompute": ["fc"]}, UnknownNodeError, r"recompute: the network has no node 'fc'\. Did you mean 'fc\d'"),
         ({"recompute": "tanh"}, SettingError, "recompute is a list of nodes, such as"),
         ({"recompute": ["loss"]}, SettingError, "loss is a loss"),
-        ({"recompute": ["tanh"], "compile": True}, SettingError, "do not go together"),
+        ({"recompute": ["tanh"], "compile": True}, SettingError, "cannot be combined"),
     ],
 )
 def test_recompute_names_nodes_of_steps_that_are_not_compiled(settings, error, text):

@@ -177,7 +177,7 @@ def test_a_replayed_step_whose_loss_is_not_finite_changes_nothing():
     bad = {**good, "x": torch.full((8, 3), float("nan"))}
     reference = Network(*NETS["perceptron"](), seed=0)
     fit(reference, [good] * 9, optimizer=Adam(), epochs=1, progress=False)
-    with pytest.raises(NonFiniteError, match="the input 'x' holds numbers that are not finite"):
+    with pytest.raises(NonFiniteError, match="the input 'x' has values that are not finite"):
         fit(net, [good] * 9 + [bad], optimizer=Adam(), epochs=1, progress=False)
     assert all(torch.equal(net.parameters[name], tensor) for name, tensor in reference.parameters.items())
 

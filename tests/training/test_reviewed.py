@@ -159,5 +159,5 @@ def test_a_metric_may_keep_its_targets():
 def test_data_without_rows_are_told():
     net = Network({"a": Linear(4, 3), "loss": MSELoss(reduction="sum")},
                   reads({"a": ["x"], "loss": ["a", "target"]}), seed=0)  # fmt: skip
-    with pytest.raises(SettingError, match="held no batch"):
+    with pytest.raises(SettingError, match="has no batches"):
         fit(net, [{"x": X[:0], "target": Y[:0]}], optimizer=SGD(), epochs=1, progress=False)

@@ -54,14 +54,14 @@ def test_the_parameters_stay_as_before_the_failing_step_not_the_first():
 def test_a_non_finite_input_is_named():
     bad = X.clone()
     bad[1, 1] = float("nan")
-    with pytest.raises(NonFiniteError, match="the input 'x' holds numbers that are not finite"):
+    with pytest.raises(NonFiniteError, match="the input 'x' has values that are not finite"):
         fit(network(), bad, Y, optimizer=Adam(), epochs=1, batch_size=4)
 
 
 def test_a_non_finite_parameter_is_named():
     net = network()
     net.parameters["fc.bias"][0] = float("inf")
-    with pytest.raises(NonFiniteError, match=r"the parameter fc\.bias is not finite any more"):
+    with pytest.raises(NonFiniteError, match=r"the parameter fc\.bias is not finite, probably because"):
         fit(net, X, Y, optimizer=Adam(), epochs=1, batch_size=4)
 
 
