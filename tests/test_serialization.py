@@ -162,7 +162,7 @@ def test_a_json_file_is_written_into_a_new_folder(tmp_path):
 
 
 keys = st.one_of(st.text(max_size=6), st.integers(-(2**70), 2**70))
-numbers = st.floats(allow_nan=False, width=32)
+numbers = st.floats(allow_nan=False, allow_infinity=False, width=32)
 finite = st.floats(allow_nan=False, allow_infinity=False)
 initial = st.one_of(
     st.builds(initializers.Constant, numbers),

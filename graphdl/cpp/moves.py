@@ -106,7 +106,8 @@ def embedding(writer: Writer, made: Call) -> None:
     given, (out,) = arguments(made, writer), results(writer, made)
     table = given["weight"]
     index = writer.check(given["indices"], table.shape[0])
-    writer.store(out, lookup(table, 0, writer.read(seen(index, (*index.shape, 1)))))
+    rows = seen(out, (index.size, table.shape[1]))
+    writer.store(rows, lookup(table, 0, writer.read(seen(index, (index.size, 1)))))
 
 
 def lookup_in(writer: Writer, source: Slot, axis: int, index: Slot, shape: tuple[int, ...]) -> Value:

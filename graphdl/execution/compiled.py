@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from functools import reduce
 from typing import Any, Protocol, TypeAlias
 
@@ -18,7 +17,7 @@ from graphdl.execution.chance import Chance
 from graphdl.execution.engine import Engine
 from graphdl.execution.passes import Backward, Forward, run_backward, run_forward
 from graphdl.execution.plan import Step
-from graphdl.execution.replay import bind_call
+from graphdl.execution.replay import TorchCalls
 from graphdl.execution.state import Snapshot
 from graphdl.execution.tape import Recorder, Slot, Tape, recording
 from graphdl.execution.training_passes import GroupMove, ParameterGradients, TrainingPasses
@@ -115,10 +114,9 @@ class CompiledSteps:
         self._tape = self._record(self._examples[0])
         if not self._record(self._examples[-1]).same_as(self._tape):
             raise CompileError("an operator or the optimizer makes other calls from step to step")
-        self._bound: dict[int, Callable[[], object]] = {}
-        self._compiled: Compiled = compile_tape(self._tape, self._roles, self._torch_call)
-        memory = torch.zeros(self._compiled.workspace + 64, dtype=torch.uint8, device="cpu")
-        self._workspace = memory[-memory.data_ptr() % 64 :]
+        calls = TorchCalls(self._tape)
+        self._compiled: Compiled = compile_tape(self._tape, self._roles, calls)
+        self._workspace = calls.make_workspace(self._compiled.workspace)
         self._addresses = {k: storage.data_ptr() for k, storage in self._tape.given.items()}
         self._verified, self._seconds = False, 0.0
 
@@ -205,23 +203,6 @@ class CompiledSteps:
             finite=results[0],
             results=tuple(results),
         )
-
-    def _torch_call(self, position: int, addresses: Sequence[int]) -> None:
-        """Make a call that has no form in C++, on tensors at these addresses: in the workspace, or the network's."""
-        if position in self._bound:
-            self._bound[position]()
-            return
-        call, start = self._tape.calls[position], self._workspace.data_ptr()
-        places = {slot: place - start for slot, place in zip(call.slots(), addresses, strict=True)}
-
-        def tensor(slot: Slot) -> Tensor:
-            place = places[slot]
-            if 0 <= place < len(self._workspace):
-                return replace(slot, offset=0).on(self._workspace, place)
-            return slot.of(self._tape.given[slot.storage])
-
-        with torch.inference_mode(False), torch.no_grad():
-            self._bound[position] = bind_call(call, tensor)
 
     def check_again(self, batch: Batch) -> None:
         """Record the step once more. Raises CompileError if it makes other calls than those that were compiled."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import types
 from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import replace
 from functools import cache, partial
 from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
 
-from graphdl.execution.arena import Plot, lay_out
+from graphdl.execution.arena import ALIGNMENT, Plot, lay_out
 from graphdl.execution.tape import Call, Slot, Tape, exchange
 
 Bound: TypeAlias = Callable[[], Any]
@@ -122,6 +123,36 @@ class Replay:
             elif not (call.made and is_empty(call)):
                 bound.append(bind_call(call, self.tensor))
         return bound
+
+
+class TorchCalls:
+    """The calls of a compiled tape that have no form in C++: each is bound when it is made first."""
+
+    def __init__(self, tape: Tape) -> None:
+        self._tape = tape
+        self._bound: dict[int, Bound] = {}
+
+    def make_workspace(self, size: int) -> Tensor:
+        """The memory in which the compiled step works."""
+        memory = torch.zeros(size + ALIGNMENT, dtype=torch.uint8, device="cpu")
+        self._workspace = memory[-memory.data_ptr() % ALIGNMENT :][:size]
+        return self._workspace
+
+    def __call__(self, position: int, addresses: Sequence[int]) -> None:
+        """Make a call on tensors at these addresses, one for each of its slots: in the workspace, or given."""
+        if position in self._bound:
+            self._bound[position]()
+            return
+        call, start = self._tape.calls[position], self._workspace.data_ptr()
+        places = {slot: address - start for slot, address in zip(call.slots(), addresses, strict=True)}
+
+        def tensor(slot: Slot) -> Tensor:
+            if 0 <= places[slot] < len(self._workspace):
+                return replace(slot, offset=0).on(self._workspace, places[slot])
+            return slot.of(self._tape.given[slot.storage])
+
+        with torch.inference_mode(False), torch.no_grad():
+            self._bound[position] = bind_call(call, tensor)
 
 
 def bind_call(call: Call, tensor: Callable[[Slot], Tensor]) -> Bound:

@@ -20,9 +20,6 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-READERS = {"_local_scalar_dense", "equal", "is_nonzero", "masked_select", "nonzero", "_unique2", "unique_dim"}
-"""Calls whose result, or its shape, depends on the numbers themselves."""
-
 HOST_READS = {
     "numpy", "tolist", "__array__", "data_ptr", "__dlpack__", "resize_", "set_",
     "item", "__bool__", "__float__", "__int__", "__index__", "__complex__", "__contains__",
@@ -156,14 +153,16 @@ class Traits(NamedTuple):
     composite  whether it is made of other functions
     mutable    whether it writes into tensors that it is given
     view       whether what it returns shares the memory of what it is given
-    reader     whether its result, or its shape, depends on numbers
+    reads      whether it gives Python a number
+    shapes     whether the shape of its result may depend on numbers
     reshapes   whether it changes the shape of a tensor in place
     """
 
     composite: bool
     mutable: bool
     view: bool
-    reader: bool
+    reads: bool
+    shapes: bool
     reshapes: bool
 
 
@@ -175,7 +174,8 @@ def traits(func: Any) -> Traits:
         composite=func._can_decompose(),
         mutable=schema.is_mutable,
         view=not schema.is_mutable and any(each.alias_info is not None for each in schema.returns),
-        reader=func._overloadpacket.__name__ in READERS,
+        reads=torch.Tag.data_dependent_output in func.tags,
+        shapes=torch.Tag.dynamic_output_shape in func.tags,
         reshapes=torch.Tag.inplace_view in func.tags,
     )
 
@@ -287,8 +287,8 @@ class Recorder(Watcher):
             return func(*args, **kwargs)
         held_args, held_kwargs = exchange((args, kwargs), Tensor, self.slot)
         result = func(*args, **kwargs)
-        if known.reader or known.reshapes:
-            self._look(func, held_args)
+        if known.reads or known.shapes or known.reshapes:
+            self._look(func._overloadpacket.__name__, known, held_args)
         returned = tuple(result) if isinstance(result, (tuple, list)) else (result,)
         made: list[int] = []
         for tensor in returned:
@@ -305,11 +305,15 @@ class Recorder(Watcher):
         if not self._paused:
             self.obstacle = self.obstacle or f"{self.origin}: {obstacle}".removeprefix(": ")
 
-    def _look(self, func: Any, args: tuple[Any, ...]) -> None:
+    def _look(self, name: str, known: Traits, args: tuple[Any, ...]) -> None:
         """Note what makes a tape stand for these numbers only."""
-        name = func._overloadpacket.__name__
-        if name in READERS:
+        if known.reads:
             self.note(f"Python reads numbers of a tensor ({name})")
+        elif known.shapes:
+            types: list[torch.dtype] = []
+            exchange(args[1:], Slot, lambda slot: types.append(slot.dtype))
+            if name != "index" or torch.bool in types:  # an index of integers has a shape of its own
+                self.note(f"the shape of a tensor depends on numbers ({name})")
         elif args[0].storage in self._given:
             self.note(f"the shape of a tensor that stays is changed in place ({name})")
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from graphdl.cpp import Compiled, Roles, compile_tape
+from graphdl.execution.replay import TorchCalls
 from graphdl.execution.tape import Slot, Tape, recording
 
 needs_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="needs a C++ compiler")
@@ -38,7 +39,7 @@ def roles_of(tape: Tape, results: Sequence[Slot], **changes) -> Roles:
 class Twin:
     """A compiled function with its memory."""
 
-    def __init__(self, function: Callable[..., object], *tensors: Tensor, **changes) -> None:
+    def __init__(self, function: Callable[..., object], *tensors: Tensor, torch_calls: bool = False, **changes) -> None:
         self.zero = torch.zeros(())
 
         def with_zero(*given):
@@ -49,8 +50,9 @@ class Twin:
         self.tape, slots = recorded(with_zero, *tensors)
         *results, finite = slots
         self.results = results
-        self.compiled: Compiled = compile_tape(self.tape, roles_of(self.tape, results, **{"finite": finite, **changes}))
-        self.workspace = aligned(self.compiled.workspace)
+        roles, self.calls = roles_of(self.tape, results, **{"finite": finite, **changes}), TorchCalls(self.tape)
+        self.compiled: Compiled = compile_tape(self.tape, roles, self.calls if torch_calls else None)
+        self.workspace = self.calls.make_workspace(self.compiled.workspace)
 
     def run(self, count: int = 1, replaced: dict[int, int] | None = None) -> tuple[int, list[Tensor]]:
         """Run on the memory of the tensors; what it returns, (count, ...)."""
@@ -60,10 +62,10 @@ class Twin:
         return done, found
 
 
-def assert_twins(function: Callable[..., object], *tensors: Tensor) -> Twin:
+def assert_twins(function: Callable[..., object], *tensors: Tensor, torch_calls: bool = False) -> Twin:
     """What C++ writes and returns is what torch writes and returns."""
     before = [each.clone() for each in tensors]
-    twin = Twin(function, *tensors)  # which records it, and so makes it once
+    twin = Twin(function, *tensors, torch_calls=torch_calls)  # which records it, and so makes it once
     for tensor, old in zip(tensors, before, strict=True):
         tensor.copy_(old)
     start = {number: bytes_of(storage).clone() for number, storage in twin.tape.given.items()}

@@ -167,6 +167,24 @@ class Peeking(Operator):
         return (dy,), {}
 
 
+@dataclass(frozen=True)
+class Noisy(Operator):
+    """Draws elsewhere than in draw."""
+
+    def forward(self, p, x, *, training):
+        with torch.random.fork_rng():
+            return x + 1e-30 * torch.rand(()), None
+
+    def backward(self, p, saved, dy):
+        return (dy,), {}
+
+
+@needs_compiler
+def test_convolutions_are_called_between_fused_parts(recwarn):
+    assert_alike(*both(image_chain, (X.view(-1, 1, 1, 2), Y)))
+    assert not [each for each in recwarn if each.category is GraphDLWarning]
+
+
 def image_chain():
     operators = {"conv": Conv2d(1, 2, 1), "flat": Flatten(), "fc": Linear(4, 2), "loss": MSELoss()}
     return Network(
@@ -178,7 +196,9 @@ FALLBACKS = [
     pytest.param(
         lambda: chain({"peek": Peeking()}), (X, Y), None, r"peek \(Peeking\): Python reads numbers", id="operator"
     ),
-    pytest.param(image_chain, (X.view(-1, 1, 1, 2), Y), None, r"conv \(Conv2d\)", id="function"),
+    pytest.param(
+        lambda: chain({"noise": Noisy()}), (X, Y), None, r"noise \(Noisy\): rand draws random numbers", id="random"
+    ),
 ]
 
 
@@ -233,3 +253,39 @@ def test_a_step_that_is_worth_several_threads_keeps_them(threads):
         data = torch.zeros(800, 2), torch.zeros(800, 8)
         fit(net, *data, optimizer=SGD(), epochs=1, batch_size=400, threads=threads, compile=True)
     assert not caught
+
+
+MOOD = {"factor": 2.0}
+
+
+@dataclass(frozen=True)
+class Moody(Operator):
+    """Multiplies by a number that somebody changes while a network trains."""
+
+    def forward(self, p, x, *, training):
+        return x * MOOD["factor"], MOOD["factor"]
+
+    def backward(self, p, factor, dy):
+        return (dy * factor,), {}
+
+
+@needs_compiler
+def test_custom_operators_that_change_are_noticed_in_a_later_epoch(monkeypatch):
+    monkeypatch.setattr("graphdl.training.epochs.STEPS_UNCHECKED", 4)
+
+    def change(net, history):
+        MOOD["factor"] = 3.0 if len(history["loss"]) == 2 else MOOD["factor"]
+
+    found = []
+    for compile_it in (True, False):
+        MOOD["factor"] = 2.0
+        net = chain({"moody": Moody()})
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", GraphDLWarning)
+            history = fit(
+                net, X[:40], Y[:40], optimizer=SGD(lr=0.01), epochs=4, batch_size=10, callbacks=[change],
+                compile=compile_it, progress=False,
+            )  # fmt: skip
+        found.append(history["loss"])
+        assert ["makes other calls than at first" in str(each.message) for each in caught] == [True] * compile_it
+    assert found[0] == pytest.approx(found[1], rel=1e-5)
