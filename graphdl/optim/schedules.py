@@ -10,7 +10,7 @@ from typing import Any, Literal
 from graphdl.registry import register
 from graphdl.settings import Check, Settings, choice, number, optional, setting, size
 
-Shape = Literal["cosine", "linear"]
+CycleShape = Literal["cosine", "linear"]
 
 
 class Schedule(Settings, ABC):
@@ -152,7 +152,7 @@ class OneCycle(Schedule):
     rise: float = setting(number(0, 1), default=0.3)
     start: float | None = setting(optional(number()), default=None)
     end: float | None = setting(optional(number()), default=None)
-    shape: Shape = setting(choice(Shape), default="cosine")
+    shape: CycleShape = setting(choice(CycleShape), default="cosine")
 
     @property
     def _ends(self) -> tuple[float, float]:
