@@ -1,8 +1,8 @@
 """graphdl: a neural network is two dictionaries, what each node computes and whom it feeds."""
 
 from graphdl import data, errors, initializers, operators, optim
+from graphdl.cost import Cost
 from graphdl.errors import GraphDLError
-from graphdl.execution.cost import Cost
 from graphdl.gradients import check_gradients
 from graphdl.graph import Feed, Shared, reads
 from graphdl.network import Network

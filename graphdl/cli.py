@@ -25,7 +25,6 @@ app = typer.Typer(
 console = Console(highlight=False, soft_wrap=True)
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
-DRAWING = Path("network.svg")
 Model = Annotated[Path, typer.Argument(help="A JSON file of the two dictionaries, as Network.save writes it.")]
 
 EXAMPLES = "\n\n".join(f"{name}: {experiment.title}." for name, experiment in EXPERIMENTS.items())

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -21,8 +22,7 @@ from graphdl.plots import plot_confusion, plot_points
 from graphdl.training import History, evaluate, fit
 
 Labelled: TypeAlias = tuple[Tensor, Tensor]
-
-ORIGIN = (0.0, 0.0)
+Data: TypeAlias = Callable[[int], tuple[Labelled, Labelled]]
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Experiment:
     title: str
     operators: Mapping[Key, Operator]
     connectivity: Mapping[Key, list[Key | Feed]]
-    data: Callable[[int], tuple[Labelled, Labelled]]
+    data: Data
     optimizer: Optimizer
     epochs: int
     batch_size: int = 50
@@ -76,7 +76,7 @@ class Result:
     history: History
     training: Labelled
     test: Labelled
-    accuracies: dict[str, float] = field(default_factory=dict)
+    accuracies: dict[str, float]
 
     def classify(self, inputs: Tensor) -> Tensor:
         """The class that the network predicts for each row."""
@@ -106,16 +106,9 @@ def _perceptron(*operators: Operator, loss: Operator) -> dict[str, Any]:
     return {"operators": {**dict(zip(names, operators, strict=True)), "loss": loss}, "connectivity": connectivity}
 
 
-def _line(seed: int) -> tuple[Labelled, Labelled]:
-    return line(1000, seed=seed), line(200, seed=seed + 1000)
-
-
-def _disc(seed: int) -> tuple[Labelled, Labelled]:
-    return disc(1000, seed=seed), disc(1000, seed=seed + 1000)
-
-
-def _disc_at_origin(seed: int) -> tuple[Labelled, Labelled]:
-    return disc(1000, ORIGIN, seed=seed), disc(200, ORIGIN, seed=seed + 1000)
+def _points(draw: Callable[..., Labelled], test_rows: int, *centre: tuple[float, float]) -> Data:
+    """Points with their classes: 1000 for training, and others for the test."""
+    return lambda seed: (draw(1000, *centre, seed=seed), draw(test_rows, *centre, seed=seed + 1000))
 
 
 def _digits(seed: int) -> tuple[Labelled, Labelled]:
@@ -124,20 +117,12 @@ def _digits(seed: int) -> tuple[Labelled, Labelled]:
     return (training[0], training[1]), (test[0], test[1])
 
 
-def _two_classes(labels: Tensor) -> Tensor:
-    return one_hot(labels, 2)
-
-
-def _soft_classes(labels: Tensor) -> Tensor:
-    return one_hot(labels, 2, low=0.2, high=0.8)
-
-
 EXPERIMENTS: dict[str, Experiment] = {
     "line": Experiment(
         "A line, by one Linear",
         **_perceptron(Linear(2, 2), loss=MSELoss()),
-        data=_line,
-        encode=_soft_classes,
+        data=_points(line, 200),
+        encode=partial(one_hot, classes=2, low=0.2, high=0.8),
         optimizer=SGD(lr=0.05),
         epochs=1000,
     ),
@@ -146,16 +131,16 @@ EXPERIMENTS: dict[str, Experiment] = {
         **_perceptron(
             Linear(2, 25), ReLU(), Linear(25, 25), ReLU(), Linear(25, 25), Tanh(), Linear(25, 2), loss=MSELoss()
         ),
-        data=_disc,
-        encode=_two_classes,
+        data=_points(disc, 1000),
+        encode=partial(one_hot, classes=2),
         optimizer=Adam(lr=2e-3),
         epochs=1000,
     ),
     "disc-linear": Experiment(
         "A quarter of a disc, by one Linear: out of its reach",
         **_perceptron(Linear(2, 2), loss=MSELoss()),
-        data=_disc_at_origin,
-        encode=_two_classes,
+        data=_points(disc, 200, (0.0, 0.0)),
+        encode=partial(one_hot, classes=2),
         optimizer=SGD(lr=0.05),
         epochs=1000,
     ),
@@ -165,8 +150,8 @@ EXPERIMENTS: dict[str, Experiment] = {
             *(Linear(2, 25), Tanh(), Linear(25, 25), Tanh(), Linear(25, 25), Tanh(), Linear(25, 2)),
             loss=MSELoss(weight=2),  # the mean over the rows of the squared distance in the plane of the two outputs
         ),
-        data=_disc_at_origin,
-        encode=_two_classes,
+        data=_points(disc, 200, (0.0, 0.0)),
+        encode=partial(one_hot, classes=2),
         optimizer=SGD(lr=0.05),
         epochs=1000,
     ),
@@ -178,7 +163,7 @@ EXPERIMENTS: dict[str, Experiment] = {
             5: Sum(), 6: Linear(25, 2), 7: CrossEntropyLoss(),
         },
         connectivity={"x": [1, 3], 1: [2], 2: [5], 3: [4], 4: [5], 5: [6], 6: [7], "target": [7]},
-        data=_disc,
+        data=_points(disc, 1000),
         optimizer=Adam(lr=5e-3),
         epochs=300,
     ),

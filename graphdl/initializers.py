@@ -128,7 +128,7 @@ class _Xavier(_Named):
 @dataclass(frozen=True)
 class _Kaiming(_Named):
     gain: float = setting(number(), default=math.sqrt(2))
-    mode: Mode = setting(choice(Mode), default="fan_in")  # noqa: RUF009
+    mode: Mode = setting(choice(Mode), default="fan_in")
 
 
 @register

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-import networkx
 import torch
 from torch import Generator, Tensor
 
-from graphdl import serialization
-from graphdl.costs import Costed
-from graphdl.errors import MissingInputError, SettingError, counted, listing
-from graphdl.execution.checks import Device, check_operators, check_starts, floating_type, new_generator, usable_device
+from graphdl import rendering, serialization
+from graphdl.arguments import Device, check_operators, floating_type, new_generator, usable_device
+from graphdl.cost import Cost, Rule, plan_cost
+from graphdl.errors import MissingInputError, counted, listing
 from graphdl.execution.compiled import CompiledSteps, compile_steps
-from graphdl.execution.cost import Rule
-from graphdl.execution.diagnosis import Shape, shape_of
 from graphdl.execution.engine import Engine
-from graphdl.execution.parts import cut_part, node_keys
-from graphdl.execution.passes import Backward, Forward, Trace, run_backward, run_forward
-from graphdl.execution.training_passes import ParameterGradients
-from graphdl.execution.values import Recorded
+from graphdl.facts import node_facts
 from graphdl.graph import (
     Connectivity,
     Feed,
@@ -29,18 +23,21 @@ from graphdl.graph import (
     Operators,
     Shared,
     build_graph,
+    cut_part,
+    node_keys,
     normalise_connectivity,
     normalise_operators,
-    topological_order,
 )
 from graphdl.operators import Operator
-from graphdl.pictures import Pictured
+from graphdl.operators.tuples import Shape, shape_of
+from graphdl.record import Record
+from graphdl.summary import summary_table
 
 if TYPE_CHECKING:
-    from graphdl.graph.build import Graph
+    import graphviz
 
 
-class Network(Pictured, Costed):
+class Network:
     """A neural network from two dictionaries: what each node computes, and which nodes it feeds.
 
     operators      node -> operator
@@ -50,8 +47,7 @@ class Network(Pictured, Costed):
     device, dtype  of its tensors
 
     Attributes: inputs, outputs, losses, predictions (what `predict` returns) and order (a topological order) are tuples
-    of keys; graph is the networkx graph, which cannot be changed; reached holds the nodes whose parameters the last
-    backward pass reached.
+    of keys; graph is the networkx graph, which cannot be changed.
 
     >>> from graphdl import Linear, Network
     >>> net = Network({"line": Linear(2, 1)}, {"x": ["line"]}, seed=0)
@@ -77,18 +73,13 @@ class Network(Pictured, Costed):
 
     def _set_up(self, generator: Generator, device: torch.device, dtype: torch.dtype, *part: Any) -> None:
         """Build the graph and the engine. `part` holds the tensors and the outputs of a part of another network."""
-        self.graph: Graph = build_graph(self._operators, self._connectivity)
-        self.order: tuple[Key, ...] = topological_order(self.graph)
-        networkx.freeze(self.graph)
+        self.graph = build_graph(self._operators, self._connectivity)
         self.generator = generator
-        self.engine = Engine(self.graph, self.order, generator, device, dtype, *part)
-        self.inputs: tuple[Key, ...] = tuple(self.engine.inputs)
+        self.engine = Engine(self.graph, generator, device, dtype, *part)
+        self.order, self.inputs = self.engine.order, tuple(self.engine.inputs)
         self.outputs, self.losses = self.engine.outputs, self.engine.losses
         self.predictions = self.engine.predictions
-        self.gradients: dict[str, Tensor] = Recorded()
-        self.reached: frozenset[Key] = frozenset()
-        self._trace: Trace | None = None
-        self._value_gradients: list[Any] | None = None
+        self._record = Record(self.engine)
 
     def __repr__(self) -> str:
         size = f", {counted(self.engine.store.count, 'parameter')}" if self.engine.built else ""
@@ -131,19 +122,22 @@ class Network(Pictured, Costed):
     @property
     def values(self) -> dict[Key, Any]:
         """Node -> its value in the last forward pass."""
-        return self._by_node(None if self._trace is None else self._trace.values)
+        return self._record.values
 
     @property
     def value_gradients(self) -> dict[Key, Any]:
         """Node -> the gradient of its value in the last backward pass, for the nodes that have one."""
-        return self._by_node(self._value_gradients)
+        return self._record.value_gradients
 
-    def _by_node(self, values: list[Any] | None) -> dict[Key, Any]:
-        if values is None:
-            return Recorded()
-        index = self.engine.full_plan.index
-        found = {key: values[index[key]] for key in self.order}
-        return Recorded((key, value) for key, value in found.items() if value is not None)
+    @property
+    def gradients(self) -> dict[str, Tensor]:
+        """Gradients of the parameters by name, "node.name" -> tensor, from the last backward pass."""
+        return self._record.gradients
+
+    @property
+    def reached(self) -> frozenset[Key]:
+        """The nodes whose parameters the last backward pass reached."""
+        return self._record.reached
 
     def forward(self, inputs: object, training: bool = True) -> dict[Key, Any]:
         """Compute and record every value; return {sink: value}.
@@ -151,17 +145,7 @@ class Network(Pictured, Costed):
         inputs are {name: tensor or array}, or a tensor if the network has one input. Errors: MissingInputError,
         UnknownNodeError, ShapeError, and OperatorError if an operator fails for another reason.
         """
-        if not isinstance(training, bool):
-            raise SettingError(
-                "forward takes {name: tensor}, or a tensor if there is one input, and training=True or False."
-            )
-        self._trace = self._value_gradients = None
-        plan, given = self.engine.prepare(inputs, self.outputs)
-        with torch.no_grad():
-            how = Forward(training, keep_values=True, generator=self.engine.chance)
-            self._trace = run_forward(plan, self.engine.store.by_node, given, how)
-        self.engine.remember(given)
-        return {key: self._trace.values[plan.index[key]] for key in self.outputs}
+        return self._record.forward(inputs, training)
 
     def backward(self, gradients: Mapping[Key, Any] | None = None) -> dict[Key, Tensor]:
         """Send gradients back through the recorded pass; return {input: gradient} of floating-point inputs.
@@ -169,24 +153,7 @@ class Network(Pictured, Costed):
         It starts at every loss with the loss's weight, or at the given {node: gradient}. It sets `.gradients` to the
         gradients of all parameters that are not frozen; several calls do not accumulate.
         """
-        if self._trace is None:
-            raise MissingInputError("backward has no values to start from: call net.forward(inputs) first.")
-        plan, values = self.engine.full_plan, self._trace.values
-        if gradients is None:
-            starts, keys = self.engine.loss_starts(plan, values), self.losses
-        else:
-            starts, keys = check_starts(plan, values, gradients, self.device, self.dtype), tuple(gradients)
-        wanted = [name for name, i in plan.inputs.items() if values[i].is_floating_point()]
-        backward_plan = self.engine.backward_plan(plan, keys, wanted)
-        with torch.no_grad():
-            gathered = ParameterGradients(backward_plan, self.engine.store.by_node)
-            how = Backward(gathered, keep=True)
-            found = run_backward(backward_plan, self.engine.store.by_node, self._trace, starts, how)
-        self._value_gradients = found
-        self.reached = frozenset(gathered.by_node)
-        self.gradients = Recorded((extent.full_name, gathered.of(extent)) for extent in self.engine.trainable)
-        sent = {name: found[plan.inputs[name]] for name in wanted}
-        return {name: gradient for name, gradient in sent.items() if gradient is not None}
+        return self._record.backward(gradients)
 
     def predict(self, inputs: object, outputs: Iterable[Key] | None = None) -> Any:
         """Compute the predictions, or the nodes named in `outputs`, in inference mode.
@@ -254,6 +221,39 @@ class Network(Pictured, Costed):
         self.engine.freeze(nodes, frozen=False)
         return self
 
+    def cost(
+        self, inputs: Mapping[Key, Any], optimizer: Rule | None = None, *, recompute: Collection[Key] = ()
+    ) -> Cost:
+        """What a training step of `fit` costs, in operations and in bytes, before anything is allocated.
+
+        inputs     {input: shape with the batch axis, or tensor}; of shapes, indices are found by who reads them
+        optimizer  None plans gradients and no states
+        recompute  nodes that keep nothing for backward, which computes them again
+
+        The figures are those of `graphdl.Cost`; print it for a table. Sizes that were left out are inferred, and the
+        network stays as it is. Errors: MissingInputError, UnknownNodeError, SettingError, and ShapeError, which names
+        the node. Operators must run on meta tensors.
+        """
+        return plan_cost(self.engine, inputs, optimizer, recompute)
+
+    def summary(self) -> str:
+        """A table of the nodes, and totals. Shapes are known after `build` or the first pass."""
+        return summary_table(self.graph, self.order, node_facts(self.engine))
+
+    def diagram(self, *, title: str = "Network", theme: rendering.ThemeName = "light") -> graphviz.Digraph:
+        """The network as a graphviz.Digraph. Shapes are drawn once known, after `build` or the first pass."""
+        return rendering.diagram(self.graph, node_facts(self.engine), title=title, theme=theme)
+
+    def render(self, path: str | Path, *, title: str = "Network", theme: rendering.ThemeName = "light") -> Path:
+        """Draw the network into a .svg, .png, .pdf or .dot file; return its path.
+
+        Raises DrawingError for another suffix, or where neither Graphviz nor pygraphviz is installed.
+        """
+        return rendering.render(self.diagram(title=title, theme=theme), path)
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+        return rendering.mime_bundle(repr(self), self.diagram)
+
     def to_dict(self) -> dict[str, Any]:
         """The two dictionaries as plain data for JSON, with the inferred sizes. Operators must be registered."""
         return serialization.to_dict(self.operators, self.connectivity)
@@ -286,14 +286,10 @@ class Network(Pictured, Costed):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Copy and pickle the two dictionaries and the state; recorded values are left out."""
-        state = self.state_dict() if self.engine.built else None
-        declared = (self.operators, self.connectivity, self.device, self.dtype)
-        held = (state, self.generator.get_state(), self.engine.frozen, self.outputs)
-        return serialization.restored, (type(self), declared, *held)
+        return serialization.reduced(self)
 
     def to(self, device: Device | None = None, dtype: torch.dtype | None = None) -> Self:
         """Move all tensors to a device and convert them to a floating-point type; recorded values are dropped."""
         self.engine.to(usable_device(device or self.device), floating_type(dtype or self.dtype))
-        self._trace = self._value_gradients = None
-        self.gradients, self.reached = Recorded(), frozenset()
+        self._record = Record(self.engine)
         return self

@@ -225,6 +225,13 @@ def _construct(cls: type, stored: Mapping[str, Any], where: str) -> Any:
         raise FileFormatError(f"{where}: {name} cannot be created with these settings: {error}.") from error
 
 
+def reduced(net: Any) -> tuple[Any, ...]:
+    """What a network's __reduce__ returns: `restored`, and what it needs."""
+    state = net.state_dict() if net.engine.built else None
+    declared = (net.operators, net.connectivity, net.device, net.dtype)
+    return restored, (type(net), declared, state, net.generator.get_state(), net.engine.frozen, net.outputs)
+
+
 def restored(
     cls: Any, declared: tuple[Any, ...], state: Any, generator: Any, frozen: frozenset[Key], outputs: tuple[Key, ...]
 ) -> Any:

@@ -132,5 +132,5 @@ def test_a_notebook_shows_the_picture_or_the_text(monkeypatch):
     bundle = net._repr_mimebundle_()
     assert bundle["text/plain"] == repr(net)
     assert ("<svg" in bundle.get("image/svg+xml", "")) is rendering.available()
-    monkeypatch.setattr(rendering, "available", lambda: False)
+    monkeypatch.setattr(rendering.drawing, "available", lambda: False)
     assert net._repr_mimebundle_(include=None, exclude=None) == {"text/plain": repr(net)}

@@ -7,19 +7,18 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from graphdl.errors import GradientError, GraphDLError, OperatorError, ShapeError
-from graphdl.operators.tuples import TupleGradient
+from graphdl.operators.tuples import Shape, fits, shape_of
 
 if TYPE_CHECKING:
     from graphdl.execution.plan import Plan, Step
 
 
-Shape: TypeAlias = tuple[Any, ...]
 RETURNS = (
     "A backward returns a tuple of one gradient or None for each input, and a dictionary of its parameters' gradients; "
     "graphdl.check_gradients(operator, *example_inputs) tests it."
@@ -42,28 +41,12 @@ def as_tuple(step: Step, gradients: Any) -> tuple[Any, ...]:
 
 def check_shape(plan: Plan, step: Step, slot: int, index: int, gradient: Any, shape: Any) -> None:
     """Refuse a gradient that is not shaped like its value: torch would stretch some of a wrong shape."""
-    if not _fits(gradient, _plain(shape)):
+    if not fits(gradient, _plain(shape)):
         raise GradientError(
             f"{step.name}: its backward returned a gradient of the shape {shape_of(gradient)} for its input from "
             f"{_origin(plan, index)} (slot {slot}), whose value has the shape {_plain(shape)}. "
             "graphdl.check_gradients(operator, *inputs) tests it."
         )
-
-
-def fits(gradient: Any, value: Any) -> bool:
-    """Whether a gradient is shaped like its value; None is, also as an element of a tuple."""
-    return _fits(gradient, shape_of(value))
-
-
-def _fits(gradient: Any, shape: Shape) -> bool:
-    if gradient is None:
-        return True
-    if isinstance(gradient, TupleGradient):
-        known = gradient.elements.items()
-        return len(shape) == gradient.count and all(_fits(element, shape[k]) for k, element in known)
-    if isinstance(gradient, tuple):
-        return len(shape) == len(gradient) and all(map(_fits, gradient, shape))
-    return shape_of(gradient) == shape
 
 
 def _plain(shape: Any) -> Shape:
@@ -180,12 +163,3 @@ def _torch_says(error: Exception) -> str:
 
 def _first_line(error: Exception) -> str:
     return (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
-
-
-def shape_of(value: Any) -> Shape:
-    """The shape of a value, or of each element of a tuple of outputs."""
-    if isinstance(value, tuple):
-        return tuple(shape_of(element) for element in value)
-    if isinstance(value, TupleGradient):
-        return shape_of(value.as_tuple())
-    return tuple(value.shape) if isinstance(value, Tensor) else (f"a {type(value).__name__}",)

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Generator, Tensor
 
-from graphdl.errors import MissingInputError, SettingError, UnknownNodeError, did_you_mean
-from graphdl.execution.inference import infer_shapes, meta_inputs, require_complete
-from graphdl.execution.inputs import gather_inputs
-from graphdl.execution.parameters import Extent, ParameterStore
+from graphdl.arguments import gather_inputs, meta_inputs
+from graphdl.errors import MissingInputError
+from graphdl.execution.inference import infer_shapes, require_complete
 from graphdl.execution.passes import Forward, run_forward
 from graphdl.execution.plan import BackwardPlan, Plan, make_backward_plan, make_plan
-from graphdl.execution.recent import Recent
-from graphdl.graph import Key, input_kinds, inputs_of, sources, sources_by_role
+from graphdl.graph import Key, input_kinds, inputs_of, owners_of, predictions_of, topological_order
 from graphdl.operators import Loss, Operator
+from graphdl.parameters import Extent, ParameterStore
+from graphdl.recent import Recent
 
 if TYPE_CHECKING:
     from graphdl.graph.build import Graph
@@ -28,6 +28,7 @@ MOST_PLANS = 32
 class Engine:
     """The state of a network and its plans, which are made once and kept.
 
+    order      the nodes in topological order
     inputs     name of every input -> why it is one
     operators  owner -> operator, with its sizes once the network is built
     outputs    the nodes that forward returns: the sinks, or those wanted of a part
@@ -39,14 +40,14 @@ class Engine:
     def __init__(
         self,
         graph: Graph,
-        order: tuple[Key, ...],
         generator: Generator,
         device: torch.device,
         dtype: torch.dtype,
         store: ParameterStore | None = None,
         outputs: tuple[Key, ...] | None = None,
     ) -> None:
-        self.graph, self.order, self.generator = graph, order, generator
+        self.graph, self.generator = graph, generator
+        self.order: tuple[Key, ...] = topological_order(graph)
         self.device, self.dtype = device, dtype
         self.inputs = inputs_of(graph)
         computed = {key: node for key, node in graph.nodes(data=True) if node["operator"] is not None}
@@ -57,7 +58,7 @@ class Engine:
             key for key, node in computed.items() if isinstance(node["operator"], Loss)
         )
         self.outputs = outputs or tuple(key for key in computed if not graph.succ[key])
-        self.predictions = self._predictions()
+        self.predictions = predictions_of(graph, self.losses) or self.outputs
         self.frozen: frozenset[Key] = frozenset()
         self.version = 0
         self._chance: Generator | None = None
@@ -69,12 +70,6 @@ class Engine:
         self._weights: dict[Key, Tensor] = {}
         if store is None and all(operator.complete for operator in self.operators.values()):
             self._allocate()
-
-    def _predictions(self) -> tuple[Key, ...]:
-        """What feeds the prediction slots of the losses; where none has one, their first slots; else the sinks."""
-        predicted = [source for key in self.losses for source in sources_by_role(self.graph, key, "prediction")]
-        first = [source for key in self.losses for source in list(sources(self.graph, key).values())[:1]]
-        return tuple(key for key in dict.fromkeys(predicted or first) if key in self.graph) or self.outputs
 
     @property
     def built(self) -> bool:
@@ -183,13 +178,7 @@ class Engine:
 
     def freeze(self, nodes: Collection[Key], frozen: bool) -> None:
         """Freeze or unfreeze these nodes."""
-        for key in nodes:
-            if isinstance(key, (list, tuple, set)):
-                raise SettingError(f"Nodes are given one by one, freeze('fc1', 'fc2'), not as {key!r}.")
-            if key not in self.graph or self.graph.nodes[key]["operator"] is None:
-                computed = [key for key, node in self.graph.nodes(data=True) if node["operator"] is not None]
-                raise UnknownNodeError(f"The network has no operator {key!r}.{did_you_mean(key, computed)}")
-        chosen = frozenset(self.graph.nodes[key]["owner"] for key in nodes)
+        chosen = owners_of(self.graph, nodes)
         self.frozen = self.frozen | chosen if frozen else self.frozen - chosen
         self.version += 1
 

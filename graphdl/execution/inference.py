@@ -9,12 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from graphdl.errors import MissingInputError, ShapeError, UnknownNodeError, did_you_mean, listing
+from graphdl.errors import MissingInputError, listing
 from graphdl.execution.diagnosis import forward_failure
 from graphdl.execution.passes import Forward, run_forward
 from graphdl.execution.plan import Plan, Step
 from graphdl.graph import Key
-from graphdl.graph.reading import InputKind
 from graphdl.operators import Operator
 
 
@@ -57,44 +56,6 @@ def meta_parameters(operator: Operator, dtype: torch.dtype) -> dict[str, Tensor]
     }
     for name, buffer in operator.buffers().items():
         hollow[name] = torch.empty(buffer.shape, dtype=buffer.dtype or dtype, device="meta")
-    return hollow
-
-
-TYPES = {"integer": torch.int64, "boolean": torch.bool}
-
-
-def meta_inputs(
-    given: Mapping[Key, Any],
-    known: Mapping[Key, object],
-    dtype: torch.dtype,
-    batch: int | None = None,
-    kinds: Mapping[Key, InputKind] | None = None,
-) -> dict[Key, Tensor]:
-    """Shapes or tensors -> meta tensors.
-
-    batch  is put before shapes that are given without their batch axis
-    kinds  of the inputs that are integers or booleans where only their shape is given
-    """
-    if not isinstance(given, Mapping):
-        raise ShapeError(
-            f"Shapes are given by name, {{input: shape}}, not as {given!r}. The inputs are {listing(known)}."
-        )
-    hollow = {}
-    for name, value in given.items():
-        if name not in known:
-            raise UnknownNodeError(
-                f"The network has no input {name!r}.{did_you_mean(name, known)} Its inputs are "
-                f"{listing(map(repr, known))}."
-            )
-        if isinstance(value, Tensor):
-            kept = value.dtype if not value.is_floating_point() else dtype
-            hollow[name] = torch.empty(value.shape, dtype=kept, device="meta")
-            continue
-        if not isinstance(value, (tuple, list)) or not all(type(n) is int and n >= 0 for n in value):
-            raise ShapeError(f"The shape of input {name!r} is a tuple of sizes, or a tensor, not {value!r}.")
-        sizes = tuple(value) if batch is None else (batch, *value)
-        found = TYPES[kinds[name]] if kinds and name in kinds else dtype
-        hollow[name] = torch.empty(sizes, dtype=found, device="meta")
     return hollow
 
 

@@ -14,21 +14,18 @@ from typing import Any, TypeAlias
 import torch
 from torch import Generator, Tensor
 
-from graphdl.errors import OperatorError
-from graphdl.execution.accumulation import accumulate
 from graphdl.execution.diagnosis import (
     as_tuple,
     backward_failure,
     check_shape,
     forward_failure,
     no_pair,
-    shape_of,
     unlike_before,
 )
 from graphdl.execution.plan import BackwardPlan, BackwardStep, Plan, Step
 from graphdl.execution.recompute import Recomputation, fingerprint
 from graphdl.graph import Key
-from graphdl.operators.tuples import TupleGradient
+from graphdl.operators.tuples import TupleGradient, shape_of
 
 ParametersByNode: TypeAlias = Mapping[Key, dict[str, Tensor]]
 Draw: TypeAlias = Callable[[Step, Sequence[Any]], Any]
@@ -80,12 +77,8 @@ class Forward:
 
 def run_forward(plan: Plan, parameters: ParametersByNode, inputs: Mapping[Key, Any], how: Forward) -> Trace:
     """Compute the plan's targets."""
-    values: list[Any] = [None] * plan.size
-    shapes: list[Any] = [None] * plan.size
-    for name, i in plan.inputs.items():
-        values[i] = x = inputs.get(name)
-        shapes[i] = shape_of(x)
-    trace = Trace(values, shapes, [None] * len(plan.steps))
+    trace = _begin(plan, inputs)
+    values, shapes = trace.values, trace.shapes
     training, saving = how.training, how.saving
     again, kept = (how.recompute.positions, how.recompute.inputs) if how.recompute else ((), ())
     special = plan.drawing if how.keep_values else plan.drawing | plan.reusing
@@ -119,6 +112,16 @@ def run_forward(plan: Plan, parameters: ParametersByNode, inputs: Mapping[Key, A
                     values[i] = None
         del xs, y, saved
     return trace
+
+
+def _begin(plan: Plan, inputs: Mapping[Key, Any]) -> Trace:
+    """A trace that holds the inputs."""
+    values: list[Any] = [None] * plan.size
+    shapes: list[Any] = [None] * plan.size
+    for name, i in plan.inputs.items():
+        values[i] = x = inputs.get(name)
+        shapes[i] = shape_of(x)
+    return Trace(values, shapes, [None] * len(plan.steps))
 
 
 def _compute(step: Step, p: dict[str, Tensor], xs: Sequence[Any], how: Forward) -> tuple[Any, Any]:
@@ -186,24 +189,24 @@ class Backward:
     recompute: Recomputation | None = None
     before: Callable[[Step], None] | None = None
 
+    @property
+    def again(self) -> Mapping[int, list[tuple[int, Step]]]:
+        """Position of a step -> those that are computed again before it."""
+        return {} if self.recompute is None else self.recompute.before
+
 
 def run_backward(
     plan: BackwardPlan, parameters: ParametersByNode, trace: Trace, starts: Mapping[int, Any], how: Backward
 ) -> list[Any]:
     """Send gradients from the starting values back, adding where paths meet; return them by index."""
-    gradients: list[Any] = [None] * len(trace.values)
-    for i, dy in starts.items():
-        gradients[i] = dy
-    own: set[int] = set()
-    again = how.recompute.before if how.recompute else {}
+    gradients, own, again = _start(starts, len(trace.values)), set[int](), how.again
     for entry in plan.steps:
         k, step = entry.position, entry.step
         if how.before is not None:
             how.before(step)
         if k in again:
-            _compute_again(plan.forward, parameters, trace, again[k], how.recompute.inputs if how.recompute else ())
-        dy = gradients[step.writes]
-        if dy is None:
+            _compute_again(plan.forward, parameters, trace, again[k], how.recompute)
+        if (dy := gradients[step.writes]) is None:
             how.deliver(entry, None)
             continue
         if dy.__class__ is TupleGradient:
@@ -217,25 +220,51 @@ def run_backward(
                 returned = step.operator.backward(p, saved, dy, needs)  # type: ignore[call-arg]
             dxs, dps = returned if returned.__class__ is tuple and len(returned) == 2 else no_pair(returned)
             del returned
-            if dxs.__class__ is not tuple or len(dxs) != len(step.reads):
-                dxs = as_tuple(step, dxs)
-        except OperatorError:
-            raise
         except Exception as error:
             raise backward_failure(step, error) from error
+        if dxs.__class__ is not tuple or len(dxs) != len(step.reads):
+            dxs = as_tuple(step, dxs)
         if not how.keep:
             gradients[step.writes] = trace.saved[k] = None
         del dy, saved
         how.deliver(entry, dps)
         for slot, i, factor in entry.sends:
-            dx = dxs[slot]
-            if dx is None:
-                continue
-            if dx.__class__ is not Tensor or dx.shape != trace.shapes[i]:
-                check_shape(plan.forward, step, slot, i, dx, trace.shapes[i])
-            accumulate(gradients, i, dx, factor, own)
+            if (dx := dxs[slot]) is not None:
+                if dx.__class__ is not Tensor or dx.shape != trace.shapes[i]:
+                    check_shape(plan.forward, step, slot, i, dx, trace.shapes[i])
+                _accumulate(gradients, i, dx, factor, own)
         del dxs, dps
     return gradients
+
+
+def _start(starts: Mapping[int, Any], count: int) -> list[Any]:
+    """Index -> gradient, for so many values."""
+    gradients: list[Any] = [None] * count
+    for i, dy in starts.items():
+        gradients[i] = dy
+    return gradients
+
+
+def _accumulate(gradients: list[Any], index: int, gradient: Any, factor: float, own: set[int]) -> None:
+    """Add a consumer's gradient times its edge's factor: in place only into a sum that was made here.
+
+    own  the indexes of the values whose gradients are sums that were made here
+    """
+    several = isinstance(gradient, (tuple, TupleGradient))
+    if factor != 1:
+        gradient = TupleGradient.of(gradient).scaled(factor) if several else gradient * factor
+    held = gradients[index]
+    if held is None:
+        gradients[index] = gradient
+    elif several:
+        if isinstance(held, tuple):
+            held = gradients[index] = TupleGradient.of(held)
+        held.add(gradient)
+    elif index in own and held.dtype == gradient.dtype:
+        held.add_(gradient)
+    else:
+        gradients[index] = held + gradient
+        own.add(index)
 
 
 def _compute_again(
@@ -243,9 +272,10 @@ def _compute_again(
     parameters: ParametersByNode,
     trace: Trace,
     steps: Collection[tuple[int, Step]],
-    kept: Collection[int],
+    recompute: Recomputation | None,
 ) -> None:
     """Compute steps again, with what was drawn and the buffers of then."""
+    kept = recompute.inputs if recompute else ()
     for k, step in steps:
         drawn, before, expected = trace.saved[k]
         xs = [trace.values[i] for i in step.reads]

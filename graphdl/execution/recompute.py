@@ -7,18 +7,14 @@ something of it.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torch import Tensor
 
-from graphdl.errors import SettingError, UnknownNodeError, did_you_mean
 from graphdl.execution.plan import BackwardPlan, Step
 from graphdl.graph import Key
-
-if TYPE_CHECKING:
-    from graphdl.graph.build import Graph
 
 
 @dataclass(frozen=True)
@@ -88,21 +84,3 @@ def _segments(steps: dict[int, Step]) -> dict[int, int]:
             if i in writer:
                 parent[find(writer[i])] = find(k)
     return {k: find(k) for k in steps}
-
-
-def check_recompute(graph: Graph, losses: Collection[Key], nodes: Iterable[Key]) -> frozenset[Key]:
-    """The nodes as a set; refuse what is no operator, and losses."""
-    if isinstance(nodes, (str, int)):
-        raise SettingError(f"recompute is a list of nodes, such as ['fc1', 'tanh'], not {nodes!r}.")
-    found = list(nodes)
-    computed = [key for key, node in graph.nodes(data=True) if node["operator"] is not None]
-    for key in found:
-        if isinstance(key, (list, tuple, set)):
-            raise SettingError(f"recompute: nodes are given one by one, ['fc1', 'fc2'], not as {key!r}.")
-        if key in losses:
-            raise SettingError(f"recompute: {key} is a loss, which ends every step: there is nothing to gain.")
-        if key in graph and key not in computed:
-            raise SettingError(f"recompute: {key} is an input of the network, which is there anyway.")
-        if key not in graph:
-            raise UnknownNodeError(f"recompute: the network has no node {key!r}.{did_you_mean(key, computed)}")
-    return frozenset(found)

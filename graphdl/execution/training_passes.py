@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol
 
 import torch
 from torch import Generator, Tensor
 
 from graphdl.errors import GradientError, OperatorError
-from graphdl.execution.parameters import Extent
 from graphdl.execution.passes import Backward, Forward, ParametersByNode, Trace, run_backward, run_forward
 from graphdl.execution.plan import BackwardPlan, BackwardStep, Step
 from graphdl.execution.recompute import Recomputation
 from graphdl.graph import Key
-
-Name: TypeAlias = tuple[Key, str]
+from graphdl.parameters import Extent, Name
 
 
 class ParameterGradients:

@@ -8,8 +8,10 @@ from graphdl.graph.build import (
     normalise_operators,
 )
 from graphdl.graph.declaration import Feed, Key, Shared, reads
+from graphdl.graph.naming import check_recompute, node_keys, owners_of
 from graphdl.graph.order import ancestors, inputs_of, topological_order
-from graphdl.graph.reading import input_kinds, sources, sources_by_role
+from graphdl.graph.parts import cut_part
+from graphdl.graph.reading import input_kinds, predictions_of, sources, sources_by_role
 
 __all__ = [
     "Connectivity",
@@ -19,10 +21,15 @@ __all__ = [
     "Shared",
     "ancestors",
     "build_graph",
+    "check_recompute",
+    "cut_part",
     "input_kinds",
     "inputs_of",
+    "node_keys",
     "normalise_connectivity",
     "normalise_operators",
+    "owners_of",
+    "predictions_of",
     "reads",
     "sources",
     "sources_by_role",

@@ -42,7 +42,7 @@ Connectivity: TypeAlias = Mapping[Key, Sequence[Key | Feed]]
 
 
 def build_graph(operators: Declared, connectivity: Mapping[Key, tuple[Feed, ...]]) -> Graph:
-    """Build the graph of two normalised dictionaries; linear in nodes and edges.
+    """Build the graph of two normalised dictionaries, which is frozen; linear in nodes and edges.
 
     Errors: UnknownNodeError, ArityError, DuplicateSlotError, UnreachableError, and CycleError for Shared.
     """
@@ -70,6 +70,7 @@ def build_graph(operators: Declared, connectivity: Mapping[Key, tuple[Feed, ...]
             name = names[slot] if names is not None and width > 1 else None
             graph.add_edge(source, key, slot=slot, slot_name=name, gradient=feed.gradient)
     _check_connected(operators, connectivity, incoming)
+    networkx.freeze(graph)
     return graph
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from graphdl.slots import SlotRole, kind_of, role_of
@@ -26,6 +26,13 @@ def sources_by_role(graph: Graph, key: Key, role: SlotRole) -> tuple[Key, ...]:
     """What feeds the slots of a loss that have a role."""
     slots = graph.nodes[key]["operator"].slots or ()
     return tuple(source for slot, source in sources(graph, key).items() if slots and role_of(slots[slot]) == role)
+
+
+def predictions_of(graph: Graph, losses: Collection[Key]) -> tuple[Key, ...]:
+    """The nodes that feed the prediction slots of the losses; where no loss has one, their first slots."""
+    predicted = [source for key in losses for source in sources_by_role(graph, key, "prediction")]
+    first = [source for key in losses for source in list(sources(graph, key).values())[:1]]
+    return tuple(key for key in dict.fromkeys(predicted or first) if key in graph)
 
 
 def input_kinds(graph: Graph, shapes: Mapping[Key, Any] | None = None) -> dict[Key, InputKind]:
@@ -58,5 +65,14 @@ def _declared(graph: Graph, key: Key, shapes: Mapping[Key, Any]) -> Iterator[tup
             continue
         if kind == "boolean":
             yield name, "boolean"
-        elif kind == "integer" or shapes.get(name) is None or shapes[name] not in predicted:
+        elif kind == "integer" or not (_computed_with(graph, name) or (name in shapes and shapes[name] in predicted)):
             yield name, "integer"
+
+
+def _computed_with(graph: Graph, name: Key) -> bool:
+    """Whether an input also feeds a slot that takes floating-point numbers: class indices feed none."""
+    for _, key, edge in graph.out_edges(name, data=True) if name in graph else ():
+        slots = graph.nodes[key]["operator"].slots or ()
+        if edge["slot"] >= len(slots) or kind_of(slots[edge["slot"]]) is None:
+            return True
+    return False

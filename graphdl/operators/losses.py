@@ -39,7 +39,7 @@ class Loss(Operator):
     targets of fit. Metrics are computed for losses with one slot of each role.
     """
 
-    reduction: Reduction = setting(choice(Reduction), default="mean")  # noqa: RUF009
+    reduction: Reduction = setting(choice(Reduction), default="mean")
     weight: float = setting(number(), default=1.0)
 
     slots: ClassVar[tuple[str, ...] | None] = (PREDICTION, TARGET)

@@ -1,14 +1,15 @@
-"""Gradients of tuples of outputs, most of whose elements may be unused."""
+"""Values that may be tuples: their shapes, and their gradients, most of whose elements may be unused."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from torch import Tensor
 
 from graphdl.errors import ShapeError
 
+Shape: TypeAlias = tuple[Any, ...]
 Elements: TypeAlias = Sequence[Tensor | None]
 
 
@@ -62,3 +63,24 @@ class TupleGradient:
         for k, element in self.elements.items():
             found[k] = element
         return tuple(found)
+
+
+def shape_of(value: Any) -> Shape:
+    """The shape of a value, or of each element of a tuple of outputs."""
+    if isinstance(value, tuple):
+        return tuple(shape_of(element) for element in value)
+    if isinstance(value, TupleGradient):
+        return shape_of(value.as_tuple())
+    return tuple(value.shape) if isinstance(value, Tensor) else (f"a {type(value).__name__}",)
+
+
+def fits(gradient: Any, shape: Shape) -> bool:
+    """Whether a gradient is shaped like its value; None is, also as an element of a tuple."""
+    if gradient is None:
+        return True
+    if isinstance(gradient, TupleGradient):
+        known = gradient.elements.items()
+        return len(shape) == gradient.count and all(fits(element, shape[k]) for k, element in known)
+    if isinstance(gradient, tuple):
+        return len(shape) == len(gradient) and all(map(fits, gradient, shape))
+    return shape_of(gradient) == shape

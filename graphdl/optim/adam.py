@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from graphdl.errors import SettingError
 from graphdl.optim.numbers import Numbers, State
 from graphdl.optim.optimizer import Optimizer
-from graphdl.optim.schedules import Schedule
+from graphdl.optim.schedules import Schedule, number_or_schedule
+from graphdl.settings import Check, setting
+
+PAIR = Check("a pair (beta1, beta2)", lambda value: isinstance(value, tuple) and len(value) == 2)
 
 
 @dataclass(frozen=True)
@@ -25,18 +26,14 @@ class Adam(Optimizer):
     betas = (beta1, beta2). Source: Kingma and Ba, 2015.
     """
 
-    betas: tuple[float | Schedule, float | Schedule] = (0.9, 0.999)
-    eps: float = 1e-8
-    weight_decay: float | Schedule = 0.0
+    betas: tuple[float | Schedule, float | Schedule] = setting(PAIR, default=(0.9, 0.999))
+    eps: float = setting(number_or_schedule(), default=1e-8)
+    weight_decay: float | Schedule = setting(number_or_schedule(), default=0.0)
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not isinstance(self.betas, tuple) or len(self.betas) != 2:
-            raise SettingError(f"{type(self).__name__}: betas must be a pair (beta1, beta2), not {self.betas!r}")
-        self.check("beta1", self.betas[0], 0, 1)
-        self.check("beta2", self.betas[1], 0, 1)
-        self.check("eps", self.eps, 0, math.inf)
-        self.check("weight_decay", self.weight_decay, 0, math.inf)
+    def check_settings(self) -> None:
+        """Check both of the betas."""
+        for name, beta in zip(("beta1", "beta2"), self.betas, strict=True):
+            number_or_schedule(below=1)(type(self).__name__, name, beta)
 
     def state(self, w: Tensor) -> State:
         """The moments m and v."""
@@ -62,7 +59,7 @@ class AdamW(Adam):
     Source: Loshchilov and Hutter, 2019.
     """
 
-    weight_decay: float | Schedule = 1e-2
+    weight_decay: float | Schedule = setting(number_or_schedule(), default=1e-2)
 
     def update(self, w: Tensor, g: Tensor, state: State, s: Numbers) -> tuple[Tensor, State]:
         """One step."""

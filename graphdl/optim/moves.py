@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from graphdl.errors import OperatorError, SettingError
-from graphdl.execution.parameters import Extent, neighbours, padded
 from graphdl.graph import Key
 from graphdl.optim.gradients import Gathering, GradientVector
-from graphdl.optim.parts import Memory, Name, Part
+from graphdl.optim.pieces import Memory, Piece
+from graphdl.parameters import Extent, Name, neighbours, padded
 
 LARGE = 2**14
 """A parameter of at least so many elements is updated by a separate call; smaller ones are updated in groups of at most
@@ -41,7 +41,7 @@ class Group:
     nodes      the nodes that own the parameters
     gradients  (node, name) -> the tensor into which the gradient is written
     memory     the vector of all these gradients
-    parts      the calls, one for each variant of the settings
+    pieces     the calls, one for each variant of the settings
     """
 
     def __init__(self, memory: Memory, extents: Sequence[Extent], gradients: Tensor, gathering: Gathering) -> None:
@@ -49,7 +49,7 @@ class Group:
         self.memory = gradients[: _room(extents)]
         self.vector = GradientVector(gathering, self.memory) if gathering else None
         self.gradients: dict[Name, Tensor] = {}
-        parts: dict[int, Part] = {}
+        pieces: dict[int, Piece] = {}
         start = 0
         for run in neighbours(extents):
             first, length = run[0].start, run[-1].stop - run[0].start
@@ -57,16 +57,16 @@ class Group:
             self.gradients.update(((extent.node, extent.name), extent.view(g, first)) for extent in run)
             for stretch in memory.stretches(run):
                 variant = memory.variant(stretch)
-                part = parts.setdefault(id(variant), Part(memory, variant))
-                part.add(stretch, g[stretch[0].start - first : stretch[-1].stop - first])
+                piece = pieces.setdefault(id(variant), Piece(memory, variant))
+                piece.add(stretch, g[stretch[0].start - first : stretch[-1].stop - first])
             start += padded(length)
-        self.parts = list(parts.values())
+        self.pieces = list(pieces.values())
 
     def __call__(self) -> None:
         """Update the parameters, unless the gradients of more batches have to be accumulated first."""
         if self.vector is None or self.vector.take():
-            for part in self.parts:
-                part()
+            for piece in self.pieces:
+                piece()
 
 
 class Moves:
@@ -109,9 +109,9 @@ class Moves:
         small: list[Extent] = []
         for extent in self.extents:
             if extent.shape.numel() >= LARGE and extent.node not in together:
-                part = Part(memory, memory.variant([extent]))
-                part.add([extent])
-                self.single[extent.node, extent.name] = part.by
+                piece = Piece(memory, memory.variant([extent]))
+                piece.add([extent])
+                self.single[extent.node, extent.name] = piece.by
             elif extent.node not in together:
                 small.append(extent)
         self.groups = self._groups(small, [each for each in self.extents if each.node in together], gathering)
@@ -151,8 +151,8 @@ class Moves:
         if self._vector is not None and self._vector.pending:
             self._counter.count_step()
             self._vector.finish()
-            for part in self.groups[0].parts:
-                part()
+            for piece in self.groups[0].pieces:
+                piece()
 
     def __call__(self, gradients: Sequence[Tensor]) -> None:
         """Update all parameters by gradients in the order of `extents`, without counting the update."""
@@ -205,7 +205,7 @@ class Moves:
     def _look(self, rows: Tensor) -> None:
         """Before the first update, if its learning rate is not 0: copy the parameters, to check that they change."""
         if self._memory.first.open:
-            rates = rows[:, sorted({part.variant.column for group in self.groups for part in group.parts})]
+            rates = rows[:, sorted({piece.variant.column for group in self.groups for piece in group.pieces})]
             self._before = self._memory.store.flat.clone() if bool(rates.any()) else None
 
     def advance(self, count: int, finish: bool = False) -> None:
@@ -218,7 +218,9 @@ class Moves:
         self._counter.advance(updates)
         if self._memory.first.open and updates and self._before is not None:
             group = self.groups[0]
-            self._memory.first.compare(group.parts[0].variant.name, self._before, self._memory.store.flat, group.memory)
+            self._memory.first.compare(
+                group.pieces[0].variant.name, self._before, self._memory.store.flat, group.memory
+            )
             self._before = None
 
     def formula(self, row: Tensor) -> None:
@@ -232,8 +234,8 @@ class Moves:
         if self._vector is not None:
             due = self._vector.formula(row[width:])
         for group in self.groups:
-            for part in group.parts:
-                part.formula(row, row[width - 1], due)
+            for piece in group.pieces:
+                piece.formula(row, row[width - 1], due)
 
 
 def _packs(extents: Iterable[Extent]) -> list[list[Extent]]:

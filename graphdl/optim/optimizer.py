@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,17 +9,17 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from graphdl.errors import SettingError
 from graphdl.graph import Key
 from graphdl.network import Network
 from graphdl.optim.numbers import Kernel, Numbers, State
-from graphdl.optim.schedules import Schedule
+from graphdl.optim.schedules import Schedule, number_or_schedule
 from graphdl.optim.selection import Selection
 from graphdl.optim.stepper import Stepper
+from graphdl.settings import Settings, setting
 
 
 @dataclass(frozen=True)
-class Optimizer(ABC):
+class Optimizer(Settings, ABC):
     """An update rule: frozen settings and one formula, `update`.
 
     lr     the learning rate, 0 or more: a number or a schedule
@@ -48,13 +47,13 @@ class Optimizer(ABC):
                  to False if an update mixes elements, for example by a norm: w is then one parameter in its shape
     """
 
-    lr: float | Schedule = 1e-3
+    lr: float | Schedule = setting(number_or_schedule(), default=1e-3)
     nodes: Mapping[Key, Mapping[str, Any]] = field(default_factory=dict, kw_only=True)
 
     elementwise: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        self.check("lr", self.lr, 0, math.inf)
+        super().__post_init__()
         object.__setattr__(self, "nodes", Selection(self.nodes))
         self.selection.check(self)
 
@@ -62,19 +61,6 @@ class Optimizer(ABC):
     def selection(self) -> Selection:
         """`nodes` as a Selection, which finds the settings of a parameter."""
         return self.nodes if isinstance(self.nodes, Selection) else Selection(self.nodes)
-
-    def check(self, name: str, value: object, low: float, high: float) -> None:
-        """Raise SettingError for a setting that is neither a number in [low, high) nor a schedule that starts there."""
-        owner = type(self).__name__
-        if isinstance(value, Schedule):
-            value = value.at(0)
-        elif callable(value):
-            raise SettingError(
-                f"{owner}: {name} must be a number or a schedule such as Cosine(5e-3, steps=1000), not {value!r}. A "
-                "function cannot be stored in a file: derive a class from graphdl.optim.Schedule."
-            )
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value < high:
-            raise SettingError(f"{owner}: {name} must be a number in [{low:g}, {high:g}), not {value!r}")
 
     @abstractmethod
     def state(self, w: Tensor) -> State:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal
 
-from graphdl.errors import SettingError, did_you_mean
 from graphdl.registry import register
+from graphdl.settings import Check, Settings, choice, number, optional, setting, size
 
-Shape = Literal["cosine", "linear"]
+CycleShape = Literal["cosine", "linear"]
 
 
-class Schedule(ABC):
+class Schedule(Settings, ABC):
     """A number that depends on the count of updates: frozen settings, given in place of the number.
 
     Most numbers of an optimizer may be schedules: Adam(lr=Cosine(5e-3, steps=1000)). A custom schedule is a frozen
@@ -32,19 +32,10 @@ class Schedule(ABC):
         """The same as `at`."""
         return self.at(step)
 
-    def check(self, **numbers: tuple[float, float, float]) -> None:
-        """Raise SettingError for settings that are not finite numbers in a range: name=(value, least, most)."""
-        for name, (value, least, most) in numbers.items():
-            number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-            if not number or not least <= value <= most:
-                between = f" from {least:g} to {most:g}" if most < math.inf else f", {least:g} or more"
-                expected = "a finite number" if least == -math.inf else f"a finite number{between}"
-                raise SettingError(f"{type(self).__name__}: {name} must be {expected}, not {value!r}")
 
-    def check_steps(self, name: str, value: object) -> None:
-        """Raise SettingError for a setting that is not a positive number of updates."""
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise SettingError(f"{type(self).__name__}: {name} must be a number of updates, 1 or more, not {value!r}")
+SCHEDULE = Check(
+    "a schedule such as Cosine(5e-3, steps=1000), or None", lambda value: value is None or isinstance(value, Schedule)
+)
 
 
 @register
@@ -58,13 +49,9 @@ class Cosine(Schedule):
     2017.
     """
 
-    high: float
-    steps: int
-    low: float = 0.0
-
-    def __post_init__(self) -> None:
-        self.check(high=(self.high, -math.inf, math.inf), low=(self.low, -math.inf, math.inf))
-        self.check_steps("steps", self.steps)
+    high: float = setting(number())
+    steps: int = setting(size())
+    low: float = setting(number(), default=0.0)
 
     def at(self, step: int) -> float:
         """The number for the update after `step` others."""
@@ -79,13 +66,9 @@ class StepDecay(Schedule):
     high factor^floor(step / every)
     """
 
-    high: float
-    every: int
-    factor: float = 0.1
-
-    def __post_init__(self) -> None:
-        self.check(high=(self.high, -math.inf, math.inf), factor=(self.factor, 0, math.inf))
-        self.check_steps("every", self.every)
+    high: float = setting(number())
+    every: int = setting(size())
+    factor: float = setting(number(0), default=0.1)
 
     def at(self, step: int) -> float:
         """The number for the update after `step` others."""
@@ -100,11 +83,8 @@ class Exponential(Schedule):
     high factor^step
     """
 
-    high: float
-    factor: float
-
-    def __post_init__(self) -> None:
-        self.check(high=(self.high, -math.inf, math.inf), factor=(self.factor, 0, math.inf))
+    high: float = setting(number())
+    factor: float = setting(number(0))
 
     def at(self, step: int) -> float:
         """The number for the update after `step` others."""
@@ -119,15 +99,10 @@ class Polynomial(Schedule):
     low + (high - low) (1 - min(step, steps) / steps)^power, which is linear if power is 1
     """
 
-    high: float
-    steps: int
-    power: float = 1.0
-    low: float = 0.0
-
-    def __post_init__(self) -> None:
-        self.check(high=(self.high, -math.inf, math.inf), low=(self.low, -math.inf, math.inf))
-        self.check(power=(self.power, 0, math.inf))
-        self.check_steps("steps", self.steps)
+    high: float = setting(number())
+    steps: int = setting(size())
+    power: float = setting(number(0), default=1.0)
+    low: float = setting(number(), default=0.0)
 
     def at(self, step: int) -> float:
         """The number for the update after `step` others."""
@@ -145,18 +120,10 @@ class Warmup(Schedule):
     Without `then` it stays at `high`.
     """
 
-    high: float
-    steps: int
-    then: Schedule | None = None
-    start: float = 1 / 3
-
-    def __post_init__(self) -> None:
-        self.check(high=(self.high, -math.inf, math.inf), start=(self.start, 0, 1))
-        self.check_steps("steps", self.steps)
-        if self.then is not None and not isinstance(self.then, Schedule):
-            raise SettingError(
-                f"Warmup: then must be a schedule such as Cosine(5e-3, steps=1000), or None, not {self.then!r}"
-            )
+    high: float = setting(number())
+    steps: int = setting(size())
+    then: Schedule | None = setting(SCHEDULE, default=None)
+    start: float = setting(number(0, 1), default=1 / 3)
 
     def at(self, step: int) -> float:
         """The number for the update after `step` others."""
@@ -180,28 +147,16 @@ class OneCycle(Schedule):
     Source: Smith and Topin, 2018.
     """
 
-    peak: float
-    steps: int
-    rise: float = 0.3
-    start: float | None = None
-    end: float | None = None
-    shape: Shape = "cosine"
-
-    def __post_init__(self) -> None:
-        first, last = self._ends
-        self.check(peak=(self.peak, -math.inf, math.inf), rise=(self.rise, 0, 1))
-        self.check(start=(first, -math.inf, math.inf), end=(last, -math.inf, math.inf))
-        self.check_steps("steps", self.steps)
-        if self.shape not in get_args(Shape):
-            meant = did_you_mean(self.shape, get_args(Shape))
-            raise SettingError(f"OneCycle: shape must be 'cosine' or 'linear', not {self.shape!r}.{meant}")
+    peak: float = setting(number())
+    steps: int = setting(size())
+    rise: float = setting(number(0, 1), default=0.3)
+    start: float | None = setting(optional(number()), default=None)
+    end: float | None = setting(optional(number()), default=None)
+    shape: CycleShape = setting(choice(CycleShape), default="cosine")
 
     @property
     def _ends(self) -> tuple[float, float]:
-        self.check(peak=(self.peak, -math.inf, math.inf))
         first = self.peak / 25 if self.start is None else self.start
-        if self.start is not None:
-            self.check(start=(self.start, -math.inf, math.inf))
         return first, first / 1e4 if self.end is None else self.end
 
     def at(self, step: int) -> float:
@@ -217,3 +172,23 @@ class OneCycle(Schedule):
         if self.shape == "linear":
             return first + (last - first) * part
         return last + (first - last) / 2 * (1 + math.cos(math.pi * part))
+
+
+def number_or_schedule(below: float = math.inf) -> Check:
+    """A number of at least 0 and less than `below`, or a schedule that starts there."""
+
+    def holds(value: Any) -> bool:
+        found = value.at(0) if isinstance(value, Schedule) else value
+        return isinstance(found, (int, float)) and not isinstance(found, bool) and 0 <= found < below
+
+    def hint(value: Any) -> str:
+        if isinstance(value, Schedule):
+            return f"It starts at {value.at(0)!r}"
+        if not callable(value):
+            return ""
+        return (
+            "A function cannot be stored in a file: give a schedule such as Cosine(5e-3, steps=1000), or derive a "
+            "class from graphdl.optim.Schedule"
+        )
+
+    return Check(f"a number in [0, {below:g}), or a schedule", holds, hint)

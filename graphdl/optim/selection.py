@@ -8,8 +8,8 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 from graphdl.errors import SettingError, UnknownNodeError, did_you_mean, listing
-from graphdl.execution.parameters import Extent
 from graphdl.graph import Key
+from graphdl.parameters import Extent
 
 if TYPE_CHECKING:
     from graphdl.optim.optimizer import Optimizer

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -11,7 +10,8 @@ from torch import Tensor
 from graphdl.errors import SettingError
 from graphdl.optim.numbers import Numbers, State
 from graphdl.optim.optimizer import Optimizer
-from graphdl.optim.schedules import Schedule
+from graphdl.optim.schedules import Schedule, number_or_schedule
+from graphdl.settings import flag, setting
 
 
 @dataclass(frozen=True)
@@ -25,16 +25,12 @@ class SGD(Optimizer):
     Sources: Polyak, 1964; Nesterov, 1983; Sutskever et al., 2013.
     """
 
-    momentum: float | Schedule = 0.0
-    weight_decay: float | Schedule = 0.0
-    nesterov: bool = False
+    momentum: float | Schedule = setting(number_or_schedule(), default=0.0)
+    weight_decay: float | Schedule = setting(number_or_schedule(), default=0.0)
+    nesterov: bool = setting(flag(), default=False)
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.check("momentum", self.momentum, 0, math.inf)
-        self.check("weight_decay", self.weight_decay, 0, math.inf)
-        if not isinstance(self.nesterov, bool):
-            raise SettingError(f"SGD: nesterov must be True or False, not {self.nesterov!r}")
+    def check_settings(self) -> None:
+        """Refuse Nesterov's method without momentum."""
         if self.nesterov and not self.momentum:
             raise SettingError("SGD: nesterov needs a momentum other than 0, for example momentum=0.9")
 

@@ -10,14 +10,14 @@ import torch
 from torch import Tensor
 
 from graphdl.errors import MissingInputError, SettingError, did_you_mean, listing
-from graphdl.execution.parameters import ParameterStore, like
 from graphdl.graph import Key
 from graphdl.network import Network
 from graphdl.optim.gradients import Gathering
 from graphdl.optim.moves import Moves
 from graphdl.optim.numbers import State, Variant
-from graphdl.optim.parts import Memory, Name
+from graphdl.optim.pieces import Memory
 from graphdl.optim.writing import FirstUpdate, initial_state, owned
+from graphdl.parameters import Name, ParameterStore, like
 
 if TYPE_CHECKING:
     from graphdl.optim.optimizer import Optimizer
@@ -125,9 +125,14 @@ class Stepper:
 
         gathering  clips or accumulates all gradients
         """
-        state, store = self._held(), self.net.engine.store
+        state, store = self._held(), self._store
         memory = Memory(store, state, self._by_name, self._count, self._width, self._first)
         return Moves(self, memory, nodes, together, gathering or None)
+
+    @property
+    def _store(self) -> ParameterStore:
+        """The tensors of the network."""
+        return self.net.engine.store
 
     @property
     def _width(self) -> int:
@@ -144,7 +149,7 @@ class Stepper:
                 values = [variant.number(name, step, self._scale) for step in (steps if changing else steps[:1])]
                 rows[:, k] = torch.tensor(values, dtype=torch.float64)
         rows[:, -1] = torch.arange(steps.start + 1, steps.stop + 1)
-        return rows.to(self.net.engine.store.flat.device)
+        return rows.to(self._store.flat.device)
 
     def memory(self) -> tuple[State, Tensor]:
         """The optimizer's state, as vectors of all parameters, and the count of updates on the device."""
@@ -167,7 +172,7 @@ class Stepper:
     @torch.no_grad()
     def _held(self) -> State:
         """The optimizer's state, created if needed, on the device of the network."""
-        store = self.net.engine.store
+        store = self._store
         flat = store.flat
         if not self._variants:
             self._choose(store)
@@ -232,6 +237,6 @@ class Stepper:
         state = self._held()
         return {
             f"{extent.full_name}.{k}": extent.view(vector)
-            for extent in self.net.engine.store.extents
+            for extent in self._store.extents
             for k, vector in enumerate(state[: self._by_name[extent.node, extent.name].kept], 1)
         }

@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeAlias
 
 import networkx
 
-from graphdl.rendering.facts import FactsOf, Graph, Node, NodeFacts, Path, namespace
+from graphdl.rendering.nodes import FactsOf, Graph, Namespace, Node, NodeFacts, namespace
 
 __all__ = [
     "MOST_ROWS",
@@ -45,7 +45,7 @@ class Card:
 
     rows: tuple[Node, ...]
     form: Form
-    namespace: Path
+    namespace: Namespace
 
 
 @dataclass(frozen=True)
@@ -55,8 +55,8 @@ class Place:
     `title` holds the namespaces that contain nothing else, `times` is the number of equal blocks folded into it.
     """
 
-    frame: Path
-    title: Path
+    frame: Namespace
+    title: Namespace
     times: int
 
 
@@ -64,7 +64,7 @@ class Place:
 class Frame:
     """The rectangle of a namespace with more than one element."""
 
-    path: Path
+    path: Namespace
     place: Place
 
 
@@ -108,7 +108,7 @@ def _continues(graph: Graph, facts: FactsOf, u: Node, v: Node, edge: Mapping[str
     )
 
 
-def prefixes(path: Path) -> list[Path]:
+def prefixes(path: Namespace) -> list[Namespace]:
     """Return a namespace and those that enclose it, except the top one, outermost first.
 
     >>> prefixes(("layer1", "res1"))
@@ -117,7 +117,7 @@ def prefixes(path: Path) -> list[Path]:
     return [path[:depth] for depth in range(1, len(path) + 1)]
 
 
-def arrange(cards: Sequence[Card], repeats: Mapping[Path, int]) -> tuple[list[Frame], list[Place]]:
+def arrange(cards: Sequence[Card], repeats: Mapping[Namespace, int]) -> tuple[list[Frame], list[Place]]:
     """Return the frames, outermost first, and the place of every card.
 
     A namespace with one element gets no frame: its name becomes a part of the title of that element. A namespace with
@@ -131,11 +131,13 @@ def arrange(cards: Sequence[Card], repeats: Mapping[Path, int]) -> tuple[list[Fr
     return frames, [_place(card.namespace, (), 1, framed, repeats) for card in cards]
 
 
-def _frame(path: Path, framed: set[Path], repeats: Mapping[Path, int]) -> Frame:
+def _frame(path: Namespace, framed: set[Namespace], repeats: Mapping[Namespace, int]) -> Frame:
     return Frame(path, _place(path[:-1], path[-1:], repeats.get(path, 1), framed, repeats))
 
 
-def _place(path: Path, title: Path, times: int, framed: set[Path], repeats: Mapping[Path, int]) -> Place:
+def _place(
+    path: Namespace, title: Namespace, times: int, framed: set[Namespace], repeats: Mapping[Namespace, int]
+) -> Place:
     depth = len(path)
     while depth and path[:depth] not in framed:
         times *= repeats.get(path[:depth], 1)
@@ -143,9 +145,9 @@ def _place(path: Path, title: Path, times: int, framed: set[Path], repeats: Mapp
     return Place(path[:depth], path[depth:] + title, times)
 
 
-def parameter_totals(facts: FactsOf) -> Counter[Path]:
+def parameter_totals(facts: FactsOf) -> Counter[Namespace]:
     """Return the number of parameters in each namespace and those within it; () is the total."""
-    totals: Counter[Path] = Counter()
+    totals: Counter[Namespace] = Counter()
     for node, known in facts.items():
         for path in accumulate(((part,) for part in namespace(node)), initial=()):
             totals[path] += known.own_parameters

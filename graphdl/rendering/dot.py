@@ -9,10 +9,10 @@ from itertools import takewhile
 import graphviz
 
 from graphdl.rendering.cards import SIGNS, Card, Frame, Place, arrange, group, parameter_totals
-from graphdl.rendering.engine import Diagram
-from graphdl.rendering.facts import FactsOf, Graph, ImplicitInput, Key, Node, NodeFacts, Path, complete
+from graphdl.rendering.drawing import Diagram
 from graphdl.rendering.folding import Folded, fold
 from graphdl.rendering.labels import card_label, frame_label, hint, pill_label, title_label
+from graphdl.rendering.nodes import FactsOf, Graph, ImplicitInput, Key, Namespace, Node, NodeFacts, complete
 from graphdl.rendering.text import identifier, tooltip
 from graphdl.rendering.theme import FONT, Theme, ThemeName, theme_named
 from graphdl.rendering.wires import skips, wire_attributes
@@ -95,8 +95,8 @@ def _ids(graph: Graph) -> dict[Node, str]:
     return {node: f"{kind}:{repr(node) if node in numbers else node}" for node, kind in kinds.items()}
 
 
-def _draw_boxes(picture: graphviz.Digraph, scene: Scene, totals: Mapping[Path, int]) -> None:
-    boxes: dict[Path, graphviz.Digraph] = {(): picture}
+def _draw_boxes(picture: graphviz.Digraph, scene: Scene, totals: Mapping[Namespace, int]) -> None:
+    boxes: dict[Namespace, graphviz.Digraph] = {(): picture}
     curved = _frames_of_skips(scene)
     for index, frame in enumerate(scene.frames):
         label = frame_label(frame.place, totals[frame.path], scene.theme)
@@ -110,14 +110,14 @@ def _draw_boxes(picture: graphviz.Digraph, scene: Scene, totals: Mapping[Path, i
         boxes[frame.place.frame].subgraph(boxes[frame.path])
 
 
-def _frames_of_skips(scene: Scene) -> set[Path]:
+def _frames_of_skips(scene: Scene) -> set[Namespace]:
     """Return the innermost frames around skip edges, which need space for the curve."""
     frame_of = {node: place.frame for card, place in zip(scene.cards, scene.places, strict=True) for node in card.rows}
     framed = {frame.path for frame in scene.frames}
     around = set()
     for tail, head in scene.bypassing:
         pairs = zip(frame_of[tail], frame_of[head], strict=False)
-        path: Path = tuple(part for part, _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+        path: Namespace = tuple(part for part, _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
         while path and path not in framed:
             path = path[:-1]
         around.add(path)

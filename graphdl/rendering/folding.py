@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 import networkx
 
-from graphdl.rendering.facts import FactsOf, Graph, Node, Path, namespace
+from graphdl.rendering.nodes import FactsOf, Graph, Namespace, Node, namespace
 
 __all__ = ["LEAST_REPEATS", "Folded", "fold"]
 
@@ -24,15 +24,15 @@ class Folded:
     """A graph in which the first block represents each run, with the length and the last block of each run."""
 
     graph: Graph
-    repeats: Mapping[Path, int]
-    last: Mapping[Path, Path]
+    repeats: Mapping[Namespace, int]
+    last: Mapping[Namespace, Namespace]
 
 
 @dataclass(frozen=True)
 class Block:
     """The nodes in one namespace and those within it, in a form that is compared with sibling blocks."""
 
-    path: Path
+    path: Namespace
     names: Mapping[str, str]
     content: frozenset[Hashable]
     inner: Link
@@ -55,8 +55,8 @@ def fold(graph: Graph, facts: FactsOf) -> Folded:
     folded if folding would create a cycle.
     """
     folded = graph.copy()
-    repeats: dict[Path, int] = {}
-    last: dict[Path, Path] = {}
+    repeats: dict[Namespace, int] = {}
+    last: dict[Namespace, Namespace] = {}
     depth, nodes = 1, [node for node in networkx.topological_sort(folded) if namespace(node)]
     while nodes:
         for run in _runs(_blocks(folded, facts, nodes, depth)):
@@ -70,7 +70,7 @@ def fold(graph: Graph, facts: FactsOf) -> Folded:
 
 
 def _blocks(graph: Graph, facts: FactsOf, nodes: Iterable[Node], depth: int) -> list[Block]:
-    members: dict[Path, list[str]] = {}
+    members: dict[Namespace, list[str]] = {}
     for node in nodes:
         members.setdefault(namespace(node)[:depth], []).append(str(node))
     return [
@@ -80,7 +80,7 @@ def _blocks(graph: Graph, facts: FactsOf, nodes: Iterable[Node], depth: int) -> 
     ]
 
 
-def _block(graph: Graph, facts: FactsOf, path: Path, keys: list[str]) -> Block:
+def _block(graph: Graph, facts: FactsOf, path: Namespace, keys: list[str]) -> Block:
     cut = sum(map(len, path)) + len(path)
     names = {key: key[cut:] for key in keys}
     inner: Link = Counter()
@@ -127,7 +127,7 @@ def _returns(run: list[Block]) -> bool:
     return any(node in block.names for node in run[-1].exits for block in run)
 
 
-def _successors(blocks: list[Block]) -> dict[Path, tuple[Block, Link]]:
+def _successors(blocks: list[Block]) -> dict[Namespace, tuple[Block, Link]]:
     owner: dict[Node, Block] = {key: block for block in blocks for key in block.names}
     successors = {}
     for block in blocks:

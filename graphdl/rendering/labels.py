@@ -7,8 +7,8 @@ import math
 from collections.abc import Mapping, Sequence
 
 from graphdl.rendering.cards import Place
-from graphdl.rendering.facts import FactsOf, Node, NodeFacts, short_name
-from graphdl.rendering.text import compact, counted, identifier, markup, readable, shape_text, shorten, width
+from graphdl.rendering.nodes import FactsOf, Node, NodeFacts, short_name
+from graphdl.rendering.text import compact, compact_count, identifier, markup, readable, shape_text, shorten, width
 from graphdl.rendering.theme import Theme
 
 __all__ = ["card_label", "frame_label", "hint", "pill_label", "title_label"]
@@ -131,7 +131,7 @@ def _times(place: Place, size: int, theme: Theme) -> str:
 def title_label(title: str, facts: FactsOf, parameters: int, theme: Theme) -> str:
     """Return the label of the whole picture: the network's name, its size and the families in use."""
     operators = sum(known.kind != "input" for known in facts.values())
-    size = f"{counted(operators, 'operator')}  ·  {counted(parameters, 'parameter')}"
+    size = f"{compact_count(operators, 'operator')}  ·  {compact_count(parameters, 'parameter')}"
     texts = [(title, 20, theme.ink, True)] if title else []
     texts.append((size, 12, theme.muted, False))
     widest = max(width(shorten(text, TITLE), points, bold) for text, points, _, bold in texts)

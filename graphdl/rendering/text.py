@@ -8,7 +8,7 @@ from typing import Any
 
 import graphviz
 
-__all__ = ["compact", "counted", "identifier", "markup", "readable", "shape_text", "shorten", "tooltip", "width"]
+__all__ = ["compact", "compact_count", "identifier", "markup", "readable", "shape_text", "shorten", "tooltip", "width"]
 
 UNITS = ((10**12, "T"), (10**9, "B"), (10**6, "M"), (10**3, "k"))
 SHOWN_BREAKS = {"\n": "⏎", "\r": "␍", "\t": "⇥", "\x7f": "␡", "\u2028": "⏎", "\u2029": "⏎"}
@@ -79,10 +79,10 @@ def compact(number: int) -> str:
     return str(number)
 
 
-def counted(number: int, noun: str) -> str:
+def compact_count(number: int, noun: str) -> str:
     """Return a number followed by its noun, in the plural where needed.
 
-    >>> counted(1, "operator"), counted(1728, "parameter")
+    >>> compact_count(1, "operator"), compact_count(1728, "parameter")
     ('1 operator', '1.73k parameters')
     """
     return f"{compact(number)} {noun}{'' if number == 1 else 's'}"

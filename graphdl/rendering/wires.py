@@ -10,7 +10,7 @@ from typing import Any
 import networkx
 
 from graphdl.rendering.cards import form
-from graphdl.rendering.facts import FactsOf, Graph, Node, NodeFacts, short_name
+from graphdl.rendering.nodes import FactsOf, Graph, Node, NodeFacts, short_name
 from graphdl.rendering.text import markup, shape_text, tooltip
 from graphdl.rendering.theme import Theme
 

@@ -1,7 +1,8 @@
 """Training: fit, evaluate, callbacks, metrics and the history."""
 
 from graphdl.training.callbacks import Callback, EarlyStopping, ReduceOnPlateau
-from graphdl.training.fit import evaluate, fit
+from graphdl.training.evaluation import evaluate
+from graphdl.training.fit import fit
 from graphdl.training.history import History
 from graphdl.training.metrics import Metric, accuracy
 

@@ -74,6 +74,15 @@ class NamedBatches:
             yield self._net.engine.prepare(batch, self._net.losses)[1]
 
 
+def repeatable(what: str, batches: Iterable[Batch], epochs: int) -> Iterable[Batch]:
+    """Raise SettingError if the batches can be iterated only once and there are several epochs."""
+    if isinstance(batches, NamedBatches) and batches.once and epochs > 1:
+        raise SettingError(
+            f"{what} can be iterated only once, but epochs is {epochs}: give a list of batches or a data loader."
+        )
+    return batches
+
+
 def unpack_validation(validation: Any) -> tuple[Any, Any]:
     """Validation data as (inputs, targets), where targets is None if the data hold them."""
     if isinstance(validation, tuple) and len(validation) == 2 and not isinstance(validation[1], Mapping):

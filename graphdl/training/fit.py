@@ -1,32 +1,28 @@
-"""fit and evaluate."""
+"""fit: training on the losses of a network."""
 
 from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-import torch
-
+from graphdl.arguments import new_generator
 from graphdl.errors import GraphDLWarning, MissingInputError, SettingError, did_you_mean, listing
-from graphdl.execution.checks import new_generator
-from graphdl.execution.passes import Forward, run_forward
 from graphdl.graph import Key, ancestors
 from graphdl.network import Network
 from graphdl.optim import Gathering, Optimizer, Stepper
-from graphdl.training.batching import Batch, NamedBatches, make_batches, unpack_validation
+from graphdl.training.batching import make_batches, repeatable
 from graphdl.training.callbacks import Callback
 from graphdl.training.epochs import CompiledEpoch, SteppedEpoch
+from graphdl.training.evaluation import Validation
 from graphdl.training.history import History
 from graphdl.training.hooks import Callbacks, EpochEnd
 from graphdl.training.metrics import Metric
 from graphdl.training.progress import EpochProgress
-from graphdl.training.scoring import Means, Scorer
+from graphdl.training.scoring import Scorer
 from graphdl.training.step import TrainingStep
 from graphdl.training.threads import check_threads, threads_restored
-
-EVALUATION_ROWS = 1024
 
 
 def fit(
@@ -78,19 +74,14 @@ def fit(
         raise SettingError("recompute and compile=True cannot be combined: remove one of them.")
     calls = Callbacks(callbacks)
     generator = net.generator if seed is None else new_generator(seed)
-    batches = _repeatable("inputs", make_batches(net, inputs, targets, batch_size, shuffle, generator), epochs)
+    batches = repeatable("inputs", make_batches(net, inputs, targets, batch_size, shuffle, generator), epochs)
     scorer, gathering = Scorer(net, metrics), Gathering(clip_norm, clip_value, accumulate)
-    checked: Iterable[Batch] | None = None
-    if validation is not None:
-        checked = make_batches(net, *unpack_validation(validation), EVALUATION_ROWS)
-        checked = _repeatable("validation", checked, epochs)
+    validate = Validation(net, scorer, validation, epochs)
     stepper = optimizer if isinstance(optimizer, Stepper) else optimizer.bind(net)
     step = TrainingStep(net, stepper, scorer, threads, recompute, gathering, together=compile)
-    calls.check([*scorer.names, *(f"validation_{name}" for name in scorer.names if checked is not None)])
-    step_end = calls.step_end if calls.wants_steps else None
-    train = CompiledEpoch(step, step_end) if compile else SteppedEpoch(step, step_end)
-    history = History()
-    start = time.perf_counter()
+    calls.check([*scorer.names, *validate.names])
+    train = (CompiledEpoch if compile else SteppedEpoch)(step, calls.step_end if calls.wants_steps else None)
+    history, start = History(), time.perf_counter()
     with calls.around(net, stepper, history), threads_restored(), EpochProgress(epochs, progress) as bar:
         for _ in range(epochs):
             calls.epoch_start()
@@ -98,51 +89,13 @@ def fit(
             step.finish()
             if not figures:
                 raise SettingError("inputs has no batches: there is nothing to train on.")
-            if checked is not None:
-                measured = _measure(net, scorer, checked, "validation")
-                figures.update({f"validation_{name}": figure for name, figure in measured.items()})
+            figures |= validate()
             history.append(figures)
             history.seconds = time.perf_counter() - start
             bar.advance(figures)
             if calls.epoch_end():
                 break
     return history
-
-
-def evaluate(
-    net: Network,
-    inputs: Any,
-    targets: Any = None,
-    *,
-    metrics: Sequence[str | Metric] = (),
-    batch_size: int = EVALUATION_ROWS,
-) -> dict[str, float]:
-    """Compute the loss and the metrics on data, in the forms that fit takes, without training: {name: value}."""
-    if not net.losses:
-        raise MissingInputError("evaluate needs a loss, and the network has no loss node: add one, or use net.predict.")
-    return _measure(net, Scorer(net, metrics), make_batches(net, inputs, targets, batch_size), "inputs")
-
-
-@torch.inference_mode()
-def _measure(net: Network, scorer: Scorer, batches: Iterable[Batch], what: str) -> dict[str, float]:
-    """The mean losses and metrics of batches, without training."""
-    means = Means()
-    for batch in batches:
-        plan = net.engine.plan(scorer.targets)
-        trace = run_forward(plan, net.engine.store.by_node, batch, Forward(training=False, saving=()))
-        means.add(scorer(plan, batch, trace))
-    if not means.rows:
-        raise SettingError(f"{what} has no batches: there is nothing to evaluate.")
-    return means.figures()
-
-
-def _repeatable(what: str, batches: Iterable[Batch], epochs: int) -> Iterable[Batch]:
-    """Raise SettingError if the batches can be iterated only once and there are several epochs."""
-    if isinstance(batches, NamedBatches) and batches.once and epochs > 1:
-        raise SettingError(
-            f"{what} can be iterated only once, but epochs is {epochs}: give a list of batches or a data loader."
-        )
-    return batches
 
 
 def _check(net: Network, optimizer: object, epochs: object) -> None:

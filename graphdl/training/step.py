@@ -10,10 +10,10 @@ from torch import Tensor
 
 from graphdl.errors import NonFiniteError, SettingError, UnreachableError
 from graphdl.execution.passes import Backward, Forward, Trace, run_backward, run_forward
-from graphdl.execution.recompute import check_recompute, make_recomputation
+from graphdl.execution.recompute import make_recomputation
 from graphdl.execution.state import Snapshot
 from graphdl.execution.training_passes import ParameterGradients, TrainingPasses
-from graphdl.graph import Key
+from graphdl.graph import Key, check_recompute
 from graphdl.network import Network
 from graphdl.optim import Stepper
 from graphdl.optim.gradients import Gathering

@@ -91,13 +91,13 @@ def test_losses_start_from_their_weights(reduction):
     net = regression(reduction=reduction, weight=-0.5)
     values = net.forward(batch())
     plan = net.engine.full_plan
-    starts = net.engine.loss_starts(plan, net._trace.values)
+    starts = net.engine.loss_starts(plan, net._record._trace.values)
     assert starts.keys() == {plan.index["loss"]}
     start = starts[plan.index["loss"]]
     assert (start.shape, start.unique().tolist()) == (values["loss"].shape, [-0.5])
-    assert net.engine.loss_starts(plan, net._trace.values)[plan.index["loss"]] is start
+    assert net.engine.loss_starts(plan, net._record._trace.values)[plan.index["loss"]] is start
     net.forward(batch(7))
-    assert net.engine.loss_starts(plan, net._trace.values)[plan.index["loss"]].shape == net.values["loss"].shape
+    assert net.engine.loss_starts(plan, net._record._trace.values)[plan.index["loss"]].shape == net.values["loss"].shape
 
 
 def test_starts_made_in_inference_mode_are_of_use_outside():
@@ -106,7 +106,8 @@ def test_starts_made_in_inference_mode_are_of_use_outside():
         net.forward(batch())
         net.backward()
     net.forward(batch())
-    assert not next(iter(net.engine.loss_starts(net.engine.full_plan, net._trace.values).values())).is_inference()
+    starts = net.engine.loss_starts(net.engine.full_plan, net._record._trace.values)
+    assert not next(iter(starts.values())).is_inference()
     net.backward()
 
 

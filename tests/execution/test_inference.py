@@ -2,9 +2,10 @@ import pytest
 import torch
 
 from graphdl import CrossEntropyLoss, Item, Linear, MSELoss, Network, Operator, Product, Shared, Sum, Tanh
+from graphdl.arguments import meta_inputs
 from graphdl.errors import MissingInputError, ShapeError, UnknownNodeError
-from graphdl.execution.diagnosis import shape_of
-from graphdl.execution.inference import infer_shapes, meta_inputs, meta_parameters, require_complete
+from graphdl.execution.inference import infer_shapes, meta_parameters, require_complete
+from graphdl.operators.tuples import shape_of
 
 KNOWN = {"x": "", "target": ""}
 

@@ -29,8 +29,9 @@ from graphdl import (
 )
 from graphdl.errors import SettingError, UnknownNodeError
 from graphdl.execution import passes
-from graphdl.execution.recompute import check_recompute, make_recomputation
+from graphdl.execution.recompute import make_recomputation
 from graphdl.execution.training_passes import TrainingPasses
+from graphdl.graph import check_recompute
 from graphdl.optim import SGD, Adam
 from tests.execution.drawn_graphs import networks
 from tests.execution.walks import walk_backward, walk_forward

@@ -165,3 +165,9 @@ def test_a_slot_is_a_string_that_declares_more():
     assert (again, again.optional, again.kind, again.role) == ("mask", True, "boolean", None)
     with pytest.raises(SettingError, match=r"role must be None or 'prediction' or 'target', not 'traget'\. Did you"):
         InputSlot("y", role="traget")
+
+
+def test_an_input_that_is_also_computed_with_is_no_class_index():
+    operators = {"fc": Linear(2, 3), "norm": LayerNorm(3), "loss": CrossEntropyLoss(), "error": MSELoss()}
+    edges = {"x": ["fc"], "fc": ["loss", "error"], "p": ["norm", Feed("loss", slot="target")], "norm": ["error"]}
+    assert input_kinds(build_graph(operators, edges)) == {}

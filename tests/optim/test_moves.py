@@ -30,7 +30,7 @@ def test_small_parameters_are_gathered_side_by_side():
     assert gathered(found) == [[("a", "weight"), ("a", "bias"), ("b", "weight"), ("b", "bias")]]
     assert not found.single
     (group,) = found.groups
-    assert len(group.parts) == 1
+    assert len(group.pieces) == 1
     assert group.nodes == {"a", "b"}
     assert group.gradients["a", "weight"].shape == (8, 3)
     assert len({tensor.untyped_storage().data_ptr() for tensor in group.gradients.values()}) == 1

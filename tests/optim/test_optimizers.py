@@ -310,9 +310,9 @@ def test_step_without_gradients_says_what_to_call():
 @pytest.mark.parametrize(
     ("make", "text"),
     [
-        (lambda: SGD(lr=-1.0), r"SGD: lr must be a number in \[0, inf\), not -1.0"),
+        (lambda: SGD(lr=-1.0), r"SGD: lr must be a number in \[0, inf\), or a schedule, not -1.0"),
         (lambda: Adam(lr="fast"), "lr must be a number"),
-        (lambda: Adam(betas=(0.9, 1.0)), r"beta2 must be a number in \[0, 1\), not 1.0"),
+        (lambda: Adam(betas=(0.9, 1.0)), r"beta2 must be a number in \[0, 1\), or a schedule, not 1.0"),
         (lambda: Adam(betas=0.9), "betas must be a pair"),
         (lambda: AdamW(weight_decay=-0.1), "AdamW: weight_decay must be a number"),
         (lambda: SGD(momentum=-0.5), "momentum must be a number"),

@@ -1,5 +1,5 @@
 from graphdl.rendering.cards import MOST_ROWS, Card, Place, arrange, form, group, parameter_totals, prefixes
-from graphdl.rendering.facts import NodeFacts
+from graphdl.rendering.nodes import NodeFacts
 
 
 def rows(graph, facts):

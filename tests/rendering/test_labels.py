@@ -2,8 +2,8 @@ import re
 import xml.etree.ElementTree as ElementTree
 
 from graphdl.rendering.cards import Place
-from graphdl.rendering.facts import ImplicitInput, NodeFacts
 from graphdl.rendering.labels import card_label, frame_label, hint, pill_label, title_label
+from graphdl.rendering.nodes import ImplicitInput, NodeFacts
 from graphdl.rendering.theme import LIGHT
 
 ALONE = Place((), (), 1)

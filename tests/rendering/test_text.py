@@ -1,6 +1,16 @@
 import pytest
 
-from graphdl.rendering.text import compact, counted, identifier, markup, readable, shape_text, shorten, tooltip, width
+from graphdl.rendering.text import (
+    compact,
+    compact_count,
+    identifier,
+    markup,
+    readable,
+    shape_text,
+    shorten,
+    tooltip,
+    width,
+)
 
 
 @pytest.mark.parametrize(
@@ -26,8 +36,8 @@ def test_compact_shows_three_digits(number, text):
 
 
 def test_counted_minds_its_plural():
-    assert counted(1, "operator") == "1 operator"
-    assert counted(0, "parameter") == "0 parameters"
+    assert compact_count(1, "operator") == "1 operator"
+    assert compact_count(0, "parameter") == "0 parameters"
 
 
 def test_shape_text():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from graphdl.execution.cost.table import cost_table
+from graphdl.cost.table import cost_table
 from graphdl.graph import Key
 
 
@@ -44,6 +44,14 @@ class Cost:
     The memory of gradients is less than their sum where a large network's parameters move during backward.
     A multiply-add of a matrix product or a convolution counts as 2 operations. Every other kernel counts one for each
     element it returns, and one that only moves numbers none. The optimizer's update is left out.
+
+    >>> from graphdl import Linear, MSELoss, Network
+    >>> from graphdl.optim import Adam
+    >>> operators = {"fc": Linear(out_features=25), "loss": MSELoss()}
+    >>> net = Network(operators, {"x": ["fc"], "fc": ["loss"], "target": ["loss"]})
+    >>> cost = net.cost({"x": (50, 2), "target": (50, 25)}, Adam())
+    >>> cost.nodes["fc"].forward_flops, cost.nodes["fc"].parameters, cost.nodes["fc"].states
+    (5000, 300, 600)
     """
 
     nodes: dict[Key, NodeCost]

@@ -13,7 +13,7 @@ from rich.text import Text
 from graphdl.errors import counted
 
 if TYPE_CHECKING:
-    from graphdl.execution.cost.figures import Cost
+    from graphdl.cost.figures import Cost
 
 COLUMNS = ("forward", "backward", "parameters", "gradients", "states", "value", "saved")
 

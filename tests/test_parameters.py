@@ -6,8 +6,8 @@ import torch
 
 from graphdl import Buffer, Linear, Operator, Parameter, Tanh
 from graphdl.errors import SettingError, ShapeError, UnknownNodeError
-from graphdl.execution.parameters import ALIGNMENT, ParameterStore
 from graphdl.initializers import Constant, Normal
+from graphdl.parameters import ALIGNMENT, ParameterStore
 
 CPU = torch.device("cpu")
 

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import torch
 from torch import Generator, Tensor
 
-from graphdl.execution.cost.nests import bytes_of, storage_of, tensors
-from graphdl.execution.cost.operations import bytes_of_call, operations, peak_bytes
-from graphdl.execution.parameters import ParameterStore
+from graphdl.cost.nests import bytes_of, bytes_once, storage_of, tensors
+from graphdl.cost.operations import bytes_of_call, operations, peak_bytes
 from graphdl.execution.passes import Trace
 from graphdl.execution.plan import BackwardPlan, Step
 from graphdl.execution.recompute import Recomputation
@@ -20,6 +19,7 @@ from graphdl.execution.replay import is_empty, replay_bytes, writes
 from graphdl.execution.tape import Recorder, Slot, Tape, exchange, recording
 from graphdl.execution.training_passes import GroupMove, ParameterMoves, TrainingPasses
 from graphdl.graph import Key
+from graphdl.parameters import Name, ParameterStore
 
 
 class Rule(Protocol):
@@ -47,22 +47,20 @@ class Hollow:
 
 
 @dataclass
-class Room:
-    """The room of all gradients where no optimizer moves the parameters."""
+class Unmoved:
+    """Moves, and the one group of them, where no optimizer moves the parameters: the gradients stay where they are."""
 
     nodes: frozenset[Key]
-    gradients: dict[tuple[Key, str], Tensor]
+    gradients: dict[Name, Tensor]
+    single: dict[Name, Callable[[Tensor], None]] = field(default_factory=dict)
+
+    @property
+    def groups(self) -> Sequence[GroupMove]:
+        """Itself."""
+        return [self]
 
     def __call__(self) -> None:
-        """Nothing: the gradients stay where they are."""
-
-
-@dataclass
-class Planned:
-    """Moves without an optimizer: the gradients stay where they are."""
-
-    groups: Sequence[GroupMove]
-    single: dict[tuple[Key, str], Callable[[Tensor], None]]
+        """Do nothing."""
 
 
 class Rehearsal:
@@ -109,7 +107,7 @@ class Rehearsal:
         if self._stepper is None:
             extents = [extent for run in self.store.runs(owners) for extent in run]
             room = {(extent.node, extent.name): self.store.flat.new_zeros(extent.shape) for extent in extents}
-            return Planned([Room(frozenset(owners), room)], {})
+            return Unmoved(frozenset(owners), room)
         moves: ParameterMoves = self._stepper.moves(owners, together=self.plan.shared)
         return moves
 
@@ -188,11 +186,6 @@ class Rehearsal:
 def keep_slots(recorder: Recorder, trace: Trace, kept: list[Slot]) -> None:
     """Add the slots of the values that a forward pass keeps."""
     exchange(exchange(trace.values, Tensor, recorder.slot), Slot, kept.append)
-
-
-def bytes_once(nested: Any) -> int:
-    """The bytes of all tensors in a nest, each piece of memory once."""
-    return sum({storage_of(tensor): tensor.untyped_storage().nbytes() for tensor in tensors(nested)}.values())
 
 
 def most_copied(tape: Tape, device: torch.device) -> int:

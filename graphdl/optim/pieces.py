@@ -5,17 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import TypeAlias
 
 import torch
 from torch import Tensor
 
-from graphdl.execution.parameters import Extent, ParameterStore
-from graphdl.graph import Key
 from graphdl.optim.numbers import Numbers, State, Variant
 from graphdl.optim.writing import FirstUpdate, next_values, write
-
-Name: TypeAlias = tuple[Key, str]
+from graphdl.parameters import Extent, Name, ParameterStore
 
 
 @dataclass
@@ -57,7 +53,7 @@ class Memory:
         return w.view(stretch[0].shape), tuple(vector.view(stretch[0].shape) for vector in state)
 
 
-class Part:
+class Piece:
     """Vectors of parameters that have the same settings, and the call that updates them."""
 
     def __init__(self, memory: Memory, variant: Variant) -> None:

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
+from graphdl.arguments import gather_inputs, to_tensor
 from graphdl.errors import MissingInputError, SettingError, UnknownNodeError
-from graphdl.execution.inputs import gather_inputs, to_tensor
 
 CPU = torch.device("cpu")
 

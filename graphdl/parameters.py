@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Any, Self, TypeAlias
 from weakref import WeakSet
 
 import torch
@@ -22,6 +22,9 @@ from graphdl.errors import (
 )
 from graphdl.graph import Key
 from graphdl.operators import Operator, Parameter
+
+Name: TypeAlias = tuple[Key, str]
+"""A parameter's node and its name there."""
 
 ALIGNMENT = 16  # elements: a cache line in float32, and what the fastest kernels ask for
 

@@ -16,16 +16,16 @@ __all__ = [
     "Graph",
     "ImplicitInput",
     "Key",
+    "Namespace",
     "Node",
     "NodeFacts",
-    "Path",
     "complete",
     "namespace",
     "short_name",
 ]
 
 Key: TypeAlias = str | int
-Path: TypeAlias = tuple[str, ...]
+Namespace: TypeAlias = tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def complete(graph: Graph, facts: Mapping[Key, NodeFacts]) -> tuple[Graph, dict[
     return whole, known
 
 
-def namespace(node: Node) -> Path:
+def namespace(node: Node) -> Namespace:
     """Return the parts of a key before its last "/"; () if it has none.
 
     >>> namespace("layer1/res1/conv")

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from graphdl.execution.cost.scratch import bytes_within
+from graphdl.cost.scratch import bytes_within
 from graphdl.execution.tape import Call, Slot, Tape, exchange
 
 MOVES = {

@@ -6,9 +6,10 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from graphdl.errors import MissingInputError, SettingError, UnknownNodeError, UnreachableError, did_you_mean, listing
-from graphdl.graph import Feed, Key, Shared, sources
-from graphdl.operators import Operator
+from graphdl.errors import MissingInputError, SettingError, UnreachableError, listing
+from graphdl.graph.declaration import Feed, Key, Shared
+from graphdl.graph.naming import known_keys, node_keys
+from graphdl.graph.reading import sources
 
 if TYPE_CHECKING:
     from graphdl.graph.build import Graph
@@ -23,7 +24,7 @@ class Part:
     outputs                  the nodes that are wanted
     """
 
-    operators: dict[Key, Operator | Shared]
+    operators: dict[Key, Any]
     connectivity: dict[Key, tuple[Feed, ...]]
     owners: dict[Key, Key]
     outputs: tuple[Key, ...]
@@ -37,7 +38,7 @@ def cut_part(graph: Graph, order: Iterable[Key], known: Mapping[Key, str], input
     Errors: UnknownNodeError, MissingInputError for a value that the outputs need and that is neither computed inside
     nor given, UnreachableError for an input that they do not need.
     """
-    given = _keys(inputs, "part(inputs=[...])", {**dict.fromkeys(graph), **known})
+    given = known_keys(inputs, "part(inputs=[...])", {**dict.fromkeys(graph), **known})
     wanted = node_keys(graph, outputs, "part(outputs=[...])")
     for key in wanted:
         if graph.nodes[key]["operator"] is None or (key in given and key not in known):
@@ -46,7 +47,7 @@ def cut_part(graph: Graph, order: Iterable[Key], known: Mapping[Key, str], input
     inside = _inside(graph, cuts, given, wanted)
     nodes = [key for key in order if key in inside]
     owners: dict[Key, Key] = {}
-    operators: dict[Key, Operator | Shared] = {}
+    operators: dict[Key, Any] = {}
     first: dict[Key, Key] = {graph.nodes[key]["owner"]: graph.nodes[key]["owner"] for key in nodes}
     first = {owner: owner for owner in first if owner in inside}
     for key in nodes:
@@ -56,23 +57,6 @@ def cut_part(graph: Graph, order: Iterable[Key], known: Mapping[Key, str], input
         else:
             operators[key] = Shared(first[owner])
     return Part(operators, _edges(graph, [*(key for key in given if key in cuts), *nodes], inside), owners, wanted)
-
-
-def node_keys(graph: Graph, keys: object, where: str) -> tuple[Key, ...]:
-    """Nodes given as a list, each once. Raises SettingError or UnknownNodeError."""
-    return _keys(keys, where, graph)
-
-
-def _keys(keys: object, where: str, known: Collection[Key]) -> tuple[Key, ...]:
-    if isinstance(keys, (str, int)) or not isinstance(keys, Iterable):
-        raise SettingError(f"{where} takes a list of names, such as [{next(iter(known))!r}], not {keys!r}.")
-    found: dict[Any, None] = dict.fromkeys(keys)
-    if not found:
-        raise SettingError(f"{where} takes at least one name.")
-    for key in found:
-        if key not in known:
-            raise UnknownNodeError(f"{where}: the network has no node {key!r}.{did_you_mean(key, known)}")
-    return tuple(found)
 
 
 def _is_input_node(graph: Graph, key: Key) -> bool:

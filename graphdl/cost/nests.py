@@ -7,6 +7,8 @@ from typing import Any
 
 from torch import Tensor
 
+from graphdl.execution.tape import address
+
 
 def tensors(nested: Any) -> Iterator[Tensor]:
     """The tensors in a nest."""
@@ -24,6 +26,11 @@ def bytes_of(nested: Any) -> int:
     return sum(tensor.nbytes for tensor in tensors(nested))
 
 
+def bytes_once(nested: Any) -> int:
+    """The bytes of all tensors in a nest, each piece of memory once."""
+    return sum({storage_of(tensor): tensor.untyped_storage().nbytes() for tensor in tensors(nested)}.values())
+
+
 def storage_of(tensor: Tensor) -> int:
     """What tells the memory of one tensor from that of another."""
-    return int(tensor.untyped_storage()._cdata)
+    return address(tensor.untyped_storage())

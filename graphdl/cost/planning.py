@@ -8,19 +8,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from graphdl.arguments import gather_inputs, meta_inputs
+from graphdl.cost.figures import Cost, NodeCost
+from graphdl.cost.nests import bytes_of
+from graphdl.cost.rehearsal import Rehearsal, Rule
 from graphdl.errors import MissingInputError, SettingError
-from graphdl.execution.cost.figures import Cost, NodeCost
-from graphdl.execution.cost.nests import bytes_of
-from graphdl.execution.cost.rehearsal import Rehearsal, Rule
-from graphdl.execution.diagnosis import shape_of
 from graphdl.execution.engine import Engine
-from graphdl.execution.inference import infer_shapes, meta_inputs, require_complete
-from graphdl.execution.inputs import gather_inputs
-from graphdl.execution.parameters import ParameterStore
+from graphdl.execution.inference import infer_shapes, require_complete
 from graphdl.execution.plan import BackwardPlan, make_backward_plan, make_plan
-from graphdl.execution.recompute import Recomputation, check_recompute, make_recomputation
-from graphdl.graph import Key, input_kinds
+from graphdl.execution.recompute import Recomputation, make_recomputation
+from graphdl.graph import Key, check_recompute, input_kinds
 from graphdl.operators import Operator
+from graphdl.operators.tuples import shape_of
+from graphdl.parameters import ParameterStore
 
 
 def plan_cost(engine: Engine, given: Mapping[Key, Any], optimizer: Rule | None, recompute: Collection[Key]) -> Cost:

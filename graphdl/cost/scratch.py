@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from graphdl.execution.cost.nests import bytes_of
+from graphdl.cost.nests import bytes_of
 
 
 def bytes_within(name: str, args: Any, result: Any, device: torch.device) -> int:

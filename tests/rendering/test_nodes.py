@@ -1,7 +1,7 @@
 import pytest
 
 from graphdl.errors import DrawingError
-from graphdl.rendering.facts import ImplicitInput, NodeFacts, complete, namespace, short_name
+from graphdl.rendering.nodes import ImplicitInput, NodeFacts, complete, namespace, short_name
 
 
 def test_namespace_is_what_stands_before_the_last_slash():

@@ -6,7 +6,7 @@ import graphviz
 import pytest
 
 from graphdl.errors import DrawingError
-from graphdl.rendering import available, diagram, engine, render, svg
+from graphdl.rendering import available, diagram, drawing, render, svg
 
 needs_an_engine = pytest.mark.skipif(not available(), reason="neither dot nor pygraphviz is installed")
 
@@ -151,7 +151,7 @@ def test_a_file_that_cannot_be_written_is_explained(picture, tmp_path):
 
 def test_a_raster_picture_is_sharp_and_leaves_the_diagram_alone(picture, monkeypatch, tmp_path):
     seen = []
-    monkeypatch.setattr(engine, "_engine", lambda: lambda digraph, form: seen.append(digraph.source) or b"drawn")
+    monkeypatch.setattr(drawing, "_drawer", lambda: lambda digraph, form: seen.append(digraph.source) or b"drawn")
     before = picture.source
     render(picture, tmp_path / "net.png")
     render(picture, Path(tmp_path / "net.svg"))
@@ -163,8 +163,8 @@ def test_a_raster_picture_is_sharp_and_leaves_the_diagram_alone(picture, monkeyp
 def test_a_notebook_shows_a_diagram_without_the_program_dot(monkeypatch, drawn):
     monkeypatch.setattr("shutil.which", lambda name: None)
     if not drawn:
-        monkeypatch.setattr(engine, "available", lambda: False)
-    shown = engine.Diagram("picture")
+        monkeypatch.setattr(drawing, "available", lambda: False)
+    shown = drawing.Diagram("picture")
     shown.node("a", "here")
     ((kind, text),) = shown._repr_mimebundle_().items()
     assert kind == ("image/svg+xml" if drawn else "text/plain")

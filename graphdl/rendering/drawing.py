@@ -14,9 +14,9 @@ import graphviz
 
 from graphdl.errors import DrawingError, did_you_mean
 
-__all__ = ["Diagram", "available", "render", "svg"]
+__all__ = ["Diagram", "available", "mime_bundle", "render", "svg"]
 
-Engine: TypeAlias = Callable[[graphviz.Digraph, str], bytes]
+Drawer: TypeAlias = Callable[[graphviz.Digraph, str], bytes]
 
 DRAWN = (".svg", ".png", ".pdf")
 SOURCE = (".dot", ".gv")
@@ -33,7 +33,7 @@ class Diagram(graphviz.Digraph):  # type: ignore[misc]
 
 def available() -> bool:
     """Return whether the program `dot` or pygraphviz is installed."""
-    return _engine() is not None
+    return _drawer() is not None
 
 
 def render(digraph: graphviz.Digraph, path: str | Path) -> Path:
@@ -66,22 +66,27 @@ def svg(digraph: graphviz.Digraph) -> str:
     return _draw(digraph, "svg").decode()
 
 
+def mime_bundle(text: str, diagram: Callable[[], graphviz.Digraph]) -> dict[str, str]:
+    """Return what a notebook shows: the text, and a picture where anything draws it."""
+    return {"text/plain": text, **({"image/svg+xml": svg(diagram())} if available() else {})}
+
+
 def _draw(digraph: graphviz.Digraph, form: str) -> bytes:
-    engine = _engine()
-    if engine is None:
+    draw = _drawer()
+    if draw is None:
         raise DrawingError(
             f"The diagram cannot be drawn: neither the program `dot` nor pygraphviz is installed. {REMEDY}"
         )
     sharp = digraph.copy()
     if form == "png":
         sharp.graph_attr["dpi"] = PIXELS_PER_INCH
-    picture = engine(sharp, form)
+    picture = draw(sharp, form)
     if not picture:
         raise DrawingError(f"The diagram cannot be drawn: Graphviz gave an empty {form}.")
     return picture
 
 
-def _engine() -> Engine | None:
+def _drawer() -> Drawer | None:
     if shutil.which("dot"):
         return _by_program
     return _in_process if importlib.util.find_spec("pygraphviz") else None

@@ -1,0 +1,159 @@
+"""What a caller gives a network: operators, seed, device and type are checked, inputs become tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any, TypeAlias
+
+import numpy
+import torch
+from torch import Tensor
+
+from graphdl.errors import MissingInputError, SettingError, ShapeError, UnknownNodeError, did_you_mean, listing
+from graphdl.graph import Key, Shared
+from graphdl.graph.reading import InputKind
+from graphdl.operators import Operator
+
+Device: TypeAlias = str | torch.device
+
+KINDS = {"integer": torch.int64, "boolean": torch.bool}
+"""The types of inputs that are known by their shapes alone."""
+
+
+def gather_inputs(
+    given: object,
+    needed: Collection[Key],
+    known: Mapping[Key, str],
+    operators: Collection[Key],
+    device: torch.device,
+    dtype: torch.dtype,
+) -> dict[Key, Tensor]:
+    """Take {name: tensor or array}, or one tensor where one input is needed, onto the device.
+
+    Floating-point values take the network's type, integers keep theirs. Inputs that are known and not needed are left
+    out. known says of each input of the network why it is one; a missing input may be a misspelt operator.
+
+    Errors: MissingInputError, UnknownNodeError, and SettingError for what is no tensor.
+    """
+    if not isinstance(given, Mapping):
+        if len(needed) != 1:
+            raise MissingInputError(
+                f"One tensor was given, and {len(needed)} inputs are needed: {listing(map(repr, needed))}. "
+                "Give a dictionary from their names to tensors."
+            )
+        given = {next(iter(needed)): given}
+    _check_names(given, known)
+    inputs = {}
+    for name in needed:
+        if name not in given:
+            raise MissingInputError(
+                f"The input {name!r} is missing: {known[name]}.{did_you_mean(name, set(operators) - {name})} "
+                "Give it a value."
+            )
+        inputs[name] = to_tensor(given[name], f"The input {name!r}", device, dtype)
+    return inputs
+
+
+def meta_inputs(
+    given: Mapping[Key, Any],
+    known: Mapping[Key, object],
+    dtype: torch.dtype,
+    batch: int | None = None,
+    kinds: Mapping[Key, InputKind] | None = None,
+) -> dict[Key, Tensor]:
+    """Shapes or tensors -> meta tensors.
+
+    batch  is put before shapes that are given without their batch axis
+    kinds  of the inputs that are integers or booleans where only their shape is given
+    """
+    if not isinstance(given, Mapping):
+        raise ShapeError(
+            f"Shapes are given by name, {{input: shape}}, not as {given!r}. The inputs are {listing(known)}."
+        )
+    _check_names(given, known)
+    hollow = {}
+    for name, value in given.items():
+        if isinstance(value, Tensor):
+            kept = value.dtype if not value.is_floating_point() else dtype
+            hollow[name] = torch.empty(value.shape, dtype=kept, device="meta")
+            continue
+        if not isinstance(value, (tuple, list)) or not all(type(n) is int and n >= 0 for n in value):
+            raise ShapeError(f"The shape of input {name!r} is a tuple of sizes, or a tensor, not {value!r}.")
+        sizes = tuple(value) if batch is None else (batch, *value)
+        found = KINDS[kinds[name]] if kinds and name in kinds else dtype
+        hollow[name] = torch.empty(sizes, dtype=found, device="meta")
+    return hollow
+
+
+def _check_names(given: Iterable[Key], known: Collection[Key]) -> None:
+    """Refuse a name that is not an input of the network."""
+    for name in given:
+        if name not in known:
+            raise UnknownNodeError(
+                f"The network has no input {name!r}.{did_you_mean(name, known)} Its inputs are "
+                f"{listing(map(repr, known))}."
+            )
+
+
+def to_tensor(value: Any, what: str, device: torch.device, dtype: torch.dtype) -> Tensor:
+    """A tensor on the device; floating-point numbers in the given type."""
+    if isinstance(value, Tensor):
+        tensor = value
+        if tensor.dtype is dtype and tensor.device == device:
+            return tensor
+    elif isinstance(value, (numpy.ndarray, numpy.generic, list, tuple, int, float)):
+        tensor = _as_tensor(value, what)
+    else:
+        raise SettingError(f"{what} is a {type(value).__name__}; give a tensor or an array of numbers.")
+    return tensor.to(device, dtype if tensor.is_floating_point() else tensor.dtype)
+
+
+def _as_tensor(value: Any, what: str) -> Tensor:
+    try:
+        array = numpy.array(value)
+        return torch.from_numpy(array.astype(array.dtype.newbyteorder("="), copy=False))
+    except (TypeError, ValueError):
+        raise SettingError(f"{what} does not hold numbers in a regular shape; give a tensor or an array.") from None
+
+
+def check_operators(operators: Mapping[Key, object]) -> None:
+    """Refuse what is no operator; a class without its parentheses is the likely slip."""
+    for key, operator in operators.items():
+        if isinstance(operator, type):
+            raise SettingError(f"operators[{key!r}] is the class {operator.__name__}: write {operator.__name__}(...).")
+        if not isinstance(operator, (Operator, Shared)):
+            kind = f"{type(operator).__module__}.{type(operator).__qualname__}".removeprefix("builtins.")
+            raise SettingError(
+                f"operators[{key!r}] is a {kind}: a node computes a graphdl.Operator, such as Linear(2, 25), or is "
+                "Shared(...)."
+            )
+
+
+def new_generator(seed: object) -> torch.Generator:
+    """A random generator on the CPU; without a seed it takes one from torch's global generator."""
+    if seed is None:
+        seed = int(torch.randint(2**62, (), device="cpu"))
+    if isinstance(seed, bool) or not isinstance(seed, int):
+        raise SettingError(f"seed is an int, or None, not {seed!r}.")
+    try:
+        return torch.Generator("cpu").manual_seed(seed)
+    except (RuntimeError, ValueError, OverflowError):
+        raise SettingError(f"seed is an int of 64 bits, not {seed}.") from None
+
+
+def usable_device(device: Device) -> torch.device:
+    """The device, once it has been seen to hold a tensor."""
+    try:
+        return torch.zeros((), device=device).device
+    except (RuntimeError, AssertionError, TypeError) as error:
+        raise SettingError(
+            f'device={device!r} cannot be used: {str(error).splitlines()[0].rstrip(".")}. Take "cpu", or "cuda" where '
+            "torch.cuda.is_available()."
+        ) from None
+
+
+def floating_type(dtype: object) -> torch.dtype:
+    """A floating-point type."""
+    if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
+        raise SettingError(f"dtype is the floating-point type of the parameters, such as torch.float64, not {dtype!r}.")
+    return dtype
