@@ -15,8 +15,8 @@ class Bounds(NamedTuple):
 
     values     in losses, values and buffers, relative to a tensor's largest number
     gradients  in a gradient, relative to its largest number, and a tenth of it relative to the largest number of all
-               gradients: a gradient that vanishes, such as that of a bias before a batch normalization, is rounding
-               alone
+               gradients, and four roundings of the largest value: a gradient that vanishes, such as that of a bias
+               before a batch normalization, is rounding alone
     """
 
     values: float
@@ -58,7 +58,7 @@ def disagreement(found: Outcome, expected: Outcome, before: Mapping[str, Tensor]
         if not _close(found.values[name], value, _scale(value) * rounding if value.is_floating_point() else 0.0):
             return name
     for name, value in expected.state.items():  # made of gradients, or of their squares
-        if not _close(found.state[name], value, _scale(value) * 3 * bounds.gradients):
+        if not _close(found.state[name], value, _scale(value) * 3 * bounds.gradients + _floor(expected)):
             return name
     largest = max((_scale(value) for value in expected.buffers.values() if value.is_floating_point()), default=0.0)
     for name, value in expected.buffers.items():  # a running mean of what is normalized already is rounding alone
@@ -77,7 +77,8 @@ def _wrong_gradient(found: Outcome, expected: Outcome, before: Mapping[str, Tens
     """
     rounding, bound = bounds
     largest = max((_scale(gradient) for gradient in expected.gradients.values()), default=0.0)
-    noise = {name: bound * (_scale(g) + largest / 10) for name, g in expected.gradients.items()}
+    floor = _floor(expected)
+    noise = {name: bound * (_scale(g) + largest / 10) + floor for name, g in expected.gradients.items()}
     change = {name: (expected.parameters[name] - before[name]).abs() for name in noise}
     steepest = max((_steepest(change[name], g, noise[name]) for name, g in expected.gradients.items()), default=0.0)
     for name, gradient in expected.gradients.items():
@@ -101,6 +102,13 @@ def widened(bounds: Bounds, moved: Sequence[Outcome], expected: Outcome) -> Boun
     gradients = [_error(a.gradients[name], b, largest / 10) for a in moved for name, b in expected.gradients.items()]
     found = (max(allowed, 2 * each) for allowed, each in zip(bounds, (values, max(gradients)), strict=True))
     return Bounds(*(min(each, MOST) for each in found))
+
+
+def _floor(expected: Outcome) -> float:
+    """What rounding does to a gradient that vanishes: some roundings of the largest value."""
+    values = [value for value in expected.values.values() if value.is_floating_point()]
+    eps = max(torch.finfo(gradient.dtype).eps for gradient in expected.gradients.values())
+    return 4 * eps * max(map(_scale, values), default=0.0)
 
 
 def _error(found: Tensor, expected: Tensor, more: float) -> float:

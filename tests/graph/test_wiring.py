@@ -4,9 +4,11 @@ import pickle
 
 import pytest
 
+from graphdl import CrossEntropyLoss, Linear, MSELoss, Network
 from graphdl.errors import ArityError, SettingError
 from graphdl.graph import Feed, Shared, input_kinds, sources, sources_by_role
 from graphdl.graph.build import build_graph, normalise_connectivity, normalise_operators
+from graphdl.operators import LayerNorm
 from graphdl.slots import InputSlot
 
 
@@ -170,4 +172,4 @@ def test_a_slot_is_a_string_that_declares_more():
 def test_an_input_that_is_also_computed_with_is_no_class_index():
     operators = {"fc": Linear(2, 3), "norm": LayerNorm(3), "loss": CrossEntropyLoss(), "error": MSELoss()}
     edges = {"x": ["fc"], "fc": ["loss", "error"], "p": ["norm", Feed("loss", slot="target")], "norm": ["error"]}
-    assert input_kinds(build_graph(operators, edges)) == {}
+    assert input_kinds(Network(operators, edges).graph) == {}
