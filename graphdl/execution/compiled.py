@@ -3,59 +3,26 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import reduce
-from typing import Any, Protocol, TypeAlias
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from graphdl.cpp import Compiled, Roles, compile_tape
+from graphdl.cpp import Compiled, compile_tape
 from graphdl.errors import CompileError, MissingInputError, NonFiniteError, ShapeError, UnknownNodeError, did_you_mean
-from graphdl.execution.agreement import ROUNDING, Outcome, disagreement, widened
-from graphdl.execution.chance import Chance
+from graphdl.execution.agreement import ROUNDING, disagreement, widened
 from graphdl.execution.engine import Engine
-from graphdl.execution.passes import Backward, Forward, run_backward, run_forward
-from graphdl.execution.plan import Step
+from graphdl.execution.placed import Batch, CompilableMoves, PlacedStep
 from graphdl.execution.replay import TorchCalls
-from graphdl.execution.state import Snapshot
-from graphdl.execution.tape import Recorder, Slot, Tape, recording
-from graphdl.execution.training_passes import GroupMove, ParameterGradients, TrainingPasses
+from graphdl.execution.training_passes import TrainingPasses
 from graphdl.graph import Key
-
-Batch: TypeAlias = Mapping[Key, Tensor]
 
 SECONDS = 0.05
 """How long one call of C++ lasts at most, so that an interruption is noticed soon."""
 
 RESULT_BYTES = 2**21
 """How much one call hands out at most."""
-
-
-class CompilableMoves(Protocol):
-    """What moves all parameters together, and knows the formula by which it does so."""
-
-    @property
-    def groups(self) -> Sequence[GroupMove]:
-        """The calls that move parameters; their gradients are written first."""
-        ...
-
-    @property
-    def changed(self) -> list[Tensor]:
-        """The tensors that an update changes."""
-        ...
-
-    def formula(self, row: Tensor) -> None:
-        """Make the update in tensor functions, by a row of numbers."""
-        ...
-
-    def numbers(self, count: int) -> Tensor:
-        """The numbers of the next updates, a row for each."""
-        ...
-
-    def advance(self, count: int) -> None:
-        """Count updates that were made elsewhere."""
-        ...
 
 
 class CompiledSteps:
@@ -106,13 +73,10 @@ class CompiledSteps:
         if any(dtype.is_floating_point and dtype != engine.dtype for _, dtype in self.shapes.values()):
             raise CompileError(f"it is compiled for batches of other numbers than {engine.dtype}, the network's type")
         self.version = engine.version
-        self._passes, self._moves = self._bind()
-        self._batch = {name: torch.empty(shape, dtype=dtype) for name, (shape, dtype) in self.shapes.items()}
-        self._chance = Chance(self._passes.plan.forward, self._rehearse(), engine.chance)
-        self._drawn = [torch.empty_like(example) for example in self._chance.examples]
-        self._row = self._moves.numbers(1)[0].clone()
-        self._tape = self._record(self._examples[0])
-        if not self._record(self._examples[-1]).same_as(self._tape):
+        passes, self._moves = self._bind()
+        self._step = PlacedStep(engine, passes, self._moves, self._examples[0])
+        self._tape, self._roles = self._step.record(self._examples[0])
+        if not self._step.record(self._examples[-1])[0].same_as(self._tape):
             raise CompileError("an operator or the optimizer makes other calls from step to step")
         calls = TorchCalls(self._tape)
         self._compiled: Compiled = compile_tape(self._tape, self._roles, calls)
@@ -120,94 +84,10 @@ class CompiledSteps:
         self._addresses = {k: storage.data_ptr() for k, storage in self._tape.given.items()}
         self._verified, self._seconds = False, 0.0
 
-    def _rehearse(self) -> dict[int, tuple[torch.Size, torch.dtype]]:
-        """Run both passes once, without an update; return the shape and type of each value, by index.
-
-        Raises CompileError if a parameter that trains gets no gradient: the operators leave it where it is.
-        """
-        engine, plan, parameters = self._engine, self._passes.plan, self._engine.store.by_node
-        for key in engine.losses:
-            engine.weight(key)  # makes it, outside the recordings
-        before = Snapshot(engine)
-        how = Forward(training=True, keep_values=True, generator=engine.chance)
-        trace = run_forward(plan.forward, parameters, self._examples[0], how)
-        values, gathered = list(trace.values), ParameterGradients(plan, parameters)
-        run_backward(plan, parameters, trace, engine.loss_starts(plan.forward, values), Backward(gathered))
-        before.restore()
-        if gathered.by_node.keys() != set(plan.owners):
-            raise CompileError("an operator passes no gradient on")
-        return {i: (value.shape, value.dtype) for i, value in enumerate(values) if isinstance(value, Tensor)}
-
-    def _record(self, batch: Batch) -> Tape:
-        """Record a step, and leave everything as it was."""
-        before = Snapshot(self._engine, self._moves.changed)
-        self._load(batch, [tensor[0] for tensor in self._chance.draw(1)], self._moves.numbers(1)[0])
-        try:
-            with recording() as recorder:
-                results = self._step(recorder)
-                slots = [recorder.slot(each) for each in results]
-                self._roles = self._roles_of(recorder, slots)
-        finally:
-            before.restore()
-        if recorder.obstacle:
-            raise CompileError(recorder.obstacle)
-        return recorder.tape()
-
-    def _load(self, batch: Batch, drawn: Sequence[Tensor], row: Tensor) -> None:
-        """Put what a step is given into the tensors that it reads."""
-        for name, tensor in self._batch.items():
-            tensor.copy_(batch[name])
-        for held, tensor in zip(self._drawn, drawn, strict=True):
-            held.copy_(tensor)
-        self._row.copy_(row)
-
-    def _step(self, recorder: Recorder | None = None) -> list[Tensor]:
-        """Make a step by the operators and the optimizer's formula; return the total loss and the targets' values."""
-        engine, passes, plan = self._engine, self._passes, self._passes.plan.forward
-        drawn = dict(zip(self._chance.positions, self._drawn, strict=True))
-        position = {step.writes: k for k, step in enumerate(plan.steps)}
-        usual, passes.call = passes.call, _leave
-        try:
-
-            def note(step: Step, xs: object = None) -> Step:
-                if recorder is not None:
-                    recorder.origin = step.name
-                return step
-
-            def draw(step: Step, xs: object) -> Tensor | None:
-                return drawn.get(position[step.writes])
-
-            trace = passes.forward(self._batch, draw=draw, before=note)
-            losses = [(engine.weight(key), trace.values[plan.index[key]]) for key in engine.losses]
-            total = reduce(torch.add, [weight * (loss.sum() if loss.dim() else loss) for weight, loss in losses])
-            values = [trace.values[plan.index[key]] for key in plan.targets]
-            if any(not isinstance(value, Tensor) for value in values):
-                raise CompileError("a tuple is a prediction")
-            if recorder is not None:  # what the update changes is handed out as it was before
-                values = [value.clone() if recorder.is_given(value) else value for value in values]
-            passes.backward(trace, engine.loss_starts(plan, trace.values), before=note)
-            self._guard = len(recorder.calls) if recorder is not None else 0
-            self._moves.formula(self._row)
-        finally:
-            passes.call = usual
-        return [total, *values]
-
-    def _roles_of(self, recorder: Recorder, results: Sequence[Slot]) -> Roles:
-        def storages(tensors: Any) -> tuple[int, ...]:
-            return tuple(recorder.slot(tensor).storage for tensor in tensors)
-
-        return Roles(
-            moving=storages([*self._batch.values(), *self._drawn, self._row]),
-            working=storages(self._engine.store.buffers.values()),
-            guard=self._guard,
-            finite=results[0],
-            results=tuple(results),
-        )
-
     def check_again(self, batch: Batch) -> None:
         """Record the step once more. Raises CompileError if it makes other calls than those that were compiled."""
         with torch.inference_mode(False), torch.no_grad():
-            if not self._record(batch).same_as(self._tape):
+            if not self._step.record(batch)[0].same_as(self._tape):
                 raise CompileError("an operator or the optimizer makes other calls than at first")
 
     def run(self, inputs: Batch) -> Iterator[tuple[int, list[Tensor]]]:
@@ -239,13 +119,13 @@ class CompiledSteps:
             return 1
         each = sum(slot.size * slot.dtype.itemsize for slot in self._roles.results)
         in_time = max(1, int(SECONDS / self._seconds)) if self._seconds else 8
-        return min(left, in_time, max(1, RESULT_BYTES // each), self._chance.steps_at_once)
+        return min(left, in_time, max(1, RESULT_BYTES // each), self._step.chance.steps_at_once)
 
     @torch.no_grad()
     def _run(self, given: list[Tensor]) -> tuple[int, list[Tensor]]:
         """Make steps in C++; return how many, and what they hand out."""
         count, rows = len(given[0]), self._moves.numbers(len(given[0]))
-        moving = [*given, *self._chance.draw(count), rows]
+        moving = [*given, *self._step.chance.draw(count), rows]
         found = [torch.empty((count, *slot.shape), dtype=slot.dtype, device="cpu") for slot in self._roles.results]
         addresses = self._addresses | {k: t.data_ptr() for k, t in zip(self._roles.moving, moving, strict=True)}
         start = time.perf_counter()
@@ -258,7 +138,7 @@ class CompiledSteps:
         if done:
             self._seconds = (time.perf_counter() - start) / done
         if done < count:
-            self._chance.rewind(done)
+            self._step.chance.rewind(done)
         if failure is not None and not isinstance(failure, Exception):  # such as KeyboardInterrupt
             self._moves.advance(done)
             raise failure
@@ -267,22 +147,20 @@ class CompiledSteps:
     @torch.no_grad()
     def _verify(self, given: list[Tensor]) -> tuple[int, list[Tensor]]:
         """Make one step by the operators and in C++; CompileError, and nothing has changed, if they disagree."""
-        before = Snapshot(self._engine, self._moves.changed)
-        drawn = [tensor[0] for tensor in self._chance.draw(1)]
-        batch = {name: tensor[0] for name, tensor in zip(self.shapes, given, strict=True)}
-        self._load(batch, drawn, self._moves.numbers(1)[0])
+        step, before = self._step, self._step.snapshot()
+        step.load({name: each[0] for name, each in zip(self.shapes, given, strict=True)}, step.chance.draw_one())
         parameters = {name: tensor.clone() for name, tensor in self._engine.store.parameters.items()}
-        results = [result.clone() for result in self._step()]
-        expected = self._outcome(results)
+        results = [result.clone() for result in step.make()]
+        expected = step.outcome(results)
         before.restore()
         if not bool(torch.isfinite(results[0])):
             return 0, []
         made, found = self._run(given)
-        outcome, bounds = self._outcome([each[0] for each in found]), ROUNDING[self._engine.dtype]
+        outcome, bounds = step.outcome([each[0] for each in found]), ROUNDING[self._engine.dtype]
         wrong = disagreement(outcome, expected, parameters, bounds) if made else "what it refuses"
         if made and wrong:
-            after = Snapshot(self._engine, self._moves.changed)
-            bounds = widened(bounds, [self._moved(before, seed) for seed in range(3)], expected)
+            after = step.snapshot()
+            bounds = widened(bounds, [step.moved(before, seed) for seed in range(3)], expected)
             wrong = disagreement(outcome, expected, parameters, bounds)
             after.restore()
         if wrong:
@@ -290,29 +168,6 @@ class CompiledSteps:
             raise CompileError(f"the compiled step disagrees with the operators in {wrong}")
         self._verified = True
         return made, found
-
-    def _moved(self, before: Snapshot, seed: int) -> Outcome:
-        """What a step from there computes by the operators, with every parameter moved by its rounding."""
-        before.restore()
-        generator = torch.Generator().manual_seed(seed)
-        for parameter in self._engine.store.parameters.values():
-            signs = torch.randint(2, parameter.shape, generator=generator) * 2 - 1
-            parameter.mul_(1 + signs * torch.finfo(parameter.dtype).eps)
-        return self._outcome([result.clone() for result in self._step()])
-
-    def _outcome(self, results: Sequence[Tensor]) -> Outcome:
-        """What a step has computed: its results, and copies of what it has changed."""
-        names = ["the loss", *(f"the value of {key!r}" for key in self._passes.plan.forward.targets)]
-        kept = {f"the state of the optimizer, {k}": each.clone() for k, each in enumerate(self._moves.changed[1:], 1)}
-        by_node = self._engine.store.by_node
-        gradients = {place: tensor for group in self._moves.groups for place, tensor in group.gradients.items()}
-        return Outcome(
-            dict(zip(names, results, strict=True)),
-            kept,
-            {name: buffer.clone() for name, buffer in self._engine.store.buffers.items()},
-            {f"{node}.{name}": tensor.clone() for (node, name), tensor in gradients.items()},
-            {f"{node}.{name}": by_node[node][name].clone() for node, name in gradients},
-        )
 
     def __call__(self, inputs: Batch) -> Tensor:
         """Make a step on each batch; return the losses."""
@@ -357,7 +212,3 @@ def compile_steps(engine: Engine, stepper: Any, batch: Batch) -> CompiledSteps:
         return TrainingPasses(plan, engine.store.by_node, engine.chance, moves), moves
 
     return CompiledSteps(engine, bind, [batch])
-
-
-def _leave(move: object, *gradients: Tensor) -> None:
-    """Make no move: the formula does it."""
