@@ -148,7 +148,7 @@ def _shares_memory(one: Tensor, other: Tensor) -> bool:
 
 def _matters(change: Tensor, w: Tensor) -> bool:
     """Whether a change is more than the rounding of what it would be added to."""
-    return bool((change.abs() > torch.finfo(w.dtype).eps * w.abs()).any())
+    return bool(change.abs().max() > torch.finfo(w.dtype).eps * w.abs().max())
 
 
 def _same(one: Tensor, other: Tensor) -> bool:

@@ -39,7 +39,11 @@ class Chain:
     eps = 1e-4  # or what is 0 but for rounding, a bias before a normalization, would move by rounding errors
 
     def __init__(self, operators: Sequence[Operator], x: Tensor, rule: str = "adam", seed: int = 0) -> None:
-        generator, self.dtype, self.rule = torch.Generator().manual_seed(seed), x.dtype, rule
+        generator, self.dtype, self.rule = (
+            torch.Generator().manual_seed(seed),
+            (x.dtype if x.is_floating_point() else torch.float32),
+            rule,
+        )
         self.operators, shape, self.held, places, size = [], x, [], [], 0
         for operator in operators[:-1]:
             operator = operator.infer(*(each.shape for each in fed(operator, shape)))

@@ -62,7 +62,8 @@ def compiler(request, monkeypatch):
 def test_batch_normalization_before_a_rectifier(compiler, dtype, activation, width):
     torch.manual_seed(width)
     xs, ys = torch.randn(3, 20, 5, dtype=dtype), torch.randn(3, 20, 2, dtype=dtype)
-    assert_right([Linear(5, width), BatchNorm1d(width), activation, Linear(width, 2), MSELoss()], xs, ys)
+    bias = dtype == torch.float64  # its gradient is rounding alone, which Adam makes as large as any other
+    assert_right([Linear(5, width, bias=bias), BatchNorm1d(width), activation, Linear(width, 2), MSELoss()], xs, ys)
 
 
 @both

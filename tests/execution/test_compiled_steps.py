@@ -96,7 +96,7 @@ def test_an_index_out_of_range_stops():
     net = Network(operators, {"x": ["table"], "table": ["loss"], "target": ["loss"]}, seed=0)
     inputs = {"x": torch.tensor([[0, 4], [0, 5], [1, 1]]), "target": torch.zeros(3, 2, 3)}
     steps, before = compiled(net, SGD(lr=0.1), inputs), net.state_dict()
-    with pytest.raises(NonFiniteError, match="step 2 of 3"):
+    with pytest.raises(NonFiniteError, match="Step 2 of 3"):
         steps(inputs)
     assert torch.equal(net.parameters["table.weight"][1], before["table.weight"][1])
     assert not torch.equal(net.parameters["table.weight"][0], before["table.weight"][0])
@@ -106,7 +106,7 @@ def test_a_loss_that_is_not_finite_stops_before_its_step():
     net, twin = make(), make()
     bad = {**INPUTS, "x": INPUTS["x"].clone()}
     bad["x"][4, 0, 0] = float("nan")
-    with pytest.raises(NonFiniteError, match="step 5 of 6"):
+    with pytest.raises(NonFiniteError, match="Step 5 of 6"):
         compiled(net, Adam(), INPUTS)(bad)
     compiled(twin, Adam(), INPUTS)({name: x[:4] for name, x in INPUTS.items()})
     assert torch.equal(net.engine.store.flat, twin.engine.store.flat)
