@@ -15,8 +15,9 @@ from graphdl.cost.operations import bytes_of_call, operations, peak_bytes
 from graphdl.execution.passes import Trace
 from graphdl.execution.plan import BackwardPlan, Step
 from graphdl.execution.recompute import Recomputation
+from graphdl.execution.recorder import Recorder, recording
 from graphdl.execution.replay import is_empty, replay_bytes, writes
-from graphdl.execution.tape import Recorder, Slot, Tape, exchange, recording
+from graphdl.execution.tape import Slot, Tape, exchange
 from graphdl.execution.training_passes import GroupMove, ParameterMoves, TrainingPasses
 from graphdl.graph import Key
 from graphdl.parameters import Name, ParameterStore

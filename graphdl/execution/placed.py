@@ -16,8 +16,9 @@ from graphdl.execution.chance import Chance
 from graphdl.execution.engine import Engine
 from graphdl.execution.passes import Backward, Forward, run_backward, run_forward
 from graphdl.execution.plan import Step
+from graphdl.execution.recorder import Recorder, recording
 from graphdl.execution.state import Snapshot
-from graphdl.execution.tape import Recorder, Slot, Tape, recording
+from graphdl.execution.tape import Slot, Tape
 from graphdl.execution.training_passes import GroupMove, ParameterGradients, TrainingPasses
 from graphdl.graph import Key
 

@@ -11,9 +11,10 @@ from torch import Tensor
 
 from graphdl.execution.engine import Engine
 from graphdl.execution.passes import Trace
+from graphdl.execution.recorder import Recorder, recording
 from graphdl.execution.replay import Bound, Replay, may_gain, replay_bytes
 from graphdl.execution.state import Snapshot
-from graphdl.execution.tape import Recorder, Slot, Tape, exchange, recording
+from graphdl.execution.tape import Slot, Tape, exchange
 from graphdl.execution.training_passes import TrainingPasses
 from graphdl.graph import Key
 

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from graphdl.cpp import Compiled, Roles, compile_tape
-from graphdl.execution.tape import Slot, Tape, recording
+from graphdl.execution.recorder import recording
+from graphdl.execution.tape import Slot, Tape
 from graphdl.operators import Operator
 from tests.cpp.twins import aligned, bytes_of
 

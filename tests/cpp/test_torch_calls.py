@@ -7,8 +7,8 @@ import torch
 
 from graphdl.cpp import Roles, compile_tape
 from graphdl.errors import CompileError
+from graphdl.execution.recorder import recording
 from graphdl.execution.replay import TorchCalls
-from graphdl.execution.tape import recording
 from tests.cpp.twins import Twin, assert_twins, needs_compiler
 
 pytestmark = needs_compiler

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from graphdl.cpp import Compiled, Roles, compile_tape
+from graphdl.execution.recorder import recording
 from graphdl.execution.replay import TorchCalls
-from graphdl.execution.tape import Slot, Tape, recording
+from graphdl.execution.tape import Slot, Tape
 
 needs_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="needs a C++ compiler")
 

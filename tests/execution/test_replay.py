@@ -1,8 +1,8 @@
 import pytest
 import torch
 
+from graphdl.execution.recorder import recording
 from graphdl.execution.replay import Replay, place
-from graphdl.execution.tape import recording
 from graphdl.execution.training_passes import make_call
 
 X = torch.randn(4, 3, generator=torch.Generator().manual_seed(0))

@@ -3,8 +3,9 @@
 import pytest
 import torch
 
+from graphdl.execution.recorder import recording
 from graphdl.execution.replay import Replay
-from graphdl.execution.tape import Slot, exchange, recording
+from graphdl.execution.tape import Slot, exchange
 from graphdl.execution.training_passes import make_call
 from tests.operators.case import upstream
 from tests.operators.test_operator import FAMILIES

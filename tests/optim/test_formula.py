@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from graphdl.errors import GraphDLWarning, OperatorError
-from graphdl.execution.tape import recording
+from graphdl.execution.recorder import recording
 from graphdl.optim import SGD, Adam, AdamW, Cosine, Gathering, Numbers, Optimizer, Warmup
 from graphdl.optim.numbers import numbers_of
 from tests.optim.common import backward, batches, network, updates
