@@ -11,7 +11,17 @@ from types import ModuleType
 
 BENCHMARKS = {
     name: f"benchmarks.{name}"
-    for name in ("step", "sizes", "nets", "memory", "compile_time", "overhead", "graph_growth")
+    for name in (
+        "step",
+        "sizes",
+        "nets",
+        "memory",
+        "compiled_fit",
+        "limits",
+        "compile_time",
+        "overhead",
+        "graph_growth",
+    )
 }
 
 
