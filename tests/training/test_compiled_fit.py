@@ -13,6 +13,7 @@ from graphdl import (
     Conv2d,
     CrossEntropyLoss,
     Dropout,
+    Feed,
     Flatten,
     Linear,
     MSELoss,
@@ -25,6 +26,7 @@ from graphdl import (
 )
 from graphdl.errors import GraphDLWarning, NonFiniteError, OperatorError, UnreachableError
 from graphdl.optim import SGD, Adam
+from graphdl.slots import InputSlot
 from tests.twins import needs_compiler
 
 X = torch.rand(43, 2, generator=torch.Generator().manual_seed(0))
@@ -289,3 +291,39 @@ def test_custom_operators_that_change_are_noticed_in_a_later_epoch(monkeypatch):
         found.append(history["loss"])
         assert ["makes other calls than at first" in str(each.message) for each in caught] == [True] * compile_it
     assert found[0] == pytest.approx(found[1], rel=1e-5)
+
+
+@dataclass(frozen=True)
+class Picking(Operator):
+    """Rows of x, by a call that has no form in C++."""
+
+    slots = ("x", InputSlot("rows", kind="integer"))
+
+    def forward(self, p, x, rows, *, training):
+        return x.index_select(0, rows), (rows, len(x))
+
+    def backward(self, p, saved, dy):
+        rows, n = saved
+        return (dy.new_zeros(n, dy.shape[1]).index_add(0, rows, dy), None), {}
+
+
+@needs_compiler
+def test_a_torch_call_that_fails_is_explained_by_the_operators():
+    operators = {"fc1": Linear(2, 8), "pick": Picking(), "fc2": Linear(8, 2), "loss": MSELoss()}
+    edges = {"x": ["fc1"], "fc1": [Feed("pick", "x")], "rows": [Feed("pick", "rows")], "pick": ["fc2"], "fc2": ["loss"]}
+    rows = torch.arange(10).repeat(4)
+    found = []
+    for wrong, compile_it in ((False, True), (False, False), (True, True), (True, False)):
+        net = Network(operators, edges | {"target": ["loss"]}, seed=0)
+        rows[33] = 99 if wrong else 3
+        data = {"x": X[:40], "rows": rows, "target": Y[:40]}
+        settings = {"optimizer": SGD(lr=0.1), "epochs": 1, "batch_size": 10, "shuffle": False, "compile": compile_it}
+        if wrong:
+            with pytest.raises(OperatorError, match=r"^pick \(Picking\) failed in forward.*index out of range"):
+                fit(net, data, **settings)
+        else:
+            fit(net, data, **settings)
+        found.append(net.state_dict())
+    for one, other in (found[:2], found[2:]):
+        for name in one:
+            torch.testing.assert_close(one[name], other[name])
