@@ -143,6 +143,8 @@ def new_generator(seed: object) -> torch.Generator:
 
 def usable_device(device: Device) -> torch.device:
     """The device, once it has been seen to hold a tensor."""
+    if isinstance(device, torch.dtype):
+        raise SettingError(f"device={device} is a type: write dtype={device}.")
     try:
         return torch.zeros((), device=device).device
     except (RuntimeError, AssertionError, TypeError) as error:

@@ -12,7 +12,7 @@ from torch import Generator, Tensor
 from graphdl import rendering, serialization
 from graphdl.arguments import Device, check_operators, floating_type, new_generator, usable_device
 from graphdl.cost import Cost, Rule, plan_cost
-from graphdl.errors import MissingInputError, counted, listing
+from graphdl.errors import MissingInputError, SettingError, counted, listing
 from graphdl.execution.compiled import CompiledSteps, compile_steps
 from graphdl.execution.engine import Engine
 from graphdl.facts import node_facts
@@ -183,17 +183,21 @@ class Network:
         part.engine.frozen = frozenset(key for key, owner in cut.owners.items() if owner in self.engine.frozen)
         return part
 
-    def compile(self, optimizer: Rule, inputs: object) -> CompiledSteps:
+    def compile(self, optimizer: Any, inputs: object) -> CompiledSteps:
         """Compile training steps for batches like these inputs: a callable {name: (K, n, ...)} -> losses (K,).
 
         One call makes K steps in C++, each a forward pass, the gradients and the optimizer's update, and changes the
         network in place. The first time, the C++ compiler runs; later, also in other processes, the library is loaded
-        from a cache. Raises CompileError if the step cannot be compiled; `fit(..., compile=True)` warns instead.
+        from a cache. Losses are in double precision. `optimizer` may be a stepper of this network, which then counts
+        the steps. Raises CompileError if the step cannot be compiled; `fit(..., compile=True)` warns instead.
         """
         if not self.losses:
             raise MissingInputError("compile needs a loss, and the network has no loss node: add one.")
         _, batch = self.engine.prepare(inputs, self.losses)
-        return compile_steps(self.engine, optimizer.bind(self), batch)
+        stepper = optimizer.bind(self) if hasattr(optimizer, "bind") else optimizer
+        if getattr(stepper, "net", None) is not self:
+            raise SettingError("optimizer must be an optimizer such as Adam(lr=1e-3), or a stepper of this network.")
+        return compile_steps(self.engine, stepper, batch)
 
     def build(self, shapes: Mapping[Key, Any]) -> Self:
         """Infer the sizes that were left out from {input: shape without the batch axis}, and create the parameters."""

@@ -31,6 +31,8 @@ class ParameterGradients:
     def __call__(self, entry: BackwardStep, gradients: dict[str, Tensor] | None) -> None:
         """Take the gradients of a step's parameters."""
         if gradients is None or entry.position not in self._training:
+            if gradients and not self._parameters.get(entry.step.owner):
+                check_parameter_gradient(entry.step, next(iter(gradients)), None, {})
             return
         owner = entry.step.owner
         parameters = self._parameters[owner]

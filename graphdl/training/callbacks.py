@@ -43,10 +43,10 @@ class Monitoring(Callback):
     """A callback that checks a loss or a metric after every epoch.
 
     monitor   its name, for example "validation_loss"; lower is better
-    maximise  True if higher is better, as for "validation_accuracy"
+    maximise  True if higher is better; by default for "accuracy" and "validation_accuracy"
     """
 
-    def __init__(self, monitor: str, patience: int, maximise: bool) -> None:
+    def __init__(self, monitor: str, patience: int, maximise: bool | None) -> None:
         owner = type(self).__name__
         if not isinstance(monitor, str):
             raise SettingError(
@@ -55,9 +55,10 @@ class Monitoring(Callback):
         if isinstance(patience, bool) or not isinstance(patience, int) or patience < self._least_patience:
             least = self._least_patience
             raise SettingError(f"{owner}: patience must be a number of epochs, {least} or more, not {patience!r}")
-        if not isinstance(maximise, bool):
+        if maximise is not None and not isinstance(maximise, bool):
             raise SettingError(f"{owner}: maximise must be True or False, not {maximise!r}")
-        self.monitor, self.patience, self.maximise = monitor, patience, maximise
+        self.monitor, self.patience = monitor, patience
+        self.maximise = monitor in ("accuracy", "validation_accuracy") if maximise is None else maximise
 
     _least_patience = 0
 
@@ -82,7 +83,7 @@ class EarlyStopping(Monitoring):
 
     monitor     its name, for example "validation_loss"; lower is better
     patience    the number of epochs without improvement after which training ends
-    maximise    True if higher is better, as for "validation_accuracy"
+    maximise    True if higher is better; by default for "accuracy" and "validation_accuracy"
     best_epoch  the epoch of the best value, counted from 1; 0 before the first
 
     The best parameters are restored however training ends.
@@ -90,7 +91,7 @@ class EarlyStopping(Monitoring):
 
     _least_patience = 1
 
-    def __init__(self, monitor: str = "validation_loss", patience: int = 10, maximise: bool = False) -> None:
+    def __init__(self, monitor: str = "validation_loss", patience: int = 10, maximise: bool | None = None) -> None:
         super().__init__(monitor, patience, maximise)
         self._forget()
 
@@ -122,7 +123,7 @@ class ReduceOnPlateau(Monitoring):
     monitor    its name, for example "validation_loss"; lower is better
     factor     the factor of stepper.scale, which multiplies the learning rates
     patience   the number of epochs without improvement; the next one lowers the rates
-    maximise   True if higher is better, as for "validation_accuracy"
+    maximise   True if higher is better; by default for "accuracy" and "validation_accuracy"
     threshold  the least relative improvement that counts
     cooldown   the number of epochs that are not counted after the rates were lowered
     least      the lowest value of stepper.scale
@@ -135,7 +136,7 @@ class ReduceOnPlateau(Monitoring):
         monitor: str = "validation_loss",
         factor: float = 0.1,
         patience: int = 10,
-        maximise: bool = False,
+        maximise: bool | None = None,
         *,
         threshold: float = 1e-4,
         cooldown: int = 0,

@@ -102,8 +102,11 @@ def _check(net: Network, optimizer: object, epochs: object) -> None:
     if isinstance(optimizer, Stepper) and optimizer.net is not net:
         raise SettingError("optimizer is a stepper of another network: bind the optimizer to this network.")
     if not isinstance(optimizer, (Optimizer, Stepper)):
-        wrong = f"the class {optimizer.__name__}" if isinstance(optimizer, type) else f"a {type(optimizer).__name__}"
-        raise SettingError(f"optimizer must be an Optimizer such as Adam(lr=1e-3), or a stepper, not {wrong}.")
+        kind = optimizer if isinstance(optimizer, type) else type(optimizer)
+        wrong = f"{'the class' if kind is optimizer else 'an instance of'} {kind.__module__}.{kind.__name__}"
+        raise SettingError(
+            f"optimizer must be an optimizer of graphdl.optim such as Adam(lr=1e-3), or a stepper, not {wrong}."
+        )
     if isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 1:
         raise SettingError(f"epochs must be a number of passes through the data, 1 or more, not {epochs!r}.")
     if not net.losses:

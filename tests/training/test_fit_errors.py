@@ -33,7 +33,7 @@ ERRORS = [
     ((X, Y), {"batch_size": None}, SettingError, "batch_size is missing"),
     ((X, Y), {"batch_size": 0}, SettingError, "batch_size"),
     ((X, Y), {"epochs": 0}, SettingError, "epochs must be a number of passes"),
-    ((X, Y), {"optimizer": "adam"}, SettingError, "optimizer must be an Optimizer such as Adam"),
+    ((X, Y), {"optimizer": "adam"}, SettingError, "optimizer must be an optimizer of graphdl.optim such as Adam"),
     ((X, Y), {"metrics": "accuracy"}, SettingError, "metrics must be a sequence"),
     ((X, Y), {"metrics": ("acuracy",)}, SettingError, "Did you mean 'accuracy'"),
     ((X, Y), {"metrics": (3,)}, SettingError, "A metric must be a name or a function"),
@@ -142,7 +142,7 @@ def test_a_metric_that_is_no_number_is_named():
 
 
 def test_a_class_in_place_of_an_optimizer_is_told():
-    with pytest.raises(SettingError, match="not the class Adam"):
+    with pytest.raises(SettingError, match="not the class graphdl.optim.adam.Adam"):
         fit(fresh(), X, Y, optimizer=Adam, epochs=1, batch_size=5)
 
 
