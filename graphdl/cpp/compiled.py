@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -16,7 +17,8 @@ from graphdl.execution.tape import Tape
 TorchCall: TypeAlias = Callable[[int, Sequence[int]], None]
 """Makes a call of the tape, given its position and the address of each of its slots."""
 
-CALLBACK = ctypes.CFUNCTYPE(ctypes.c_bool, ctypes.c_int64, ctypes.POINTER(ctypes.c_void_p))
+CALLBACK = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.POINTER(ctypes.c_void_p))
+"""A call of torch: its position and the addresses of its slots, followed by a word that it sets as its last act."""
 
 
 class Compiled:
@@ -24,6 +26,8 @@ class Compiled:
 
     workspace  the bytes of memory that it needs, 64-byte aligned and 0 at first
     given      the order of the given storages
+    made       the steps that the last run has made, also if it was interrupted
+    failure    the exception of a torch call that ended the last run, and whether parameters had not been changed before
     """
 
     def __init__(self, tape: Tape, roles: Roles, torch_call: TorchCall | None) -> None:
@@ -32,37 +36,50 @@ class Compiled:
         self._tape, self._roles, self._torch_call = replace(tape, given=without_memory), roles, torch_call
         found = library(self._description(), lambda: self.source)
         self._steps = found.make_steps
-        self._steps.argtypes = [*[ctypes.c_void_p] * 3, CALLBACK, ctypes.c_int64]
-        self._steps.restype = found.workspace.restype = ctypes.c_int64
+        self._steps.argtypes = [*[ctypes.c_void_p] * 3, CALLBACK, ctypes.c_int64, ctypes.c_void_p]
+        self._steps.restype, found.workspace.restype = ctypes.c_bool, ctypes.c_int64
         self.workspace = int(found.workspace())
         self._slots = [len(call.slots()) for call in tape.calls]
-        self._failure: BaseException | None = None
-        self._callback = CALLBACK(self._call_back)
+        self._made = ctypes.c_int64(0)
+        self.failure: tuple[BaseException, bool] | None = None
+        itself = weakref.ref(self)  # or its memory would wait for the garbage collector
+        self._callback = CALLBACK(lambda position, addresses: itself()._call_back(position, addresses))  # type: ignore
 
     @cached_property
     def source(self) -> str:
         """The text."""
         return written_step(self._tape, self._roles, self._torch_call is not None)
 
-    def run(self, given: Sequence[int], results: Sequence[int], workspace: int, count: int) -> tuple[int, Any]:
-        """Make so many steps; return how many were made, and the exception of a call that failed, or None.
+    @property
+    def made(self) -> int:
+        """The steps that the last run has made."""
+        return self._made.value
+
+    def run(self, given: Sequence[int], results: Sequence[int], workspace: int, count: int) -> None:
+        """Make so many steps.
 
         given, results  addresses, in the order of `given` and of the roles' results, which hold (count, ...)
         workspace       the address of the workspace
-        """
-        self._failure = None
-        pointers = ((ctypes.c_void_p * max(len(each), 1))(*each) for each in (given, results))
-        return int(self._steps(*pointers, workspace, self._callback, count)), self._failure
 
-    def _call_back(self, position: int, addresses: Any) -> bool:
+        Raises KeyboardInterrupt.
+        """
+        self._made.value, self.failure = 0, None
+        pointers = ((ctypes.c_void_p * max(len(each), 1))(*each) for each in (given, results))
+        done = self._steps(*pointers, workspace, self._callback, count, ctypes.byref(self._made))
+        if not done and self.failure is None:  # what interrupts a callback outside its `try` is lost in ctypes
+            raise KeyboardInterrupt
+        if self.failure is not None and not isinstance(self.failure[0], Exception):
+            raise self.failure[0]
+
+    def _call_back(self, position: int, addresses: Any) -> None:
         """Make a call that the text leaves to torch. An exception must not pass through C++."""
         try:
             assert self._torch_call is not None
-            self._torch_call(position, addresses[: self._slots[position]])
+            size = self._slots[position]
+            self._torch_call(position, addresses[:size])
+            addresses[size] = 1
         except BaseException as failure:
-            self._failure = failure
-            return False
-        return True
+            self.failure = failure, position < self._roles.guard
 
     def _description(self) -> str:
         """All that the text depends on."""

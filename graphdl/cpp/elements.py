@@ -131,7 +131,7 @@ class Elements:
         if value.operation == "lookup":
             return self._lookup(value)
         if value.operation == "number":
-            text = _number(value.number, value.dtype)
+            text = number_text(value.number, value.dtype)
             return Name(text, value.dtype, 0, False)
         if value.operation == "position":
             return self._position(int(value.number))
@@ -236,7 +236,8 @@ def key_of(slot: Slot) -> tuple[object, ...]:
     return slot.storage, slot.offset, slot.stride, slot.dtype
 
 
-def _number(value: float, dtype: torch.dtype) -> str:
+def number_text(value: float, dtype: torch.dtype) -> str:
+    """A number in C++."""
     if dtype == torch.bool:
         return str(bool(value)).lower()
     if dtype.is_floating_point and not math.isfinite(value):

@@ -34,15 +34,18 @@ def sub(x: Any, y: Any, alpha: float = 1) -> Any:
 
 def div(x: Any, y: Any, rounding_mode: str | None = None) -> Any:
     """x / y."""
-    if rounding_mode is not None and not (x / y).dtype.is_floating_point:
-        raise CompileError("a division of integers has no form in C++ here")
+    if rounding_mode == "floor" or (rounding_mode and not (x / y).dtype.is_floating_point):
+        raise CompileError("a division of integers, or one that rounds down, has no form in C++ here")
     return x / y if rounding_mode is None else call(rounding_mode, x / y)
 
 
 def power(x: Any, exponent: Any) -> Any:
     """x to a power."""
     if isinstance(exponent, Value):
-        return call("pow", x if isinstance(x, Value) else number(x, exponent.dtype), exponent)
+        base = x if isinstance(x, Value) else number(x, exponent.dtype)
+        if not (base.dtype.is_floating_point and exponent.dtype.is_floating_point):
+            raise CompileError("a power of integers has no form in C++ here")
+        return call("pow", base, exponent)
     if exponent in (0, 1, 2, 3):
         return (number(1, x.dtype), x, x * x, x * x * x)[int(exponent)]
     if not x.dtype.is_floating_point:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from graphdl.cpp.elements import number_text
 from graphdl.cpp.kernels import results, seen
 from graphdl.cpp.values import Value, cast, choose, ctype, lookup, number, position
 from graphdl.cpp.writer import Address, Writer, arguments
@@ -135,10 +136,10 @@ def scatter(writer: Writer, made: Call) -> None:
         copy = writer.new(source.shape, source.dtype)
         writer.store(copy, writer.read(source))
         source = copy
-    kind, value = ctype(out.dtype), None if source is not None else repr(given["value"])
 
     def text(at: Address) -> str:
-        new = f"({kind}){value if source is None else element(at, source)}"
+        kind = ctype(out.dtype)
+        new = number_text(given["value"], out.dtype) if source is None else f"({kind}){element(at, source)}"
         target = element(at, out, axis, f"(int64_t){element(at, places)}")
         return loops(places.shape, f"{target} {'+=' if adds else '='} {new};")
 

@@ -62,7 +62,7 @@ def form_of(call: Call) -> Callable[[Writer, Call], None] | None:
     plain = plain if plain.endswith("__") else plain.removesuffix("_")
     if plain in FORMULAS or plain in LOGIC:
         return pointwise
-    return FORMS.get(plain)
+    return None if name.startswith("_foreach_") else FORMS.get(plain)
 
 
 def constants_of(tape: Tape) -> dict[int, float]:
@@ -121,9 +121,9 @@ class StepText:
                 if form is None:
                     raise CompileError(f"{call.function} has no form in C++ here")
                 form(self.writer, call)
-            except CompileError as error:
+            except Exception as error:  # also where a form meets arguments that it does not know
                 if not self._calling:
-                    raise CompileError(f"{call.origin}: {error}".removeprefix(": ")) from None
+                    raise CompileError(f"{call.origin}: {error}".removeprefix(": ")) from error
                 del self.writer.statements[before:]
                 self._leave(position, call)
 
@@ -140,7 +140,8 @@ class StepText:
         written += [slot for slot in slots if slot.storage in call.made]
 
         def text(at: Address) -> str:
-            return f"{{ void* a[] = {{{', '.join(map(at, slots))}}}; if (!call({position}, a)) return step; }}"
+            addresses = ", ".join([*map(at, slots), "0"])
+            return f"{{ void* a[] = {{{addresses}}}; call({position}, a); if (!a[{len(slots)}]) return false; }}"
 
         self.writer.raw(text, [slot for slot in slots if slot.storage not in call.made], written)
 
@@ -181,7 +182,7 @@ class StepText:
     def _guard(self, before: Sequence[Statement]) -> None:
         """What stands between the losses and the update."""
         writer, finite = self.writer, self.writer.slot(self.roles.finite)
-        writer.raw(lambda at: f"if (!__builtin_isfinite(*{at(finite)})) return step;", [finite], effective=True)
+        writer.raw(lambda at: f"if (!__builtin_isfinite(*{at(finite)})) return true;", [finite], effective=True)
         for part, copy in self._working:
             if any(overlap(copy, slot) for statement in before[len(self._working) :] for slot in statement.writes):
                 self._move(copy, part)
@@ -236,15 +237,15 @@ class StepText:
                 files("graphdl.cpp").joinpath("step.h").read_text(),
                 *(f"static __attribute__((noinline)) void {name}{body}" for body, name in functions.items()),
                 f'extern "C" int64_t workspace() {{ return {scratch + self.writer.scratch + ALIGNMENT}; }}',
-                "typedef bool call_t(int64_t, void**);",
-                'extern "C" int64_t make_steps(void** g, void** r, char* w, call_t* call, int64_t count) {',
+                "typedef void call_t(int64_t, void**);",
+                'extern "C" bool make_steps(void** g, void** r, char* w, call_t* call, int64_t count, int64_t* made) {',
                 "(void)r, (void)call;",
                 *self._pointers(scratch),
                 "for (int64_t step = 0; step < count; step++) {",
                 *before, *guard,
                 "{", "Flushing flushing;", *update, "}",
                 *(f"g{k} += {self.tape.storages[self.order[k]]};" for k in moving),
-                "}", "return count;", "}", "",
+                "*made = step + 1;", "}", "return true;", "}", "",
             ]
         )  # fmt: skip
 

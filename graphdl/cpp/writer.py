@@ -136,7 +136,7 @@ class Writer:
             index = copy
         index = self.plain(index)
         rest = f"{index.size}, {size}, {str(ignored is not None).lower()}, {ignored or 0}"
-        self.raw(lambda at: f"if (outside({at(index)}, {rest})) return step;", [index], effective=True)
+        self.raw(lambda at: f"if (outside({at(index)}, {rest})) return true;", [index], effective=True)
         return index
 
 

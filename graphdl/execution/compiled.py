@@ -106,11 +106,10 @@ class CompiledSteps:
                 done, found = self._run(part)
             else:
                 done, found = self._verify(part)
-            self._moves.advance(done)
             if done:
                 yield done, [each[:done] for each in found]
             made += done
-            if done < size:
+            if done < size or self.version != self._engine.version:  # a callback has frozen or moved something
                 return
 
     def _size(self, left: int) -> int:
@@ -128,45 +127,50 @@ class CompiledSteps:
         moving = [*given, *self._step.chance.draw(count), rows]
         found = [torch.empty((count, *slot.shape), dtype=slot.dtype, device="cpu") for slot in self._roles.results]
         addresses = self._addresses | {k: t.data_ptr() for k, t in zip(self._roles.moving, moving, strict=True)}
-        start = time.perf_counter()
-        done, failure = self._compiled.run(
-            [addresses[k] for k in self._compiled.given],
-            [tensor.data_ptr() for tensor in found],
-            self._workspace.data_ptr(),
-            count,
-        )
+        compiled, start = self._compiled, time.perf_counter()
+        try:
+            compiled.run(
+                [addresses[k] for k in compiled.given], [each.data_ptr() for each in found],
+                self._workspace.data_ptr(), count,
+            )  # fmt: skip
+        finally:  # also where Ctrl-C ends it: what was made counts
+            done = compiled.made
+            if done < count:
+                self._step.chance.rewind(done)
+            if self._verified:
+                self._moves.advance(done)
         if done:
             self._seconds = (time.perf_counter() - start) / done
-        if done < count:
-            self._step.chance.rewind(done)
-        if failure is not None and not isinstance(failure, Exception):  # such as KeyboardInterrupt
-            self._moves.advance(done)
-            raise failure
+        if compiled.failure is not None and not compiled.failure[1]:
+            raise compiled.failure[0]  # parameters have been changed: the operators cannot make the step again
         return done, found
 
     @torch.no_grad()
     def _verify(self, given: list[Tensor]) -> tuple[int, list[Tensor]]:
         """Make one step by the operators and in C++; CompileError, and nothing has changed, if they disagree."""
-        step, before = self._step, self._step.snapshot()
-        step.load({name: each[0] for name, each in zip(self.shapes, given, strict=True)}, step.chance.draw_one())
+        step, bounds = self._step, ROUNDING[self._engine.dtype]
         parameters = {name: tensor.clone() for name, tensor in self._engine.store.parameters.items()}
-        results = [result.clone() for result in step.make()]
-        expected = step.outcome(results)
-        before.restore()
-        if not bool(torch.isfinite(results[0])):
+        before = step.snapshot()
+        with before:
+            step.load({name: each[0] for name, each in zip(self.shapes, given, strict=True)}, step.chance.draw_one())
+            expected = step.outcome([result.clone() for result in step.make()])
+        if not bool(torch.isfinite(expected.values["the loss"])):
             return 0, []
-        made, found = self._run(given)
-        outcome, bounds = step.outcome([each[0] for each in found]), ROUNDING[self._engine.dtype]
-        wrong = disagreement(outcome, expected, parameters, bounds) if made else "what it refuses"
-        if made and wrong:
-            after = step.snapshot()
-            bounds = widened(bounds, [step.moved(before, seed) for seed in range(3)], expected)
-            wrong = disagreement(outcome, expected, parameters, bounds)
-            after.restore()
-        if wrong:
+        try:
+            made, found = self._run(given)
+            outcome = step.outcome([each[0] for each in found])
+            wrong = disagreement(outcome, expected, parameters, bounds) if made else "what it refuses"
+            if made and wrong:
+                with step.snapshot():
+                    bounds = widened(bounds, [step.moved(before, seed) for seed in range(3)], expected)
+                wrong = disagreement(outcome, expected, parameters, bounds)
+            if wrong:
+                raise CompileError(f"the compiled step disagrees with the operators in {wrong}")
+        except BaseException:
             before.restore()
-            raise CompileError(f"the compiled step disagrees with the operators in {wrong}")
+            raise
         self._verified = True
+        self._moves.advance(made)
         return made, found
 
     def __call__(self, inputs: Batch) -> Tensor:

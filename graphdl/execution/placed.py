@@ -78,26 +78,22 @@ class PlacedStep:
         engine, plan, parameters = self._engine, self._passes.plan, self._engine.store.by_node
         for key in engine.losses:
             engine.weight(key)  # makes it, outside the recordings
-        before = Snapshot(engine)
         how = Forward(training=True, keep_values=True, generator=engine.chance)
-        trace = run_forward(plan.forward, parameters, example, how)
-        values, gathered = list(trace.values), ParameterGradients(plan, parameters)
-        run_backward(plan, parameters, trace, engine.loss_starts(plan.forward, values), Backward(gathered))
-        before.restore()
+        with Snapshot(engine):
+            trace = run_forward(plan.forward, parameters, example, how)
+            values, gathered = list(trace.values), ParameterGradients(plan, parameters)
+            run_backward(plan, parameters, trace, engine.loss_starts(plan.forward, values), Backward(gathered))
         if gathered.by_node.keys() != set(plan.owners):
             raise CompileError("an operator passes no gradient on")
         return {i: (value.shape, value.dtype) for i, value in enumerate(values) if isinstance(value, Tensor)}
 
     def record(self, batch: Batch) -> tuple[Tape, Roles]:
         """Record a step, and leave everything as it was."""
-        before = self.snapshot()
-        self.load(batch, self.chance.draw_one())
-        try:
+        with self.snapshot():
+            self.load(batch, self.chance.draw_one())
             with recording() as recorder:
                 results = self.make(recorder)
                 roles = self._roles(recorder, [recorder.slot(each) for each in results])
-        finally:
-            before.restore()
         if recorder.obstacle:
             raise CompileError(recorder.obstacle)
         return recorder.tape(), roles
@@ -136,8 +132,8 @@ class PlacedStep:
             values = [trace.values[plan.index[key]] for key in plan.targets]
             if any(not isinstance(value, Tensor) for value in values):
                 raise CompileError("a tuple is a prediction")
-            if recorder is not None:  # what the update changes is handed out as it was before
-                values = [value.clone() if recorder.is_given(value) else value for value in values]
+            # what the update changes is handed out as it was before
+            values = [value.clone() if recorder is None or recorder.is_given(value) else value for value in values]
             passes.backward(trace, engine.loss_starts(plan, trace.values), before=note)
             self._guard = len(recorder.calls) if recorder is not None else 0
             self._moves.formula(self._row)

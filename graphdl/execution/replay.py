@@ -202,7 +202,7 @@ def _writing_overloads(function: Any) -> Iterator[tuple[Any, str]]:
         overload = getattr(packet, name)
         out = [a.name for a in overload._schema.arguments if a.is_out]
         read = [(a.name, str(a.type)) for a in overload._schema.arguments if not a.is_out]
-        if read == wanted and len(out) == 1:
+        if read == wanted and len(out) == 1 and str(function._schema.returns[0].type) == "Tensor":
             yield overload, out[0]
 
 

@@ -11,7 +11,7 @@ from graphdl.execution.engine import Engine
 
 
 class Snapshot:
-    """Copies of tensors, of the network's buffers and of the random generators.
+    """Copies of tensors, of the network's buffers and of the random generators; as a context, restored at its end.
 
     tensors  what steps change beside the buffers: parameters and what the optimizer keeps; none where these stay
     """
@@ -21,6 +21,12 @@ class Snapshot:
         self._tensors = [*tensors, *engine.store.buffers.values()]
         self._copies = [tensor.clone() for tensor in self._tensors]
         self._chance, self._world = engine.chance.get_state(), torch.get_rng_state()
+
+    def __enter__(self) -> Snapshot:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.restore()
 
     def restore(self) -> None:
         """Make everything what it was."""

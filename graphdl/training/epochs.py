@@ -12,13 +12,10 @@ from graphdl.errors import CompileError, GraphDLWarning
 from graphdl.execution.compiled import CompiledSteps
 from graphdl.training.batching import Batch
 from graphdl.training.scoring import Means, rows_of
-from graphdl.training.step import TrainingStep
+from graphdl.training.step import TrainingStep, is_custom
 from graphdl.training.threads import choose_threads
 
 StepEnd = Callable[[], bool]
-
-STEPS_UNCHECKED = 50
-"""Compiled steps, at least, before custom operators are asked again what they do: it takes the time of some steps."""
 
 
 class SteppedEpoch:
@@ -55,12 +52,14 @@ class CompiledEpoch:
     def __init__(self, step: TrainingStep, step_end: StepEnd | None = None) -> None:
         self._step, self._step_end = step, step_end
         self._steps: CompiledSteps | None = None
-        self._others = self._unchecked = 0
+        self._others = 0
         self._given_up = self._warned = False
+        self._check_again = False
 
     def __call__(self, batches: Iterable[Batch]) -> dict[str, float]:
         """Train on the batches; return the mean losses and metrics, {} if there was no batch."""
         means, self._others = Means(), 0
+        self._check_again = True  # whether custom operators and optimizers still do the same
         with torch.inference_mode():
             for block in blocks_of(batches):
                 for _ in self._steps_on(block, means):
@@ -93,7 +92,6 @@ class CompiledEpoch:
             for done, (_, *values) in steps.run(block):
                 batches = {name: tensor[made : made + done] for name, tensor in block.items()}
                 made += done
-                self._unchecked += done
                 self._step.scorer.add_to(means, batches, values)
                 yield done
         except CompileError as error:
@@ -110,16 +108,16 @@ class CompiledEpoch:
                 return None
             last = {name: tensor[min(1, len(tensor) - 1)] for name, tensor in block.items()}
             self._steps = CompiledSteps(step.net.engine, lambda: (step.passes, step.moves), [first, last])
-            self._unchecked = 0
+            self._check_again = False
         shapes = {name: (tensor.shape, tensor.dtype) for name, tensor in first.items()}
         if self._steps.shapes != shapes:
             self._others += 1
             if self._others > 1:
                 self._warn("batches of other shapes than the first one are not compiled")
             return None
-        if self._unchecked >= STEPS_UNCHECKED and step.custom:
+        if self._check_again and (step.custom or is_custom(step.stepper.optimizer)):
             self._steps.check_again(first)
-            self._unchecked = 0
+        self._check_again = False
         return self._steps
 
     def _shared_out(self, batch: Batch) -> bool:

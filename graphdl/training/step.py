@@ -103,9 +103,8 @@ class TrainingStep:
 
     def prepare(self, inputs: Mapping[Key, Tensor]) -> None:
         """Prepare steps on such batches without making one: the network is left as it was."""
-        before = Snapshot(self.net.engine)
-        _, gathered = self._try(inputs)
-        before.restore()
+        with Snapshot(self.net.engine):
+            _, gathered = self._try(inputs)
         self._bind(gathered)
 
     def _first(self, inputs: Mapping[Key, Tensor]) -> Score:
@@ -155,6 +154,6 @@ class TrainingStep:
         self._version = engine.version
 
 
-def is_custom(operator: object) -> bool:
-    """Whether an operator's class is not defined in graphdl."""
-    return not type(operator).__module__.startswith("graphdl.operators.")
+def is_custom(maker: object) -> bool:
+    """Whether the class of an operator, or of an optimizer, is defined outside graphdl."""
+    return not type(maker).__module__.startswith(("graphdl.operators.", "graphdl.optim."))

@@ -174,8 +174,8 @@ class CompiledChain:
     def run(self, count: int) -> tuple[int, list[Tensor]]:
         found = [torch.empty((count, *slot.shape), dtype=slot.dtype) for slot in self.roles.results]
         pointers = [self.places.get(n, self.tape.given[n].data_ptr()) for n in self.compiled.given]
-        done, _ = self.compiled.run(pointers, [f.data_ptr() for f in found], self.workspace.data_ptr(), count)
-        return done, found
+        self.compiled.run(pointers, [f.data_ptr() for f in found], self.workspace.data_ptr(), count)
+        return self.compiled.made, found
 
 
 __all__ = ["Chain", "CompiledChain", "Slot", "bytes_of"]

@@ -142,7 +142,7 @@ def test_a_metric_that_is_no_number_is_named():
 
 
 def test_a_class_in_place_of_an_optimizer_is_told():
-    with pytest.raises(SettingError, match="not the class graphdl.optim.adam.Adam"):
+    with pytest.raises(SettingError, match=r"not the class graphdl\.optim\.adam\.Adam"):
         fit(fresh(), X, Y, optimizer=Adam, epochs=1, batch_size=5)
 
 
