@@ -42,6 +42,8 @@ class Compiled:
         self._slots = [len(call.slots()) for call in tape.calls]
         self._made = ctypes.c_int64(0)
         self.failure: tuple[BaseException, bool] | None = None
+        self._addresses = (ctypes.c_void_p * max(len(self.given), 1))()
+        self._moving = [self.given.index(storage) for storage in roles.moving]
         itself = weakref.ref(self)  # or its memory would wait for the garbage collector
         self._callback = CALLBACK(lambda position, addresses: itself()._call_back(position, addresses))  # type: ignore
 
@@ -55,17 +57,24 @@ class Compiled:
         """The steps that the last run has made."""
         return self._made.value
 
-    def run(self, given: Sequence[int], results: Sequence[int], workspace: int, count: int) -> None:
+    def place(self, given: Sequence[int], workspace: int) -> None:
+        """Say where the given storages are, in the order of `given`, and the workspace."""
+        self._addresses[: len(given)] = list(given)
+        self._workspace = workspace
+
+    def run(self, moving: Sequence[int], results: Sequence[int], count: int) -> None:
         """Make so many steps.
 
-        given, results  addresses, in the order of `given` and of the roles' results, which hold (count, ...)
-        workspace       the address of the workspace
+        moving, results  addresses of (count, ...), in the order of the roles
 
         Raises KeyboardInterrupt.
         """
         self._made.value, self.failure = 0, None
-        pointers = ((ctypes.c_void_p * max(len(each), 1))(*each) for each in (given, results))
-        done = self._steps(*pointers, workspace, self._callback, count, ctypes.byref(self._made))
+        for k, address in zip(self._moving, moving, strict=True):
+            self._addresses[k] = address
+        found = (ctypes.c_void_p * max(len(results), 1))(*results)
+        made = ctypes.byref(self._made)
+        done = self._steps(self._addresses, found, self._workspace, self._callback, count, made)
         if not done and self.failure is None:  # what interrupts a callback outside its `try` is lost in ctypes
             raise KeyboardInterrupt
         if self.failure is not None and not isinstance(self.failure[0], Exception):

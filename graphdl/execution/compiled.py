@@ -81,7 +81,8 @@ class CompiledSteps:
         calls = TorchCalls(self._tape)
         self._compiled: Compiled = compile_tape(self._tape, self._roles, calls)
         self._workspace = calls.make_workspace(self._compiled.workspace)
-        self._addresses = {k: storage.data_ptr() for k, storage in self._tape.given.items()}
+        given = [self._tape.given[storage].data_ptr() for storage in self._compiled.given]
+        self._compiled.place(given, self._workspace.data_ptr())
         self._verified, self._seconds = False, 0.0
 
     def check_again(self, batch: Batch) -> None:
@@ -101,13 +102,13 @@ class CompiledSteps:
         made, count = 0, len(given[0])
         while made < count:
             size = self._size(count - made)
-            part = [tensor[made : made + size] for tensor in given]
+            part = given if size == count else [tensor[made : made + size] for tensor in given]
             if self._verified:
                 done, found = self._run(part)
             else:
                 done, found = self._verify(part)
             if done:
-                yield done, [each[:done] for each in found]
+                yield done, found if done == size else [each[:done] for each in found]
             made += done
             if done < size or self.version != self._engine.version:  # a callback has frozen or moved something
                 return
@@ -120,19 +121,14 @@ class CompiledSteps:
         in_time = max(1, int(SECONDS / self._seconds)) if self._seconds else 8
         return min(left, in_time, max(1, RESULT_BYTES // each), self._step.chance.steps_at_once)
 
-    @torch.no_grad()
     def _run(self, given: list[Tensor]) -> tuple[int, list[Tensor]]:
         """Make steps in C++; return how many, and what they hand out."""
-        count, rows = len(given[0]), self._moves.numbers(len(given[0]))
-        moving = [*given, *self._step.chance.draw(count), rows]
+        compiled, count = self._compiled, len(given[0])
+        moving = [*given, *self._step.chance.draw(count), self._moves.numbers(count)]
         found = [torch.empty((count, *slot.shape), dtype=slot.dtype, device="cpu") for slot in self._roles.results]
-        addresses = self._addresses | {k: t.data_ptr() for k, t in zip(self._roles.moving, moving, strict=True)}
-        compiled, start = self._compiled, time.perf_counter()
+        start = time.perf_counter()
         try:
-            compiled.run(
-                [addresses[k] for k in compiled.given], [each.data_ptr() for each in found],
-                self._workspace.data_ptr(), count,
-            )  # fmt: skip
+            compiled.run([each.data_ptr() for each in moving], [each.data_ptr() for each in found], count)
         finally:  # also where Ctrl-C ends it: what was made counts
             done = compiled.made
             if done < count:

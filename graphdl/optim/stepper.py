@@ -140,15 +140,17 @@ class Stepper:
 
     def numbers(self, count: int) -> Tensor:
         """The numbers of the next updates, one row each in double precision, for `Moves.formula`."""
-        self._held()
+        if not self._variants:
+            self._held()
         steps = range(self.steps, self.steps + count)
-        rows = torch.empty(count, self._width, dtype=torch.float64, device="cpu")
+        first = [variant.number(name, self.steps, self._scale) for variant in self._variants for name in variant.names]
+        rows = torch.tensor([*first, 0.0], dtype=torch.float64, device="cpu").repeat(count, 1)
         for variant in self._variants:
             for k, name in enumerate(variant.names, variant.column):
-                changing = name in variant.schedules
-                values = [variant.number(name, step, self._scale) for step in (steps if changing else steps[:1])]
-                rows[:, k] = torch.tensor(values, dtype=torch.float64)
-        rows[:, -1] = torch.arange(steps.start + 1, steps.stop + 1)
+                if name in variant.schedules:
+                    values = [variant.number(name, step, self._scale) for step in steps]
+                    rows[:, k] = torch.tensor(values, dtype=torch.float64)
+        torch.arange(steps.start + 1, steps.stop + 1, out=rows[:, -1])
         return rows.to(self._store.flat.device)
 
     def memory(self) -> tuple[State, Tensor]:

@@ -71,8 +71,7 @@ class CompiledEpoch:
         """Train on a block of batches of one shape, some steps at a time; yield the number of steps made."""
         made, count = 0, len(next(iter(block.values())))
         while made < count:
-            rest = {name: tensor[made:] for name, tensor in block.items()}
-            for done in self._compiled(rest, means):
+            for done in self._compiled(part_of(block, made, count), means):
                 made += done
                 yield done
             if made < count:
@@ -90,7 +89,7 @@ class CompiledEpoch:
                 return
             made = 0
             for done, (_, *values) in steps.run(block):
-                batches = {name: tensor[made : made + done] for name, tensor in block.items()}
+                batches = part_of(block, made, made + done)
                 made += done
                 self._step.scorer.add_to(means, batches, values)
                 yield done
@@ -133,6 +132,13 @@ class CompiledEpoch:
         if not self._warned:
             self._warned = True
             warnings.warn(f"fit(compile=True) trains step by step: {reason}.", GraphDLWarning, stacklevel=7)
+
+
+def part_of(block: Batch, start: int, stop: int) -> Batch:
+    """Some batches of a block."""
+    if stop - start == len(next(iter(block.values()))):
+        return block
+    return {name: tensor[start:stop] for name, tensor in block.items()}
 
 
 def blocks_of(batches: Iterable[Batch]) -> Iterator[Batch]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import reduce
 from typing import Any, NamedTuple, get_args
 
 import torch
@@ -97,10 +98,12 @@ class Scorer:
                 batch = {name: tensor[k] for name, tensor in inputs.items()}
                 means.add(self._score(batch, {key: value[k] for key, value in found.items()}))
             return
-        losses = {key: found[key].double().reshape(len(found[key]), -1).sum(1) for key in self._weights}
-        total = sum((weight * losses[key] for key, weight in self._weights.items()), torch.zeros(()))
+        losses = {key: found[key].double() for key in self._weights}
+        losses = {key: loss.flatten(1).sum(1) if loss.dim() > 1 else loss for key, loss in losses.items()}
+        total = reduce(torch.add, [weight * losses[key] for key, weight in self._weights.items()])
         figures = {"loss": total} | {f"loss of {key}": loss for key, loss in losses.items() if self._several}
-        means.add_all(rows_of({name: tensor[0] for name, tensor in inputs.items()}), figures)
+        first = next(iter(inputs.values()))
+        means.add_all(first.shape[1] if first.dim() > 1 else 1, figures)
 
 
 def _compared(net: Network, loss: Key) -> tuple[Key, Key] | None:

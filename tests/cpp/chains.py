@@ -169,12 +169,14 @@ class CompiledChain:
             tensor.copy_(old)
         self.compiled: Compiled = compile_tape(self.tape, self.roles)
         self.workspace = aligned(self.compiled.workspace)
-        self.places = {storage: self.moving[k].data_ptr() for k, storage in order.items()}
+        given = [self.tape.given[n].data_ptr() for n in self.compiled.given]
+        self.compiled.place(given, self.workspace.data_ptr())
+        self.order = list(order)
 
     def run(self, count: int) -> tuple[int, list[Tensor]]:
         found = [torch.empty((count, *slot.shape), dtype=slot.dtype) for slot in self.roles.results]
-        pointers = [self.places.get(n, self.tape.given[n].data_ptr()) for n in self.compiled.given]
-        self.compiled.run(pointers, [f.data_ptr() for f in found], self.workspace.data_ptr(), count)
+        moving = [self.moving[k].data_ptr() for k in self.order]
+        self.compiled.run(moving, [f.data_ptr() for f in found], count)
         return self.compiled.made, found
 
 

@@ -99,8 +99,8 @@ def test_a_call_that_fails_ends_the_steps_before_it_changes_anything(failure):
     compiled = compile_tape(tape, Roles(moving, (), 2, slots[0], (slots[0],)), call)
     workspace, block = calls.make_workspace(compiled.workspace), normal(5, 3, 4)
     before, results = float(total), torch.zeros(5)
-    given = [block.data_ptr() if k in moving else tape.given[k].data_ptr() for k in compiled.given]
-    arguments = given, [results.data_ptr()], workspace.data_ptr(), 5
+    compiled.place([tape.given[k].data_ptr() for k in compiled.given], workspace.data_ptr())
+    arguments = [block.data_ptr()], [results.data_ptr()], 5
     if isinstance(failure, KeyboardInterrupt):
         with pytest.raises(KeyboardInterrupt):
             compiled.run(*arguments)

@@ -58,8 +58,9 @@ class Twin:
     def run(self, count: int = 1, replaced: dict[int, int] | None = None) -> tuple[int, list[Tensor]]:
         """Run on the memory of the tensors; what it returns, (count, ...)."""
         found = [torch.full((count, *slot.shape), -77).to(slot.dtype) for slot in self.results]
-        pointers = [(replaced or {}).get(number, self.tape.given[number].data_ptr()) for number in self.compiled.given]
-        self.compiled.run(pointers, [each.data_ptr() for each in found], self.workspace.data_ptr(), count)
+        given = self.tape.given
+        self.compiled.place([given[k].data_ptr() for k in self.compiled.given], self.workspace.data_ptr())
+        self.compiled.run(list((replaced or {}).values()), [each.data_ptr() for each in found], count)
         return self.compiled.made, found
 
 
