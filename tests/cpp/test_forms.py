@@ -90,7 +90,7 @@ def binary(x, y):
         torch.lerp(x, y, x), torch.addcmul(x, y, y, value=0.5), torch.addcdiv(x, y, y, value=0.5), x > y, x < y, x >= y,
         x <= y, x == y, x != y, torch.where(x > y, x, y), torch.where(x > 0, x, 0.5), torch.rsub(x, y, alpha=2), 1 - x,
         2 / x, x.pow(2), x.pow(3), x.abs().pow(0.5), x.abs().pow(1.7), x.abs().pow(-1), 2**x, x.abs().pow(y),
-        x.add(y, alpha=3), x.sub(y, alpha=0.5), x.pow(0), x.abs().pow(-0.5), torch.div(x, y, rounding_mode="floor"),
+        x.add(y, alpha=3), x.sub(y, alpha=0.5), x.pow(0), x.abs().pow(-0.5),
     )  # fmt: skip
 
 

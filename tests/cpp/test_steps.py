@@ -191,6 +191,6 @@ def test_sanitizers_are_silent(name, tmp_path):
         "CXX": name, build.MORE_FLAGS: flags, "GRAPHDL_CACHE": str(tmp_path), "LD_PRELOAD": found,
         "ASAN_OPTIONS": "detect_leaks=0", "PYTHONPATH": ".",
     }  # fmt: skip
-    text = SANITIZED.format(step=max(1, 2000 // COUNT))
+    text = SANITIZED.format(step=max(1, 4000 // COUNT))
     done = subprocess.run([sys.executable, "-c", text], env=environment, capture_output=True, text=True, timeout=1200)
     assert done.stdout.strip() == "silent", done.stderr[-3000:]
