@@ -1,8 +1,8 @@
 """Training by fit with compile=True against fit without, on networks of which a part has no form in C++.
 
 ResNet-18, LeNet, a GPT block with custom operators for GELU and attention, and a U-Net. A figure is a step of an epoch
-on batches at hand with Adam; compilation is not counted. A warning is an error here: nothing may fall back. With
-several threads, fit leaves steps that are worth them to torch as a whole, and both figures would be of the same.
+on batches at hand with Adam; compilation is not counted. A warning is an error here: nothing may fall back. LeNet
+and ResNet-18 are left to the operators, since compiling would gain nothing: both figures are of the same step.
 """
 
 from __future__ import annotations

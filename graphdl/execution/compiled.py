@@ -9,12 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from graphdl.cpp import Compiled, compile_tape
+from graphdl.cpp import Compiled, compile_tape, form_of
 from graphdl.errors import CompileError, MissingInputError, NonFiniteError, ShapeError, UnknownNodeError, did_you_mean
 from graphdl.execution.agreement import ROUNDING, disagreement, widened
 from graphdl.execution.engine import Engine
 from graphdl.execution.placed import Batch, CompilableMoves, PlacedStep
-from graphdl.execution.replay import TorchCalls
+from graphdl.execution.replay import TorchCalls, compiling_gains
 from graphdl.execution.training_passes import TrainingPasses
 from graphdl.graph import Key
 
@@ -23,6 +23,10 @@ SECONDS = 0.05
 
 RESULT_BYTES = 2**21
 """How much one call hands out at most."""
+
+
+class NoGainError(CompileError):
+    """A step that is as quick without being compiled."""
 
 
 class CompiledSteps:
@@ -39,6 +43,7 @@ class CompiledSteps:
 
     bind      gives the passes and the moves, anew when the network has changed
     examples  one batch or two, on which the step is recorded
+    gaining   refuses a step that gains nothing by being compiled, by NoGainError
     shapes    name -> shape and type of a batch
     """
 
@@ -47,8 +52,9 @@ class CompiledSteps:
         engine: Engine,
         bind: Callable[[], tuple[TrainingPasses, CompilableMoves]],
         examples: Sequence[Batch],
+        gaining: bool = False,
     ) -> None:
-        self._engine, self._bind, self._examples = engine, bind, examples
+        self._engine, self._bind, self._examples, self._gaining = engine, bind, examples, gaining
         self.shapes = {name: (tensor.shape, tensor.dtype) for name, tensor in examples[0].items()}
         self._make()
 
@@ -78,6 +84,8 @@ class CompiledSteps:
         self._tape, self._roles = self._step.record(self._examples[0])
         if not self._step.record(self._examples[-1])[0].same_as(self._tape):
             raise CompileError("an operator or the optimizer makes other calls from step to step")
+        if self._gaining and not compiling_gains(self._tape, form_of):
+            raise NoGainError("torch's own calls take most of its time")
         calls = TorchCalls(self._tape)
         self._compiled: Compiled = compile_tape(self._tape, self._roles, calls)
         self._workspace = calls.make_workspace(self._compiled.workspace)

@@ -48,6 +48,14 @@ def replay_bytes(tape: Tape, kept: Collection[Slot], copied: int) -> int | None:
     return total if total <= MOST_BYTES else None
 
 
+def compiling_gains(tape: Tape, has_form: Callable[[Call], object]) -> bool:
+    """Whether the calls that compiling saves outweigh the copies of what torch makes between the compiled parts."""
+    calls = [call for call in tape.calls if call.name]
+    copies = [call for call in calls if not has_form(call) and call.made and not writes(call)]
+    copied = sum(tape.storages[storage] for call in copies for storage in call.made)
+    return (len(calls) - len(copies)) * SAVED_BY_A_CALL >= len(copies) * COST_OF_A_COPY + copied / COPIED_BYTES
+
+
 def may_gain(steps: int, copied: int) -> bool:
     """Whether a replay of so many operators may gain something, before its calls are known."""
     return steps * MOST_CALLS * SAVED_BY_A_CALL > copied / COPIED_BYTES

@@ -9,7 +9,7 @@ import torch
 
 from graphdl.data import Batches
 from graphdl.errors import CompileError, GraphDLWarning
-from graphdl.execution.compiled import CompiledSteps
+from graphdl.execution.compiled import CompiledSteps, NoGainError
 from graphdl.training.batching import Batch
 from graphdl.training.scoring import Means, rows_of
 from graphdl.training.step import TrainingStep, is_custom
@@ -93,6 +93,8 @@ class CompiledEpoch:
                 made += done
                 self._step.scorer.add_to(means, batches, values)
                 yield done
+        except NoGainError:
+            self._given_up = True
         except CompileError as error:
             self._give_up(str(error))
 
@@ -106,7 +108,7 @@ class CompiledEpoch:
                 self._given_up = True
                 return None
             last = {name: tensor[min(1, len(tensor) - 1)] for name, tensor in block.items()}
-            self._steps = CompiledSteps(step.net.engine, lambda: (step.passes, step.moves), [first, last])
+            self._steps = CompiledSteps(step.net.engine, lambda: (step.passes, step.moves), [first, last], True)
             self._check_again = False
         shapes = {name: (tensor.shape, tensor.dtype) for name, tensor in first.items()}
         if self._steps.shapes != shapes:

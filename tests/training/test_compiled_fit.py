@@ -187,6 +187,20 @@ def test_convolutions_are_called_between_fused_parts(recwarn):
     assert not [each for each in recwarn if each.category is GraphDLWarning]
 
 
+@needs_compiler
+def test_steps_that_gain_nothing_are_left_to_the_operators(recwarn):
+    generator = torch.Generator().manual_seed(0)
+    x, y = torch.rand(64, 3, 32, 32, generator=generator), torch.rand(64, 2, generator=generator)
+
+    def make():
+        operators = {"conv": Conv2d(3, 8, 3), "flat": Flatten(), "fc": Linear(7200, 2), "loss": MSELoss()}
+        edges = {"x": ["conv"], "conv": ["flat"], "flat": ["fc"], "fc": ["loss"], "target": ["loss"]}
+        return Network(operators, edges, seed=0)
+
+    assert_alike(*both(make, (x, y), epochs=1, batch_size=32, threads=1), rtol=0, atol=0)
+    assert not [each for each in recwarn if each.category is GraphDLWarning]
+
+
 def image_chain():
     operators = {"conv": Conv2d(1, 2, 1), "flat": Flatten(), "fc": Linear(4, 2), "loss": MSELoss()}
     return Network(
