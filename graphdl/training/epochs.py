@@ -94,7 +94,7 @@ class CompiledEpoch:
                 self._step.scorer.add_to(means, batches, values)
                 yield done
         except NoGainError:
-            self._given_up = True
+            self._leave_to_operators()
         except CompileError as error:
             self._give_up(str(error))
 
@@ -105,7 +105,7 @@ class CompiledEpoch:
             if not step.ready:
                 step.prepare(first)
             if self._shared_out(first):
-                self._given_up = True
+                self._leave_to_operators()
                 return None
             last = {name: tensor[min(1, len(tensor) - 1)] for name, tensor in block.items()}
             self._steps = CompiledSteps(step.net.engine, lambda: (step.passes, step.moves), [first, last], True)
@@ -125,6 +125,10 @@ class CompiledEpoch:
         """Whether the operators would use several threads; a compiled step uses one, except in BLAS."""
         threads = torch.get_num_threads()
         return threads > 1 and choose_threads(self._step.net, rows_of(batch), threads) > 1
+
+    def _leave_to_operators(self) -> None:
+        self._given_up = True
+        self._step.move_apart()
 
     def _give_up(self, reason: str) -> None:
         self._steps, self._given_up = None, True

@@ -96,6 +96,10 @@ class TrainingStep:
             raise NonFiniteError(blame(self.net, inputs, score.loss))
         return score
 
+    def move_apart(self) -> None:
+        """Update large parameters one by one during backward from the next step on: no step is compiled."""
+        self._together, self._version = False, -1
+
     def finish(self) -> None:
         """Make an update of the accumulated gradients that were not used yet, if there are any."""
         if self.ready:
