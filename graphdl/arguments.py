@@ -33,7 +33,7 @@ def gather_inputs(
     Floating-point values take the network's type, integers keep theirs. Inputs that are known and not needed are left
     out. known says of each input of the network why it is one; a missing input may be a misspelt operator.
 
-    Errors: MissingInputError, UnknownNodeError, and SettingError for what is no tensor.
+    Errors: MissingInputError, UnknownNodeError, and SettingError for what is not a tensor.
     """
     if not isinstance(given, Mapping):
         if len(needed) != 1:
@@ -117,7 +117,7 @@ def _as_tensor(value: Any, what: str) -> Tensor:
 
 
 def check_operators(operators: Mapping[Key, object]) -> None:
-    """Refuse what is no operator; a class without its parentheses is the likely slip."""
+    """Refuse what is not an operator; the likely mistake is a class without its parentheses."""
     for key, operator in operators.items():
         if isinstance(operator, type):
             raise SettingError(f"operators[{key!r}] is the class {operator.__name__}: write {operator.__name__}(...).")

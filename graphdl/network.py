@@ -24,7 +24,7 @@ from graphdl.graph import (
     Shared,
     build_graph,
     cut_part,
-    node_keys,
+    known_keys,
     normalise_connectivity,
     normalise_operators,
 )
@@ -161,7 +161,7 @@ class Network:
         Returns a tensor, or {node: tensor} if there are several. Only the inputs that these nodes need are required, no
         targets; if it is one input, a tensor may be given. Raises UnknownNodeError for a name that is not a node.
         """
-        wanted = self.predictions if outputs is None else node_keys(self.graph, outputs, "predict(outputs=[...])")
+        wanted = self.predictions if outputs is None else known_keys(outputs, "predict(outputs=[...])", self.graph)
         found = self.engine.predict(inputs, wanted)
         return found if len(found) > 1 else next(iter(found.values()))
 

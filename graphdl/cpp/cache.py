@@ -97,7 +97,7 @@ def _check_owner(path: Path) -> None:
 
 
 def _read(folder: Path, key: str) -> bytes | None:
-    """The content of a library, if it is whole and nobody else can have written it."""
+    """The content of a library, if it is whole and no other user can have written it."""
     path = folder / f"{key}.so"
     try:
         with path.open("rb") as file:
@@ -120,7 +120,7 @@ def _summary(content: bytes) -> str:
 
 
 def _load(content: bytes, folder: Path) -> ctypes.CDLL | None:
-    """Load a library from a copy that nobody else knows, so that what has been checked is what is loaded."""
+    """Load a library from a private copy, so that what has been checked is what is loaded."""
     for parent in (folder, None):
         try:
             with tempfile.TemporaryDirectory(prefix="load-", dir=parent) as place:
@@ -133,7 +133,7 @@ def _load(content: bytes, folder: Path) -> ctypes.CDLL | None:
 
 
 def _keep(folder: Path, key: str, content: bytes) -> None:
-    """Write a library and what tells that it is whole; whoever reads meanwhile finds the old or the new."""
+    """Write a library and its checksum; a process that reads meanwhile finds the old or the new one."""
     for name, data in ((f"{key}.so", content), (f"{key}.sha256", _summary(content).encode())):
         handle, part = tempfile.mkstemp(prefix="part-", dir=folder)
         try:

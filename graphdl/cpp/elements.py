@@ -96,13 +96,13 @@ class Elements:
         if not index.vector:
             place = self.place(slot, f"{index.text} * {along}")
             return self._load((place,), slot, place, level)
-        kind, stride = self._memory_type(slot), slot.stride[self.nest.vector]
+        kind, stride = self.vector_type(slot.dtype), slot.stride[self.nest.vector]
         text = f"look_up<{kind}, {self.rest()}>({self.place(slot)}, {stride}, {index.text}, {along})"
         return self._loaded((text,), text, slot, level)
 
     def _load(self, key: object, slot: Slot, place: str, level: int) -> Name:
         stride = slot.stride[self.nest.vector] if self.nest.vector >= 0 else 0
-        kind = self._memory_type(slot)
+        kind = self.vector_type(slot.dtype)
         if not stride:
             text = f"*({place})" if slot.dtype != torch.bool else f"*({place}) != 0"
             return self._name(key, text, slot.dtype, level, False)
@@ -117,9 +117,6 @@ class Elements:
         if slot.dtype == torch.bool:
             text = f"__builtin_convertvector({text}, {self._mask(self._width)}) != 0"
         return self._name(key, text, slot.dtype, level, True, self._width)
-
-    def _memory_type(self, slot: Slot) -> str:
-        return f"{TYPES[slot.dtype][1]}x{self.lanes}"
 
     # Values
 

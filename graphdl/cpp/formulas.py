@@ -216,12 +216,16 @@ UNCHANGED = {"clone", "_to_copy", "lift_fresh_copy", "contiguous", "copy"}
 """Functions whose argument keeps its type: the result is converted."""
 
 
+def plain_name(call_: Call) -> tuple[str, bool]:
+    """The function's name without the _ of its form in place, and whether it goes through lists of tensors."""
+    name = call_.name.removeprefix("_foreach_")
+    return name if name.endswith("__") else name.removesuffix("_"), call_.name.startswith("_foreach_")
+
+
 def pointwise(writer: Writer, call_: Call) -> None:
     """Write a function that goes element by element."""
-    name = call_.name.removesuffix("_") if not call_.name.endswith("__") else call_.name
+    name, lists = plain_name(call_)
     given = arguments(call_, writer)
-    lists = name.startswith("_foreach_")
-    name = name.removeprefix("_foreach_")
     keywords = {argument.name for argument in call_.function._schema.arguments if argument.kwarg_only}
     results = [writer.slot(slot) for slot in call_.results if slot is not None]
     if not lists:

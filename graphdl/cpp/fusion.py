@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from graphdl.cpp.loops import Nest, Statement, Store, in_step, overlap, read_by, reads_any, same_place
@@ -87,8 +87,8 @@ def _in_step(a: Store, b: Store) -> bool:
     return not overlap(a.slot, b.slot) or (not a.take and not b.take and same_place(a.slot, b.slot))
 
 
-def pruned(statements: Sequence[Statement], given: set[int], wanted: Sequence[Slot]) -> list[Statement]:
-    """The statements without what nobody reads: neither a later one, nor the caller, who owns the given storages."""
+def pruned(statements: Sequence[Statement], given: set[int]) -> list[Statement]:
+    """The statements without those that write what is read neither later nor by the caller, in given storages."""
     alive: dict[int, list[Slot]] = {}
 
     def note(slots: Sequence[Slot]) -> None:
@@ -98,7 +98,6 @@ def pruned(statements: Sequence[Statement], given: set[int], wanted: Sequence[Sl
     def needed(slot: Slot) -> bool:
         return slot.storage in given or any(overlap(slot, other) for other in alive.get(slot.storage, ()))
 
-    note(wanted)
     kept: list[Statement] = []
     for statement in reversed(statements):
         if isinstance(statement, Nest):
@@ -115,12 +114,12 @@ def pruned(statements: Sequence[Statement], given: set[int], wanted: Sequence[Sl
     return kept[::-1]
 
 
-def _needed_stores(nest: Nest, needed: object) -> list[Store]:
+def _needed_stores(nest: Nest, needed: Callable[[Slot], bool]) -> list[Store]:
     stores: list[Store] = []
     local: list[Slot] = []
     for store in reversed(nest.stores):
         again = any(same_place(store.slot, later.slot) and not later.take and later.kept for later in stores)
-        to_memory = needed(store.slot) and not again  # type: ignore[operator]
+        to_memory = needed(store.slot) and not again
         if to_memory or any(same_place(store.slot, slot) for slot in local):
             stores.append(replace(store, kept=to_memory))
             local += read_by(store.value)

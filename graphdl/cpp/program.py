@@ -10,7 +10,7 @@ from importlib.resources import files
 import torch
 
 from graphdl.cpp.build import processor
-from graphdl.cpp.formulas import FORMULAS, LOGIC, pointwise
+from graphdl.cpp.formulas import FORMULAS, LOGIC, plain_name, pointwise
 from graphdl.cpp.fusion import fused, pruned
 from graphdl.cpp.kernels import KERNELS
 from graphdl.cpp.loops import Nest, Statement, overlap
@@ -55,14 +55,12 @@ def vector_bytes() -> int:
 
 def form_of(call: Call) -> Callable[[Writer, Call], None] | None:
     """How a call is written, if it can be."""
-    name = call.name
-    if name in FORMS:
-        return FORMS[name]
-    plain = name.removeprefix("_foreach_")
-    plain = plain if plain.endswith("__") else plain.removesuffix("_")
+    plain, lists = plain_name(call)
+    if call.name in FORMS:
+        return FORMS[call.name]
     if plain in FORMULAS or plain in LOGIC:
         return pointwise
-    return None if name.startswith("_foreach_") else FORMS.get(plain)
+    return None if lists else FORMS.get(plain)
 
 
 def constants_of(tape: Tape) -> dict[int, float]:
@@ -199,11 +197,11 @@ class StepText:
             self.writer.raw(text, [slot], effective=True)
 
     def _finished(self, *parts: Sequence[Statement]) -> list[list[Statement]]:
-        """The statements fused within each part, without what nobody reads."""
+        """The statements fused within each part, without those whose results are never read."""
         lists = [fused(part) for part in parts]
         border: list[Statement] = [Raw(lambda at: "", effective=True)]
         marks = [statement for part in lists for statement in (*part, *border)]
-        kept = pruned(marks, self.writer.given, ())
+        kept = pruned(marks, self.writer.given)
         found: list[list[Statement]] = [[]]
         for statement in kept:
             if statement is border[0]:

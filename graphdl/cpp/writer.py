@@ -19,7 +19,7 @@ Address: TypeAlias = Callable[[Slot], str]
 
 @dataclass
 class Raw:
-    """Text that is no loop nest.
+    """Text other than a loop nest.
 
     text       from the addresses of slots
     effective  whether it does more than write memory: it is never left out, and nothing moves past it
@@ -125,7 +125,7 @@ class Writer:
         return copy
 
     def check(self, index: Slot, size: int, ignored: int | None = None) -> Slot:
-        """Stop before a step whose indices lead out of an axis. What was checked: nobody else can write there."""
+        """Stop before a step whose indices lead out of an axis; return what was checked, which nothing else changes."""
         if not self.checks:
             raise CompileError("an index in the update of the parameters has no form in C++ here")
         if index.dtype.is_floating_point or index.dtype == torch.bool:

@@ -125,5 +125,13 @@ def _scale(tensor: Tensor) -> float:
 def _close(found: Tensor, expected: Tensor, allowed: float | Tensor) -> bool:
     """Whether numbers differ by no more than what is allowed; what is not finite must be the same."""
     a, b = found.double(), expected.double()
-    same = (a == b) | ((a != a) & (b != b))
-    return a.shape == b.shape and bool((same | ((a - b).abs() <= allowed)).all())
+    return a.shape == b.shape and bool((_equal(a, b) | ((a - b).abs() <= allowed)).all())
+
+
+def same_numbers(one: Tensor, other: Tensor) -> bool:
+    """Whether two tensors of one shape hold the same numbers; nan equals nan."""
+    return bool(_equal(one, other).all())
+
+
+def _equal(one: Tensor, other: Tensor) -> Tensor:
+    return (one == other) | ((one != one) & (other != other))

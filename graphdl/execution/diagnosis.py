@@ -66,7 +66,7 @@ class NoPairError(TypeError):
 
 
 def no_pair(returned: object) -> tuple[Any, Any]:
-    """Refuse what is no pair: a tensor of two rows would unpack into two as well."""
+    """Refuse what is not a pair: a tensor of two rows would unpack into two as well."""
     found = f"a tuple of {len(returned)}" if isinstance(returned, tuple) else f"a {type(returned).__name__}"
     raise NoPairError(found)
 

@@ -32,7 +32,7 @@ Draw: TypeAlias = Callable[[Step, Sequence[Any]], Any]
 Deliver: TypeAlias = Callable[[BackwardStep, dict[str, Tensor] | None], None]
 
 OWNED = 4
-"""References to a value that nobody else holds while its only reader is about to run: the list of values, the list of
+"""References to a value that nothing else holds while its only reader is about to run: the list of values, the list of
 the step's inputs, a local variable and the argument that counts them."""
 
 
@@ -145,7 +145,7 @@ def _call(
 
 
 def _exclusive(step: Step, xs: Sequence[Any], kept: Collection[int]) -> Tensor | None:
-    """An input over which a step may write its output: nobody else reads it, holds it or shares its memory."""
+    """An input over which a step may write its output: it is read, held and shared nowhere else."""
     if not step.takes_out:
         return None
     for slot in reversed(range(len(xs))):

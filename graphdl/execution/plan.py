@@ -1,4 +1,4 @@
-"""The graph as a flat list: which values each step reads and writes, and which nobody reads after it.
+"""The graph as a flat list: which values each step reads and writes, and which are not read after it.
 
 Every value of a pass has an index: first the inputs, then the operators in topological order.
 """
@@ -157,7 +157,7 @@ def _step(
 
 
 def _free_after_last_use(steps: list[Step], kept: set[int]) -> tuple[Step, ...]:
-    """Give each step the values that no later step reads and nobody wants."""
+    """Give each step the values that are neither read later nor wanted."""
     seen = set(kept)
     freed: list[Step] = []
     for step in reversed(steps):

@@ -24,7 +24,7 @@ class Recomputation:
     positions  of the steps in the plan
     inputs     the indexes of the values that are kept for it
     before     position of a backward step -> (position, step) of those computed again before it; a step's frees are the
-               values that nobody needs after it
+               values that are not needed after it
     """
 
     positions: frozenset[int]

@@ -41,8 +41,7 @@ def replay_bytes(tape: Tape, kept: Collection[Slot], copied: int) -> int | None:
     """
     calls = [call for call in tape.calls if call.name]
     copies = [call for call in calls if call.made and not is_empty(call) and not writes(call)]
-    copied += sum(tape.storages[storage] for call in copies for storage in call.made)
-    if len(calls) * SAVED_BY_A_CALL < len(copies) * COST_OF_A_COPY + copied / COPIED_BYTES:
+    if not _outweigh(len(calls), tape, copies, copied):
         return None
     _, total = place(tape, kept)
     return total if total <= MOST_BYTES else None
@@ -52,8 +51,13 @@ def compiling_gains(tape: Tape, has_form: Callable[[Call], object]) -> bool:
     """Whether the calls that compiling saves outweigh the copies of what torch makes between the compiled parts."""
     calls = [call for call in tape.calls if call.name]
     copies = [call for call in calls if not has_form(call) and call.made and not writes(call)]
-    copied = sum(tape.storages[storage] for call in copies for storage in call.made)
-    return (len(calls) - len(copies)) * SAVED_BY_A_CALL >= len(copies) * COST_OF_A_COPY + copied / COPIED_BYTES
+    return _outweigh(len(calls) - len(copies), tape, copies)
+
+
+def _outweigh(saved: int, tape: Tape, copies: Sequence[Call], copied: int = 0) -> bool:
+    """Whether so many calls saved outweigh the copies of what some calls make, and of so many bytes more."""
+    copied += sum(tape.storages[storage] for call in copies for storage in call.made)
+    return saved * SAVED_BY_A_CALL >= len(copies) * COST_OF_A_COPY + copied / COPIED_BYTES
 
 
 def may_gain(steps: int, copied: int) -> bool:
@@ -99,7 +103,7 @@ def _has_writing_form(packet: Any) -> bool:
 
 
 class Replay:
-    """A tape, bound to one piece of memory in which each storage has its place while somebody reads it."""
+    """A tape, bound to one piece of memory in which each storage has its place while it is read."""
 
     def __init__(self, tape: Tape, kept: Collection[Slot], device: torch.device) -> None:
         self._tape = tape

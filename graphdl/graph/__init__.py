@@ -8,7 +8,7 @@ from graphdl.graph.build import (
     normalise_operators,
 )
 from graphdl.graph.declaration import Feed, Key, Shared, reads
-from graphdl.graph.naming import check_recompute, node_keys, owners_of
+from graphdl.graph.naming import check_recompute, known_keys, owners_of
 from graphdl.graph.order import ancestors, inputs_of, topological_order
 from graphdl.graph.parts import cut_part
 from graphdl.graph.reading import input_kinds, predictions_of, sources, sources_by_role
@@ -25,7 +25,7 @@ __all__ = [
     "cut_part",
     "input_kinds",
     "inputs_of",
-    "node_keys",
+    "known_keys",
     "normalise_connectivity",
     "normalise_operators",
     "owners_of",

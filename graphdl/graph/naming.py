@@ -12,11 +12,6 @@ if TYPE_CHECKING:
     from graphdl.graph.declaration import Key
 
 
-def node_keys(graph: Graph, keys: object, where: str) -> tuple[Key, ...]:
-    """Nodes given as a list, each once. Raises SettingError or UnknownNodeError."""
-    return known_keys(keys, where, graph)
-
-
 def known_keys(keys: object, where: str, known: Collection[Key]) -> tuple[Key, ...]:
     """Names given as a list, each once and each known. Raises SettingError or UnknownNodeError."""
     if isinstance(keys, (str, int)) or not isinstance(keys, Iterable):
@@ -42,7 +37,7 @@ def owners_of(graph: Graph, nodes: Iterable[Key]) -> frozenset[Key]:
 
 
 def check_recompute(graph: Graph, losses: Collection[Key], nodes: Iterable[Key]) -> frozenset[Key]:
-    """The nodes to recompute as a set; refuse what is no operator, and losses."""
+    """The nodes to recompute as a set; inputs and losses are refused."""
     if isinstance(nodes, (str, int)):
         raise SettingError(f"recompute is a list of nodes, such as ['fc1', 'tanh'], not {nodes!r}.")
     found = list(nodes)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from graphdl.errors import MissingInputError, SettingError, UnreachableError, listing
 from graphdl.graph.declaration import Feed, Key, Shared
-from graphdl.graph.naming import known_keys, node_keys
+from graphdl.graph.naming import known_keys
 from graphdl.graph.reading import sources
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def cut_part(graph: Graph, order: Iterable[Key], known: Mapping[Key, str], input
     nor given, UnreachableError for an input that they do not need.
     """
     given = known_keys(inputs, "part(inputs=[...])", {**dict.fromkeys(graph), **known})
-    wanted = node_keys(graph, outputs, "part(outputs=[...])")
+    wanted = known_keys(outputs, "part(outputs=[...])", graph)
     for key in wanted:
         if graph.nodes[key]["operator"] is None or (key in given and key not in known):
             raise SettingError(f"part: {key!r} is an output and an input at once: nothing is left to compute it.")

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from graphdl.errors import GraphDLError, GraphDLWarning, OperatorError, counted
+from graphdl.execution.agreement import same_numbers
 from graphdl.optim.numbers import Numbers, State
 
 if TYPE_CHECKING:
@@ -104,9 +105,9 @@ class FirstUpdate:
         w_before, g_before = [each.clone() for each in w], [each.clone() for each in g]
         move()
         with torch._C.DisableTorchFunction():
-            if not all(map(_same, g, g_before)):
+            if not all(map(same_numbers, g, g_before)):
                 raise OperatorError(f"{owner}: update changes the gradient g in place; it must return new tensors.")
-            if not all(map(_same, w, w_before)):
+            if not all(map(same_numbers, w, w_before)):
                 self._changed = True
             elif any(_matters(each * s.lr, held) for each, held in zip(g, w, strict=True)):
                 self._idle = owner
@@ -115,7 +116,7 @@ class FirstUpdate:
         """Check what updates by compiled code have changed, and close."""
         self._t = 0
         with torch._C.DisableTorchFunction():
-            self._changed = not _same(before, after)
+            self._changed = not same_numbers(before, after)
             self._idle = owner if _matters(gradients, before) else ""
         self.close()
 
@@ -149,8 +150,3 @@ def _shares_memory(one: Tensor, other: Tensor) -> bool:
 def _matters(change: Tensor, w: Tensor) -> bool:
     """Whether a change is more than the rounding of what it would be added to."""
     return bool(change.abs().max() > torch.finfo(w.dtype).eps * w.abs().max())
-
-
-def _same(one: Tensor, other: Tensor) -> bool:
-    """Whether two tensors hold the same numbers; nan equals nan."""
-    return bool(((one == other) | ((one != one) & (other != other))).all())

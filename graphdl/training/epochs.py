@@ -44,7 +44,7 @@ class CompiledEpoch:
     Batches of another shape than the first one are trained by the operators. So is a step whose loss is not finite or
     whose class indices are out of range: the operators raise the error. If the step cannot be compiled, all steps are
     made by the operators, and one GraphDLWarning gives the reason. For large steps the operators are used without a
-    warning, because they use several threads.
+    warning, because they use several threads, or because compiling gains nothing.
 
     step_end  called after every block of compiled steps and after every other step; True ends the epoch
     """
@@ -122,7 +122,7 @@ class CompiledEpoch:
         return self._steps
 
     def _shared_out(self, batch: Batch) -> bool:
-        """Whether the operators would use several threads; a compiled step uses one, except in BLAS."""
+        """Whether the operators would use several threads; a compiled step shares out no more than torch's calls."""
         threads = torch.get_num_threads()
         return threads > 1 and choose_threads(self._step.net, rows_of(batch), threads) > 1
 

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
+from graphdl.execution.agreement import same_numbers
 from graphdl.execution.engine import Engine
 from graphdl.execution.passes import Trace
 from graphdl.execution.recorder import Recorder, recording
@@ -151,19 +152,17 @@ class Recording:
 
     def _verify(self) -> bool:
         """Bind the calls, and compare their results with those of the operators, without updating a parameter."""
-        before, tape = Snapshot(self._engine), self._tapes[-1]
-        expected, found = Observation(), Observation()
-        with self._moves(expected.take):
+        tape, expected, found = self._tapes[-1], Observation(), Observation()
+        with Snapshot(self._engine), self._moves(expected.take):
             self._by_operators(lambda trace: expected.take_all(trace.values))
-        expected.take_all(self._engine.store.buffers.values())
-        before.restore()
-        replay = Replay(tape, self._kept(), self._engine.device)
-        self._forward = replay.bind(0, self._split, found.take)
-        self._trace = Trace(exchange(self._values, Slot, replay.tensor))
-        found.take_all(self._trace.values)
-        self._backward = replay.bind(self._split, len(tape.calls), found.take)
-        found.take_all(self._engine.store.buffers.values())
-        before.restore()
+            expected.take_all(self._engine.store.buffers.values())
+        with Snapshot(self._engine):
+            replay = Replay(tape, self._kept(), self._engine.device)
+            self._forward = replay.bind(0, self._split, found.take)
+            self._trace = Trace(exchange(self._values, Slot, replay.tensor))
+            found.take_all(self._trace.values)
+            self._backward = replay.bind(self._split, len(tape.calls), found.take)
+            found.take_all(self._engine.store.buffers.values())
         return found.agrees_with(expected)
 
     @contextmanager
@@ -197,6 +196,6 @@ class Observation:
     def agrees_with(self, other: Observation) -> bool:
         """Whether all numbers are equal; nan equals nan."""
         return len(self._seen) == len(other._seen) and all(
-            a.shape == b.shape and a.dtype == b.dtype and bool(((a == b) | ((a != a) & (b != b))).all())
+            a.shape == b.shape and a.dtype == b.dtype and same_numbers(a, b)
             for a, b in zip(self._seen, other._seen, strict=True)
         )

@@ -11,9 +11,10 @@ from torch import Tensor
 
 from graphdl.cpp import Compiled, Roles, compile_tape
 from graphdl.execution.recorder import recording
+from graphdl.execution.replay import TorchCalls
 from graphdl.execution.tape import Slot, Tape
 from graphdl.operators import Operator
-from tests.cpp.twins import aligned, bytes_of
+from tests.cpp.twins import bytes_of
 
 ALIGNMENT = 16
 MERGING = {"Sum", "Mean", "Product", "Subtract", "Concat"}
@@ -168,7 +169,7 @@ class CompiledChain:
         for tensor, old in zip(chain.state(), before, strict=True):
             tensor.copy_(old)
         self.compiled: Compiled = compile_tape(self.tape, self.roles)
-        self.workspace = aligned(self.compiled.workspace)
+        self.workspace = TorchCalls(self.tape).make_workspace(self.compiled.workspace)
         given = [self.tape.given[n].data_ptr() for n in self.compiled.given]
         self.compiled.place(given, self.workspace.data_ptr())
         self.order = list(order)

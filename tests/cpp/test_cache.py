@@ -13,7 +13,8 @@ import torch
 
 from graphdl.cpp import build, cache
 from graphdl.errors import CompileError
-from tests.cpp.twins import Twin, needs_compiler
+from tests.cpp.twins import Twin
+from tests.twins import needs_compiler
 
 pytestmark = needs_compiler
 

@@ -9,7 +9,8 @@ import torch
 from torch.nn import functional as F  # noqa: N812
 
 from graphdl.errors import CompileError
-from tests.cpp.twins import Twin, assert_twins, needs_compiler
+from tests.cpp.twins import Twin, assert_twins
+from tests.twins import needs_compiler
 
 pytestmark = needs_compiler
 aten = torch.ops.aten

@@ -7,7 +7,8 @@ import random
 import pytest
 import torch
 
-from tests.cpp.twins import Twin, assert_twins, needs_compiler
+from tests.cpp.twins import Twin, assert_twins
+from tests.twins import needs_compiler
 
 pytestmark = needs_compiler
 DTYPES = [torch.float32, torch.float64]

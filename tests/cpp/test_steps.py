@@ -26,7 +26,7 @@ from graphdl import (
 from graphdl.cpp import build
 from tests.cpp import drawn
 from tests.cpp.chains import Chain, CompiledChain
-from tests.cpp.twins import needs_compiler
+from tests.twins import needs_compiler
 
 pytestmark = needs_compiler
 COMPILERS = [name for name in ("g++", "clang++") if shutil.which(name)]
@@ -184,7 +184,7 @@ def test_sanitizers_are_silent(name, tmp_path):
     library = "libasan.so" if name == "g++" else "libclang_rt.asan-x86_64.so"
     found = subprocess.run([name, f"-print-file-name={library}"], capture_output=True, text=True).stdout.strip()
     if not Path(found).is_absolute():
-        pytest.skip("no sanitizer")
+        pytest.skip(f"{name} comes without the library of its address sanitizer, {library}")
     flags = "-fsanitize=address,undefined -fno-sanitize-recover=all -fno-sanitize=alignment -g"
     flags += " -shared-libasan" if name == "clang++" else ""
     environment = os.environ | {

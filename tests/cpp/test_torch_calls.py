@@ -9,7 +9,8 @@ from graphdl.cpp import Roles, compile_tape
 from graphdl.errors import CompileError
 from graphdl.execution.recorder import recording
 from graphdl.execution.replay import TorchCalls
-from tests.cpp.twins import Twin, assert_twins, needs_compiler
+from tests.cpp.twins import Twin, assert_twins
+from tests.twins import needs_compiler
 
 pytestmark = needs_compiler
 

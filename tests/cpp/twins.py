@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Sequence
 
-import pytest
 import torch
 from torch import Tensor
 
@@ -13,8 +11,6 @@ from graphdl.cpp import Compiled, Roles, compile_tape
 from graphdl.execution.recorder import recording
 from graphdl.execution.replay import TorchCalls
 from graphdl.execution.tape import Slot, Tape
-
-needs_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="needs a C++ compiler")
 
 
 def recorded(function: Callable[..., object], *tensors: Tensor) -> tuple[Tape, list[Slot]]:
@@ -24,11 +20,6 @@ def recorded(function: Callable[..., object], *tensors: Tensor) -> tuple[Tape, l
     results = [found] if isinstance(found, Tensor) else [each for each in found or () if isinstance(each, Tensor)]
     slots = [recorder.slot(each) for each in results]
     return recorder.tape(), slots
-
-
-def aligned(size: int) -> Tensor:
-    memory = torch.zeros(size + 64, dtype=torch.uint8)
-    return memory[-memory.data_ptr() % 64 :][:size]
 
 
 def roles_of(tape: Tape, results: Sequence[Slot], **changes) -> Roles:
