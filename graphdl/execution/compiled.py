@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from graphdl.blocks import Block
 from graphdl.cpp import Compiled, compile_tape, form_of
 from graphdl.errors import CompileError, MissingInputError, NonFiniteError, ShapeError, UnknownNodeError, did_you_mean
 from graphdl.execution.agreement import ROUNDING, disagreement, widened
@@ -55,7 +56,7 @@ class CompiledSteps:
         gaining: bool = False,
     ) -> None:
         self._engine, self._bind, self._examples, self._gaining = engine, bind, examples, gaining
-        self.shapes = {name: (tensor.shape, tensor.dtype) for name, tensor in examples[0].items()}
+        self.shapes = {name: (tuple(tensor.shape), tensor.dtype) for name, tensor in examples[0].items()}
         self._make()
 
     def __repr__(self) -> str:
@@ -99,26 +100,23 @@ class CompiledSteps:
             if not self._step.record(batch)[0].same_as(self._tape):
                 raise CompileError("an operator or the optimizer makes other calls than at first")
 
-    def run(self, inputs: Batch) -> Iterator[tuple[int, list[Tensor]]]:
-        """Make the steps on {name: (K, n, ...)}, some at a time: how many, their losses and the targets' values.
+    def run(self, block: Block) -> Iterator[tuple[int, list[Tensor]]]:
+        """Make the steps of a block, some at a time: how many, their losses and the targets' values.
 
         It ends before a step whose total loss is not finite, or whose class indices are out of range.
         """
         if self.version != self._engine.version:
             self._make()
-        given = [inputs[name].contiguous() for name in self.shapes]
-        made, count = 0, len(given[0])
+        made, count = 0, len(block)
         while made < count:
-            size = self._size(count - made)
-            part = given if size == count else [tensor[made : made + size] for tensor in given]
-            if self._verified:
-                done, found = self._run(part)
-            else:
-                done, found = self._verify(part)
+            part = block.part(made, made + self._size(count - made))
+            start = time.perf_counter()
+            done, found = self._run(part) if self._verified else self._verify(part)
             if done:
-                yield done, found if done == size else [each[:done] for each in found]
+                self._seconds = (time.perf_counter() - start) / done
+                yield done, found
             made += done
-            if done < size or self.version != self._engine.version:  # a callback has frozen or moved something
+            if done < len(part) or self.version != self._engine.version:  # a callback has frozen or moved something
                 return
 
     def _size(self, left: int) -> int:
@@ -129,40 +127,52 @@ class CompiledSteps:
         in_time = max(1, int(SECONDS / self._seconds)) if self._seconds else 8
         return min(left, in_time, max(1, RESULT_BYTES // each), self._step.chance.steps_at_once)
 
-    def _run(self, given: list[Tensor]) -> tuple[int, list[Tensor]]:
+    def _run(self, block: Block) -> tuple[int, list[Tensor]]:
         """Make steps in C++; return how many, and what they hand out."""
-        compiled, count = self._compiled, len(given[0])
-        moving = [*given, *self._step.chance.draw(count), self._moves.numbers(count)]
-        found = [torch.empty((count, *slot.shape), dtype=slot.dtype, device="cpu") for slot in self._roles.results]
-        start = time.perf_counter()
+        self._begin(block)
         try:
-            compiled.run([each.data_ptr() for each in moving], [each.data_ptr() for each in found], count)
+            self._compiled.run()
         finally:  # also where Ctrl-C ends it: what was made counts
-            done = compiled.made
-            if done < count:
-                self._step.chance.rewind(done)
-            if self._verified:
-                self._moves.advance(done)
-        if done:
-            self._seconds = (time.perf_counter() - start) / done
-        if compiled.failure is not None and not compiled.failure[1]:
-            raise compiled.failure[0]  # parameters have been changed: the operators cannot make the step again
+            done, found = self._end()
+        self._compiled.check()
+        if self._compiled.failure is not None and not self._compiled.failure[1]:
+            raise self._compiled.failure[0]  # parameters have been changed: the operators cannot make the step again
+        return done, found
+
+    def _begin(self, block: Block) -> None:
+        """Prepare a run."""
+        count, rows = len(block), block.rows
+        batches = [block.inputs[name] for name in self.shapes]
+        moving = [*batches, *self._step.chance.draw(count), self._moves.numbers(count)]
+        found = [torch.empty((count, *slot.shape), dtype=slot.dtype, device="cpu") for slot in self._roles.results]
+        self._running = count, found, moving, rows  # they live as long as C++ works on them
+        addresses = [each.data_ptr() for each in moving], [each.data_ptr() for each in found]
+        self._compiled.prepare(*addresses, count, None if rows is None else rows.data_ptr())
+
+    def _end(self) -> tuple[int, list[Tensor]]:
+        """Count what a run has made; return how many steps, and what they hand out."""
+        (count, found, _, _), done = self._running, self._compiled.made
+        if done < count:
+            self._step.chance.rewind(done)
+            found = [each[:done] for each in found]
+        if self._verified:
+            self._moves.advance(done)
         return done, found
 
     @torch.no_grad()
-    def _verify(self, given: list[Tensor]) -> tuple[int, list[Tensor]]:
+    def _verify(self, block: Block) -> tuple[int, list[Tensor]]:
         """Make one step by the operators and in C++; CompileError, and nothing has changed, if they disagree."""
         step, bounds = self._step, ROUNDING[self._engine.dtype]
         parameters = {name: tensor.clone() for name, tensor in self._engine.store.parameters.items()}
         before = step.snapshot()
         with before:
-            step.load({name: each[0] for name, each in zip(self.shapes, given, strict=True)}, step.chance.draw_one())
+            step.load(block.batch(0), step.chance.draw_one())
             expected = step.outcome([result.clone() for result in step.make()])
         if not bool(torch.isfinite(expected.values["the loss"])):
             return 0, []
         try:
-            made, found = self._run(given)
-            outcome = step.outcome([each[0] for each in found])
+            made, found = self._run(block)
+            outcome = step.outcome([each[0] for each in found]) if made else expected
             wrong = disagreement(outcome, expected, parameters, bounds) if made else "what it refuses"
             if made and wrong:
                 with step.snapshot():
@@ -180,7 +190,7 @@ class CompiledSteps:
     def __call__(self, inputs: Batch) -> Tensor:
         """Make a step on each batch; return the losses."""
         given = self._checked(inputs)
-        losses = [found[0] for _, found in self.run(given)]
+        losses = [found[0] for _, found in self.run(Block(given))]
         count = len(next(iter(given.values())))
         done = torch.cat(losses) if losses else torch.empty(0, dtype=torch.float64)
         if len(done) < count:
@@ -198,7 +208,7 @@ class CompiledSteps:
         for name, (shape, dtype) in self.shapes.items():
             if name not in inputs:
                 raise MissingInputError(f"The steps need the input {name!r}.")
-            given[name] = torch.as_tensor(inputs[name]).to("cpu", dtype)
+            given[name] = torch.as_tensor(inputs[name]).to("cpu", dtype).contiguous()
             if given[name].shape[1:] != shape:
                 raise ShapeError(
                     f"{name} has the shape {tuple(given[name].shape)}, and the steps were compiled for batches of "

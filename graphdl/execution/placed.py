@@ -61,6 +61,8 @@ class PlacedStep:
     def __init__(self, engine: Engine, passes: TrainingPasses, moves: CompilableMoves, example: Batch) -> None:
         self._engine, self._passes, self._moves = engine, passes, moves
         self._batch = {name: torch.empty(tensor.shape, dtype=tensor.dtype) for name, tensor in example.items()}
+        lengths = {len(tensor) if tensor.dim() else 0 for tensor in self._batch.values()}
+        self._rows = lengths.pop() if len(lengths) == 1 else 0
         self.chance = Chance(passes.plan.forward, self._rehearse(example), engine.chance)
         self._drawn = [torch.empty_like(each) for each in self.chance.examples]
         self._row = moves.numbers(1)[0].clone()
@@ -151,6 +153,8 @@ class PlacedStep:
             guard=self._guard,
             finite=results[0],
             results=tuple(results),
+            chosen=storages(self._batch.values()) if self._rows else (),
+            rows=self._rows,
         )
 
     def outcome(self, results: Sequence[Tensor]) -> Outcome:
