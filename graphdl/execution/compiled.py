@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
+from typing import Any, TypeAlias, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -18,6 +19,10 @@ from graphdl.execution.placed import Batch, CompilableMoves, PlacedStep
 from graphdl.execution.replay import TorchCalls, compiling_gains
 from graphdl.execution.training_passes import TrainingPasses
 from graphdl.graph import Key
+
+T = TypeVar("T")
+Calls: TypeAlias = Generator[Compiled, None, T]
+"""Yields what C++ has to run, prepared, before it goes on; and has a result."""
 
 SECONDS = 0.05
 """How long one call of C++ lasts at most, so that an interruption is noticed soon."""
@@ -100,24 +105,25 @@ class CompiledSteps:
             if not self._step.record(batch)[0].same_as(self._tape):
                 raise CompileError("an operator or the optimizer makes other calls than at first")
 
-    def run(self, block: Block) -> Iterator[tuple[int, list[Tensor]]]:
-        """Make the steps of a block, some at a time: how many, their losses and the targets' values.
+    def call(self, block: Block) -> Calls[tuple[int, list[Tensor]]]:
+        """Make some of the steps of a block; return how many, and what they hand out.
 
-        It ends before a step whose total loss is not finite, or whose class indices are out of range.
+        None are made if the total loss of the first is not finite, or its class indices are out of range.
         """
         if self.version != self._engine.version:
             self._make()
-        made, count = 0, len(block)
-        while made < count:
-            part = block.part(made, made + self._size(count - made))
-            start = time.perf_counter()
-            done, found = self._run(part) if self._verified else self._verify(part)
-            if done:
-                self._seconds = (time.perf_counter() - start) / done
-                yield done, found
-            made += done
-            if done < len(part) or self.version != self._engine.version:  # a callback has frozen or moved something
-                return
+        part = block.part(0, self._size(len(block)))
+        if not self._verified:
+            return self._verify(part)
+        start = time.perf_counter()
+        self._begin(part)
+        try:
+            yield self._compiled
+        finally:  # also where Ctrl-C ends it: what was made counts
+            done, found = self._end()
+        self._check()
+        self._seconds = (time.perf_counter() - start) / max(done, 1)
+        return done, found
 
     def _size(self, left: int) -> int:
         """How many steps the next call makes."""
@@ -126,18 +132,6 @@ class CompiledSteps:
         each = sum(slot.size * slot.dtype.itemsize for slot in self._roles.results)
         in_time = max(1, int(SECONDS / self._seconds)) if self._seconds else 8
         return min(left, in_time, max(1, RESULT_BYTES // each), self._step.chance.steps_at_once)
-
-    def _run(self, block: Block) -> tuple[int, list[Tensor]]:
-        """Make steps in C++; return how many, and what they hand out."""
-        self._begin(block)
-        try:
-            self._compiled.run()
-        finally:  # also where Ctrl-C ends it: what was made counts
-            done, found = self._end()
-        self._compiled.check()
-        if self._compiled.failure is not None and not self._compiled.failure[1]:
-            raise self._compiled.failure[0]  # parameters have been changed: the operators cannot make the step again
-        return done, found
 
     def _begin(self, block: Block) -> None:
         """Prepare a run."""
@@ -159,6 +153,12 @@ class CompiledSteps:
             self._moves.advance(done)
         return done, found
 
+    def _check(self) -> None:
+        """Raise what ended a run and cannot be left to the operators, because parameters have been changed."""
+        self._compiled.check()
+        if self._compiled.failure is not None and not self._compiled.failure[1]:
+            raise self._compiled.failure[0]
+
     @torch.no_grad()
     def _verify(self, block: Block) -> tuple[int, list[Tensor]]:
         """Make one step by the operators and in C++; CompileError, and nothing has changed, if they disagree."""
@@ -169,9 +169,12 @@ class CompiledSteps:
             step.load(block.batch(0), step.chance.draw_one())
             expected = step.outcome([result.clone() for result in step.make()])
         if not bool(torch.isfinite(expected.values["the loss"])):
-            return 0, []
+            return 0, [torch.empty(0)] * len(self._roles.results)
         try:
-            made, found = self._run(block)
+            self._begin(block)
+            self._compiled.run()
+            made, found = self._end()
+            self._check()
             outcome = step.outcome([each[0] for each in found]) if made else expected
             wrong = disagreement(outcome, expected, parameters, bounds) if made else "what it refuses"
             if made and wrong:
@@ -190,15 +193,17 @@ class CompiledSteps:
     def __call__(self, inputs: Batch) -> Tensor:
         """Make a step on each batch; return the losses."""
         given = self._checked(inputs)
-        losses = [found[0] for _, found in self.run(Block(given))]
-        count = len(next(iter(given.values())))
-        done = torch.cat(losses) if losses else torch.empty(0, dtype=torch.float64)
-        if len(done) < count:
-            raise NonFiniteError(
-                f"Step {len(done) + 1} of {count} cannot be made: its loss is not finite, or an index is out of range. "
-                "Parameters are as they were before that step; net.forward on its batch shows where."
-            )
-        return done
+        losses, made, count = [], 0, len(next(iter(given.values())))
+        while made < count:
+            done, found = completed(self.call(Block(given).part(made, count)))
+            if not done:
+                raise NonFiniteError(
+                    f"Step {made + 1} of {count} cannot be made: its loss is not finite, or an index is out of range. "
+                    "Parameters are as they were before that step; net.forward on its batch shows where."
+                )
+            losses.append(found[0])
+            made += done
+        return torch.cat(losses) if losses else torch.empty(0, dtype=torch.float64)
 
     def _checked(self, inputs: Batch) -> dict[Key, Tensor]:
         """The batches, stacked, by name; what does not fit is refused."""
@@ -217,6 +222,17 @@ class CompiledSteps:
         if len({len(tensor) for tensor in given.values()}) > 1:
             raise ShapeError("The inputs hold different numbers of batches along their first axis.")
         return given
+
+
+def completed(calls: Calls[T]) -> T:
+    """Run what is yielded, one after another; return the generator's result."""
+    with closing(calls):
+        while True:
+            try:
+                compiled = next(calls)
+            except StopIteration as end:
+                return cast(T, end.value)
+            compiled.run()
 
 
 def compile_steps(engine: Engine, stepper: Any, batch: Batch) -> CompiledSteps:

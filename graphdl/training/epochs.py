@@ -10,7 +10,7 @@ import torch
 from graphdl.blocks import Block
 from graphdl.data import Batches
 from graphdl.errors import CompileError, GraphDLWarning
-from graphdl.execution.compiled import CompiledSteps, NoGainError
+from graphdl.execution.compiled import Calls, CompiledSteps, NoGainError, completed
 from graphdl.training.batching import Batch
 from graphdl.training.scoring import Means, rows_of
 from graphdl.training.step import TrainingStep, is_custom
@@ -59,44 +59,37 @@ class CompiledEpoch:
 
     def __call__(self, batches: Iterable[Batch]) -> dict[str, float]:
         """Train on the batches; return the mean losses and metrics, {} if there was no batch."""
+        with torch.inference_mode():
+            return completed(self.calls(batches))
+
+    def calls(self, batches: Iterable[Batch]) -> Calls[dict[str, float]]:
+        """The same, but C++ is run by the caller."""
         means, self._others = Means(), 0
         self._check_again = True  # whether custom operators and optimizers still do the same
-        with torch.inference_mode():
-            for block in blocks_of(batches):
-                for _ in self._steps_on(block, means):
-                    if self._step_end is not None and self._step_end():
-                        return means.figures()
+        for block in blocks_of(batches):
+            made = 0
+            while made < len(block):
+                made += yield from self._steps_on(block.part(made, len(block)), means)
+                if self._step_end is not None and self._step_end():
+                    return means.figures()
         return means.figures()
 
-    def _steps_on(self, block: Block, means: Means) -> Iterator[int]:
-        """Train on batches of one shape, some steps at a time; yield the number of steps made."""
-        made, count = 0, len(block)
-        while made < count:
-            for done in self._compiled(block.part(made, count), means):
-                made += done
-                yield done
-            if made < count:
-                means.add(self._step(block.batch(made)))
-                made += 1
-                yield 1
-
-    def _compiled(self, block: Block, means: Means) -> Iterator[int]:
-        """Make as many steps of a block as possible by compiled code."""
-        if self._given_up:
-            return
+    def _steps_on(self, block: Block, means: Means) -> Calls[int]:
+        """Make steps on some batches of a block; return how many."""
         try:
-            steps = self._ready(block)
-            if steps is None:
-                return
-            made = 0
-            for done, (_, *values) in steps.run(block):
-                self._step.scorer.add_to(means, block.part(made, made + done), values)
-                made += done
-                yield done
+            steps = None if self._given_up else self._ready(block)
+            done = 0
+            if steps is not None:
+                done, (_, *values) = yield from steps.call(block)
+            if done:
+                self._step.scorer.add_to(means, block.part(0, done), values)
+                return done
         except NoGainError:
             self._leave_to_operators()
         except CompileError as error:
             self._give_up(str(error))
+        means.add(self._step(block.batch(0)))
+        return 1
 
     def _ready(self, block: Block) -> CompiledSteps | None:
         """The compiled steps for such batches; None if the operators make the steps."""
@@ -137,7 +130,7 @@ class CompiledEpoch:
     def _warn(self, reason: str) -> None:
         if not self._warned:
             self._warned = True
-            warnings.warn(f"fit(compile=True) trains step by step: {reason}.", GraphDLWarning, stacklevel=7)
+            warnings.warn(f"fit(compile=True) trains step by step: {reason}.", GraphDLWarning, stacklevel=8)
 
 
 def blocks_of(batches: Iterable[Batch]) -> Iterator[Block]:
