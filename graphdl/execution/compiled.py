@@ -5,18 +5,20 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
+from dataclasses import replace
 from typing import Any, TypeAlias, TypeVar, cast
 
 import torch
 from torch import Tensor
 
 from graphdl.blocks import Block
-from graphdl.cpp import Compiled, compile_tape, form_of
+from graphdl.cpp import Compiled, Roles, compile_tape, form_of
 from graphdl.errors import CompileError, MissingInputError, NonFiniteError, ShapeError, UnknownNodeError, did_you_mean
 from graphdl.execution.agreement import ROUNDING, disagreement, widened
 from graphdl.execution.engine import Engine
 from graphdl.execution.placed import Batch, CompilableMoves, PlacedStep
 from graphdl.execution.replay import TorchCalls, compiling_gains
+from graphdl.execution.tape import Tape, address
 from graphdl.execution.training_passes import TrainingPasses
 from graphdl.graph import Key
 
@@ -50,8 +52,13 @@ class CompiledSteps:
     bind      gives the passes and the moves, anew when the network has changed
     examples  one batch or two, on which the step is recorded
     gaining   refuses a step that gains nothing by being compiled, by NoGainError
+    like      the steps of a network of the same structure, whose library is used where it fits
     shapes    name -> shape and type of a batch
     """
+
+    _tape: Tape
+    _roles: Roles
+    _compiled: Compiled
 
     def __init__(
         self,
@@ -59,8 +66,10 @@ class CompiledSteps:
         bind: Callable[[], tuple[TrainingPasses, CompilableMoves]],
         examples: Sequence[Batch],
         gaining: bool = False,
+        like: CompiledSteps | None = None,
     ) -> None:
         self._engine, self._bind, self._examples, self._gaining = engine, bind, examples, gaining
+        self._like = like
         self.shapes = {name: (tuple(tensor.shape), tensor.dtype) for name, tensor in examples[0].items()}
         self._make()
 
@@ -86,18 +95,46 @@ class CompiledSteps:
             raise CompileError(f"it is compiled for batches of other numbers than {engine.dtype}, the network's type")
         self.version = engine.version
         passes, self._moves = self._bind()
-        self._step = PlacedStep(engine, passes, self._moves, self._examples[0])
+        outlines = self._like._step.outlines if self._like is not None else None
+        self._step = PlacedStep(engine, passes, self._moves, self._examples[0], outlines)
+        followed = self._like is not None and self._follow(self._like)
+        calls = TorchCalls(self._tape) if followed else self._record()
+        self._workspace = calls.make_workspace(self._compiled.workspace)
+        given = [self._tape.given[storage].data_ptr() for storage in self._compiled.given]
+        self._compiled.place(given, self._workspace.data_ptr())
+        self._verified, self._seconds = False, 0.0
+
+    def _record(self) -> TorchCalls:
+        """Record the step twice, and compile it; return what makes torch's calls in it."""
         self._tape, self._roles = self._step.record(self._examples[0])
         if not self._step.record(self._examples[-1])[0].same_as(self._tape):
             raise CompileError("an operator or the optimizer makes other calls from step to step")
         if self._gaining and not compiling_gains(self._tape, form_of):
             raise NoGainError("torch's own calls take most of its time")
         calls = TorchCalls(self._tape)
-        self._compiled: Compiled = compile_tape(self._tape, self._roles, calls)
-        self._workspace = calls.make_workspace(self._compiled.workspace)
-        given = [self._tape.given[storage].data_ptr() for storage in self._compiled.given]
-        self._compiled.place(given, self._workspace.data_ptr())
-        self._verified, self._seconds = False, 0.0
+        self._compiled = compile_tape(self._tape, self._roles, calls)
+        return calls
+
+    def _follow(self, like: CompiledSteps) -> bool:
+        """Use the step of another network on this one's tensors; False if that cannot be done.
+
+        The tensors that both have in the same place of their structure take each other's place. Others are constants.
+        """
+        places, others = self._step.places(), like._step.places()
+        if self.shapes != like.shapes or len(places) != len(others) or like._compiled.calls_torch:
+            return False
+        own = {address(b.untyped_storage()): a.untyped_storage() for a, b in zip(places, others, strict=True)}
+        given = {k: own.get(address(storage), storage) for k, storage in like._tape.given.items()}
+        written = {slot.storage for call in like._tape.calls for slot in call.written()}
+        for k, storage in like._tape.given.items():
+            if given[k].nbytes() != storage.nbytes() or (given[k] is storage and k in written):
+                return False
+        self._tape, self._roles, self._compiled = (
+            replace(like._tape, given=given),
+            like._roles,
+            like._compiled.unbound(),
+        )
+        return True
 
     def check_again(self, batch: Batch) -> None:
         """Record the step once more. Raises CompileError if it makes other calls than those that were compiled."""
