@@ -218,9 +218,7 @@ class TestKFold:
         assert not torch.equal(first[0][1], following[0][1])
 
     def test_a_class_smaller_than_the_folds(self):
-        text = (
-            r"^folds is 4, but the smallest class of stratify has 3 rows, and each fold needs one: give fewer"
-        )
+        text = r"^folds is 4, but the smallest class of stratify has 3 rows, and each fold needs one: give fewer"
         with pytest.raises(SettingError, match=text):
             kfold(10, 4, stratify=torch.tensor([0] * 7 + [1] * 3))
 
