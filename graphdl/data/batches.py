@@ -27,6 +27,11 @@ class Batches:
     tensors stay on their devices. Batches are views; without shuffle they are views of the data, which must not be
     changed in place.
 
+    data    {name: (n, ...)}
+    rows    the number of rows in an epoch
+    chosen  the indices (m) of the rows that are used, in place of all, without a copy of them: the batches are those of
+            the data {name: tensor[chosen]}
+
     Raises SettingError if batch_size is not a whole number of at least 1, the generator is not on the CPU, inputs is
     empty or a value is not a tensor; ShapeError if tensors have no rows or differ in length.
 
@@ -43,6 +48,7 @@ class Batches:
         batch_size: int,
         shuffle: bool = True,
         generator: torch.Generator | None = None,
+        chosen: torch.Tensor | None = None,
     ) -> None:
         if not isinstance(inputs, Mapping):
             raise SettingError(f"inputs must be a dict {{name: tensor}}, not a {type(inputs).__name__}.")
@@ -52,10 +58,11 @@ class Batches:
                 "drawn there, so that it does not depend on the device of the data."
             )
         self.batch_size = whole_number("batch_size", batch_size, least=1)
-        self.rows = common_rows({repr(name): tensor for name, tensor in inputs.items()})
+        self._held = common_rows({repr(name): tensor for name, tensor in inputs.items()})
+        self.rows = self._held if chosen is None else len(chosen)
         self.shuffle = shuffle
         self.generator = generator
-        self._inputs = dict(inputs)
+        self.data, self.chosen = dict(inputs), chosen
         self._step = min(self.batch_size, self.rows)
         self._block_rows = self._rows_of_a_block()
 
@@ -63,7 +70,7 @@ class Batches:
         return -(-self.rows // self.batch_size)
 
     def __iter__(self) -> Iterator[dict[str | int, torch.Tensor]]:
-        names = tuple(self._inputs)
+        names = tuple(self.data)
         for blocks in zip(*self._blocks(), strict=True):
             for batch in zip(*(torch.split(block, self._step) for block in blocks), strict=True):
                 yield dict(zip(names, batch, strict=True))
@@ -76,7 +83,7 @@ class Batches:
         >>> [block["x"].tolist() for block in Batches({"x": torch.arange(5)}, batch_size=2, shuffle=False).blocks()]
         [[[0, 1], [2, 3]], [[4]]]
         """
-        names = tuple(self._inputs)
+        names = tuple(self.data)
         for blocks in zip(*self._blocks(), strict=True):
             whole = len(blocks[0]) // self._step * self._step
             if whole:
@@ -86,14 +93,18 @@ class Batches:
 
     def _blocks(self) -> list[Iterable[torch.Tensor]]:
         """Return the successive blocks of whole batches of each tensor, in this epoch's order."""
-        tensors = self._inputs.values()
-        if not self.shuffle:
+        tensors = self.data.values()
+        if self.shuffle:
+            drawn = torch.randperm(self.rows, generator=self.generator, device="cpu")
+            order = drawn if self.chosen is None else self.chosen[drawn]
+        elif self.chosen is not None:
+            order = self.chosen
+        else:
             return [torch.split(tensor, self._block_rows) for tensor in tensors]
-        order = torch.randperm(self.rows, generator=self.generator, device="cpu")
         return [_gather(tensor, order, self._block_rows) for tensor in tensors]
 
     def _rows_of_a_block(self) -> int:
-        batch_bytes = sum(tensor.nbytes for tensor in self._inputs.values()) * self._step // self.rows
+        batch_bytes = sum(tensor.nbytes for tensor in self.data.values()) * self._step // self._held
         return max(1, BLOCK_BYTES // max(1, batch_bytes)) * self._step
 
 
