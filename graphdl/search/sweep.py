@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from graphdl.errors import GraphDLError, SettingError, did_you_mean, listing
@@ -10,10 +11,12 @@ from graphdl.network import Network
 from graphdl.optim import Optimizer
 from graphdl.search.fit_all import train
 from graphdl.search.folds import count_folds, make_folds
+from graphdl.search.halving import Halving
 from graphdl.search.member import Member, Recipe
 from graphdl.search.result import COLUMNS, Sweep
 from graphdl.search.shared import SharedData
 from graphdl.search.space import SEED, Setting, described, settings_of, without_seed
+from graphdl.search.training import Backend, Options
 from graphdl.training import Metric
 
 
@@ -36,6 +39,10 @@ def sweep(
     clip_norm: float | None = None,
     clip_value: float | None = None,
     accumulate: int = 1,
+    backend: Backend | None = None,
+    halving: Halving | None = None,
+    checkpoint: str | Path | None = None,
+    memory: int | None = None,
     by: str | None = None,
     maximise: bool | None = None,
     progress: bool = True,
@@ -68,7 +75,8 @@ def sweep(
     recipe = Recipe(
         epochs, batch_size, shuffle, metrics, callbacks, threads, compile, clip_norm, clip_value, accumulate
     )
-    return train(members, recipe, data, validation, by, maximise, progress)
+    options = Options(backend, halving, checkpoint, memory, by, maximise, progress)
+    return train(members, recipe, options, data, validation)
 
 
 def _member(build: Any, optimizer: Any, setting: Setting, fold: int | None) -> Member:
