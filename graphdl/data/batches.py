@@ -28,6 +28,10 @@ class Batches:
     tensors stay on their devices. Batches are views; without shuffle they are views of the data, which must not be
     changed in place.
 
+    rows    the number of rows in an epoch
+    chosen  the indices (m) of the rows that are used, in place of all, without a copy of them: the batches are those of
+            the data {name: tensor[chosen]}
+
     Raises SettingError if batch_size is not a whole number of at least 1, the generator is not on the CPU, inputs is
     empty or a value is not a tensor; ShapeError if tensors have no rows or differ in length.
 
@@ -44,6 +48,7 @@ class Batches:
         batch_size: int,
         shuffle: bool = True,
         generator: torch.Generator | None = None,
+        chosen: torch.Tensor | None = None,
     ) -> None:
         if not isinstance(inputs, Mapping):
             raise SettingError(f"inputs must be a dict {{name: tensor}}, not a {type(inputs).__name__}.")
@@ -53,10 +58,11 @@ class Batches:
                 "drawn there, so that it does not depend on the device of the data."
             )
         self.batch_size = whole_number("batch_size", batch_size, least=1)
-        self.rows = common_rows({repr(name): tensor for name, tensor in inputs.items()})
+        self._held = common_rows({repr(name): tensor for name, tensor in inputs.items()})
+        self.rows = self._held if chosen is None else len(chosen)
         self.shuffle = shuffle
         self.generator = generator
-        self._inputs = dict(inputs)
+        self._inputs, self._chosen = dict(inputs), chosen
         self._step = min(self.batch_size, self.rows)
         self._block_rows = self._rows_of_a_block()
 
@@ -86,7 +92,10 @@ class Batches:
 
     def _order(self) -> torch.Tensor | None:
         """The order of the rows in this epoch, drawn anew; None if they stay as they are."""
-        return torch.randperm(self.rows, generator=self.generator, device="cpu") if self.shuffle else None
+        if not self.shuffle:
+            return self._chosen
+        order = torch.randperm(self.rows, generator=self.generator, device="cpu")
+        return order if self._chosen is None else self._chosen[order]
 
     def _blocks(self) -> list[Iterable[torch.Tensor]]:
         """The successive blocks of whole batches of each tensor, in this epoch's order."""
@@ -96,7 +105,7 @@ class Batches:
         return [_gather(tensor, order, self._block_rows) for tensor in tensors]
 
     def _rows_of_a_block(self) -> int:
-        batch_bytes = sum(tensor.nbytes for tensor in self._inputs.values()) * self._step // self.rows
+        batch_bytes = sum(tensor.nbytes for tensor in self._inputs.values()) * self._step // self._held
         return max(1, BLOCK_BYTES // max(1, batch_bytes)) * self._step
 
 

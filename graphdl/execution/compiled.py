@@ -56,6 +56,7 @@ class CompiledSteps:
     shapes    name -> shape and type of a batch
     """
 
+    _step: PlacedStep
     _tape: Tape
     _roles: Roles
     _compiled: Compiled
