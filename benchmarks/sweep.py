@@ -4,7 +4,8 @@ The perceptrons are those of `step`: 1000 points, batch 50, Adam, a new permutat
 a learning rate for each. A figure is the time of 50 epochs of all members divided by their steps. graphdl's includes
 the preparation and the verification of every member; its library is in the cache. torch.nn trains one member after
 another; one of them is timed. JAX maps its step over all members with vmap and scans over the steps of an epoch; its
-compilation is not counted. With data in the same order, the losses of JAX's members are checked to agree with graphdl's.
+compilation is not counted. With data in the same order, the losses of JAX's members are checked to agree with
+graphdl's.
 
 The search trains 30 architectures, 1 to 6 hidden layers of 8 to 64, from 4 seeds each, for 100 epochs on two threads
 with an empty cache: compilation is included. torch.nn's time is that of 3 epochs of each architecture, times 100 / 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -119,11 +120,17 @@ def _scale(tensor: Tensor) -> float:
     """The largest finite number of a tensor, without its sign."""
     if not tensor.numel():
         return 0.0
+    if tensor.is_floating_point():
+        largest = float(torch.linalg.vector_norm(tensor, math.inf))
+        if math.isfinite(largest):
+            return largest
     return float(tensor.double().abs().nan_to_num(0.0, 0.0, 0.0).max())
 
 
 def _close(found: Tensor, expected: Tensor, allowed: float | Tensor) -> bool:
     """Whether numbers differ by no more than what is allowed; what is not finite must be the same."""
+    if found.shape == expected.shape and found.is_floating_point() and ((found - expected).abs() <= allowed).all():
+        return True
     a, b = found.double(), expected.double()
     return a.shape == b.shape and bool((_equal(a, b) | ((a - b).abs() <= allowed)).all())
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import Any, TypeAlias, TypeVar, cast
 
 import torch
@@ -94,6 +95,7 @@ class CompiledSteps:
         if any(dtype.is_floating_point and dtype != engine.dtype for _, dtype in self.shapes.values()):
             raise CompileError(f"it is compiled for batches of other numbers than {engine.dtype}, the network's type")
         self.version = engine.version
+        self.__dict__.pop("_places", None)
         passes, self._moves = self._bind()
         outlines = self._like._step.outlines if self._like is not None else None
         self._step = PlacedStep(engine, passes, self._moves, self._examples[0], outlines)
@@ -120,21 +122,23 @@ class CompiledSteps:
 
         The tensors that both have in the same place of their structure take each other's place. Others are constants.
         """
-        places, others = self._step.places(), like._step.places()
+        places, (others, written) = self._step.places(), like._places
         if self.shapes != like.shapes or len(places) != len(others) or like._compiled.calls_torch:
             return False
-        own = {address(b.untyped_storage()): a.untyped_storage() for a, b in zip(places, others, strict=True)}
+        own = {other: place.untyped_storage() for place, other in zip(places, others, strict=True)}
         given = {k: own.get(address(storage), storage) for k, storage in like._tape.given.items()}
-        written = {slot.storage for call in like._tape.calls for slot in call.written()}
         for k, storage in like._tape.given.items():
             if given[k].nbytes() != storage.nbytes() or (given[k] is storage and k in written):
                 return False
-        self._tape, self._roles, self._compiled = (
-            replace(like._tape, given=given),
-            like._roles,
-            like._compiled.unbound(),
-        )
+        self._tape, self._roles = replace(like._tape, given=given), like._roles
+        self._compiled = like._compiled.unbound()
         return True
+
+    @cached_property
+    def _places(self) -> tuple[list[int], set[int]]:
+        """What tells the storages on which the step works from others, and those of the tape that it writes."""
+        places = [address(place.untyped_storage()) for place in self._step.places()]
+        return places, {slot.storage for call in self._tape.calls for slot in call.written()}
 
     def check_again(self, batch: Batch) -> None:
         """Record the step once more. Raises CompileError if it makes other calls than those that were compiled."""
