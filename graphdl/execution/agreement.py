@@ -100,14 +100,16 @@ def widened(bounds: Bounds, moved: Sequence[Outcome], expected: Outcome) -> Boun
     values = max(_error(a.values[name], b, 0.0) for a in moved for name, b in expected.values.items())
     largest = max((_scale(gradient) for gradient in expected.gradients.values()), default=0.0)
     gradients = [_error(a.gradients[name], b, largest / 10) for a in moved for name, b in expected.gradients.items()]
-    found = (max(allowed, 2 * each) for allowed, each in zip(bounds, (values, max(gradients)), strict=True))
+    found = (
+        max(allowed, 2 * each) for allowed, each in zip(bounds, (values, max(gradients, default=0.0)), strict=True)
+    )
     return Bounds(*(min(each, MOST) for each in found))
 
 
 def _floor(expected: Outcome) -> float:
     """What rounding does to a gradient that vanishes: some roundings of the largest value."""
     values = [value for value in expected.values.values() if value.is_floating_point()]
-    eps = max(torch.finfo(gradient.dtype).eps for gradient in expected.gradients.values())
+    eps = max((torch.finfo(gradient.dtype).eps for gradient in expected.gradients.values()), default=0.0)
     return 4 * eps * max(map(_scale, values), default=0.0)
 
 

@@ -9,8 +9,10 @@ import torch
 
 from graphdl.blocks import Block
 from graphdl.data import Batches
-from graphdl.errors import CompileError, GraphDLWarning
+from graphdl.errors import CompileError, GraphDLWarning, level_outside
+from graphdl.execution.chance import Outlines
 from graphdl.execution.compiled import Calls, CompiledSteps, NoGainError, completed
+from graphdl.execution.placed import PlacedStep
 from graphdl.training.batching import Batch
 from graphdl.training.scoring import Means, rows_of
 from graphdl.training.step import TrainingStep, is_custom
@@ -109,7 +111,11 @@ class CompiledEpoch:
                 return None
             last = block.batch(min(1, len(block) - 1))
             like = None if self._like is None or step.custom else self._like._steps
-            self._steps = CompiledSteps(step.net.engine, lambda: (step.passes, step.moves), [first, last], True, like)
+
+            def place(outlines: Outlines | None) -> PlacedStep:
+                return PlacedStep(step.net.engine, step.passes, step.moves, first, outlines)
+
+            self._steps = CompiledSteps(step.net.engine, place, [first, last], True, like)
             self._check_again = False
         if self._steps.shapes != block.layout():
             self._others += 1
@@ -137,7 +143,8 @@ class CompiledEpoch:
     def _warn(self, reason: str) -> None:
         if not self._warned:
             self._warned = True
-            warnings.warn(f"fit(compile=True) trains step by step: {reason}.", GraphDLWarning, stacklevel=8)
+            text = f"fit(compile=True) trains step by step: {reason}."
+            warnings.warn(text, GraphDLWarning, stacklevel=level_outside())
 
 
 def blocks_of(batches: Iterable[Batch]) -> Iterator[Block]:
