@@ -37,9 +37,10 @@ def accuracy(prediction: Tensor, target: Tensor, *, threshold: float = 0.5, igno
             "give class indices (n), or one-hot or soft targets of the predictions' shape."
         )
     hits = predicted == wanted
-    if ignored is not None and not wanted.is_floating_point():
-        hits = hits[wanted != ignored]
-    return hits.float().mean()
+    if ignored is None or wanted.is_floating_point():
+        return hits.float().mean()
+    counted = wanted != ignored
+    return (hits & counted).sum() / counted.sum()
 
 
 METRICS: dict[str, Callable[[Loss], Metric]] = {
