@@ -21,6 +21,7 @@ __all__ = [
     "OperatorError",
     "SettingError",
     "ShapeError",
+    "UnknownAttributeError",
     "UnknownNodeError",
     "UnreachableError",
 ]
@@ -44,6 +45,10 @@ class ShapeError(GraphDLError):
 
 class UnknownNodeError(GraphDLError):
     """A name that is not a node, an input or a parameter of the network."""
+
+
+class UnknownAttributeError(GraphDLError, AttributeError):
+    """A name that a Network does not have."""
 
 
 class ArityError(GraphDLError):
