@@ -33,7 +33,7 @@ def steps_into(means: Means, step: TrainingStep, most: int) -> Iterator[Callable
 
     On most devices they are read at once. On a GPU they are read after `most` steps, and at the end of the context.
     """
-    if step.net.engine.device.type not in GUARDED:
+    if step.net.device.type not in GUARDED:
         yield lambda inputs: means.add(step(inputs))
         return
     guard = DeviceGuard(means, step, most)
@@ -100,7 +100,7 @@ class DeviceGuard:
         self._moves = step.moves
         self._changed = [*step.moves.changed, *step.net.buffers.values()]
         self._before = [torch.empty_like(tensor) for tensor in self._changed]
-        self._good = torch.ones((), dtype=torch.bool, device=step.net.engine.device)
+        self._good = torch.ones((), dtype=torch.bool, device=step.net.device)
 
     def _keep(self, inputs: Batch, trace: Trace) -> None:
         """Keep what belongs to a step, after its forward pass; lower the flag if its loss is not finite."""
