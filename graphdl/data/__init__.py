@@ -5,7 +5,20 @@ from __future__ import annotations
 from graphdl.data.batches import Batches
 from graphdl.data.digits import digits
 from graphdl.data.idx import mnist, read_idx
-from graphdl.data.splits import split
-from graphdl.data.synthetic import disc, line, one_hot, spiral
+from graphdl.data.splits import kfold, split
+from graphdl.data.synthetic import ball, disc, line, one_hot, spiral, with_sum_of_squares
 
-__all__ = ["Batches", "digits", "disc", "line", "mnist", "one_hot", "read_idx", "spiral", "split"]
+__all__ = [
+    "Batches",
+    "ball",
+    "digits",
+    "disc",
+    "kfold",
+    "line",
+    "mnist",
+    "one_hot",
+    "read_idx",
+    "spiral",
+    "split",
+    "with_sum_of_squares",
+]

@@ -1,4 +1,4 @@
-"""Splits of a data set into training, validation and test data."""
+"""Splits of a data set into training, validation and test data, and into folds for cross-validation."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from graphdl.data.checks import common_rows, finite_number, scikit_learn, whole_number
 from graphdl.errors import SettingError, ShapeError, listing
 
-__all__ = ["split"]
+__all__ = ["kfold", "split"]
 
 LARGEST_SEED = 2**32 - 1
 TOLERANCE = 1e-6
@@ -44,11 +44,50 @@ def split(
     rows = common_rows({f"tensor {position}": tensor for position, tensor in enumerate(tensors, start=1)})
     sizes = _sizes(rows, fractions)
     classes = None if stratify is None else _classes(rows, stratify)
-    if seed is None:
-        seed = int(torch.randint(LARGEST_SEED, (), device="cpu"))
-    seed = whole_number("seed", seed, least=0, most=LARGEST_SEED)
-    parts = _partition(sizes, classes, seed)
+    parts = _partition(sizes, classes, _seed(seed))
     return tuple(tuple(tensor[part.to(tensor.device)] for tensor in tensors) for part in parts)
+
+
+def kfold(
+    rows: int | torch.Tensor, folds: int = 5, *, seed: int | None = None, stratify: torch.Tensor | None = None
+) -> tuple[tuple[torch.Tensor, torch.Tensor], ...]:
+    """The row numbers of training and validation data for each fold of a cross-validation.
+
+    rows n, or a tensor with n rows -> for each fold, (training (n - n_k,), validation (n_k,)), int64, on the CPU, in
+    increasing order; the n_k differ by at most one
+
+    Every row is in the validation data of exactly one fold. `stratify` (n,) holds labels whose classes have the same
+    proportions in each fold as in the whole, up to rounding. A seed makes the folds reproducible; None draws one from
+    torch's global generator. It uses KFold and StratifiedKFold of sklearn.model_selection, with shuffling.
+
+    Raises SettingError if folds is not a whole number from 2 to n, or is larger than a class of `stratify`; ShapeError
+    if `stratify` is not (n,); MissingPackageError without scikit-learn.
+
+    >>> [(len(training), len(validation)) for training, validation in kfold(10, folds=4, seed=0)]
+    [(7, 3), (7, 3), (8, 2), (8, 2)]
+    """
+    count = common_rows({"rows": rows}) if isinstance(rows, torch.Tensor) else rows
+    rows = whole_number("rows", count, least=2)
+    folds = whole_number("folds", folds, least=2, most=rows)
+    classes = None if stratify is None else _classes(rows, stratify)
+    if classes is not None and folds > (smallest := int(classes.bincount().min())):
+        raise SettingError(
+            f"folds is {folds}, but the smallest class of stratify has {smallest} rows, and each fold needs one: "
+            "give fewer folds, or remove stratify."
+        )
+    selection = scikit_learn("sklearn.model_selection", "kfold()")
+    splitter = selection.KFold if classes is None else selection.StratifiedKFold
+    splits = splitter(folds, shuffle=True, random_state=_seed(seed)).split(
+        range(rows), None if classes is None else classes.numpy()
+    )
+    return tuple((torch.from_numpy(training), torch.from_numpy(validation)) for training, validation in splits)
+
+
+def _seed(seed: int | None) -> int:
+    """Return the seed, or one that is drawn from torch's global generator."""
+    if seed is None:
+        return int(torch.randint(LARGEST_SEED, (), device="cpu"))
+    return whole_number("seed", seed, least=0, most=LARGEST_SEED)
 
 
 def _sizes(rows: int, fractions: Sequence[float]) -> list[int]:

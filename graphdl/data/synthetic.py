@@ -1,4 +1,4 @@
-"""Random points in the plane for classification."""
+"""Random points for classification, and their targets."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import torch
 
 from graphdl.data.checks import finite_number, whole_number
-from graphdl.errors import SettingError
+from graphdl.errors import SettingError, ShapeError
 
-__all__ = ["disc", "line", "one_hot", "spiral"]
+__all__ = ["ball", "disc", "line", "one_hot", "spiral", "with_sum_of_squares"]
 
 Labelled = tuple[torch.Tensor, torch.Tensor]
 
@@ -41,6 +41,34 @@ def disc(n: int = 1000, centre: Sequence[float] = (0.5, 0.5), seed: int | None =
     x = torch.rand(n, 2, generator=_generator(seed), dtype=torch.float32, device="cpu")
     squared_distance = (x - middle).square().sum(dim=1)
     return x, (squared_distance < 1 / (2 * math.pi)).long()
+
+
+def ball(
+    n: int = 1000, shape: Sequence[int] = (3, 4, 4), radius: float = 2.0, centre: float = 0.5, seed: int | None = None
+) -> Labelled:
+    """Points of the unit cube in any number of dimensions, labelled by whether they lie inside a ball.
+
+    x ~ Uniform[0, 1)^shape, label = 1 if ||x - centre|| < radius else 0, with the Euclidean norm over all of `shape`
+    -> x (n, *shape) float32, labels (n,) int64
+
+    The mean of ||x - 1/2||² is a twelfth of the number of dimensions: 4 for images of shape (3, 4, 4), so that a ball
+    of radius 2 holds about half of them. A seed gives the same points each time and does not use torch's global
+    generator; None does.
+
+    Raises SettingError if n < 1, shape is not a sequence of whole numbers from 1, radius or centre is not finite, or
+    radius is negative, or seed is not a whole number from 0.
+
+    >>> x, labels = ball(n=4, seed=0)
+    >>> x.shape, labels.shape
+    (torch.Size([4, 3, 4, 4]), torch.Size([4]))
+    """
+    n = whole_number("n", n, least=1)
+    if not isinstance(shape, Sequence) or isinstance(shape, str) or not shape:
+        raise SettingError(f"shape is {shape!r}: give the sizes of the axes of one sample, as in (3, 4, 4).")
+    sizes = [whole_number("A size of shape", size, least=1) for size in shape]
+    radius, centre = finite_number("radius", radius, least=0), finite_number("centre", centre)
+    x = torch.rand(n, *sizes, generator=_generator(seed), dtype=torch.float32, device="cpu")
+    return x, ((x - centre).square().flatten(1).sum(dim=1) < radius**2).long()
 
 
 def line(n: int = 1000, slope: float = 4.0, seed: int | None = None) -> Labelled:
@@ -120,6 +148,25 @@ def one_hot(labels: torch.Tensor, classes: int, low: float = 0.0, high: float = 
         )
     targets = torch.full((*index.shape, classes), low, dtype=torch.float32, device=index.device)
     return targets.scatter_(-1, index.unsqueeze(-1), high)
+
+
+def with_sum_of_squares(x: torch.Tensor) -> torch.Tensor:
+    """Inputs augmented with the sum of their squares, in which a sphere is separated by a plane.
+
+    y = [x, sum_i x_i²]
+    x (n, i) -> y (n, i + 1)
+
+    Raises SettingError if x is not a tensor of floating-point numbers, ShapeError if it is not (n, i).
+
+    >>> with_sum_of_squares(torch.tensor([[1.0, 2.0]]))
+    tensor([[1., 2., 5.]])
+    """
+    if not isinstance(x, torch.Tensor) or not x.is_floating_point():
+        kind = x.dtype if isinstance(x, torch.Tensor) else f"a {type(x).__name__}"
+        raise SettingError(f"x is {kind}: give a tensor of floating-point numbers, for example x.float().")
+    if x.dim() != 2:
+        raise ShapeError(f"x has shape {tuple(x.shape)}: give one row for each sample, shape (n, i).")
+    return torch.cat([x, x.square().sum(dim=1, keepdim=True)], dim=1)
 
 
 def _generator(seed: int | None) -> torch.Generator | None:

@@ -35,7 +35,7 @@ def make_batches(
     if isinstance(inputs, (Mapping, Tensor, numpy.ndarray)):
         if batch_size is None:
             raise SettingError("batch_size is missing: give the number of rows of a batch, for example batch_size=50.")
-        _, named = net.engine.prepare(_name(net, inputs, targets), net.losses)
+        _, named = net.engine.prepare(name_data(net, inputs, targets), net.losses)
         return Batches(named, batch_size, shuffle, generator)
     if targets is not None:
         raise SettingError(
@@ -66,7 +66,7 @@ class NamedBatches:
             if batch is END:
                 return
             if isinstance(batch, (tuple, list)) and len(batch) == 2:
-                batch = _name(self._net, *batch)
+                batch = name_data(self._net, *batch)
             elif not isinstance(batch, Mapping):
                 raise SettingError(
                     f"A batch must be a dict {{input: tensor}} or a pair (input, target), not a {type(batch).__name__}."
@@ -99,7 +99,7 @@ def _needed(net: Network) -> dict[Key, int]:
     return net.engine.plan(net.losses).inputs
 
 
-def _name(net: Network, inputs: Any, targets: Any) -> dict[Key, Any]:
+def name_data(net: Network, inputs: Any, targets: Any) -> dict[Key, Any]:
     """The data by name, also where one input or one target was given without a name."""
     if targets is None and isinstance(inputs, Mapping):
         return dict(inputs)

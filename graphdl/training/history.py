@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from graphdl.errors import SettingError, did_you_mean, listing
-from graphdl.plots import new_figure, save_figure
+from graphdl.plots import plot_curves
 
 
 class History(Mapping[str, list[float]]):
@@ -60,20 +60,8 @@ class History(Mapping[str, list[float]]):
             self._lists.setdefault(name, []).append(figure)
 
     def plot(self, path: str | Path) -> Path:
-        """Plot the curves into a .svg, .png or .pdf file, training and validation in one chart.
+        """Plot the curves into a .svg, .png or .pdf file, training and validation in one panel: see plot_curves.
 
         Raises MissingPackageError without matplotlib, SettingError for an unsupported suffix.
         """
-        names = [name for name in self if not name.startswith("validation_")]
-        figure = new_figure(5 * max(len(names), 1), 3.6)
-        for axes, name in zip(figure.subplots(1, max(len(names), 1), squeeze=False)[0], names, strict=False):
-            for shown, style in ((name, "-"), (f"validation_{name}", "--")):
-                if shown in self:
-                    epochs = range(1, len(self[shown]) + 1)
-                    marker = "o" if len(self[shown]) == 1 else None
-                    axes.plot(epochs, self[shown], style, marker=marker, linewidth=1, label=shown.replace("_", " "))
-            axes.set_xlabel("epoch")
-            axes.set_title(name.replace("_", " "))
-            axes.grid(alpha=0.3)
-            axes.legend()
-        return save_figure(figure, path)
+        return plot_curves(path, {"": [self]})

@@ -21,15 +21,16 @@ HOOKS = ("on_fit_start", "on_epoch_start", "on_step_end", "on_epoch_end", "on_fi
 class Callbacks:
     """The callbacks of a training run, in order. Raises SettingError for an object that is not a callback.
 
+    given        the callbacks
     wants_steps  whether a callback has on_step_end
     """
 
     def __init__(self, given: object) -> None:
         if not isinstance(given, Sequence) or isinstance(given, str):
             raise SettingError(f"callbacks must be a sequence such as [EarlyStopping()], not {given!r:.200}.")
-        self._given = tuple(given)
+        self.given = tuple(given)
         self._hooks: dict[str, list[Callable[..., Any]]] = {name: [] for name in HOOKS}
-        for k, callback in enumerate(self._given):
+        for k, callback in enumerate(self.given):
             for name, hook in _hooks(f"callbacks[{k}]", callback).items():
                 self._hooks[name].append(hook)
         self._arguments: tuple[Network, Stepper, History] | None = None
@@ -45,8 +46,8 @@ class Callbacks:
         This is not checked if other callbacks might add entries to the history.
         """
         names = list(names)
-        monitoring = [callback for callback in self._given if isinstance(callback, Monitoring)]
-        if len(monitoring) == len(self._given):
+        monitoring = [callback for callback in self.given if isinstance(callback, Monitoring)]
+        if len(monitoring) == len(self.given):
             for callback in monitoring:
                 callback.check(names)
 

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from graphdl.data import split
+from graphdl.data import kfold, split
 from graphdl.errors import MissingPackageError, SettingError, ShapeError
 
 repeatable = settings(derandomize=True, deadline=None, max_examples=60)
@@ -168,3 +168,69 @@ def test_without_scikit_learn(monkeypatch):
     text = r"^split\(\) needs scikit-learn, which cannot be imported .*: pip install graphdl\[sklearn\]$"
     with pytest.raises(MissingPackageError, match=text):
         split(torch.arange(10))
+
+
+class TestKFold:
+    @repeatable
+    @given(rows=st.integers(2, 60), folds=st.integers(2, 60), seed=st.integers(0, 2**32 - 1))
+    def test_every_row_validates_exactly_once(self, rows, folds, seed):
+        if folds > rows:
+            with pytest.raises(SettingError, match=rf"^folds is {folds}: give a whole number from 2 to {rows}\.$"):
+                kfold(rows, folds, seed=seed)
+            return
+        splits = kfold(rows, folds, seed=seed)
+        assert len(splits) == folds
+        assert torch.cat([validation for _, validation in splits]).sort().values.tolist() == list(range(rows))
+        for training, validation in splits:
+            assert training.dtype == validation.dtype == torch.int64
+            assert torch.cat([training, validation]).sort().values.tolist() == list(range(rows))
+            assert len(validation) in (rows // folds, -(-rows // folds))
+
+    @repeatable
+    @given(counts=st.lists(st.integers(5, 40), min_size=2, max_size=4), seed=st.integers(0, 1000))
+    def test_stratified_folds_keep_the_shares_of_the_classes(self, counts, seed):
+        labels = torch.repeat_interleave(torch.arange(len(counts)) * 7, torch.tensor(counts))
+        splits = kfold(labels, 5, seed=seed, stratify=labels)
+        assert torch.cat([validation for _, validation in splits]).sort().values.tolist() == list(range(len(labels)))
+        for _, validation in splits:
+            held = [int((labels[validation] == 7 * number).sum()) for number in range(len(counts))]
+            assert all(abs(a - count / 5) < 1 for a, count in zip(held, counts, strict=True))
+
+    def test_rows_are_shuffled_and_sorted_within_a_fold(self):
+        (_, first), *_ = kfold(torch.zeros(1000, 2), 4, seed=0)
+        assert (first.diff() > 0).all()
+        assert first.double().mean().item() == pytest.approx(500, abs=50)
+        assert first.max() > 900
+
+    def test_seed_fixes_the_folds_and_leaves_the_global_generator_alone(self):
+        before = torch.get_rng_state()
+        first, second, third = (kfold(50, seed=seed) for seed in (4, 4, 5))
+        assert torch.equal(torch.get_rng_state(), before)
+        assert all(torch.equal(a, b) for (_, a), (_, b) in zip(first, second, strict=True))
+        assert not torch.equal(first[0][1], third[0][1])
+
+    def test_without_seed_draws_from_the_global_generator(self):
+        torch.manual_seed(6)
+        first, following = kfold(50), kfold(50)
+        torch.manual_seed(6)
+        again = kfold(50)
+        assert torch.equal(first[0][1], again[0][1])
+        assert not torch.equal(first[0][1], following[0][1])
+
+    def test_a_class_smaller_than_the_folds(self):
+        text = r"^folds is 4, but the smallest class of stratify has 3 rows, and each fold needs one: give fewer"
+        with pytest.raises(SettingError, match=text):
+            kfold(10, 4, stratify=torch.tensor([0] * 7 + [1] * 3))
+
+    def test_wrong_arguments(self):
+        with pytest.raises(SettingError, match=r"^rows is 1: give a whole number of at least 2\.$"):
+            kfold(torch.zeros(1, 2))
+        with pytest.raises(
+            ShapeError, match=r"^stratify has shape \(9, 2\): give one label for each row, shape \(9,\)"
+        ):
+            kfold(9, 3, stratify=torch.zeros(9, 2))
+
+    def test_without_scikit_learn(self, monkeypatch):
+        monkeypatch.setitem(sys.modules, "sklearn.model_selection", None)
+        with pytest.raises(MissingPackageError, match=r"^kfold\(\) needs scikit-learn, which cannot be imported"):
+            kfold(10)

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from graphdl.data import disc, line, one_hot, spiral
-from graphdl.errors import SettingError
+from graphdl.data import ball, disc, line, one_hot, spiral, with_sum_of_squares
+from graphdl.errors import SettingError, ShapeError
 
 MANY = 100_000
-SETS = [disc, line, spiral]
+SETS = [disc, line, spiral, ball]
+SHAPES = {ball: (3, 4, 4)}
 
 
 def share_of_ones(labels):
@@ -21,7 +22,7 @@ def share_of_ones(labels):
 class TestEverySet:
     def test_shapes_and_dtypes(self, data_set):
         x, labels = data_set(n=7, seed=0)
-        assert x.shape == (7, 2)
+        assert x.shape == (7, *SHAPES.get(data_set, (2,)))
         assert x.dtype == torch.float32
         assert labels.shape == (7,)
         assert labels.dtype == torch.int64
@@ -220,3 +221,57 @@ class TestOneHot:
             one_hot(torch.tensor([0]), 1, high=math.nan)
         with pytest.raises(SettingError, match=r"^low is inf: give a finite number\.$"):
             one_hot(torch.tensor([0]), 1, low=math.inf)
+
+
+class TestBall:
+    def test_half_of_the_images_are_inside(self):
+        x, labels = ball(n=20_000, seed=0)
+        assert 0 <= x.min() < 1e-3
+        assert 1 - 1e-3 < x.max() < 1
+        norms = (x.double() - 0.5).square().sum(dim=(1, 2, 3)).sqrt()
+        assert torch.equal(labels, (norms < 2).long())
+        assert share_of_ones(labels) == pytest.approx(0.504, abs=0.01)
+
+    def test_in_the_plane_it_is_the_disc(self):
+        settings = {"n": 500, "seed": 3}
+        for first, second in zip(
+            ball(shape=(2,), radius=1 / math.sqrt(2 * math.pi), **settings), disc(**settings), strict=True
+        ):
+            assert torch.equal(first, second)
+
+    def test_centre_and_radius(self):
+        x, labels = ball(n=MANY, shape=[3], radius=0.5, centre=0.0, seed=0)
+        assert x.shape == (MANY, 3)
+        assert share_of_ones(labels) == pytest.approx(math.pi / 6 * 0.5**3, abs=2e-3)
+
+    @pytest.mark.parametrize("shape", [3, "34", (), (0,), (2.0,)])
+    def test_bad_shape(self, shape):
+        with pytest.raises(SettingError, match=r"shape"):
+            ball(shape=shape)
+
+    def test_bad_radius(self):
+        with pytest.raises(SettingError, match=r"^radius is -1: give a finite number of at least 0\.$"):
+            ball(radius=-1)
+
+
+class TestWithSumOfSquares:
+    def test_a_column_is_added(self):
+        x = torch.randn(50, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+        augmented = with_sum_of_squares(x)
+        assert augmented.dtype == torch.float64
+        assert torch.equal(augmented[:, :4], x)
+        assert torch.allclose(augmented[:, 4], x.norm(dim=1) ** 2, atol=1e-12)
+
+    def test_a_plane_separates_the_disc(self):
+        x, labels = disc(seed=0)
+        plane = (
+            torch.tensor([1.0, 1.0, -1.0]),
+            0.5 - 1 / (2 * math.pi),
+        )  # x + y - (x² + y²) - 1/2 + r² = r² - ||x - c||²
+        assert torch.equal((with_sum_of_squares(x) @ plane[0] > plane[1]).long(), labels)
+
+    def test_wrong_inputs(self):
+        with pytest.raises(SettingError, match=r"^x is torch\.int64: give a tensor of floating-point numbers"):
+            with_sum_of_squares(torch.zeros(3, 2, dtype=torch.long))
+        with pytest.raises(ShapeError, match=r"^x has shape \(3,\): give one row for each sample, shape \(n, i\)\.$"):
+            with_sum_of_squares(torch.zeros(3))

@@ -38,7 +38,7 @@ def test_plot_writes_a_picture(tmp_path, suffix, magic):
 
 def test_plot_shows_every_figure(tmp_path):
     text = history().plot(tmp_path / "curves.svg").read_text()
-    for label in ("loss", "validation loss", "accuracy", "epoch"):
+    for label in ("loss", "training", "validation", "accuracy", "epoch"):
         assert f"<!-- {label} -->" in text
 
 

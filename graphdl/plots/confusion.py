@@ -1,0 +1,37 @@
+"""The confusion matrix of a classifier."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+from torch import Tensor
+
+from graphdl.plots.figures import new_figure, optional, save_figure
+
+__all__ = ["plot_confusion"]
+
+
+def plot_confusion(path: str | Path, labels: Tensor, predicted: Tensor) -> Path:
+    """Draw the confusion matrix of true and predicted class indices, (n) each.
+
+    The file is a .svg, .png or .pdf. Raises MissingPackageError without matplotlib and scikit-learn.
+    """
+    metrics = optional("sklearn.metrics", "scikit-learn", "sklearn")
+    counts = metrics.confusion_matrix(labels.tolist(), predicted.tolist())
+    names = sorted(set(labels.tolist()) | set(predicted.tolist()))
+    size = max(4.0, 0.5 * len(names) + 1.5)
+    figure = new_figure(size, size)
+    axes = figure.subplots()
+    axes.imshow([[math.log1p(count) for count in row] for row in counts.tolist()], cmap="Blues")
+    for i, row in enumerate(counts.tolist()):
+        for j, count in enumerate(row):
+            colour = "white" if count > counts.max() / 3 else "#334155"
+            axes.text(j, i, count or "·", ha="center", va="center", color=colour, fontsize="small")
+    axes.set_xticks(range(len(names)), names)
+    axes.set_yticks(range(len(names)), names)
+    axes.set_xlabel("predicted class")
+    axes.set_ylabel("class")
+    wrong = int((labels != predicted).sum())
+    axes.set_title(f"{wrong} of {len(labels)} wrong ({wrong / len(labels):.1%})")
+    return save_figure(figure, path)

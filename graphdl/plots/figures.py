@@ -1,0 +1,91 @@
+"""Figures of matplotlib: their panels, titles, legends and files."""
+
+from __future__ import annotations
+
+import importlib
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from graphdl.errors import MissingPackageError, SettingError
+
+__all__ = ["COLOURS", "colour_of", "legend_below", "matplotlib", "new_figure", "new_panels", "save_figure", "set_title"]
+
+COLOURS = ("#2563EB", "#E11D48", "#15803D", "#D97706", "#7C3AED", "#0891B2", "#C026D3", "#475569")
+MOST_PANELS = 3
+TITLE, LEGEND = 12.0, 9.0
+"""Sizes of letters, in points; a letter is about 0.55 as wide."""
+WIDTH_OF_A_LETTER = 0.55 / 72
+
+
+def colour_of(position: int) -> str:
+    """The colour of a class or a curve; after the last one they begin again."""
+    return COLOURS[position % len(COLOURS)]
+
+
+def new_figure(width: float, height: float) -> Any:
+    """An empty figure; width and height in inches. Raises MissingPackageError without matplotlib."""
+    return matplotlib("figure").Figure(figsize=(width, height), layout="constrained")
+
+
+def new_panels(count: int, width: float, height: float) -> tuple[Any, list[Any]]:
+    """A figure and its panels, at most three a row, each of this width and height in inches.
+
+    Raises SettingError if there is nothing to draw, MissingPackageError without matplotlib.
+    """
+    if count < 1:
+        raise SettingError("There is nothing to draw: give at least one panel.")
+    rows = math.ceil(count / MOST_PANELS)
+    columns = math.ceil(count / rows)
+    figure = new_figure(width * columns, height * rows)
+    grid = figure.subplots(rows, columns, squeeze=False).ravel()
+    for unused in grid[count:]:
+        unused.remove()
+    return figure, list(grid[:count])
+
+
+def set_title(axes: Any, title: str) -> None:
+    """Give a panel a title on one line, in smaller letters if it is long."""
+    text = " ".join(title.split())
+    inches = axes.figure.get_size_inches()[0] / axes.get_gridspec().ncols
+    axes.set_title(text, fontsize=min(TITLE, inches / max(len(text), 1) / WIDTH_OF_A_LETTER))
+
+
+def legend_below(figure: Any, entries: Mapping[str, Any]) -> None:
+    """Put a legend, label -> what it explains, below the panels; none if it has no entries."""
+    if not entries:
+        return
+    entry = 0.6 + max(map(len, entries)) * WIDTH_OF_A_LETTER * LEGEND  # inches
+    columns = max(1, min(len(entries), int(figure.get_size_inches()[0] / entry)))
+    place = {"loc": "outside lower center", "ncols": columns, "fontsize": LEGEND, "frameon": False}
+    figure.legend(list(entries.values()), list(entries), **place)
+
+
+def save_figure(figure: Any, path: str | Path) -> Path:
+    """Write a figure; return the path. Raises SettingError for a suffix that matplotlib cannot write."""
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(path, dpi=150, bbox_inches="tight")
+    except OSError as error:
+        raise SettingError(f"{path} cannot be written: {error.strerror or error}.") from None
+    except ValueError as error:
+        raise SettingError(
+            f"{path.name} cannot be drawn: {str(error).splitlines()[0]}. Use .svg, .png or .pdf."
+        ) from None
+    return path
+
+
+def matplotlib(module: str) -> ModuleType:
+    """Import a module of matplotlib. Raises MissingPackageError without it."""
+    return optional(f"matplotlib.{module}", "matplotlib", "plots")
+
+
+def optional(module: str, package: str, extra: str) -> ModuleType:
+    """Import a module of a package that may be missing. Raises MissingPackageError, which names graphdl's extra."""
+    try:
+        return importlib.import_module(module)
+    except ImportError:
+        raise MissingPackageError(f"This picture needs {package}: pip install 'graphdl[{extra}]'.") from None

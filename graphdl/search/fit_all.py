@@ -1,0 +1,165 @@
+"""fit_all: training many networks side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+from graphdl.data.checks import whole_number
+from graphdl.errors import GraphDLError, MissingInputError, SettingError, UnreachableError, did_you_mean, listing
+from graphdl.network import Network
+from graphdl.optim import Optimizer
+from graphdl.search.halving import Halving
+from graphdl.search.member import Member, Recipe
+from graphdl.search.ranking import choose_figure
+from graphdl.search.result import Sweep
+from graphdl.search.run import Run
+from graphdl.search.shared import SharedData, check_rows, per_member, rows_per_member
+from graphdl.search.space import described
+from graphdl.search.training import Backend, Options, Training
+from graphdl.training import Metric
+from graphdl.training.threads import check_threads
+
+
+def fit_all(
+    nets: Iterable[Network],
+    inputs: Any,
+    targets: Any = None,
+    *,
+    optimizers: Optimizer | Sequence[Optimizer],
+    epochs: int,
+    batch_size: int,
+    rows: Sequence[Any] | None = None,
+    validation: Any = None,
+    validation_rows: Sequence[Any] | None = None,
+    metrics: Sequence[str | Metric] = (),
+    seeds: int | Sequence[int | None] | None = None,
+    callbacks: Sequence[Any] = (),
+    shuffle: bool = True,
+    threads: int | None = None,
+    compile: bool = True,  # noqa: A002
+    clip_norm: float | None = None,
+    clip_value: float | None = None,
+    accumulate: int = 1,
+    backend: Backend | None = None,
+    halving: Halving | None = None,
+    checkpoint: str | Path | None = None,
+    memory: int | None = None,
+    by: str | None = None,
+    maximise: bool | None = None,
+    progress: bool = True,
+) -> Sweep:
+    """Train many networks on the same data, each as fit would train it alone; return their results.
+
+    nets             the networks, which may differ in structure; they are trained in place
+    inputs, targets  {name: tensor or array}, or a tensor with its targets. They are held once; members gather rows
+    optimizers       an optimizer, or a list of one for each network
+    rows             for each network, the indices of the rows on which it is trained, such as a fold or a bootstrap
+                     sample; None takes all
+    validation       data in the same forms, or a pair (inputs, targets): evaluated after every epoch
+    validation_rows  for each network, the indices of the rows on which it is evaluated after every epoch instead
+    seeds            of the order of the data, one for all networks, or a list; None takes each network's generator
+    callbacks        such as [EarlyStopping(patience=5)]; every network gets a copy of its own
+    compile          compiles the steps of networks of equal structure once, if they are many enough to gain by it
+    backend          "compiled" compiles steps however few they are; "operators" never does; "processes" trains each
+                     network in a process of joblib, or on a cluster by `with joblib.parallel_config(backend="dask")`
+    halving          Halving(factor=3, first=5) drops networks that are behind
+    checkpoint       a folder in which networks are stored when they end, and every ten seconds; a sweep that is run
+                     again with it goes on where it stopped, also after a kill
+    memory           the number of bytes that data, networks and training may take: fewer networks are trained at once
+    by, maximise     the figure by which networks are compared: by default the last metric of the validation data, the
+                     validation loss, or the loss; maximise is True for accuracy by default
+
+    The other arguments are those of fit. A network whose loss is not finite keeps its parameters of the last epoch
+    before, and the others go on. Ctrl-C ends training and returns the results so far. Raises SettingError, ShapeError
+    and the other errors of fit before training.
+    """
+    members = make_members(nets, optimizers, rows, validation_rows, seeds)
+    recipe = Recipe(
+        epochs, batch_size, shuffle, metrics, callbacks, threads, compile, clip_norm, clip_value, accumulate
+    )
+    options = Options(backend, halving, checkpoint, memory, by, maximise, progress)
+    return train(members, recipe, options, SharedData("inputs", inputs, targets), validation)
+
+
+def make_members(
+    nets: Iterable[Network], optimizers: Any, rows: Any = None, validation_rows: Any = None, seeds: Any = None
+) -> list[Member]:
+    """The members, from what each network is given. Raises SettingError."""
+    if isinstance(nets, Network) or not isinstance(nets, Iterable):
+        raise SettingError(f"nets must be a list of networks, not {nets!r:.200}.")
+    listed = list(nets)
+    for k, net in enumerate(listed):
+        if not isinstance(net, Network):
+            raise SettingError(f"nets[{k}] must be a Network, not {net!r:.200}.")
+        if any(net is other for other in listed[:k]):
+            raise SettingError(f"nets[{k}] is the same network as an earlier one: make a copy, copy.deepcopy(net).")
+    count = len(listed)
+    if not count:
+        raise SettingError("nets is empty: there is nothing to train.")
+    chosen = per_member("optimizers", optimizers, count, Optimizer)
+    given = zip(
+        listed, chosen, per_member("seeds", seeds, count, int), rows_per_member("rows", rows, count),
+        rows_per_member("validation_rows", validation_rows, count), strict=True,
+    )  # fmt: skip
+    return [Member(k, *each, candidate=k) for k, each in enumerate(given)]
+
+
+def train(members: Sequence[Member], recipe: Recipe, options: Options, data: SharedData, validation: Any) -> Sweep:
+    """Check everything, train all members, and collect the results."""
+    held = None if validation is None else SharedData.validation(validation)
+    check_options(recipe, options)
+    if held is not None and any(member.validation_rows is not None for member in members):
+        raise SettingError("validation and validation_rows cannot be combined: remove one of them.")
+    for member in members:
+        check_member(member, data)
+    first = Run(members[0], recipe, data, held)
+    first.callbacks.check(first.names)
+    for name in members[0].setting:
+        if name in first.names:
+            raise SettingError(f"over: {name!r} is a figure of the results: rename the setting.")
+    figure = choose_figure(first.names, options.by, options.maximise)
+    training = Training(members, recipe, options, data, held, figure)
+    training()
+    return Sweep(members, figure, complete=not training.interrupted)
+
+
+def check_options(recipe: Recipe, options: Options) -> None:
+    """Raise SettingError for arguments that are not what they must be."""
+    check_threads(recipe.threads)
+    whole_number("epochs", recipe.epochs, least=1)
+    whole_number("batch_size", recipe.batch_size, least=1)
+    known = get_args(Backend)
+    if options.backend is not None and options.backend not in known:
+        meant = did_you_mean(options.backend, known)
+        raise SettingError(f"backend must be {listing(map(repr, known))} or None, not {options.backend!r}.{meant}")
+    if options.backend == "compiled" and not recipe.compile:
+        raise SettingError('backend="compiled" and compile=False contradict each other: remove one of them.')
+    if options.halving is not None and not isinstance(options.halving, Halving):
+        raise SettingError(f"halving must be Halving(factor=3, first=5), or None, not {options.halving!r:.200}.")
+    if options.checkpoint is not None and not isinstance(options.checkpoint, (str, Path)):
+        raise SettingError(f"checkpoint must be the path of a folder, not {options.checkpoint!r:.200}.")
+
+
+def check_member(member: Member, data: SharedData) -> None:
+    """Raise an error that says which member cannot be trained, and why."""
+    net = member.net
+    try:
+        if not isinstance(member.optimizer, Optimizer):
+            raise SettingError(f"the optimizer must be one of graphdl.optim such as Adam(lr=1e-3), not "
+                               f"{member.optimizer!r:.200}.")  # fmt: skip
+        if not net.losses:
+            raise MissingInputError("the network has no loss node: add one, such as MSELoss().")
+        named = data.named(net)
+        held = len(next(iter(named.values())))
+        check_rows("rows", member.rows, held)
+        check_rows("validation_rows", member.validation_rows, held)
+        net.shapes({name: tensor[:2] for name, tensor in named.items()})
+        plan = net.engine.backward_plan(net.engine.plan(net.losses), net.losses)
+        if not plan.owners:
+            raise UnreachableError("there is nothing to train: no parameter that is not frozen reaches a loss.")
+        member.optimizer.bind(net)
+    except GraphDLError as error:
+        where = f"the setting {{{described(member.setting)}}}" if member.setting else f"network {member.number}"
+        raise type(error)(f"{where}: {error}") from error

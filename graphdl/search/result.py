@@ -1,0 +1,182 @@
+"""The results of a sweep."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from graphdl.errors import SettingError
+from graphdl.network import Network
+from graphdl.plots import new_figure, save_figure
+from graphdl.search.member import Member
+from graphdl.search.ranking import Figure, choose_figure
+from graphdl.search.space import Setting, described, text_of, without_seed
+from graphdl.training import History
+
+Row = dict[str, Any]
+
+COLUMNS = ("member", "fold", "epochs", "seconds", "state", "error", "way", "members", "failed")
+"""Names of columns of the tables beside settings and figures."""
+
+
+class Sweep:
+    """What became of many networks: tables, the best setting, and the trained networks.
+
+    table      a row for each member: its setting, fold, figures, epochs, seconds, state, error and way
+    networks   the trained networks, in the order of the table
+    histories  their histories
+    figure     the figure by which settings are compared, and whether higher is better
+    complete   False if Ctrl-C ended training: some members are then not trained, or not to the end
+
+    If a callback has restored earlier parameters, the figures are those of their epoch.
+    """
+
+    def __init__(self, members: Sequence[Member], figure: Figure, complete: bool = True) -> None:
+        self._members = tuple(members)
+        self.figure, self.complete = figure, complete
+        self.networks: tuple[Network, ...] = tuple(member.net for member in members)
+        self.histories: tuple[History, ...] = tuple(member.history for member in members)
+
+    def __len__(self) -> int:
+        return len(self._members)
+
+    def __repr__(self) -> str:
+        ended = sum(member.ended for member in self._members)
+        best = f", best {self.figure.name} at {described(self.best)}" if any(m.kept for m in self._members) else ""
+        return f"Sweep({ended} of {len(self)} members ended{best})"
+
+    @property
+    def table(self) -> list[Row]:
+        """A row for each member."""
+        return [_row(member) for member in self._members]
+
+    @property
+    def summary(self) -> list[Row]:
+        """A row for each setting, without its seed: means and standard deviations over seeds and folds.
+
+        "accuracy_std" is the sample standard deviation of "accuracy", nan for a single member. Members that failed or
+        were not trained are counted, and left out of the means.
+        """
+        candidates: dict[int, list[Member]] = {}
+        for member in self._members:
+            candidates.setdefault(member.candidate, []).append(member)
+        return [_summary(members) for members in candidates.values()]
+
+    def ranking(self, by: str | None = None, maximise: bool | None = None) -> list[Row]:
+        """The summary, best first. Settings of which a member failed come after all others.
+
+        by, maximise  another figure than that of the sweep. Raises SettingError for an unknown one.
+        """
+        figure = self.figure
+        if by is not None or maximise is not None:
+            figure = choose_figure(self._names(), by or figure.name, maximise)
+
+        def order(row: Row) -> tuple[bool, bool, float]:
+            value = figure.of(row)
+            if value is None:
+                return True, True, 0.0
+            return False, row["failed"] > 0, -value if figure.maximise else value
+
+        return sorted(self.summary, key=order)
+
+    @property
+    def best(self) -> Setting:
+        """The best setting by the figure of the sweep. Raises SettingError if no member was trained."""
+        rows = [row for row in self.ranking() if self.figure.of(row) is not None]
+        if not rows:
+            raise SettingError("No member has been trained, so there is no best setting: see the errors in .table.")
+        wanted = {name: rows[0][name] for name in without_seed(self._members[0].setting) if name in rows[0]}
+        return wanted or {"member": rows[0]["member"]}
+
+    def _names(self) -> list[str]:
+        return list(dict.fromkeys(name for history in self.histories for name in history))
+
+    def to_csv(self, path: str | Path) -> Path:
+        """Write the table into a CSV file; return its path."""
+        rows = [{name: _plain(value) for name, value in row.items()} for row in self.table]
+        names = list(dict.fromkeys(name for row in rows for name in row))
+
+        def write(file: Any) -> None:
+            writer = csv.DictWriter(file, names, restval="")
+            writer.writeheader()
+            writer.writerows(rows)
+
+        return _written(path, write)
+
+    def to_json(self, path: str | Path) -> Path:
+        """Write table, summary, best setting and histories into a JSON file; return its path."""
+        data = {
+            "figure": self.figure.name, "maximise": self.figure.maximise, "complete": self.complete,
+            "best": self.best if any(member.kept for member in self._members) else None,
+            "summary": self.summary, "table": self.table, "histories": [dict(history) for history in self.histories],
+        }  # fmt: skip
+        return _written(path, lambda file: file.write(json.dumps(_plain(data), indent=1, allow_nan=False) + "\n"))
+
+    def plot(self, path: str | Path) -> Path:
+        """Draw the figure of each setting, with bars of one standard deviation, into a .svg, .png or .pdf file."""
+        rows = [row for row in self.ranking() if self.figure.of(row) is not None]
+        figure = new_figure(7, max(2.0, 0.25 * len(rows) + 1))
+        axes = figure.subplots()
+        means = [row[self.figure.name] for row in rows]
+        spreads = [row[f"{self.figure.name}_std"] for row in rows]
+        labels = [_label(row, self._members[0]) for row in rows]
+        axes.errorbar(means, range(len(rows)), xerr=spreads, fmt="o", markersize=4)
+        axes.set_yticks(range(len(rows)), labels, fontsize="small")
+        axes.invert_yaxis()
+        axes.set_xlabel(self.figure.name.replace("_", " "))
+        axes.grid(alpha=0.3)
+        return save_figure(figure, path)
+
+
+def _row(member: Member) -> Row:
+    fold = {} if member.fold is None else {"fold": member.fold}
+    return {
+        "member": member.number, **member.setting, **fold, **member.figures, "epochs": member.kept,
+        "seconds": member.history.seconds, "state": member.state, "error": member.error, "way": member.way,
+    }  # fmt: skip
+
+
+def _summary(members: Sequence[Member]) -> Row:
+    """The row of a setting."""
+    good = [member for member in members if member.state in ("finished", "stopped")] or [
+        member for member in members if member.state in ("dropped", "interrupted")
+    ]
+    setting = without_seed(members[0].setting) or {"member": members[0].number}
+    row: Row = {**setting, "members": len(members), "failed": sum(member.state == "failed" for member in members)}
+    for name in dict.fromkeys(name for member in good for name in member.figures):
+        values = [member.figures[name] for member in good if name in member.figures]
+        row[name] = statistics.fmean(values)
+        row[f"{name}_std"] = statistics.stdev(values) if len(values) > 1 else math.nan
+    return row
+
+
+def _label(row: Row, member: Member) -> str:
+    chosen = {name: row[name] for name in without_seed(member.setting) if name in row}
+    return described(chosen) or f"member {row['member']}"
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON holds it; nan and infinity as null, other objects as text."""
+    if isinstance(value, dict):
+        return {name: _plain(held) for name, held in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(held) for held in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if value is None or isinstance(value, (bool, int, str)) else text_of(value)
+
+
+def _written(path: str | Path, write: Any) -> Path:
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("w", encoding="utf-8", newline="") as file:
+            write(file)
+    except OSError as error:
+        raise SettingError(f"{path} cannot be written: {error.strerror or error}.") from None
+    return path

@@ -1,0 +1,124 @@
+"""sweep: networks over settings, seeds and folds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from graphdl.errors import GraphDLError, SettingError, did_you_mean, listing
+from graphdl.network import Network
+from graphdl.optim import Optimizer
+from graphdl.search.fit_all import train
+from graphdl.search.folds import count_folds, make_folds
+from graphdl.search.halving import Halving
+from graphdl.search.member import Member, Recipe
+from graphdl.search.result import COLUMNS, Sweep
+from graphdl.search.shared import SharedData
+from graphdl.search.space import SEED, Setting, described, settings_of, without_seed
+from graphdl.search.training import Backend, Options
+from graphdl.training import Metric
+
+
+def sweep(
+    build: Callable[[Setting], Any],
+    inputs: Any,
+    targets: Any = None,
+    *,
+    over: Any,
+    optimizer: Optimizer | Callable[[Setting], Optimizer],
+    epochs: int,
+    batch_size: int,
+    folds: Any = None,
+    validation: Any = None,
+    metrics: Sequence[str | Metric] = (),
+    callbacks: Sequence[Any] = (),
+    shuffle: bool = True,
+    threads: int | None = None,
+    compile: bool = True,  # noqa: A002
+    clip_norm: float | None = None,
+    clip_value: float | None = None,
+    accumulate: int = 1,
+    backend: Backend | None = None,
+    halving: Halving | None = None,
+    checkpoint: str | Path | None = None,
+    memory: int | None = None,
+    by: str | None = None,
+    maximise: bool | None = None,
+    progress: bool = True,
+) -> Sweep:
+    """Train a network for every setting, and fold; return their results.
+
+    build      setting -> Network, or (operators, connectivity), of which a network with the setting's seed is made
+    over       a grid {name: values}, of which all combinations are trained; a list of settings; or Random(n, {...})
+    optimizer  an optimizer, or a function setting -> optimizer
+    folds      a number of folds for cross-validation, or a splitter of scikit-learn: each setting is trained once for
+               each fold, and evaluated on that fold
+
+    "seed" in a setting seeds its network and the order of its data, 0 by default; the summary takes the mean over
+    seeds. The other arguments are those of `fit_all`. Raises SettingError, which names the setting, before training.
+    """
+    settings = settings_of(over)
+    numbers = range(count_folds(folds)) or [None]
+    members = [_member(build, optimizer, setting, fold) for setting in settings for fold in numbers]
+    candidates: dict[str, int] = {}
+    for number, member in enumerate(members):
+        key = repr(sorted(without_seed(member.setting).items()))
+        member.number, member.candidate = number, candidates.setdefault(key, len(candidates))
+    data = SharedData("inputs", inputs, targets)
+    if folds is not None:
+        if validation is not None:
+            raise SettingError("folds and validation cannot be combined: a network is evaluated on its fold.")
+        splits = make_folds(folds, members[0].net, data)
+        for member in members:
+            member.rows, member.validation_rows = splits[member.fold or 0]
+    recipe = Recipe(
+        epochs, batch_size, shuffle, metrics, callbacks, threads, compile, clip_norm, clip_value, accumulate
+    )
+    options = Options(backend, halving, checkpoint, memory, by, maximise, progress)
+    return train(members, recipe, options, data, validation)
+
+
+def _member(build: Any, optimizer: Any, setting: Setting, fold: int | None) -> Member:
+    """The member of a setting. Raises SettingError, which names the setting."""
+    where = f"the setting {{{described(setting)}}}"
+    for name in setting:
+        if name in COLUMNS:
+            raise SettingError(f"{where}: {name!r} is a column of the results: rename the setting.")
+    seed = setting.get(SEED, 0)
+    net = _built(where, build, setting, seed)
+    chosen = optimizer if isinstance(optimizer, Optimizer) else _called(f"optimizer, {where}", optimizer, setting)
+    if not isinstance(chosen, Optimizer):
+        raise SettingError(f"optimizer must be an optimizer, or a function setting -> optimizer; for {where} it is "
+                           f"{chosen!r:.200}.")  # fmt: skip
+    return Member(0, net, chosen, seed, setting=setting, fold=fold)
+
+
+def _built(where: str, build: Any, setting: Setting, seed: int | None) -> Network:
+    made = _called(f"build, {where}", build, setting)
+    if isinstance(made, Network):
+        return made
+    if not isinstance(made, (tuple, list)) or len(made) != 2:
+        raise SettingError(
+            f"build must return a Network, or (operators, connectivity); for {where} it returned {made!r:.200}."
+        )
+    try:
+        return Network(*made, seed=seed)
+    except GraphDLError as error:
+        raise type(error)(f"build, {where}: {error}") from error
+
+
+def _called(what: str, function: Any, setting: Setting) -> Any:
+    """What a function of the user returns for a setting. Raises SettingError if it fails."""
+    if not callable(function):
+        raise SettingError(f"{what.split(',')[0]} must be a function of a setting, not {function!r:.200}.")
+    try:
+        return function(dict(setting))
+    except KeyError as error:
+        name = error.args[0] if error.args else ""
+        raise SettingError(f"{what}: the setting has no {name!r}.{did_you_mean(name, setting)} It has "
+                           f"{listing(setting)}.") from error  # fmt: skip
+    except GraphDLError as error:
+        raise type(error)(f"{what}: {error}") from error
+    except Exception as error:
+        raise SettingError(f"{what} failed: {type(error).__name__}: {error}") from error

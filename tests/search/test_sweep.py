@@ -1,0 +1,177 @@
+"""sweep: settings, seeds and folds."""
+
+import csv
+import json
+import math
+import statistics
+
+import pytest
+import torch
+from sklearn.model_selection import KFold, StratifiedKFold
+
+from graphdl import CrossEntropyLoss, Linear, MSELoss, Network, Tanh, fit
+from graphdl.data import disc
+from graphdl.errors import SettingError
+from graphdl.optim import SGD, Adam
+from graphdl.search import Random, sweep
+
+X, LABELS = disc(120, seed=0)
+
+
+def build(setting):
+    width = setting.get("width", 6)
+    operators = {"fc1": Linear(2, width), "tanh": Tanh(), "fc2": Linear(width, 2), "loss": CrossEntropyLoss()}
+    return operators, {"x": ["fc1"], "fc1": ["tanh"], "tanh": ["fc2"], "fc2": ["loss"], "target": ["loss"]}
+
+
+def run(over, **changes):
+    options = {
+        "over": over, "optimizer": lambda s: Adam(lr=s.get("lr", 0.01)), "epochs": 2, "batch_size": 30,
+        "metrics": ("accuracy",), "compile": False, "progress": False,
+    }  # fmt: skip
+    options |= changes
+    return sweep(options.pop("build", build), X, LABELS, **options)
+
+
+@pytest.fixture(scope="module")
+def result():
+    return run({"lr": [0.1, 0.001], "width": [4, 6], "seed": range(2)}, folds=3)
+
+
+def test_the_table_has_a_row_for_each_setting_seed_and_fold(result):
+    assert len(result.table) == len(result) == 2 * 2 * 2 * 3
+    first, last = result.table[0], result.table[-1]
+    assert (first["lr"], first["width"], first["seed"], first["fold"]) == (0.1, 4, 0, 0)
+    assert (last["lr"], last["width"], last["seed"], last["fold"]) == (0.001, 6, 1, 2)
+    assert all(row["state"] == "finished" and row["epochs"] == 2 and row["error"] is None for row in result.table)
+    assert {"loss", "accuracy", "validation_loss", "validation_accuracy", "seconds", "way"} <= first.keys()
+
+
+def test_each_member_is_fit_alone_on_its_fold(result):
+    splits = list(StratifiedKFold(3, shuffle=True, random_state=0).split(X, LABELS))
+    for row, net, history in zip(result.table, result.networks, result.histories, strict=True):
+        training, test = map(torch.as_tensor, splits[row["fold"]])
+        alone = Network(*build(row), seed=row["seed"])
+        own = fit(
+            alone, X[training], LABELS[training], optimizer=Adam(lr=row["lr"]), epochs=2, batch_size=30,
+            seed=row["seed"], validation=(X[test], LABELS[test]), metrics=("accuracy",), progress=False,
+        )  # fmt: skip
+        assert dict(own) == dict(history)
+        assert {name: row[name] for name in own} == own.last
+        assert all(torch.equal(net.parameters[name], tensor) for name, tensor in alone.parameters.items())
+
+
+def test_the_summary_and_the_best(result):
+    assert len(result.summary) == 4
+    for row in result.summary:
+        values = [
+            each["validation_accuracy"]
+            for each in result.table
+            if (each["lr"], each["width"]) == (row["lr"], row["width"])
+        ]
+        assert row["members"] == len(values) == 6
+        assert row["validation_accuracy"] == pytest.approx(statistics.fmean(values))
+        assert row["validation_accuracy_std"] == pytest.approx(statistics.stdev(values))
+        assert "seed" not in row
+        assert "fold" not in row
+    assert (result.figure.name, result.figure.maximise) == ("validation_accuracy", True)
+    best = max(result.summary, key=lambda row: row["validation_accuracy"])
+    assert result.best == {"lr": best["lr"], "width": best["width"]}
+    losses = [row["loss"] for row in result.ranking(by="loss")]
+    assert losses == sorted(losses)
+    with pytest.raises(SettingError, match="Did you mean 'loss'"):
+        result.ranking(by="los")
+
+
+def test_which_figure_decides():
+    grid = {"lr": [0.1, 0.001]}
+    assert run(grid, metrics=()).figure.name == "loss"
+    assert run(grid, metrics=(), validation=(X, LABELS)).figure.name == "validation_loss"
+    assert run(grid, by="accuracy").figure.maximise
+    assert run(grid, by="loss", maximise=True).best == {"lr": 0.001}
+
+
+def test_files(result, tmp_path):
+    with result.to_csv(tmp_path / "new" / "table.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == len(result)
+    assert [float(row["loss"]) for row in rows] == [row["loss"] for row in result.table]
+    stored = json.loads(result.to_json(tmp_path / "sweep.json").read_text())
+    assert stored["best"] == result.best
+    assert stored["histories"] == [dict(history) for history in result.histories]
+    assert result.plot(tmp_path / "sweep.svg").stat().st_size > 1000
+
+
+def test_files_hold_what_json_cannot(tmp_path):
+    found = run([{"middle": Tanh, "lr": 0.1}])
+    assert math.isnan(found.summary[0]["loss_std"])
+    stored = json.loads(found.to_json(tmp_path / "sweep.json").read_text())
+    assert stored["summary"][0]["loss_std"] is None
+    assert stored["table"][0]["middle"] == "Tanh"
+
+
+def test_a_network_may_be_built(result):
+    found = run([{"seed": 1, "lr": 0.1, "width": 4}], build=lambda s: Network(*build(s), seed=s["seed"]), folds=3)
+    assert [row["loss"] for row in found.table] == [row["loss"] for row in result.table[3:6]]
+
+
+@pytest.mark.parametrize("folds", [KFold(4), 4])
+def test_splitters_of_scikit_learn(folds):
+    def regression(setting):
+        operators, connectivity = build(setting)
+        return operators | {"loss": MSELoss()}, connectivity
+
+    y = torch.rand(120, 2)
+    found = sweep(
+        regression, X, y, over={"lr": [0.1]}, optimizer=SGD(lr=0.1), epochs=1, batch_size=30, folds=folds,
+        compile=False, progress=False,
+    )  # fmt: skip
+    assert [row["fold"] for row in found.table] == [0, 1, 2, 3]
+    splitter = folds if isinstance(folds, KFold) else KFold(4, shuffle=True, random_state=0)
+    _, test = list(splitter.split(X))[1]
+    assert torch.equal(found._members[1].validation_rows, torch.as_tensor(test))
+
+
+def test_random_settings():
+    from scipy.stats import loguniform
+
+    drawn = Random(50, {"lr": loguniform(1e-4, 1e-1), "width": [4, 8], "seed": range(3)}, seed=5)
+    settings = list(drawn)
+    assert settings == list(drawn)
+    assert len(settings) == len(drawn) == 50
+    assert {setting["width"] for setting in settings} == {4, 8}
+    assert {setting["seed"] for setting in settings} == {0, 1, 2}
+    logs = [math.log10(setting["lr"]) for setting in settings]
+    assert all(-4 <= log <= -1 for log in logs)
+    assert -2.9 < statistics.fmean(logs) < -2.1
+    assert len(run(Random(2, {"lr": [0.1]}))) == 2
+
+
+@pytest.mark.parametrize(("change", "message"), [
+    ({"over": 3}, "over must be a grid"),
+    ({"over": []}, "over has no settings"),
+    ({"over": {"lr": 0.1}}, "'lr' must be a list of values"),
+    ({"over": {"lr": []}}, "'lr' has no values"),
+    ({"over": [{"lr": 1}, 2]}, r"over\[1\] must be a dictionary"),
+    ({"over": {"fold": [1]}}, "'fold' is a column of the results"),
+    ({"over": {"loss": [1]}}, "'loss' is a figure of the results"),
+    ({"build": lambda s: 3}, r"for the setting \{lr 0.1\} it returned 3"),
+    ({"build": lambda s: s["widht"]}, "build, the setting {lr 0.1}: the setting has no 'widht'. It has lr."),
+    ({"build": lambda s: Linear(0, 1)}, r"build, the setting \{lr 0.1\}: Linear"),
+    ({"build": lambda s: ({"a": Linear(2, 2)}, {"b": ["a"]})}, r"the setting \{lr 0.1\}: the network has no loss node"),
+    ({"build": lambda s: ({"a": Linear(2, 2)}, 3)}, r"build, the setting \{lr 0.1\}"),
+    ({"build": Network}, r"build, the setting \{lr 0.1\} failed: TypeError"),
+    ({"build": 3}, "build must be a function"),
+    ({"optimizer": lambda s: 1 / 0}, r"optimizer, the setting \{lr 0.1\} failed: ZeroDivisionError"),
+    ({"optimizer": lambda s: Adam(lr=-1)}, r"optimizer, the setting \{lr 0.1\}: Adam"),
+    ({"optimizer": lambda s: Adam}, "optimizer must be an optimizer, or a function"),
+    ({"folds": 1}, "folds is 1"),
+    ({"folds": "5"}, "folds must be a number"),
+    ({"folds": 1000}, "cannot be split"),
+    ({"folds": 2, "validation": (X, LABELS)}, "cannot be combined"),
+])  # fmt: skip
+def test_wrong_arguments(change, message):
+    from graphdl.errors import GraphDLError
+
+    with pytest.raises(GraphDLError, match=message):
+        run(**({"over": {"lr": [0.1]}} | change))
