@@ -12,7 +12,7 @@ from graphdl.data import Batches
 from graphdl.errors import CompileError, GraphDLWarning
 from graphdl.execution.compiled import Calls, CompiledSteps, NoGainError, completed
 from graphdl.training.batching import Batch
-from graphdl.training.guard import MOST_STEPS, steps_into
+from graphdl.training.guard import steps_into
 from graphdl.training.scoring import Means, rows_of
 from graphdl.training.step import TrainingStep, is_custom
 from graphdl.training.threads import choose_threads
@@ -33,7 +33,7 @@ class SteppedEpoch:
     def __call__(self, batches: Iterable[Batch]) -> dict[str, float]:
         """Train on the batches; return the mean losses and metrics, {} if there was no batch."""
         means = Means()
-        with steps_into(means, self._step, MOST_STEPS if self._step_end is None else 1) as step:
+        with steps_into(means, self._step, at_once=self._step_end is not None) as step:
             for batch in batches:
                 step(batch)
                 if self._step_end is not None and self._step_end():

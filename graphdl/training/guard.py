@@ -28,15 +28,15 @@ MOST_BYTES = 2**26
 
 
 @contextmanager
-def steps_into(means: Means, step: TrainingStep, most: int) -> Iterator[Callable[[Batch], None]]:
+def steps_into(means: Means, step: TrainingStep, at_once: bool) -> Iterator[Callable[[Batch], None]]:
     """A context with a function that makes a step on a batch and adds its losses and metrics to means.
 
-    On most devices they are read at once. On a GPU they are read after `most` steps, and at the end of the context.
+    On a GPU they are read after a block of steps and at the end of the context, unless `at_once`; elsewhere at once.
     """
-    if step.net.device.type not in GUARDED:
+    if at_once or step.net.device.type not in GUARDED:
         yield lambda inputs: means.add(step(inputs))
         return
-    guard = DeviceGuard(means, step, most)
+    guard = DeviceGuard(means, step)
     try:
         yield guard
     except BaseException:
@@ -62,8 +62,8 @@ class DeviceGuard:
     loss is not finite. `read` then raises the error that TrainingStep raises at once, with the same state.
     """
 
-    def __init__(self, means: Means, step: TrainingStep, most: int) -> None:
-        self._means, self._step, self._most = means, step, most
+    def __init__(self, means: Means, step: TrainingStep) -> None:
+        self._means, self._step = means, step
         self._made: list[Made] = []
         self._figures: list[Tensor] = []
         self._bytes = 0
@@ -91,7 +91,7 @@ class DeviceGuard:
         finally:
             for tensor, before in zip(self._changed, self._before, strict=True):
                 torch.where(self._good, tensor, before, out=tensor)
-        if len(self._made) >= self._most or self._bytes >= MOST_BYTES:
+        if len(self._made) >= MOST_STEPS or self._bytes >= MOST_BYTES:
             self.read()
 
     def _bind(self) -> None:
