@@ -18,7 +18,7 @@ from graphdl.search.run import Run
 from graphdl.search.shared import SharedData, check_rows, per_member, rows_per_member
 from graphdl.search.space import described
 from graphdl.search.training import Backend, Options, Training
-from graphdl.training import Metric
+from graphdl.training import Metric, evaluate
 from graphdl.training.threads import check_threads
 
 
@@ -155,7 +155,7 @@ def check_member(member: Member, data: SharedData) -> None:
         held = len(next(iter(named.values())))
         check_rows("rows", member.rows, held)
         check_rows("validation_rows", member.validation_rows, held)
-        net.shapes({name: tensor[:2] for name, tensor in named.items()})
+        evaluate(net, {name: tensor[:2] for name, tensor in named.items()})
         plan = net.engine.backward_plan(net.engine.plan(net.losses), net.losses)
         if not plan.owners:
             raise UnreachableError("there is nothing to train: no parameter that is not frozen reaches a loss.")
