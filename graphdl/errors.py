@@ -22,6 +22,7 @@ __all__ = [
     "OperatorError",
     "SettingError",
     "ShapeError",
+    "UnknownAttributeError",
     "UnknownNodeError",
     "UnreachableError",
 ]
@@ -45,6 +46,10 @@ class ShapeError(GraphDLError):
 
 class UnknownNodeError(GraphDLError):
     """A name that is not a node, an input or a parameter of the network."""
+
+
+class UnknownAttributeError(GraphDLError, AttributeError):
+    """A name that a Network does not have."""
 
 
 class ArityError(GraphDLError):

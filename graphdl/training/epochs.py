@@ -14,6 +14,7 @@ from graphdl.execution.chance import Outlines
 from graphdl.execution.compiled import Calls, CompiledSteps, NoGainError, completed
 from graphdl.execution.placed import PlacedStep
 from graphdl.training.batching import Batch
+from graphdl.training.guard import steps_into
 from graphdl.training.scoring import Means, rows_of
 from graphdl.training.step import TrainingStep, is_custom
 from graphdl.training.threads import choose_threads
@@ -34,10 +35,11 @@ class SteppedEpoch:
     def __call__(self, batches: Iterable[Batch]) -> dict[str, float]:
         """Train on the batches; return the mean losses and metrics, {} if there was no batch."""
         means = Means()
-        for batch in batches:
-            means.add(self.step(batch))
-            if self._step_end is not None and self._step_end():
-                break
+        with steps_into(means, self.step, at_once=self._step_end is not None) as step:
+            for batch in batches:
+                step(batch)
+                if self._step_end is not None and self._step_end():
+                    break
         return means.figures()
 
 
