@@ -2,6 +2,7 @@
 
 from graphdl.optim.adagrad import Adagrad
 from graphdl.optim.adam import Adam, AdamW
+from graphdl.optim.bfgs import BFGS
 from graphdl.optim.gradients import Gathering
 from graphdl.optim.lion import Lion
 from graphdl.optim.nadam import NAdam
@@ -14,6 +15,7 @@ from graphdl.optim.sgd import SGD
 from graphdl.optim.stepper import Stepper
 
 __all__ = [
+    "BFGS",
     "SGD",
     "Adagrad",
     "Adam",

@@ -57,7 +57,7 @@ class Group:
             self.gradients.update(((extent.node, extent.name), extent.view(g, first)) for extent in run)
             for stretch in memory.stretches(run):
                 variant = memory.variant(stretch)
-                piece = pieces.setdefault(id(variant), Piece(memory, variant))
+                piece = pieces.setdefault(id(variant), memory.piece(variant))
                 piece.add(stretch, g[stretch[0].start - first : stretch[-1].stop - first])
             start += padded(length)
         self.pieces = list(pieces.values())
@@ -80,7 +80,7 @@ class Moves:
              may hold the parameters of `together`, with separate memory, because several nodes write there
     single   (node, name) -> the call that updates a large parameter by its gradient
 
-    With clipping or accumulation, there is one group, of all parameters. A step consists of
+    With clipping, accumulation or a joint optimizer, there is one group, of all parameters. A step consists of
 
         moves.start()         before a batch: counts an update, if this batch completes one
         groups and singles    called when their gradients are written
@@ -104,7 +104,7 @@ class Moves:
             if extent.node in by_node:
                 by_node[extent.node].append(extent)
         self.extents = [extent for extents in by_node.values() for extent in extents]
-        together = by_node if gathering else together
+        together = by_node if gathering or memory.joint else together
         self.single: dict[Name, Callable[[Tensor], None]] = {}
         small: list[Extent] = []
         for extent in self.extents:
