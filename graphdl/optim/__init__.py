@@ -8,6 +8,7 @@ from graphdl.optim.lion import Lion
 from graphdl.optim.nadam import NAdam
 from graphdl.optim.numbers import Numbers, where
 from graphdl.optim.optimizer import Optimizer
+from graphdl.optim.penalties import L1, L2, Penalty
 from graphdl.optim.radam import RAdam
 from graphdl.optim.rmsprop import RMSProp
 from graphdl.optim.schedules import Cosine, Exponential, OneCycle, Polynomial, Schedule, StepDecay, Warmup
@@ -16,6 +17,8 @@ from graphdl.optim.stepper import Stepper
 
 __all__ = [
     "BFGS",
+    "L1",
+    "L2",
     "SGD",
     "Adagrad",
     "Adam",
@@ -28,6 +31,7 @@ __all__ = [
     "Numbers",
     "OneCycle",
     "Optimizer",
+    "Penalty",
     "Polynomial",
     "RAdam",
     "RMSProp",
