@@ -43,9 +43,9 @@ class Objective:
     start    the parameters at first
     figures  the losses, metrics and penalties at the point that was evaluated last
 
-    Where the loss or the gradient is not finite, it gives a loss worse than all others and a gradient away from the best
-    point, so that a line search turns back. Raises NonFiniteError if that is so at the start, SettingError if operators
-    draw random numbers.
+    Where the loss or the gradient is not finite, it gives a loss worse than all others, and a gradient that points away
+    from the best parameters, so that a line search turns back. Raises NonFiniteError if that is so at the start,
+    SettingError if operators draw random numbers.
     """
 
     def __init__(self, step: TrainingStep, batch: Batch, penalties: Penalties) -> None:
