@@ -16,7 +16,7 @@ from graphdl.execution.placed import PlacedStep
 from graphdl.training.batching import Batch
 from graphdl.training.guard import steps_into
 from graphdl.training.scoring import Means, rows_of
-from graphdl.training.step import TrainingStep, is_custom
+from graphdl.training.step import TrainingStep
 from graphdl.training.threads import choose_threads
 
 StepEnd = Callable[[], bool]
@@ -112,7 +112,7 @@ class CompiledEpoch:
                 self._leave_to_operators()
                 return None
             last = block.batch(min(1, len(block) - 1))
-            like = None if self._like is None or step.custom else self._like._steps
+            like = None if self._like is None or step.may_change else self._like._steps
 
             def place(outlines: Outlines | None) -> PlacedStep:
                 return PlacedStep(step.net.engine, step.passes, step.moves, first, outlines)
@@ -124,7 +124,7 @@ class CompiledEpoch:
             if self._others > 1:
                 self._warn("batches of other shapes than the first one are not compiled")
             return None
-        if self._check_again and (step.custom or is_custom(step.stepper.optimizer)):
+        if self._check_again and step.may_change:
             self._steps.check_again(block.batch(0))
         self._check_again = False
         return self._steps

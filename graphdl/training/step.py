@@ -102,6 +102,12 @@ class TrainingStep:
             raise NonFiniteError(blame(self.net, inputs, score.loss))
         return score
 
+    @property
+    def may_change(self) -> bool:
+        """Whether an operator, the optimizer or a penalty is custom, and may make other calls from epoch to epoch."""
+        penalties = () if self._gathering is None else self._gathering.penalties
+        return self.custom or any(map(is_custom, (self.stepper.optimizer, *penalties)))
+
     def move_apart(self) -> None:
         """Update large parameters one by one during backward from the next step on: no step is compiled."""
         self._together, self._version = False, -1
