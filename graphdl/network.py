@@ -13,7 +13,7 @@ from graphdl import rendering, serialization
 from graphdl.arguments import Device, check_operators, compilable, floating_type, new_generator, usable_device
 from graphdl.cost import Cost, Rule, plan_cost
 from graphdl.errors import MissingInputError, counted, listing
-from graphdl.execution.compiled import CompiledSteps, compile_steps
+from graphdl.execution.compiled_steps import CompiledSteps, compile_steps
 from graphdl.execution.engine import Engine
 from graphdl.facts import node_facts
 from graphdl.graph import (

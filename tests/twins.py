@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from graphdl import Network
-from graphdl.execution.compiled import CompiledSteps
+from graphdl.execution.compiled_steps import CompiledSteps
 from graphdl.optim import Adam
 from graphdl.training.scoring import Scorer
 from graphdl.training.step import TrainingStep

@@ -1,4 +1,4 @@
-"""A compiled training step, bound to the tensors of a network."""
+"""Passes and training steps in C++, bound to the tensors of a network."""
 
 from __future__ import annotations
 
@@ -6,22 +6,20 @@ import time
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
 from functools import cached_property
-from typing import Any, TypeAlias, TypeVar, cast
+from typing import TypeAlias, TypeVar, cast
 
 import torch
 from torch import Tensor
 
 from graphdl.blocks import Block
 from graphdl.cpp import Compiled, Roles, compile_tape, form_of, run_all
-from graphdl.errors import CompileError, MissingInputError, NonFiniteError, ShapeError, UnknownNodeError, did_you_mean
+from graphdl.errors import CompileError
 from graphdl.execution.agreement import ROUNDING, disagreement, widened
 from graphdl.execution.chance import Outlines
 from graphdl.execution.engine import Engine
-from graphdl.execution.placed import Batch, PlacedPass, PlacedStep
+from graphdl.execution.placed import Batch, PlacedPass
 from graphdl.execution.replay import TorchCalls, compiling_gains
 from graphdl.execution.tape import Tape, address
-from graphdl.execution.training_passes import TrainingPasses
-from graphdl.graph import Key
 
 T = TypeVar("T")
 Calls: TypeAlias = Generator[Compiled, None, T]
@@ -38,22 +36,16 @@ class NoGainError(CompileError):
     """A step that is as quick without being compiled."""
 
 
-class CompiledSteps:
-    """Training steps of a network, compiled for batches of one shape; many are made by one call.
+class CompiledPasses:
+    """Passes of a network, or whole training steps, compiled for batches of one shape; many are made by one call.
 
-        steps = net.compile(Adam(lr=1e-3), {"x": x[:50], "target": y[:50]})
-        losses = steps({"x": x.view(-1, 50, 2), "target": y.view(-1, 50, 2)})
+    What is placed is recorded twice while the operators make it, and C++ is written from the recording. The first pass
+    on a batch is made by the operators too: only if both agree is it used. Raises CompileError otherwise.
 
-    inputs {name: (K, n, ...)} -> losses (K,), each before its update, in double precision. The network's parameters
-    and buffers change in place. A loss that is not finite raises NonFiniteError before its step changes anything.
-
-    The step is recorded twice while the operators make it, and C++ is written from the recording. The first step on a
-    batch is made by the operators too: only if both agree are compiled steps used. Raises CompileError otherwise.
-
-    place     gives the step on tensors in fixed places, anew when the network has changed
-    examples  one batch or two, on which the step is recorded
-    gaining   refuses a step that gains nothing by being compiled, by NoGainError
-    like      the steps of a network of the same structure, whose library is used where it fits
+    place     gives what is compiled, on tensors in fixed places, anew when the network has changed
+    examples  one batch or two, on which it is recorded
+    gaining   refuses what gains nothing by being compiled, by NoGainError
+    like      the same of a network of the same structure, whose library is used where it fits
     shapes    name -> shape and type of a batch
     """
 
@@ -68,16 +60,12 @@ class CompiledSteps:
         place: Callable[[Outlines | None], PlacedPass],
         examples: Sequence[Batch],
         gaining: bool = False,
-        like: CompiledSteps | None = None,
+        like: CompiledPasses | None = None,
     ) -> None:
         self._engine, self._place, self._examples, self._gaining = engine, place, examples, gaining
         self._like = like
         self.shapes = {name: (tuple(tensor.shape), tensor.dtype) for name, tensor in examples[0].items()}
         self._make()
-
-    def __repr__(self) -> str:
-        shapes = ", ".join(f"{name}: (K, {', '.join(map(str, shape))})" for name, (shape, _) in self.shapes.items())
-        return f"CompiledSteps({shapes})"
 
     @property
     def source(self) -> str:
@@ -116,7 +104,7 @@ class CompiledSteps:
         self._compiled = compile_tape(self._tape, self._roles, calls)
         return calls
 
-    def _follow(self, like: CompiledSteps) -> bool:
+    def _follow(self, like: CompiledPasses) -> bool:
         """Use the step of another network on this one's tensors; False if that cannot be done.
 
         The tensors that both have in the same place of their structure take each other's place. Others are constants.
@@ -230,39 +218,6 @@ class CompiledSteps:
         self._step.advance(made)
         return made, found
 
-    def __call__(self, inputs: Batch) -> Tensor:
-        """Make a step on each batch; return the losses."""
-        given = self._checked(inputs)
-        losses, made, count = [], 0, len(next(iter(given.values())))
-        while made < count:
-            done, found = completed(self.call(Block(given).part(made, count)))
-            if not done:
-                raise NonFiniteError(
-                    f"Step {made + 1} of {count} cannot be made: its loss is not finite, or an index is out of range. "
-                    "Parameters are as they were before that step; net.forward on its batch shows where."
-                )
-            losses.append(found[0])
-            made += done
-        return torch.cat(losses) if losses else torch.empty(0, dtype=torch.float64)
-
-    def _checked(self, inputs: Batch) -> dict[Key, Tensor]:
-        """The batches, stacked, by name; what does not fit is refused."""
-        for name in inputs.keys() - self.shapes.keys():
-            raise UnknownNodeError(f"The steps take no input {name!r}.{did_you_mean(name, self.shapes)}")
-        given = {}
-        for name, (shape, dtype) in self.shapes.items():
-            if name not in inputs:
-                raise MissingInputError(f"The steps need the input {name!r}.")
-            given[name] = torch.as_tensor(inputs[name]).to("cpu", dtype).contiguous()
-            if given[name].shape[1:] != shape:
-                raise ShapeError(
-                    f"{name} has the shape {tuple(given[name].shape)}, and the steps were compiled for batches of "
-                    f"{tuple(shape)}: give (K, {', '.join(map(str, shape))})."
-                )
-        if len({len(tensor) for tensor in given.values()}) > 1:
-            raise ShapeError("The inputs hold different numbers of batches along their first axis.")
-        return given
-
 
 def completed(calls: Calls[T]) -> T:
     """Run what is yielded, one after another; return the generator's result."""
@@ -293,16 +248,3 @@ def completed_together(several: Sequence[Calls[T]]) -> list[T | Exception]:
         for calls in waiting.values():
             calls.close()
     return [found[k] for k in range(len(several))]
-
-
-def compile_steps(engine: Engine, stepper: Any, batch: Batch) -> CompiledSteps:
-    """Compile steps on such batches, by an optimizer that is bound to the network."""
-
-    def place(outlines: Outlines | None) -> PlacedStep:
-        plan = engine.backward_plan(engine.plan(engine.losses), engine.losses)
-        if not plan.owners:
-            raise CompileError("no parameter that is not frozen reaches a loss")
-        moves = stepper.moves(plan.owners, together=plan.owners)
-        return PlacedStep(engine, TrainingPasses(plan, engine.store.by_node, engine.chance, moves), moves, batch)
-
-    return CompiledSteps(engine, place, [batch])

@@ -52,6 +52,7 @@ class Together:
         for run in runs:
             step = TrainingStep(run.member.net, run.stepper, run.scorer, 1, (), run.gathering, together=True)
             trained.append((run, CompiledEpoch(step, like=trained[0][1] if trained else None)))
+            run.validate.compile(runs[0].validate if trained[1:] else None)
             run.begin()
         yield self._train(trained[:1])  # the others use its compiled step
         size = max(1, min(MOST_TOGETHER, len(runs) // (2 * self._threads)))
@@ -85,7 +86,8 @@ class Together:
     def _epoch(run: Run, epoch: CompiledEpoch) -> Calls[Mapping[str, float]]:
         figures = yield from epoch.calls(run.batches)
         epoch.step.finish()
-        return figures | run.validate()
+        validated = yield from run.validate.calls()
+        return figures | validated
 
 
 def _outcome(found: Mapping[str, float] | Exception) -> Outcome:

@@ -68,6 +68,8 @@ class OneByOne:
             net, calls, threads = run.member.net, run.callbacks, run.recipe.threads
             step = TrainingStep(net, run.stepper, run.scorer, threads, (), run.gathering, together=self._compiled)
             kind = CompiledEpoch if self._compiled else SteppedEpoch
+            if self._compiled:
+                run.validate.compile()
             train = kind(step, calls.step_end if calls.wants_steps else None)
             run.begin()
             while not run.member.ended and run.epoch < epochs:

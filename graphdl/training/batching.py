@@ -9,6 +9,7 @@ import numpy
 import torch
 from torch import Generator, Tensor
 
+from graphdl.blocks import Block
 from graphdl.data import Batches
 from graphdl.errors import MissingInputError, SettingError, listing
 from graphdl.graph import Key, sources_by_role
@@ -72,6 +73,15 @@ class NamedBatches:
                     f"A batch must be a dict {{input: tensor}} or a pair (input, target), not a {type(batch).__name__}."
                 )
             yield self._net.engine.prepare(batch, self._net.losses)[1]
+
+
+def blocks_of(batches: Iterable[Batch]) -> Iterator[Block]:
+    """Batches of equal shapes together; batches of other iterables come one by one."""
+    if isinstance(batches, Batches):
+        yield from batches.blocks()
+    else:
+        for batch in batches:
+            yield Block({name: tensor[None].contiguous() for name, tensor in batch.items()})
 
 
 def repeatable(what: str, batches: Iterable[Batch], epochs: int) -> Iterable[Batch]:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 
 import torch
 
 from graphdl.blocks import Block
-from graphdl.data import Batches
 from graphdl.errors import CompileError, GraphDLWarning, level_outside
 from graphdl.execution.chance import Outlines
-from graphdl.execution.compiled import Calls, CompiledSteps, NoGainError, completed
+from graphdl.execution.compiled import Calls, CompiledPasses, NoGainError, completed
 from graphdl.execution.placed import PlacedStep
-from graphdl.training.batching import Batch
+from graphdl.training.batching import Batch, blocks_of
 from graphdl.training.guard import steps_into
 from graphdl.training.scoring import Means, rows_of
 from graphdl.training.step import TrainingStep
@@ -57,7 +56,7 @@ class CompiledEpoch:
 
     def __init__(self, step: TrainingStep, step_end: StepEnd | None = None, like: CompiledEpoch | None = None) -> None:
         self.step, self._step_end, self._like = step, step_end, like
-        self._steps: CompiledSteps | None = None
+        self._steps: CompiledPasses | None = None
         self._others = 0
         self._given_up = self._warned = False
         self._check_again = False
@@ -101,7 +100,7 @@ class CompiledEpoch:
         means.add(self.step(block.batch(0)))
         return 1
 
-    def _ready(self, block: Block) -> CompiledSteps | None:
+    def _ready(self, block: Block) -> CompiledPasses | None:
         """The compiled steps for such batches; None if the operators make the steps."""
         step = self.step
         if self._steps is None or self._steps.version != step.net.engine.version:
@@ -117,7 +116,7 @@ class CompiledEpoch:
             def place(outlines: Outlines | None) -> PlacedStep:
                 return PlacedStep(step.net.engine, step.passes, step.moves, first, outlines)
 
-            self._steps = CompiledSteps(step.net.engine, place, [first, last], True, like)
+            self._steps = CompiledPasses(step.net.engine, place, [first, last], True, like)
             self._check_again = False
         if self._steps.shapes != block.layout():
             self._others += 1
@@ -147,12 +146,3 @@ class CompiledEpoch:
             self._warned = True
             text = f"fit(compile=True) trains step by step: {reason}."
             warnings.warn(text, GraphDLWarning, stacklevel=level_outside())
-
-
-def blocks_of(batches: Iterable[Batch]) -> Iterator[Block]:
-    """Batches of equal shapes together; batches of other iterables come one by one."""
-    if isinstance(batches, Batches):
-        yield from batches.blocks()
-    else:
-        for batch in batches:
-            yield Block({name: tensor[None].contiguous() for name, tensor in batch.items()})

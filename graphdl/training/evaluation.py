@@ -7,12 +7,17 @@ from typing import Any
 
 import torch
 
-from graphdl.errors import MissingInputError, SettingError
+from graphdl.blocks import Block
+from graphdl.errors import CompileError, MissingInputError, SettingError
+from graphdl.execution.compiled import Calls, CompiledPasses, completed
 from graphdl.execution.passes import Forward, run_forward
+from graphdl.execution.placed import PlacedPass
+from graphdl.execution.plan import Plan
 from graphdl.network import Network
-from graphdl.training.batching import Batch, make_batches, repeatable, unpack_validation
+from graphdl.training.batching import Batch, blocks_of, make_batches, repeatable, unpack_validation
 from graphdl.training.metrics import Metric
 from graphdl.training.scoring import Means, Scorer
+from graphdl.training.step import is_custom
 
 EVALUATION_ROWS = 1024
 
@@ -28,7 +33,9 @@ def evaluate(
     """Compute the loss and the metrics on data, in the forms that fit takes, without training: {name: value}."""
     if not net.losses:
         raise MissingInputError("evaluate needs a loss, and the network has no loss node: add one, or use net.predict.")
-    return _measure(net, Scorer(net, metrics), make_batches(net, inputs, targets, batch_size), "inputs")
+    batches = make_batches(net, inputs, targets, batch_size)
+    with torch.inference_mode():
+        return completed(Measuring(net, Scorer(net, metrics)).calls(batches, "inputs"))
 
 
 class Validation:
@@ -37,30 +44,81 @@ class Validation:
     names  of the figures
     """
 
-    def __init__(self, net: Network, scorer: Scorer, data: Any, epochs: int) -> None:
-        self._net, self._scorer = net, scorer
+    def __init__(self, net: Network, scorer: Scorer, data: Any, epochs: int, compiled: bool = False) -> None:
+        self._measuring = Measuring(net, scorer, compiled)
         self._batches: Iterable[Batch] | None = None
         if data is not None:
             batches = make_batches(net, *unpack_validation(data), EVALUATION_ROWS)
             self._batches = repeatable("validation", batches, epochs)
         self.names = tuple(f"validation_{name}" for name in scorer.names if data is not None)
 
+    def compile(self, like: Validation | None = None) -> None:
+        """Use compiled passes from now on; `like` is that of a network of the same structure."""
+        self._measuring.compile(None if like is None else like._measuring)
+
     def __call__(self) -> dict[str, float]:
         """The mean figures; {} if there are no data."""
+        with torch.inference_mode():
+            return completed(self.calls())
+
+    def calls(self) -> Calls[dict[str, float]]:
+        """The same, but C++ is run by the caller."""
         if self._batches is None:
             return {}
-        measured = _measure(self._net, self._scorer, self._batches, "validation")
+        measured = yield from self._measuring.calls(self._batches, "validation")
         return {f"validation_{name}": figure for name, figure in measured.items()}
 
 
-@torch.inference_mode()
-def _measure(net: Network, scorer: Scorer, batches: Iterable[Batch], what: str) -> dict[str, float]:
-    """The mean losses and metrics of batches, without training."""
-    means = Means()
-    for batch in batches:
-        plan = net.engine.plan(scorer.targets)
-        trace = run_forward(plan, net.engine.store.by_node, batch, Forward(training=False, saving=()))
-        means.add(scorer(plan, batch, trace))
-    if not means.rows:
-        raise SettingError(f"{what} has no batches: there is nothing to evaluate.")
-    return means.figures()
+class Measuring:
+    """Measures losses and metrics on data, by the operators, or by compiled passes where these are possible and gain.
+
+    Networks with custom operators, and those that are large enough for several threads, are measured by the operators.
+    """
+
+    def __init__(self, net: Network, scorer: Scorer, compiled: bool = False) -> None:
+        self._net, self._scorer, self._compiled = net, scorer, compiled
+        self._passes: CompiledPasses | None = None
+        self._like: Measuring | None = None
+
+    def compile(self, like: Measuring | None = None) -> None:
+        """Use compiled passes from now on."""
+        self._compiled, self._like = True, like
+
+    def calls(self, batches: Iterable[Batch], what: str) -> Calls[dict[str, float]]:
+        """The mean losses and metrics of batches, of which an error says what they are."""
+        means = Means()
+        for block in blocks_of(batches):
+            made = 0
+            while made < len(block):
+                made += yield from self._passes_on(block.part(made, len(block)), means)
+        if not means.rows:
+            raise SettingError(f"{what} has no batches: there is nothing to evaluate.")
+        return means.figures()
+
+    def _passes_on(self, block: Block, means: Means) -> Calls[int]:
+        """Measure some batches of a block; return how many."""
+        plan = self._net.engine.plan(self._scorer.targets)
+        if self._compiled:
+            try:
+                passes = self._ready(plan, block)
+                done, found = (yield from passes.call(block)) if passes is not None else (0, [])
+            except CompileError:
+                self._compiled, done, found = False, 0, []
+            if done:
+                self._scorer.add_to(means, block.part(0, done), found[1:])
+                return done
+        batch = block.batch(0)
+        trace = run_forward(plan, self._net.engine.store.by_node, batch, Forward(training=False, saving=()))
+        means.add(self._scorer(plan, batch, trace))
+        return 1
+
+    def _ready(self, plan: Plan, block: Block) -> CompiledPasses | None:
+        """The compiled passes for such batches; None for batches of another shape than the first one."""
+        engine = self._net.engine
+        if self._passes is None or self._passes.version != engine.version:
+            if torch.get_num_threads() > 1 or any(is_custom(step.operator) for step in plan.steps):
+                raise CompileError("it is left to the operators")
+            first = block.batch(0)
+            like = None if self._like is None else self._like._passes
+            self._passes = CompiledPasses(engine, lambda outlines: PlacedPass(engine, plan, first), [first], True, like)
+        return self._passes if self._passes.shapes == block.layout() else None

@@ -84,7 +84,7 @@ def fit(
     generator = net.generator if seed is None else new_generator(seed)
     batches = repeatable("inputs", make_batches(net, inputs, targets, batch_size, shuffle, generator), epochs)
     scorer, gathering = Scorer(net, metrics), Gathering(clip_norm, clip_value, accumulate, penalties)
-    validate = Validation(net, scorer, validation, epochs)
+    validate = Validation(net, scorer, validation, epochs, compile)
     terms = Penalties(gathering.penalties, [*scorer.names, *validate.names])
     stepper = optimizer if isinstance(optimizer, Stepper) else optimizer.bind(net)
     step = TrainingStep(net, stepper, scorer, threads, recompute, gathering, together=compile)

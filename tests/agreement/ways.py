@@ -14,7 +14,7 @@ import torch
 from graphdl import Network, fit
 from graphdl.errors import CompileError
 from graphdl.execution import replay
-from graphdl.execution.compiled import CompiledSteps
+from graphdl.execution.compiled import CompiledPasses
 from graphdl.optim import moves
 from graphdl.training import guard, recording
 from graphdl.training.step import TrainingStep
@@ -193,14 +193,14 @@ def resumed(drawn: Drawn) -> Trained:
 def counted_steps() -> Iterator[list[int]]:
     """Notes how many steps each call of C++ makes."""
     made: list[int] = []
-    end = CompiledSteps._end
+    end = CompiledPasses._end
 
     def count(self: Any) -> Any:
         done, found = end(self)
         made.append(done)
         return done, found
 
-    with patch.object(CompiledSteps, "_end", count):
+    with patch.object(CompiledPasses, "_end", count):
         yield made
 
 

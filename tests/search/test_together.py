@@ -10,7 +10,7 @@ import torch
 from graphdl import BatchNorm1d, CrossEntropyLoss, Dropout, LeakyReLU, Linear, Network, Tanh, fit
 from graphdl.data import disc
 from graphdl.errors import GraphDLWarning
-from graphdl.execution.compiled import CompiledSteps
+from graphdl.execution.compiled import CompiledPasses
 from graphdl.operators import Operator
 from graphdl.optim import SGD, Adam, Cosine
 from graphdl.search import fit_all, groups
@@ -30,13 +30,13 @@ def make_net(seed, *middle, loss=None, dtype=torch.float32):
 @pytest.fixture
 def followed(monkeypatch):
     """Whether each network, after the first, could use the step of the first."""
-    found, follow = [], CompiledSteps._follow
+    found, follow = [], CompiledPasses._follow
 
     def note(*given):
         found.append(follow(*given))
         return found[-1]
 
-    monkeypatch.setattr(CompiledSteps, "_follow", note)
+    monkeypatch.setattr(CompiledPasses, "_follow", note)
     return found
 
 
@@ -133,12 +133,12 @@ def test_a_step_that_cannot_be_compiled_is_left_to_the_operators():
 
 def test_threads_share_the_work(monkeypatch):
     seen = set()
-    call = CompiledSteps.call
+    call = CompiledPasses.call
 
     def note(*given):
         seen.add(threading.current_thread().name)
         return call(*given)
 
-    monkeypatch.setattr(CompiledSteps, "call", note)
+    monkeypatch.setattr(CompiledPasses, "call", note)
     train([make_net(k, Tanh()) for k in range(12)], threads=2)
     assert len(seen) >= 2

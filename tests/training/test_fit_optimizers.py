@@ -8,7 +8,7 @@ from torch.optim import lr_scheduler
 from graphdl import Linear, MSELoss, Network, Tanh, fit
 from graphdl.errors import GraphDLWarning, SettingError
 from graphdl.execution import replay
-from graphdl.execution.compiled import CompiledSteps
+from graphdl.execution.compiled import CompiledPasses
 from graphdl.optim import SGD, Adam, AdamW, Cosine, Optimizer, Warmup
 from graphdl.training import ReduceOnPlateau
 from graphdl.training.recording import Recording
@@ -26,8 +26,8 @@ def way(request, monkeypatch):
     """Settings of fit that make steps in one way."""
     if request.param == "operators":
         monkeypatch.setattr(replay, "MOST_BYTES", -1)
-    made, run, replayed = [], CompiledSteps.call, Recording._replay
-    monkeypatch.setattr(CompiledSteps, "call", lambda *given: made.append("compiled") or run(*given))
+    made, run, replayed = [], CompiledPasses.call, Recording._replay
+    monkeypatch.setattr(CompiledPasses, "call", lambda *given: made.append("compiled") or run(*given))
     monkeypatch.setattr(Recording, "_replay", lambda *given: made.append("replayed") or replayed(*given))
     yield {"recomputed": {"recompute": ["tanh"]}, "compiled": {"compile": True}}.get(request.param, {})
     assert set(made) - {"replayed"} == {request.param} & {"compiled"}
