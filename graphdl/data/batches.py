@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import torch
 
+from graphdl.blocks import Block
 from graphdl.data.checks import common_rows, whole_number
 from graphdl.errors import SettingError
 
@@ -74,21 +75,20 @@ class Batches:
             for batch in zip(*(torch.split(block, self._step) for block in blocks), strict=True):
                 yield dict(zip(names, batch, strict=True))
 
-    def blocks(self) -> Iterator[dict[str | int, torch.Tensor]]:
-        """The batches of one epoch, several at a time: dicts {name: (K, batch_size, ...)}.
+    def blocks(self) -> Iterator[Block]:
+        """The batches of one epoch; a shorter last batch is a separate block.
 
-        A shorter last batch is a separate block.
-
-        >>> [block["x"].tolist() for block in Batches({"x": torch.arange(5)}, batch_size=2, shuffle=False).blocks()]
+        >>> blocks = Batches({"x": torch.arange(5)}, batch_size=2, shuffle=False).blocks()
+        >>> [block.stacked("x").tolist() for block in blocks]
         [[[0, 1], [2, 3]], [[4]]]
         """
-        names = tuple(self._inputs)
-        for blocks in zip(*self._blocks(), strict=True):
-            whole = len(blocks[0]) // self._step * self._step
-            if whole:
-                yield {n: b[:whole].unflatten(0, (-1, self._step)) for n, b in zip(names, blocks, strict=True)}
-            if whole < len(blocks[0]):
-                yield {n: b[whole:][None] for n, b in zip(names, blocks, strict=True)}
+        whole = self.rows // self._step * self._step
+        inputs, order = {name: tensor.contiguous() for name, tensor in self._inputs.items()}, self._order()
+        for part, size in ((slice(0, whole), self._step), (slice(whole, self.rows), self.rows - whole)):
+            if order is not None and size:
+                yield Block(inputs, order[part].view(-1, size))
+            elif size:
+                yield Block({name: tensor[part].view(-1, size, *tensor.shape[1:]) for name, tensor in inputs.items()})
 
     def _order(self) -> torch.Tensor | None:
         """The order of the rows in this epoch, drawn anew; None if they stay as they are."""
