@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, get_args
 
@@ -10,6 +11,7 @@ from graphdl.data.checks import whole_number
 from graphdl.errors import GraphDLError, MissingInputError, SettingError, UnreachableError, did_you_mean, listing
 from graphdl.network import Network
 from graphdl.optim import Optimizer
+from graphdl.search.groups import grouped
 from graphdl.search.halving import Halving
 from graphdl.search.member import Member, Recipe
 from graphdl.search.ranking import choose_figure
@@ -112,8 +114,7 @@ def train(members: Sequence[Member], recipe: Recipe, options: Options, data: Sha
     check_options(recipe, options)
     if held is not None and any(member.validation_rows is not None for member in members):
         raise SettingError("validation and validation_rows cannot be combined: remove one of them.")
-    for member in members:
-        check_member(member, data)
+    check_members(members, recipe, data)
     first = Run(members[0], recipe, data, held)
     first.callbacks.check(first.names)
     for name in members[0].setting:
@@ -142,24 +143,40 @@ def check_options(recipe: Recipe, options: Options) -> None:
         raise SettingError(f"checkpoint must be the path of a folder, not {options.checkpoint!r:.200}.")
 
 
-def check_member(member: Member, data: SharedData) -> None:
+def check_members(members: Sequence[Member], recipe: Recipe, data: SharedData) -> None:
     """Raise an error that says which member cannot be trained, and why."""
-    net = member.net
+    for member in members:
+        with naming(member):
+            _check_member(member, data)
+    for group in grouped(members, recipe, data):
+        with naming(group[0]):
+            _check_structure(group[0].net, data)
+
+
+@contextmanager
+def naming(member: Member) -> Iterator[None]:
+    """A context in which errors name the member."""
     try:
-        if not isinstance(member.optimizer, Optimizer):
-            raise SettingError(f"the optimizer must be one of graphdl.optim such as Adam(lr=1e-3), not "
-                               f"{member.optimizer!r:.200}.")  # fmt: skip
-        if not net.losses:
-            raise MissingInputError("the network has no loss node: add one, such as MSELoss().")
-        named = data.named(net)
-        held = len(next(iter(named.values())))
-        check_rows("rows", member.rows, held)
-        check_rows("validation_rows", member.validation_rows, held)
-        net.shapes({name: tensor[:2] for name, tensor in named.items()})
-        plan = net.engine.backward_plan(net.engine.plan(net.losses), net.losses)
-        if not plan.owners:
-            raise UnreachableError("there is nothing to train: no parameter that is not frozen reaches a loss.")
-        member.optimizer.bind(net)
+        yield
     except GraphDLError as error:
         where = f"the setting {{{described(member.setting)}}}" if member.setting else f"network {member.number}"
         raise type(error)(f"{where}: {error}") from error
+
+
+def _check_member(member: Member, data: SharedData) -> None:
+    if not isinstance(member.optimizer, Optimizer):
+        raise SettingError(
+            f"the optimizer must be one of graphdl.optim such as Adam(lr=1e-3), not {member.optimizer!r:.200}."
+        )
+    if not member.net.losses:
+        raise MissingInputError("the network has no loss node: add one, such as MSELoss().")
+    held = data.rows(member.net)
+    check_rows("rows", member.rows, held)
+    check_rows("validation_rows", member.validation_rows, held)
+    member.optimizer.bind(member.net)
+
+
+def _check_structure(net: Network, data: SharedData) -> None:
+    net.shapes({name: tensor[:2] for name, tensor in data.named(net).items()})
+    if not net.engine.backward_plan(net.engine.plan(net.losses), net.losses).owners:
+        raise UnreachableError("there is nothing to train: no parameter that is not frozen reaches a loss.")
