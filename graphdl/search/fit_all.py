@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, get_args
 
+from graphdl.arguments import new_generator
 from graphdl.data.checks import whole_number
 from graphdl.errors import GraphDLError, MissingInputError, SettingError, UnreachableError, did_you_mean, listing
 from graphdl.network import Network
@@ -95,8 +96,6 @@ def make_members(
     for k, net in enumerate(listed):
         if not isinstance(net, Network):
             raise SettingError(f"nets[{k}] must be a Network, not {net!r:.200}.")
-        if any(net is other for other in listed[:k]):
-            raise SettingError(f"nets[{k}] is the same network as an earlier one: make a copy, copy.deepcopy(net).")
     count = len(listed)
     if not count:
         raise SettingError("nets is empty: there is nothing to train.")
@@ -117,8 +116,8 @@ def train(members: Sequence[Member], recipe: Recipe, options: Options, data: Sha
     check_members(members, recipe, data)
     first = Run(members[0], recipe, data, held)
     first.callbacks.check(first.names)
-    for name in members[0].setting:
-        if name in first.names:
+    for name in first.names:
+        if any(name in member.setting for member in members):
             raise SettingError(f"over: {name!r} is a figure of the results: rename the setting.")
     figure = choose_figure(first.names, options.by, options.maximise)
     training = Training(members, recipe, options, data, held, figure)
@@ -148,6 +147,7 @@ def check_members(members: Sequence[Member], recipe: Recipe, data: SharedData) -
     for member in members:
         with naming(member):
             _check_member(member, data)
+    _check_none_share(members)
     for group in grouped(members, recipe, data):
         with naming(group[0]):
             _check_structure(group[0].net, data)
@@ -174,6 +174,21 @@ def _check_member(member: Member, data: SharedData) -> None:
     check_rows("rows", member.rows, held)
     check_rows("validation_rows", member.validation_rows, held)
     member.optimizer.bind(member.net)
+    if member.seed is not None:
+        new_generator(member.seed)
+
+
+def _check_none_share(members: Sequence[Member]) -> None:
+    """Raise SettingError if networks hold the same tensors, as a network and its parts do."""
+    owners: dict[int, int] = {}
+    for member in members:
+        for store in member.net.engine.store.family:
+            other = owners.setdefault(id(store), member.number)
+            if other != member.number:
+                raise SettingError(
+                    f"network {member.number} shares tensors with network {other}: they cannot be trained separately. "
+                    "Make a copy, copy.deepcopy(net)."
+                )
 
 
 def _check_structure(net: Network, data: SharedData) -> None:
