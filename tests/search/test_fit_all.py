@@ -1,6 +1,7 @@
 """fit_all: each network is trained as fit trains it alone."""
 
 import copy
+import inspect
 
 import pytest
 import torch
@@ -16,10 +17,11 @@ from graphdl import (
     ReLU,
     Tanh,
     fit,
+    optim,
 )
 from graphdl.data import disc, one_hot
 from graphdl.errors import SettingError, ShapeError
-from graphdl.optim import SGD, Adam, AdamW, Cosine
+from graphdl.optim import SGD, Adam, AdamW, Cosine, Optimizer
 from graphdl.search import fit_all
 
 X, LABELS = disc(130, seed=0)
@@ -37,7 +39,13 @@ def assert_same(one, other):
         assert torch.equal(tensor, other.state_dict()[name]), name
 
 
+EVERY = [
+    kind
+    for kind in vars(optim).values()
+    if inspect.isclass(kind) and issubclass(kind, Optimizer) and not inspect.isabstract(kind)
+]
 OPTIMIZERS = [
+    *(kind(lr=0.01) for kind in EVERY),
     SGD(lr=0.1),
     SGD(lr=0.1, momentum=0.9, nesterov=True),
     Adam(lr=1e-2),
