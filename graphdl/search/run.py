@@ -78,7 +78,10 @@ class Run:
         member.history.seconds += seconds
         member.kept = member.history.epochs
         self.keep()
-        if self.callbacks.epoch_end():
+        ended = self.callbacks.epoch_end()
+        if self.callbacks.given:
+            self.keep()  # a callback may have changed parameters
+        if ended:
             self.end("stopped")
         elif self.epoch >= self.recipe.epochs:
             self.end("finished")
