@@ -105,6 +105,28 @@ def test_other_networks_and_row_subsets_equal_fit_alone(make, compiled):
         assert_same(net, other)
 
 
+def test_rows_as_one_tensor():
+    rows = torch.randint(130, (2, 50))
+    options = {"optimizers": SGD(lr=0.1), "epochs": 2, "batch_size": 20, "progress": False}
+    one, other = [make_net(0), make_net(1)], [make_net(0), make_net(1)]
+    fit_all(one, X, Y, rows=rows, **options)
+    fit_all(other, X.numpy(), Y.double().numpy(), rows=list(rows.numpy()), **options)
+    for net, same in zip(one, other, strict=True):
+        assert_same(net, same)
+
+
+def test_callbacks_may_change_parameters():
+    def shrink(net, history):
+        for tensor in net.parameters.values():
+            tensor.mul_(0.9)
+
+    net, alone = make_net(0), make_net(0)
+    options = {"epochs": 3, "batch_size": 20, "callbacks": [shrink], "progress": False}
+    fit_all([net], X, Y, optimizers=SGD(lr=0.1), seeds=0, **options)
+    fit(alone, X, Y, optimizer=SGD(lr=0.1), seed=0, **options)
+    assert_same(net, alone)
+
+
 def test_rows_for_validation():
     rows, left = [range(100)] * 2, [range(100, 130), list(range(90, 130))]
     nets = [make_net(loss=CrossEntropyLoss), make_net(loss=CrossEntropyLoss)]
@@ -180,6 +202,7 @@ def test_each_member_has_its_own_callbacks():
         ({"epochs": 0}, "epochs is 0"),
     ({"batch_size": 0}, "batch_size is 0"),
     ({"rows": [[1]]}, "rows has 1 entries"),
+        ({"rows": torch.arange(3)}, "rows must be a list"),
     ({"rows": [[1.5], [2]]}, r"rows\[0\] must hold row indices"),
     ({"metrics": ("acuracy",)}, "Did you mean 'accuracy'"),
     ({"by": "validation_loss"}, "It needs validation data"),
