@@ -21,7 +21,7 @@ from graphdl.search.run import Run
 from graphdl.search.shared import SharedData, check_rows, per_member, rows_per_member
 from graphdl.search.space import described
 from graphdl.search.training import Backend, Options, Training
-from graphdl.training import Metric
+from graphdl.training import Metric, evaluate
 from graphdl.training.threads import check_threads
 
 
@@ -192,6 +192,6 @@ def _check_none_share(members: Sequence[Member]) -> None:
 
 
 def _check_structure(net: Network, data: SharedData) -> None:
-    net.shapes({name: tensor[:2] for name, tensor in data.named(net).items()})
+    evaluate(net, {name: tensor[:2] for name, tensor in data.named(net).items()})
     if not net.engine.backward_plan(net.engine.plan(net.losses), net.losses).owners:
         raise UnreachableError("there is nothing to train: no parameter that is not frozen reaches a loss.")

@@ -72,7 +72,7 @@ class Run:
         member = self.member
         if not math.isfinite(figures["loss"]):
             return self.fail(f"the loss is {figures['loss']}")
-        if not bool(torch.isfinite(self._tensors[0]).all()):
+        if not math.isfinite(torch.linalg.vector_norm(self._tensors[0], math.inf)):
             return self.fail("a parameter is not finite")
         member.history.append(figures)
         member.history.seconds += seconds
