@@ -70,7 +70,8 @@ def fit_all(
     halving          Halving(factor=3, first=5) drops networks that are behind
     checkpoint       a folder in which networks are stored when they end, and every ten seconds; a sweep that is run
                      again with it goes on where it stopped, also after a kill
-    memory           the number of bytes that data, networks and training may take: fewer networks are trained at once
+    memory           the number of bytes that data, networks and training may take, as net.cost plans them: fewer
+                     networks are trained at once
     by, maximise     the figure by which networks are compared: by default the last metric of the validation data, the
                      validation loss, or the loss; maximise is True for accuracy by default
 
