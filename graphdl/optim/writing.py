@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import warnings
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from graphdl.errors import GraphDLError, GraphDLWarning, OperatorError, counted
+from graphdl.errors import GraphDLError, GraphDLWarning, OperatorError, counted, level_outside
 from graphdl.execution.agreement import same_numbers
 from graphdl.optim.numbers import Numbers, State
 
@@ -23,7 +22,7 @@ def initial_state(optimizer: Optimizer, w: Tensor) -> State:
     owner, found = type(optimizer).__name__, optimizer.state(w)
     if not isinstance(found, (tuple, list)):
         raise OperatorError(f"{owner}: state returned a {type(found).__name__}; it must return a tuple of tensors.")
-    _check_tensors(owner, "state", found, w)
+    _check_tensors(owner, "state", found, found if optimizer.joint else [w] * len(found))
     return tuple(found)
 
 
@@ -55,18 +54,18 @@ def next_values(optimizer: Optimizer, w: Tensor, g: Tensor, state: State, s: Num
         raise OperatorError(
             f"{owner}: update returned {counted(len(following), 'state')}, but `state` returned {len(state)}."
         )
-    _check_tensors(owner, "update", (new, *following), w)
+    _check_tensors(owner, "update", (new, *following), (w, *state))
     return (new, *following)
 
 
-def _check_tensors(owner: str, method: str, found: Sequence[Any], w: Tensor) -> None:
-    for tensor in found:
+def _check_tensors(owner: str, method: str, found: Sequence[Any], held: Sequence[Any]) -> None:
+    for tensor, before in zip(found, held, strict=True):
         if not isinstance(tensor, Tensor):
             raise OperatorError(f"{owner}: {method} returned a {type(tensor).__name__} where a tensor is expected.")
-        if tensor.shape != w.shape:
+        if tensor.shape != before.shape:
             raise OperatorError(
-                f"{owner}: {method} returned a tensor of the shape {tuple(tensor.shape)} for parameters of the shape "
-                f"{tuple(w.shape)}; it must have the shape of w."
+                f"{owner}: {method} returned a tensor of the shape {tuple(tensor.shape)}; it must have the shape "
+                f"{tuple(before.shape)}."
             )
 
 
@@ -128,18 +127,8 @@ class FirstUpdate:
                 f"{self._idle}: the first update changed no parameter, although gradients and learning rate are not 0. "
                 "Check that `update` returns the next parameters.",
                 GraphDLWarning,
-                stacklevel=_level_outside(),
+                stacklevel=level_outside(),
             )
-
-
-def _level_outside() -> int:
-    """The stacklevel with which a warning of the caller refers to the code that called graphdl."""
-    level, outside, frame = 1, 1, sys._getframe(1)
-    while frame.f_back is not None:
-        level, frame = level + 1, frame.f_back
-        if frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("graphdl."):
-            outside = level + 1
-    return outside
 
 
 def _shares_memory(one: Tensor, other: Tensor) -> bool:

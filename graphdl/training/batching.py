@@ -89,6 +89,11 @@ def unpack_validation(validation: Any) -> tuple[Any, Any]:
     """Validation data as (inputs, targets), where targets is None if the data hold them."""
     if isinstance(validation, tuple) and len(validation) == 2 and not isinstance(validation[1], Mapping):
         return validation[0], validation[1]
+    forms = "give a pair (inputs, targets), a dict of tensors, or an iterable of batches"
+    if isinstance(validation, (tuple, list)) and any(isinstance(each, (Tensor, numpy.ndarray)) for each in validation):
+        raise SettingError(f"validation is a {type(validation).__name__} of {len(validation)} tensors: {forms}.")
+    if not isinstance(validation, Iterable):
+        raise SettingError(f"validation is {validation!r:.100}: {forms}. graphdl.data.split divides data into parts.")
     return validation, None
 
 

@@ -11,7 +11,9 @@ from graphdl.arguments import new_generator
 from graphdl.errors import GraphDLWarning, MissingInputError, SettingError, did_you_mean, listing
 from graphdl.graph import Key, ancestors
 from graphdl.network import Network
-from graphdl.optim import Gathering, Optimizer, Stepper
+from graphdl.optim import Gathering, Optimizer, Penalty, Stepper
+from graphdl.optim.penalties import Penalties
+from graphdl.settings import flag
 from graphdl.training.batching import make_batches, repeatable
 from graphdl.training.callbacks import Callback
 from graphdl.training.epochs import CompiledEpoch, SteppedEpoch
@@ -44,6 +46,7 @@ def fit(
     clip_norm: float | None = None,
     clip_value: float | None = None,
     accumulate: int = 1,
+    penalties: Sequence[Penalty] = (),
     progress: bool = True,
 ) -> History:
     """Train a network on its losses; return the history of losses and metrics.
@@ -61,6 +64,8 @@ def fit(
     clip_norm   scales all gradients so that their total norm is at most this, as torch.nn.utils.clip_grad_norm_
     clip_value  clamps every element of the gradients to ±clip_value, before that
     accumulate  the number of batches for an update, which uses the mean of their gradients
+    penalties   terms added to the loss, such as (L2(1e-3, nodes=("*.weight",)),): the history lists each by its name,
+                after the updates of the epoch, and "loss" without them
     progress    shows a progress bar on a terminal
 
     Training losses and metrics are means over the rows of an epoch, each batch measured before its update. Errors:
@@ -69,17 +74,21 @@ def fit(
     issued for parameters from which no path leads to a loss.
     """
     _check(net, optimizer, epochs)
+    check_network(net, "fit")
+    for name, value in (("shuffle", shuffle), ("compile", compile), ("progress", progress)):
+        flag()("fit", name, value)
     check_threads(threads)
     if compile and recompute:
         raise SettingError("recompute and compile=True cannot be combined: remove one of them.")
     calls = Callbacks(callbacks)
     generator = net.generator if seed is None else new_generator(seed)
     batches = repeatable("inputs", make_batches(net, inputs, targets, batch_size, shuffle, generator), epochs)
-    scorer, gathering = Scorer(net, metrics), Gathering(clip_norm, clip_value, accumulate)
+    scorer, gathering = Scorer(net, metrics), Gathering(clip_norm, clip_value, accumulate, penalties)
     validate = Validation(net, scorer, validation, epochs)
+    terms = Penalties(gathering.penalties, [*scorer.names, *validate.names])
     stepper = optimizer if isinstance(optimizer, Stepper) else optimizer.bind(net)
     step = TrainingStep(net, stepper, scorer, threads, recompute, gathering, together=compile)
-    calls.check([*scorer.names, *validate.names])
+    calls.check([*scorer.names, *terms.names, *validate.names])
     train = (CompiledEpoch if compile else SteppedEpoch)(step, calls.step_end if calls.wants_steps else None)
     history, start = History(), time.perf_counter()
     with calls.around(net, stepper, history), threads_restored(), EpochProgress(epochs, progress) as bar:
@@ -89,7 +98,7 @@ def fit(
             step.finish()
             if not figures:
                 raise SettingError("inputs has no batches: there is nothing to train on.")
-            figures |= validate()
+            figures |= terms.values(net.engine.store) | validate()
             history.append(figures)
             history.seconds = time.perf_counter() - start
             bar.advance(figures)
@@ -98,7 +107,11 @@ def fit(
     return history
 
 
-def _check(net: Network, optimizer: object, epochs: object) -> None:
+def _check(net: object, optimizer: object, epochs: object) -> None:
+    if not isinstance(net, Network):
+        raise SettingError(
+            f"fit trains a graphdl.Network, not an instance of {type(net).__module__}.{type(net).__name__}."
+        )
     if isinstance(optimizer, Stepper) and optimizer.net is not net:
         raise SettingError("optimizer is a stepper of another network: bind the optimizer to this network.")
     if not isinstance(optimizer, (Optimizer, Stepper)):
@@ -109,13 +122,12 @@ def _check(net: Network, optimizer: object, epochs: object) -> None:
         )
     if isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 1:
         raise SettingError(f"epochs must be a number of passes through the data, 1 or more, not {epochs!r}.")
+
+
+def check_network(net: Network, caller: str) -> None:
+    """Raise MissingInputError if there is no loss; warn of parameters that lead to none: an edge may be misspelt."""
     if not net.losses:
-        raise MissingInputError("fit needs a loss, and the network has no loss node: add one, such as MSELoss().")
-    _warn_of_dead_ends(net)
-
-
-def _warn_of_dead_ends(net: Network) -> None:
-    """Warn of parameters from which no path leads to a loss: probably an edge is missing or misspelt."""
+        raise MissingInputError(f"{caller} needs a loss, and the network has no loss node: add one, such as MSELoss().")
     engine = net.engine
     leading = {net.graph.nodes[key]["owner"] for key in ancestors(net.graph, net.losses)}
     for key, operator in engine.operators.items():
@@ -127,5 +139,5 @@ def _warn_of_dead_ends(net: Network) -> None:
             f"{did_you_mean(key, named)} The inputs are {listing(map(repr, engine.inputs))}: check whether one of them "
             f"is a misspelt node, or an edge is missing. If this is intended, call net.freeze({key!r}).",
             GraphDLWarning,
-            stacklevel=4,
+            stacklevel=3,
         )
