@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -11,25 +10,21 @@ from torch import Tensor
 from graphdl.graph import Key
 
 
-@dataclass(frozen=True)
 class Block:
     """Batches of one shape.
 
     inputs  {name: (K, n, ...)}, or with rows a data set {name: (N, ...)}
     rows    (K, n), the rows of each batch
+    size    n, the number of rows of a batch
     """
 
-    inputs: Mapping[Key, Tensor]
-    rows: Tensor | None = None
+    def __init__(self, inputs: Mapping[Key, Tensor], rows: Tensor | None = None) -> None:
+        self.inputs, self.rows = inputs, rows
+        shape = (next(iter(inputs.values())) if rows is None else rows).shape
+        self._count, self.size = shape[0], shape[1] if len(shape) > 1 else 1
 
     def __len__(self) -> int:
-        return len(next(iter(self.inputs.values())) if self.rows is None else self.rows)
-
-    @property
-    def size(self) -> int:
-        """The number of rows of a batch."""
-        shape = (next(iter(self.inputs.values())) if self.rows is None else self.rows).shape
-        return shape[1] if len(shape) > 1 else 1
+        return self._count
 
     def batch(self, k: int) -> dict[Key, Tensor]:
         """One batch."""
@@ -40,7 +35,7 @@ class Block:
 
     def part(self, start: int, stop: int) -> Block:
         """Some of the batches."""
-        if stop - start == len(self):
+        if stop - start == self._count:
             return self
         if self.rows is not None:
             return Block(self.inputs, self.rows[start:stop])

@@ -64,6 +64,7 @@ class Batches:
         self.generator = generator
         self._inputs, self._chosen = dict(inputs), chosen
         self._step = min(self.batch_size, self.rows)
+        self._kept: list[Block] = []
         self._block_rows = self._rows_of_a_block()
 
     def __len__(self) -> int:
@@ -82,13 +83,19 @@ class Batches:
         >>> [block.stacked("x").tolist() for block in blocks]
         [[[0, 1], [2, 3]], [[4]]]
         """
-        whole = self.rows // self._step * self._step
-        inputs, order = {name: tensor.contiguous() for name, tensor in self._inputs.items()}, self._order()
+        if not self.shuffle and self._kept:
+            return iter(self._kept)
+        whole, order = self.rows // self._step * self._step, self._order()
+        inputs = {name: tensor.contiguous() for name, tensor in self._inputs.items()}
+        blocks = []
         for part, size in ((slice(0, whole), self._step), (slice(whole, self.rows), self.rows - whole)):
             if order is not None and size:
-                yield Block(inputs, order[part].view(-1, size))
+                blocks.append(Block(inputs, order[part].view(-1, size)))
             elif size:
-                yield Block({name: tensor[part].view(-1, size, *tensor.shape[1:]) for name, tensor in inputs.items()})
+                views = {name: tensor[part].view(-1, size, *tensor.shape[1:]) for name, tensor in inputs.items()}
+                blocks.append(Block(views))
+        self._kept = [] if self.shuffle else blocks
+        return iter(blocks)
 
     def _order(self) -> torch.Tensor | None:
         """The order of the rows in this epoch, drawn anew; None if they stay as they are."""

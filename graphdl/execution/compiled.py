@@ -91,6 +91,8 @@ class CompiledPasses:
         self._workspace = calls.make_workspace(self._compiled.workspace)
         given = [self._tape.given[storage].data_ptr() for storage in self._compiled.given]
         self._compiled.place(given, self._workspace.data_ptr())
+        each = sum(slot.size * slot.dtype.itemsize for slot in self._roles.results)
+        self._most = min(max(1, RESULT_BYTES // each), self._step.steps_at_once)
         self._verified, self._seconds = False, 0.0
 
     def _record(self) -> TorchCalls:
@@ -157,9 +159,8 @@ class CompiledPasses:
         """How many steps the next call makes."""
         if not self._verified:
             return 1
-        each = sum(slot.size * slot.dtype.itemsize for slot in self._roles.results)
         in_time = max(1, int(SECONDS / self._seconds)) if self._seconds else 8
-        return min(left, in_time, max(1, RESULT_BYTES // each), self._step.steps_at_once)
+        return min(left, in_time, self._most)
 
     def _begin(self, block: Block) -> None:
         """Prepare a run."""
@@ -221,10 +222,13 @@ class CompiledPasses:
 
 def completed(calls: Calls[T]) -> T:
     """Run what is yielded, one after another; return the generator's result."""
-    (found,) = completed_together([calls])
-    if isinstance(found, Exception):
-        raise found
-    return found
+    try:
+        while True:
+            next(calls).run()
+    except StopIteration as end:
+        return cast(T, end.value)
+    finally:  # also where Ctrl-C ends it
+        calls.close()
 
 
 def completed_together(several: Sequence[Calls[T]]) -> list[T | Exception]:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, get_args
 
+from graphdl.arguments import new_generator
 from graphdl.data.checks import whole_number
 from graphdl.errors import GraphDLError, MissingInputError, SettingError, UnreachableError, did_you_mean, listing
 from graphdl.network import Network
 from graphdl.optim import Optimizer
+from graphdl.search.groups import grouped
 from graphdl.search.halving import Halving
 from graphdl.search.member import Member, Recipe
 from graphdl.search.ranking import choose_figure
@@ -61,13 +64,15 @@ def fit_all(
     validation_rows  for each network, the indices of the rows on which it is evaluated after every epoch instead
     seeds            of the order of the data, one for all networks, or a list; None takes each network's generator
     callbacks        such as [EarlyStopping(patience=5)]; every network gets a copy of its own
+    threads          how many threads or processes train networks; by default all cores. Small steps use one each
     compile          compiles the steps of networks of equal structure once, if they are many enough to gain by it
     backend          "compiled" compiles steps however few they are; "operators" never does; "processes" trains each
                      network in a process of joblib, or on a cluster by `with joblib.parallel_config(backend="dask")`
     halving          Halving(factor=3, first=5) drops networks that are behind
     checkpoint       a folder in which networks are stored when they end, and every ten seconds; a sweep that is run
                      again with it goes on where it stopped, also after a kill
-    memory           the number of bytes that data, networks and training may take: fewer networks are trained at once
+    memory           the number of bytes that data, networks and training may take, as net.cost plans them: fewer
+                     networks are trained at once
     by, maximise     the figure by which networks are compared: by default the last metric of the validation data, the
                      validation loss, or the loss; maximise is True for accuracy by default
 
@@ -93,8 +98,6 @@ def make_members(
     for k, net in enumerate(listed):
         if not isinstance(net, Network):
             raise SettingError(f"nets[{k}] must be a Network, not {net!r:.200}.")
-        if any(net is other for other in listed[:k]):
-            raise SettingError(f"nets[{k}] is the same network as an earlier one: make a copy, copy.deepcopy(net).")
     count = len(listed)
     if not count:
         raise SettingError("nets is empty: there is nothing to train.")
@@ -112,12 +115,11 @@ def train(members: Sequence[Member], recipe: Recipe, options: Options, data: Sha
     check_options(recipe, options)
     if held is not None and any(member.validation_rows is not None for member in members):
         raise SettingError("validation and validation_rows cannot be combined: remove one of them.")
-    for member in members:
-        check_member(member, data)
+    check_members(members, recipe, data)
     first = Run(members[0], recipe, data, held)
     first.callbacks.check(first.names)
-    for name in members[0].setting:
-        if name in first.names:
+    for name in first.names:
+        if any(name in member.setting for member in members):
             raise SettingError(f"over: {name!r} is a figure of the results: rename the setting.")
     figure = choose_figure(first.names, options.by, options.maximise)
     training = Training(members, recipe, options, data, held, figure)
@@ -142,24 +144,56 @@ def check_options(recipe: Recipe, options: Options) -> None:
         raise SettingError(f"checkpoint must be the path of a folder, not {options.checkpoint!r:.200}.")
 
 
-def check_member(member: Member, data: SharedData) -> None:
+def check_members(members: Sequence[Member], recipe: Recipe, data: SharedData) -> None:
     """Raise an error that says which member cannot be trained, and why."""
-    net = member.net
+    for member in members:
+        with naming(member):
+            _check_member(member, data)
+    _check_none_share(members)
+    for group in grouped(members, recipe, data):
+        with naming(group[0]):
+            _check_structure(group[0].net, data)
+
+
+@contextmanager
+def naming(member: Member) -> Iterator[None]:
+    """A context in which errors name the member."""
     try:
-        if not isinstance(member.optimizer, Optimizer):
-            raise SettingError(f"the optimizer must be one of graphdl.optim such as Adam(lr=1e-3), not "
-                               f"{member.optimizer!r:.200}.")  # fmt: skip
-        if not net.losses:
-            raise MissingInputError("the network has no loss node: add one, such as MSELoss().")
-        named = data.named(net)
-        held = len(next(iter(named.values())))
-        check_rows("rows", member.rows, held)
-        check_rows("validation_rows", member.validation_rows, held)
-        evaluate(net, {name: tensor[:2] for name, tensor in named.items()})
-        plan = net.engine.backward_plan(net.engine.plan(net.losses), net.losses)
-        if not plan.owners:
-            raise UnreachableError("there is nothing to train: no parameter that is not frozen reaches a loss.")
-        member.optimizer.bind(net)
+        yield
     except GraphDLError as error:
         where = f"the setting {{{described(member.setting)}}}" if member.setting else f"network {member.number}"
         raise type(error)(f"{where}: {error}") from error
+
+
+def _check_member(member: Member, data: SharedData) -> None:
+    if not isinstance(member.optimizer, Optimizer):
+        raise SettingError(
+            f"the optimizer must be one of graphdl.optim such as Adam(lr=1e-3), not {member.optimizer!r:.200}."
+        )
+    if not member.net.losses:
+        raise MissingInputError("the network has no loss node: add one, such as MSELoss().")
+    held = data.rows(member.net)
+    check_rows("rows", member.rows, held)
+    check_rows("validation_rows", member.validation_rows, held)
+    member.optimizer.bind(member.net)
+    if member.seed is not None:
+        new_generator(member.seed)
+
+
+def _check_none_share(members: Sequence[Member]) -> None:
+    """Raise SettingError if networks hold the same tensors, as a network and its parts do."""
+    owners: dict[int, int] = {}
+    for member in members:
+        for store in member.net.engine.store.family:
+            other = owners.setdefault(id(store), member.number)
+            if other != member.number:
+                raise SettingError(
+                    f"network {member.number} shares tensors with network {other}: they cannot be trained separately. "
+                    "Make a copy, copy.deepcopy(net)."
+                )
+
+
+def _check_structure(net: Network, data: SharedData) -> None:
+    evaluate(net, {name: tensor[:2] for name, tensor in data.named(net).items()})
+    if not net.engine.backward_plan(net.engine.plan(net.losses), net.losses).owners:
+        raise UnreachableError("there is nothing to train: no parameter that is not frozen reaches a loss.")

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import torch
+
 from graphdl.errors import NonFiniteError
 from graphdl.search.checkpoint import Checkpoint, digest_of
 from graphdl.search.groups import grouped
@@ -24,7 +26,7 @@ from graphdl.search.state import RunState, restore, resume
 from graphdl.search.together import Together
 from graphdl.search.ways import OneByOne, Way, settle, timed, worth_compiling
 from graphdl.training.hooks import Callbacks
-from graphdl.training.threads import threads_restored
+from graphdl.training.threads import choose_threads, threads_restored
 
 Backend = Literal["compiled", "operators", "processes"]
 Group = Sequence[Member]
@@ -63,6 +65,7 @@ class Training:
         given = [data] if validation is None else [data, validation]
         self._budget = Budget(options.memory, members, recipe, given, options.halving is not None)
         self._progress = SweepProgress(len(members), recipe.epochs, figure, options.progress)
+        self._threads = recipe.threads or torch.get_num_threads()
         self._runs: dict[int, Run] = {}
         self._states: dict[int, RunState] = {}
         self._checkpoint: Checkpoint | None = None
@@ -155,11 +158,13 @@ class Training:
         Compilers run in the background, for groups with few nodes first.
         """
         compiled = [group for group in groups if self._compiles(group)]
+        # torch's number of threads is one for the process: if networks differ in it, compilers do not run beside others
+        alone = any(self._is_large(group[0]) for group in groups)
         for group in groups:
             if not any(group is other for other in compiled):
                 yield self._choose(False), group
-        if len(compiled) == 1:
-            yield self._choose(True).prepare(self._run(compiled[0][0])), compiled[0]
+        if len(compiled) == 1 or alone:
+            yield from ((self._choose(True).prepare(self._run(group[0])), group) for group in compiled)
             return
         pool = ThreadPoolExecutor(self._recipe.threads or os.cpu_count())
         try:
@@ -169,6 +174,10 @@ class Training:
                 yield prepared.result(), waiting[prepared]
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
+
+    def _is_large(self, member: Member) -> bool:
+        """Whether steps of a network use several threads."""
+        return choose_threads(member.net, self._recipe.batch_size, 2) > 1
 
     def _compiles(self, group: Group) -> bool:
         """Whether the steps of a group are compiled before it is trained in this process."""
@@ -181,4 +190,4 @@ class Training:
         if self._options.backend == "processes":
             return Processes(self._recipe.threads, self._recipe.compile)
         wants_steps = Callbacks(self._recipe.callbacks).wants_steps
-        return Together(self._recipe.threads) if compiled and not wants_steps else OneByOne(compiled)
+        return Together(self._recipe.threads) if compiled and not wants_steps else OneByOne(compiled, self._threads)

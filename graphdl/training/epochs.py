@@ -87,11 +87,9 @@ class CompiledEpoch:
         """Make steps on some batches of a block; return how many."""
         try:
             steps = None if self._given_up else self._ready(block)
-            done = 0
-            if steps is not None:
-                done, (_, *values) = yield from steps.call(block)
+            done, found = (0, []) if steps is None else (yield from steps.call(block))
             if done:
-                self.step.scorer.add_to(means, block.part(0, done), values)
+                self.step.scorer.add_to(means, block.part(0, done), found)
                 return done
         except NoGainError:
             self._leave_to_operators()

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from graphdl.blocks import Block
 from graphdl.errors import CompileError, MissingInputError, SettingError
@@ -41,14 +42,23 @@ def evaluate(
 class Validation:
     """The data, if any, on which a network is measured after every epoch.
 
-    names  of the figures
+    chosen  the indices of the rows of the data that are used, in place of all
+    names   of the figures
     """
 
-    def __init__(self, net: Network, scorer: Scorer, data: Any, epochs: int, compiled: bool = False) -> None:
+    def __init__(
+        self,
+        net: Network,
+        scorer: Scorer,
+        data: Any,
+        epochs: int,
+        compiled: bool = False,
+        chosen: Tensor | None = None,
+    ) -> None:
         self._measuring = Measuring(net, scorer, compiled)
         self._batches: Iterable[Batch] | None = None
         if data is not None:
-            batches = make_batches(net, *unpack_validation(data), EVALUATION_ROWS)
+            batches = make_batches(net, *unpack_validation(data), EVALUATION_ROWS, chosen=chosen)
             self._batches = repeatable("validation", batches, epochs)
         self.names = tuple(f"validation_{name}" for name in scorer.names if data is not None)
 
@@ -101,11 +111,11 @@ class Measuring:
         if self._compiled:
             try:
                 passes = self._ready(plan, block)
-                done, found = (yield from passes.call(block)) if passes is not None else (0, [])
+                done, found = (0, []) if passes is None else (yield from passes.call(block))
             except CompileError:
                 self._compiled, done, found = False, 0, []
             if done:
-                self._scorer.add_to(means, block.part(0, done), found[1:])
+                self._scorer.add_to(means, block.part(0, done), found)
                 return done
         batch = block.batch(0)
         trace = run_forward(plan, self._net.engine.store.by_node, batch, Forward(training=False, saving=()))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import reduce
 from typing import Any, NamedTuple, get_args
 
 import torch
@@ -103,15 +102,16 @@ class Scorer:
         return total, figures
 
     def add_to(self, means: Means, block: Block, values: Sequence[Tensor]) -> None:
-        """Add the scores of the passes on a block to means, given the values of the targets, (K, n, ...).
+        """Add the scores of passes to means: values are the total losses (K,) and the targets' values (K, n, ...).
 
         They are added one after another, so that the means do not depend on the number of passes in a call.
         """
-        found = dict(zip(self.targets, values, strict=True))
-        losses = {key: found[key].double() for key in self._weights}
-        losses = {key: loss.flatten(1).sum(1) if loss.dim() > 1 else loss for key, loss in losses.items()}
-        total = reduce(torch.add, [weight * losses[key] for key, weight in self._weights.items()])
-        figures = {"loss": total} | {f"loss of {key}": loss for key, loss in losses.items() if self._several}
+        total, *targets = values
+        figures = {"loss": total}
+        found = dict(zip(self.targets, targets, strict=True))
+        for key in self._weights if self._several else ():
+            losses = found[key].double()
+            figures[f"loss of {key}"] = losses.flatten(1).sum(1) if losses.dim() > 1 else losses
         for name, metric, pair in self._metrics:
             compared = [block.stacked(source) if source in block.inputs else found[source] for source in pair]
             figures[name] = _measured(name, metric, *compared)
