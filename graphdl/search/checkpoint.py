@@ -94,7 +94,7 @@ def name_of(member: Member, recipe: Recipe, digest: str) -> str:
     callbacks = [(type(each).__name__, _settings(each)) for each in recipe.callbacks]
     rest = (recipe.epochs, recipe.batch_size, recipe.shuffle, recipe.clip_norm, recipe.clip_value, recipe.accumulate)
     declared = (net.operators, net.connectivity, net.outputs, sorted(map(str, net.engine.frozen)))
-    held.update(repr((declared, member.optimizer, member.seed, named, callbacks, rest)).encode())
+    held.update(repr((declared, member.optimizer, member.penalties, member.seed, named, callbacks, rest)).encode())
     for name, tensor in net.state_dict().items():
         held.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode() + bytes_of(tensor))
     held.update(bytes_of(net.generator.get_state()))

@@ -11,7 +11,7 @@ from graphdl.arguments import new_generator
 from graphdl.data.checks import whole_number
 from graphdl.errors import GraphDLError, MissingInputError, SettingError, UnreachableError, did_you_mean, listing
 from graphdl.network import Network
-from graphdl.optim import Optimizer
+from graphdl.optim import Optimizer, Penalty
 from graphdl.search.groups import grouped
 from graphdl.search.halving import Halving
 from graphdl.search.member import Member, Recipe
@@ -45,6 +45,7 @@ def fit_all(
     clip_norm: float | None = None,
     clip_value: float | None = None,
     accumulate: int = 1,
+    penalties: Sequence[Any] = (),
     backend: Backend | None = None,
     halving: Halving | None = None,
     checkpoint: str | Path | None = None,
@@ -66,6 +67,7 @@ def fit_all(
     callbacks        such as [EarlyStopping(patience=5)]; every network gets a copy of its own
     threads          how many threads or processes train networks; by default all cores. Small steps use one each
     compile          compiles the steps of networks of equal structure once, if they are many enough to gain by it
+    penalties        terms added to the loss, such as (L2(1e-3),), or a list with those of each network
     backend          "compiled" compiles steps however few they are; "operators" never does; "processes" trains each
                      network in a process of joblib, or on a cluster by `with joblib.parallel_config(backend="dask")`
     halving          Halving(factor=3, first=5) drops networks that are behind
@@ -80,7 +82,7 @@ def fit_all(
     before, and the others go on. Ctrl-C ends training and returns the results so far. Raises SettingError, ShapeError
     and the other errors of fit before training.
     """
-    members = make_members(nets, optimizers, rows, validation_rows, seeds)
+    members = make_members(nets, optimizers, rows, validation_rows, seeds, penalties)
     recipe = Recipe(
         epochs, batch_size, shuffle, metrics, callbacks, threads, compile, clip_norm, clip_value, accumulate
     )
@@ -89,7 +91,12 @@ def fit_all(
 
 
 def make_members(
-    nets: Iterable[Network], optimizers: Any, rows: Any = None, validation_rows: Any = None, seeds: Any = None
+    nets: Iterable[Network],
+    optimizers: Any,
+    rows: Any = None,
+    validation_rows: Any = None,
+    seeds: Any = None,
+    penalties: Any = (),
 ) -> list[Member]:
     """The members, from what each network is given. Raises SettingError."""
     if isinstance(nets, Network) or not isinstance(nets, Iterable):
@@ -101,12 +108,36 @@ def make_members(
     count = len(listed)
     if not count:
         raise SettingError("nets is empty: there is nothing to train.")
-    chosen = per_member("optimizers", optimizers, count, Optimizer)
     given = zip(
-        listed, chosen, per_member("seeds", seeds, count, int), rows_per_member("rows", rows, count),
-        rows_per_member("validation_rows", validation_rows, count), strict=True,
-    )  # fmt: skip
-    return [Member(k, *each, candidate=k) for k, each in enumerate(given)]
+        listed,
+        per_member("optimizers", optimizers, count, Optimizer),
+        per_member("seeds", seeds, count, int),
+        rows_per_member("rows", rows, count),
+        rows_per_member("validation_rows", validation_rows, count),
+        _penalties_per_member(penalties, count),
+        strict=True,
+    )
+    return [
+        Member(k, net, optimizer, seed, chosen, held, terms, candidate=k)
+        for k, (net, optimizer, seed, chosen, held, terms) in enumerate(given)
+    ]
+
+
+def _penalties_per_member(given: Any, count: int) -> list[tuple[Penalty, ...]]:
+    """The penalties of each network. Raises SettingError."""
+    if not isinstance(given, (tuple, list)):
+        raise SettingError(f"penalties must be a tuple such as (L2(1e-3),), or a list of tuples, not {given!r:.200}.")
+    if all(isinstance(each, Penalty) for each in given):
+        return [tuple(given)] * count
+    listed = per_member("penalties", list(given), count, Penalty)
+    return [check_penalties(f"penalties[{k}]", each) for k, each in enumerate(listed)]
+
+
+def check_penalties(what: str, given: Any) -> tuple[Penalty, ...]:
+    """Penalties as a tuple. Raises SettingError for anything else."""
+    if not isinstance(given, (tuple, list)) or not all(isinstance(each, Penalty) for each in given):
+        raise SettingError(f"{what} must be a tuple of penalties such as (L2(1e-3),), not {given!r:.200}.")
+    return tuple(given)
 
 
 def train(members: Sequence[Member], recipe: Recipe, options: Options, data: SharedData, validation: Any) -> Sweep:

@@ -36,6 +36,7 @@ def structure_of(member: Member, recipe: Recipe, data: SharedData) -> Hashable:
     return (
         structure_of_network(member.net),
         structure_of_optimizer(member.optimizer),
+        tuple((type(penalty), penalty.nodes, bool(penalty.strength)) for penalty in member.penalties),
         tuple((name, layout_of(tensor)) for name, tensor in named.items()),
         min(recipe.batch_size, data.rows(member.net, member.rows)),
     )

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from graphdl.errors import GraphDLError
 from graphdl.network import Network
-from graphdl.optim import Optimizer
+from graphdl.optim import Optimizer, Penalty
 from graphdl.search.space import Setting
 from graphdl.training import History, Metric
 
@@ -48,6 +48,7 @@ class Member:
     number     its position among the members
     candidate  the number of what a search decides about: members that differ in seed and fold have the same
     rows, validation_rows  indices of the data, (m,); None for all, and for none
+    penalties  terms added to its loss
     seed       of the order of its data; None takes the network's generator
     error, cause   why training ended, if the state is "failed", and the exception if there was one in this process
     kept       the epoch whose parameters the network has
@@ -60,6 +61,7 @@ class Member:
     seed: int | None = None
     rows: Tensor | None = None
     validation_rows: Tensor | None = None
+    penalties: tuple[Penalty, ...] = ()
     setting: Setting = field(default_factory=dict)
     fold: int | None = None
     candidate: int = 0

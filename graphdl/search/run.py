@@ -12,6 +12,7 @@ from graphdl.arguments import new_generator
 from graphdl.data import Batches
 from graphdl.errors import GraphDLError
 from graphdl.optim import Gathering
+from graphdl.optim.penalties import Penalties
 from graphdl.search.member import Member, Recipe, State
 from graphdl.search.shared import SharedData
 from graphdl.training import EarlyStopping
@@ -45,14 +46,19 @@ class Run:
         self.validate = Validation(net, self.scorer, held if chosen is None else named, recipe.epochs, chosen=chosen)
         self.callbacks = Callbacks(copy.deepcopy(tuple(recipe.callbacks)))
         self.stepper = member.optimizer.bind(net)
-        self.gathering = Gathering(recipe.clip_norm, recipe.clip_value, recipe.accumulate)
+        self.gathering = Gathering(recipe.clip_norm, recipe.clip_value, recipe.accumulate, member.penalties)
+        self._terms = Penalties(member.penalties, [*self.scorer.names, *self.validate.names])
         self._tensors = [net.engine.store.flat, *net.buffers.values()]
         self._good = [tensor.clone() for tensor in self._tensors]
 
     @property
     def names(self) -> tuple[str, ...]:
         """The names of the figures of an epoch."""
-        return (*self.scorer.names, *self.validate.names)
+        return (*self.scorer.names, *self._terms.names, *self.validate.names)
+
+    def terms(self) -> dict[str, float]:
+        """The penalties by name, of the parameters as they are."""
+        return self._terms.values(self.member.net.engine.store)
 
     @property
     def epoch(self) -> int:

@@ -8,8 +8,8 @@ from typing import Any
 
 from graphdl.errors import GraphDLError, SettingError, did_you_mean, listing
 from graphdl.network import Network
-from graphdl.optim import Optimizer
-from graphdl.search.fit_all import train
+from graphdl.optim import Optimizer, Penalty
+from graphdl.search.fit_all import check_penalties, train
 from graphdl.search.folds import count_folds, make_folds
 from graphdl.search.halving import Halving
 from graphdl.search.member import Member, Recipe
@@ -39,6 +39,7 @@ def sweep(
     clip_norm: float | None = None,
     clip_value: float | None = None,
     accumulate: int = 1,
+    penalties: Sequence[Penalty] | Callable[[Setting], Sequence[Penalty]] = (),
     backend: Backend | None = None,
     halving: Halving | None = None,
     checkpoint: str | Path | None = None,
@@ -52,6 +53,7 @@ def sweep(
     build      setting -> Network, or (operators, connectivity), of which a network with the setting's seed is made
     over       a grid {name: values}, of which all combinations are trained; a list of settings; or Random(n, {...})
     optimizer  an optimizer, or a function setting -> optimizer
+    penalties  terms added to the loss, such as (L2(1e-3),), or a function setting -> penalties
     folds      a number of folds for cross-validation, or a splitter of scikit-learn: each setting is trained once for
                each fold, and evaluated on that fold
 
@@ -60,7 +62,7 @@ def sweep(
     """
     settings, read = settings_of(over), set[str]()
     numbers = range(count_folds(folds)) or [None]
-    members = [_member(build, optimizer, setting, fold, read) for setting in settings for fold in numbers]
+    members = [_member(build, optimizer, penalties, setting, fold, read) for setting in settings for fold in numbers]
     candidates: dict[str, int] = {}
     for number, member in enumerate(members):
         key = repr(sorted(without_seed(member.setting).items()))
@@ -80,7 +82,7 @@ def sweep(
     return train(members, recipe, options, data, validation)
 
 
-def _member(build: Any, optimizer: Any, setting: Setting, fold: int | None, read: set[str]) -> Member:
+def _member(build: Any, optimizer: Any, penalties: Any, setting: Setting, fold: int | None, read: set[str]) -> Member:
     """The member of a setting; names that are read are added to `read`. Raises SettingError with the setting."""
     where = f"the setting {{{described(setting)}}}"
     for name in setting:
@@ -92,7 +94,9 @@ def _member(build: Any, optimizer: Any, setting: Setting, fold: int | None, read
     if not isinstance(chosen, Optimizer):
         raise SettingError(f"optimizer must be an optimizer, or a function setting -> optimizer; for {where} it is "
                            f"{chosen!r:.200}.")  # fmt: skip
-    return Member(0, net, chosen, seed, setting=setting, fold=fold)
+    terms = _called(f"penalties, {where}", penalties, reading) if callable(penalties) else penalties
+    terms = check_penalties(f"penalties, {where},", terms)
+    return Member(0, net, chosen, seed, penalties=terms, setting=setting, fold=fold)
 
 
 def _built(where: str, build: Any, setting: Setting, seed: int | None) -> Network:

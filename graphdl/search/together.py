@@ -86,8 +86,9 @@ class Together:
     def _epoch(run: Run, epoch: CompiledEpoch) -> Calls[Mapping[str, float]]:
         figures = yield from epoch.calls(run.batches)
         epoch.step.finish()
+        terms = run.terms()
         validated = yield from run.validate.calls()
-        return figures | validated
+        return figures | terms | validated
 
 
 def _outcome(found: Mapping[str, float] | Exception) -> Outcome:

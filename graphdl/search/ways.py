@@ -64,6 +64,7 @@ class OneByOne:
                 net, {name: tensor[:size] for name, tensor in named.items()}, optimizer=run.member.optimizer, epochs=1,
                 batch_size=size, metrics=recipe.metrics, shuffle=False, compile=True, clip_norm=recipe.clip_norm,
                 clip_value=recipe.clip_value, accumulate=recipe.accumulate, threads=recipe.threads, progress=False,
+                penalties=run.member.penalties,
             )  # fmt: skip
         return self
 
@@ -87,7 +88,7 @@ class OneByOne:
             run.callbacks.epoch_start()
             figures = train(run.batches)
             step.finish()
-            return figures | run.validate()
+            return figures | run.terms() | run.validate()
         except SettingError:
             raise
         except GraphDLError as error:

@@ -9,11 +9,11 @@ import torch
 
 from graphdl import BatchNorm1d, CrossEntropyLoss, Dropout, LeakyReLU, Linear, Network, Tanh, fit
 from graphdl.data import disc
-from graphdl.errors import GraphDLWarning
+from graphdl.errors import GraphDLWarning, SettingError
 from graphdl.execution.compiled import CompiledPasses
 from graphdl.operators import Operator
-from graphdl.optim import SGD, Adam, Cosine
-from graphdl.search import fit_all, groups
+from graphdl.optim import L1, L2, SGD, Adam, Cosine
+from graphdl.search import fit_all, groups, sweep
 from tests.twins import needs_compiler
 
 pytestmark = needs_compiler
@@ -142,3 +142,33 @@ def test_threads_share_the_work(monkeypatch):
     monkeypatch.setattr(CompiledPasses, "call", note)
     train([make_net(k, Tanh()) for k in range(12)], threads=2)
     assert len(seen) >= 2
+
+
+@pytest.mark.parametrize("backend", ["compiled", "operators"])
+def test_each_network_has_its_own_penalties(backend):
+    penalties = [(L2(0.1 * k, nodes=("*.weight",)), L1(0.01, name="small")) for k in range(1, 4)]
+    nets = [make_net(k, Tanh()) for k in range(3)]
+    alone = copy.deepcopy(nets)
+    result = train(nets, penalties=penalties, backend=backend, validation=(X[:30], LABELS[:30]))
+    assert list(result.histories[0]) == ["loss", "l2", "small", "validation_loss"]
+    for k, net in enumerate(alone):
+        history = fit(
+            net, X, LABELS, optimizer=Adam(lr=0.01), epochs=4, batch_size=20, seed=k, progress=False,
+            penalties=penalties[k], compile=backend == "compiled", validation=(X[:30], LABELS[:30]),
+        )  # fmt: skip
+        assert dict(history) == dict(result.histories[k])
+
+
+def test_penalties_of_a_sweep():
+    result = sweep(
+        lambda setting: make_net(0, Tanh()), X, LABELS, over={"strength": [0.0, 1.0]}, optimizer=Adam(lr=0.01),
+        epochs=3, batch_size=20, penalties=lambda setting: (L2(setting["strength"]),), progress=False,
+    )  # fmt: skip
+    free, held = (float(net.parameters["fc1.weight"].square().sum()) for net in result.networks)
+    assert held < free
+
+
+@pytest.mark.parametrize("wrong", [L2(0.1), ["L2"], [(L2(0.1),)], [(L2(0.1),), 3]])
+def test_wrong_penalties(wrong):
+    with pytest.raises(SettingError, match="penalties"):
+        train([make_net(0), make_net(1)], penalties=wrong)
