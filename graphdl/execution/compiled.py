@@ -93,6 +93,7 @@ class CompiledPasses:
         self._compiled.place(given, self._workspace.data_ptr())
         each = sum(slot.size * slot.dtype.itemsize for slot in self._roles.results)
         self._most = min(max(1, RESULT_BYTES // each), self._step.steps_at_once)
+        self._found: list[Tensor] = []
         self._verified, self._seconds = False, 0.0
 
     def _record(self) -> TorchCalls:
@@ -163,19 +164,20 @@ class CompiledPasses:
         return min(left, in_time, self._most)
 
     def _begin(self, block: Block) -> None:
-        """Prepare a run."""
+        """Prepare a run, which writes into the same memory as the last one of as many passes."""
         count, rows = len(block), block.rows
-        batches = [block.inputs[name] for name in self.shapes]
-        moving = [*batches, *self._step.draw(count)]
-        found = [torch.empty((count, *slot.shape), dtype=slot.dtype, device="cpu") for slot in self._roles.results]
-        self._running = count, found, moving, rows  # they live as long as C++ works on them
-        addresses = [each.data_ptr() for each in moving], [each.data_ptr() for each in found]
+        if not self._found or len(self._found[0]) != count:
+            slots = self._roles.results
+            self._found = [torch.empty((count, *slot.shape), dtype=slot.dtype, device="cpu") for slot in slots]
+        moving = [*map(block.inputs.__getitem__, self.shapes), *self._step.draw(count)]
+        self._running = moving, rows  # they live as long as C++ works on them
+        addresses = [each.data_ptr() for each in moving], [each.data_ptr() for each in self._found]
         self._compiled.prepare(*addresses, count, None if rows is None else rows.data_ptr())
 
     def _end(self) -> tuple[int, list[Tensor]]:
-        """Count what a run has made; return how many steps, and what they hand out."""
-        (count, found, _, _), done = self._running, self._compiled.made
-        if done < count:
+        """Count what a run has made; return how many passes, and what they hand out, until the next run."""
+        found, done = self._found, self._compiled.made
+        if done < len(found[0]):
             self._step.rewind(done)
             found = [each[:done] for each in found]
         if self._verified:

@@ -45,7 +45,7 @@ class CompiledSteps(CompiledPasses):
                     f"Step {made + 1} of {count} cannot be made: its loss is not finite, or an index is out of range. "
                     "Parameters are as they were before that step; net.forward on its batch shows where."
                 )
-            losses.append(found[0])
+            losses.append(found[0].clone())
             made += done
         return torch.cat(losses) if losses else torch.empty(0, dtype=torch.float64)
 

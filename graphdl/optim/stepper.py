@@ -157,12 +157,13 @@ class Stepper:
         """The numbers of the next updates, one row each in double precision, for `Moves.formula`."""
         if not self._variants:
             self._held()
-        start, scale, rows = self._ahead
-        if scale != self._scale or not start <= self._steps <= start + len(rows) - max(count, 1):
+        (start, scale, rows), device = self._ahead, self._store.flat.device
+        held = start <= self._steps <= start + len(rows) - max(count, 1)
+        if not held or scale != self._scale or rows.device != device:
             scheduled = any(variant.schedules for variant in self._variants)
-            rows = self._rows(count if scheduled else max(count, ROWS_AHEAD))
+            rows = self._rows(count if scheduled else max(count, ROWS_AHEAD)).to(device)
             start, _, _ = self._ahead = self._steps, self._scale, rows
-        return rows[self._steps - start :][:count].to(self._store.flat.device)
+        return rows.narrow(0, self._steps - start, count)
 
     def _rows(self, count: int) -> Tensor:
         """The numbers of the next updates."""
