@@ -94,6 +94,7 @@ class CompiledPasses:
         each = sum(slot.size * slot.dtype.itemsize for slot in self._roles.results)
         self._most = min(max(1, RESULT_BYTES // each), self._step.steps_at_once)
         self._found: list[Tensor] = []
+        self._count = 0
         self._verified, self._seconds = False, 0.0
 
     def _record(self) -> TorchCalls:
@@ -166,8 +167,8 @@ class CompiledPasses:
     def _begin(self, block: Block) -> None:
         """Prepare a run, which writes into the same memory as the last one of as many passes."""
         count, rows = len(block), block.rows
-        if not self._found or len(self._found[0]) != count:
-            slots = self._roles.results
+        if self._count != count:
+            self._count, slots = count, self._roles.results
             self._found = [torch.empty((count, *slot.shape), dtype=slot.dtype, device="cpu") for slot in slots]
         moving = [*map(block.inputs.__getitem__, self.shapes), *self._step.draw(count)]
         self._running = moving, rows  # they live as long as C++ works on them
@@ -177,7 +178,7 @@ class CompiledPasses:
     def _end(self) -> tuple[int, list[Tensor]]:
         """Count what a run has made; return how many passes, and what they hand out, until the next run."""
         found, done = self._found, self._compiled.made
-        if done < len(found[0]):
+        if done < self._count:
             self._step.rewind(done)
             found = [each[:done] for each in found]
         if self._verified:

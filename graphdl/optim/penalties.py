@@ -139,11 +139,12 @@ class Penalties:
         """The names in the history."""
         return tuple(self._by_name)
 
-    @torch.inference_mode()
     def values(self, store: ParameterStore) -> dict[str, float]:
         """Name -> the term, of the parameters as they are."""
-        found: dict[str, float] = {}
-        for name, penalty in self._by_name.items():
-            terms = [penalty.value(extent.view(store.flat)) for extent in store.extents if penalty.chooses(extent)]
-            found[name] = penalty.strength * sum(float(term) for term in terms)
-        return found
+        return {name: self._value(penalty, store) for name, penalty in self._by_name.items()}
+
+    @staticmethod
+    @torch.inference_mode()
+    def _value(penalty: Penalty, store: ParameterStore) -> float:
+        terms = [penalty.value(extent.view(store.flat)) for extent in store.extents if penalty.chooses(extent)]
+        return penalty.strength * sum(float(term) for term in terms)

@@ -158,12 +158,12 @@ class Stepper:
         if not self._variants:
             self._held()
         (start, scale, rows), device = self._ahead, self._store.flat.device
-        held = start <= self._steps <= start + len(rows) - max(count, 1)
+        held = start <= self._steps <= start + rows.shape[0] - max(count, 1)
         if not held or scale != self._scale or rows.device != device:
             scheduled = any(variant.schedules for variant in self._variants)
             rows = self._rows(count if scheduled else max(count, ROWS_AHEAD)).to(device)
             start, _, _ = self._ahead = self._steps, self._scale, rows
-        return rows.narrow(0, self._steps - start, count)
+        return rows[self._steps - start : self._steps - start + count]
 
     def _rows(self, count: int) -> Tensor:
         """The numbers of the next updates."""

@@ -68,6 +68,8 @@ class Validation:
 
     def __call__(self) -> dict[str, float]:
         """The mean figures; {} if there are no data."""
+        if self._batches is None:
+            return {}
         with torch.inference_mode():
             return completed(self.calls())
 
