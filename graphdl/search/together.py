@@ -80,6 +80,8 @@ class Together:
             run.callbacks.epoch_start()
         with torch.inference_mode():
             found = completed_together([self._epoch(*each) for each in part])
+        for run, epoch in part:
+            run.member.way = self.name if epoch.compiled else "operators"
         return [(run, _outcome(each)) for (run, _), each in zip(part, found, strict=True)]
 
     @staticmethod

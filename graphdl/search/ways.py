@@ -88,6 +88,8 @@ class OneByOne:
             run.callbacks.epoch_start()
             figures = train(run.batches)
             step.finish()
+            if isinstance(train, CompiledEpoch) and not train.compiled:
+                run.member.way = "operators"
             return figures | run.terms() | run.validate()
         except SettingError:
             raise
