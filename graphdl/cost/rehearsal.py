@@ -30,10 +30,6 @@ class Rule(Protocol):
         """The optimizer at work."""
         ...
 
-    def state(self, w: Tensor) -> Sequence[Tensor]:
-        """The vectors that it keeps."""
-        ...
-
 
 @dataclass
 class Hollow:
@@ -101,7 +97,9 @@ class Rehearsal:
         replayed = self._peak_of_replay()
         self.replayed = replayed is not None
         self.peak: int = self.peak if replayed is None else replayed
-        self.state_itemsize = 0 if optimizer is None else sum(each.itemsize for each in optimizer.state(store.flat))
+        flat = store.flat.numel()  # vectors as long as that hold gaps; a matrix of all parameters does not
+        kept = [(each.nbytes, flat if each.numel() == flat else store.count) for each in tensors(states[:1])]
+        self.state_itemsize = sum(size // max(1, count) for size, count in kept)
 
     def _moves(self) -> ParameterMoves:
         owners = self.plan.owners

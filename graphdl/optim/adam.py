@@ -15,6 +15,17 @@ from graphdl.settings import Check, setting
 PAIR = Check("a pair (beta1, beta2)", lambda value: isinstance(value, tuple) and len(value) == 2)
 
 
+def check_betas(owner: Optimizer, betas: tuple[object, object]) -> None:
+    """Raise SettingError for a beta that is not in [0, 1)."""
+    for name, beta in zip(("beta1", "beta2"), betas, strict=True):
+        number_or_schedule(below=1)(type(owner).__name__, name, beta)
+
+
+def decayed(w: Tensor, g: Tensor, s: Numbers, decoupled: bool) -> tuple[Tensor, Tensor]:
+    """The parameters and the gradient with weight decay, which changes one of them."""
+    return ((1 - s.lr * s.weight_decay) * w, g) if decoupled else (w, g + s.weight_decay * w)
+
+
 @dataclass(frozen=True)
 class Adam(Optimizer):
     """Adaptive moment estimation, as in torch.optim.Adam.
@@ -32,8 +43,7 @@ class Adam(Optimizer):
 
     def check_settings(self) -> None:
         """Check both of the betas."""
-        for name, beta in zip(("beta1", "beta2"), self.betas, strict=True):
-            number_or_schedule(below=1)(type(self).__name__, name, beta)
+        check_betas(self, self.betas)
 
     def state(self, w: Tensor) -> State:
         """The moments m and v."""

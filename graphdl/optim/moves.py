@@ -47,7 +47,6 @@ class Group:
     def __init__(self, memory: Memory, extents: Sequence[Extent], gradients: Tensor, gathering: Gathering) -> None:
         self.nodes = frozenset(extent.node for extent in extents)
         self.memory = gradients[: _room(extents)]
-        self.vector = GradientVector(gathering, self.memory) if gathering else None
         self.gradients: dict[Name, Tensor] = {}
         pieces: dict[int, Piece] = {}
         start = 0
@@ -57,10 +56,12 @@ class Group:
             self.gradients.update(((extent.node, extent.name), extent.view(g, first)) for extent in run)
             for stretch in memory.stretches(run):
                 variant = memory.variant(stretch)
-                piece = pieces.setdefault(id(variant), Piece(memory, variant))
+                piece = pieces.setdefault(id(variant), memory.piece(variant))
                 piece.add(stretch, g[stretch[0].start - first : stretch[-1].stop - first])
             start += padded(length)
         self.pieces = list(pieces.values())
+        places = [(each, each.view(memory.store.flat), self.gradients[each.node, each.name]) for each in extents]
+        self.vector = GradientVector(gathering, self.memory, places) if gathering else None
 
     def __call__(self) -> None:
         """Update the parameters, unless the gradients of more batches have to be accumulated first."""
@@ -80,7 +81,8 @@ class Moves:
              may hold the parameters of `together`, with separate memory, because several nodes write there
     single   (node, name) -> the call that updates a large parameter by its gradient
 
-    With clipping or accumulation, there is one group, of all parameters. A step consists of
+    With clipping, accumulation, penalties or a joint optimizer, there is one group, of all parameters. A step consists
+    of
 
         moves.start()         before a batch: counts an update, if this batch completes one
         groups and singles    called when their gradients are written
@@ -98,13 +100,15 @@ class Moves:
         gathering: Gathering | None = None,
     ) -> None:
         self._counter, self._memory = counter, memory
+        for penalty in gathering.penalties if gathering else ():
+            penalty.check(memory.store)
         self._before: Tensor | None = None
         by_node: dict[Key, list[Extent]] = {node: [] for node in nodes}
         for extent in memory.store.extents:
             if extent.node in by_node:
                 by_node[extent.node].append(extent)
         self.extents = [extent for extents in by_node.values() for extent in extents]
-        together = by_node if gathering else together
+        together = by_node if gathering or memory.joint else together
         self.single: dict[Name, Callable[[Tensor], None]] = {}
         small: list[Extent] = []
         for extent in self.extents:

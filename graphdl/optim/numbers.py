@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+import torch
 from torch import Tensor
 
 from graphdl.errors import SettingError, did_you_mean, listing
@@ -36,6 +37,16 @@ class Numbers:
             raise AttributeError(name)
         known = vars(self)
         raise AttributeError(f"an update has no number {name!r}.{did_you_mean(name, known)} It has {listing(known)}.")
+
+
+def where(condition: Any, x: Any, y: Any) -> Any:
+    """x if a condition on the numbers of an update holds, else y: numbers or tensors, as torch.where.
+
+    >>> s = Numbers({"t": 3})
+    >>> where(s.t > 5, 1.0, 0.5)
+    0.5
+    """
+    return torch.where(condition, x, y) if isinstance(condition, Tensor) else x if condition else y
 
 
 Kernel: TypeAlias = Callable[[list[Tensor], list[Tensor], list[list[Tensor]], list[Tensor], Numbers], None]

@@ -9,8 +9,10 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
+from graphdl.errors import SettingError
 from graphdl.graph import Key
 from graphdl.network import Network
+from graphdl.optim.joint import JointStepper
 from graphdl.optim.numbers import Kernel, Numbers, State
 from graphdl.optim.schedules import Schedule, number_or_schedule
 from graphdl.optim.selection import Selection
@@ -45,15 +47,20 @@ class Optimizer(Settings, ABC):
 
     elementwise  whether each element is updated independently, so that parameters may be joined in one vector. Set it
                  to False if an update mixes elements, for example by a norm: w is then one parameter in its shape
+    joint        whether an update couples all parameters: w is then one vector of all that are trained, the state may
+                 have any shapes, and all parameters have the same settings
     """
 
     lr: float | Schedule = setting(number_or_schedule(), default=1e-3)
     nodes: Mapping[Key, Mapping[str, Any]] = field(default_factory=dict, kw_only=True)
 
     elementwise: ClassVar[bool] = True
+    joint: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.joint and self.nodes:
+            raise SettingError(f"{type(self).__name__}: an update couples all parameters, so nodes= cannot be used.")
         object.__setattr__(self, "nodes", Selection(self.nodes))
         self.selection.check(self)
 
@@ -64,7 +71,7 @@ class Optimizer(Settings, ABC):
 
     @abstractmethod
     def state(self, w: Tensor) -> State:
-        """The initial state: the tensors that the optimizer keeps between steps, each of the shape of w."""
+        """The initial state: the tensors that the optimizer keeps between steps, in the shape of w unless `joint`."""
 
     @abstractmethod
     def update(self, w: Tensor, g: Tensor, state: State, s: Numbers) -> tuple[Tensor, State]:
@@ -89,7 +96,7 @@ class Optimizer(Settings, ABC):
 
     def bind(self, net: Network) -> Stepper:
         """A stepper, which updates the parameters of a network."""
-        return Stepper(self, net)
+        return (JointStepper if self.joint else Stepper)(self, net)
 
 
 _PARTS = "_kernel", "update", "state"

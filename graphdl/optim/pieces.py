@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -18,7 +18,7 @@ from graphdl.parameters import Extent, Name, ParameterStore
 class Memory:
     """The tensors of an optimizer: the parameters' vector, and the state that it keeps between steps.
 
-    state     vectors as long as the parameters' vector
+    state     vectors as long as the parameters' vector; of any shapes if the optimizer is joint
     variants  the settings of each parameter
     count     the number of updates, on the device
     width     how many numbers an update has; the last one is t
@@ -31,12 +31,22 @@ class Memory:
     width: int
     first: FirstUpdate
 
+    @property
+    def joint(self) -> bool:
+        """Whether an update couples all parameters."""
+        return any(variant.optimizer.joint for variant in self.variants.values())
+
+    def piece(self, variant: Variant) -> Piece:
+        """A call, to which parameters of these settings can be added."""
+        return (JointPiece if variant.optimizer.joint else Piece)(self, variant)
+
     def stretches(self, run: Iterable[Extent]) -> list[list[Extent]]:
         """Split adjacent parameters into stretches of the same settings, each of which one call can update."""
 
         def settings(extent: Extent) -> tuple[int, int]:
             variant = self.variants[extent.node, extent.name]
-            return id(variant), 0 if variant.optimizer.elementwise else extent.start
+            joined = variant.optimizer.elementwise and not self.joint
+            return id(variant), 0 if joined else extent.start
 
         return [list(piece) for _, piece in groupby(run, settings)]
 
@@ -94,18 +104,34 @@ class Piece:
     def _move(self) -> None:
         if self._kernel is not None:
             return self._kernel(self.w, self.g, self.state, self._counts, self._numbers)
+        for held, results in self._results(self._numbers):
+            write(held, results)
+
+    def _results(self, s: Numbers) -> Iterator[tuple[Sequence[Tensor], Sequence[Tensor]]]:
+        """Parameters and state, and their next values, which are to be written there."""
         for w, g, *state in zip(self.w, self.g, *self.state, strict=True):
-            write((w, *state), next_values(self.variant.optimizer, w, g, tuple(state), self._numbers))
+            yield (w, *state), next_values(self.variant.optimizer, w, g, tuple(state), s)
 
     def formula(self, row: Tensor, t: Tensor, due: Tensor | None) -> None:
         """Make the update by the formula, with numbers from a row of a table; no update if `due` is false."""
-        s = self.variant.read(row, t)
-        for w, g, *state in zip(self.w, self.g, *self.state, strict=True):
-            held = (w, *state)
-            results = next_values(self.variant.optimizer, w, g, tuple(state), s)
+        for held, results in self._results(self.variant.read(row, t)):
             if due is not None:
-                results = tuple(torch.where(due, new, old) for new, old in zip(results, held, strict=True))
+                results = [torch.where(due, new, old) for new, old in zip(results, held, strict=True)]
             write(held, results)
+
+
+class JointPiece(Piece):
+    """Parameters that are updated as one vector, and the call that updates them."""
+
+    def add(self, stretch: Sequence[Extent], *g: Tensor) -> None:
+        """Add a parameter, with the memory of its gradient."""
+        self.w += [self._memory.store.flat[extent.start : extent.stop] for extent in stretch]
+        self.g += g
+
+    def _results(self, s: Numbers) -> Iterator[tuple[Sequence[Tensor], Sequence[Tensor]]]:
+        w, g, state = torch.cat(self.w), torch.cat(self.g), self._memory.state
+        new, *following = next_values(self.variant.optimizer, w, g, state, s)
+        yield (*self.w, *state), (*torch.split(new, [len(part) for part in self.w]), *following)
 
 
 def _on_meta(w: list[Tensor], g: list[Tensor], states: list[list[Tensor]], counts: list[Tensor], s: Numbers) -> None:

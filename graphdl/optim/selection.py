@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
@@ -64,7 +64,7 @@ class Selection(Mapping[Key, Mapping[str, Any]]):
 
     def fitting(self, extent: Extent) -> tuple[Key, ...]:
         """The keys that match a parameter or its node, in order."""
-        return tuple(key for key, _ in self._items if _fits(key, extent))
+        return tuple(key for key, _ in self._items if fits(key, extent))
 
     def variant(self, optimizer: Optimizer, keys: Sequence[Key]) -> Optimizer:
         """The optimizer with the settings of these keys; later keys override earlier ones."""
@@ -73,23 +73,25 @@ class Selection(Mapping[Key, Mapping[str, Any]]):
             merged.update(self[key])
         return replace(optimizer, nodes={}, **merged)
 
-    def check_names(self, extents: Collection[Extent], others: Collection[Key]) -> None:
-        """Raise UnknownNodeError for a key that matches no parameter. others: nodes that own no parameters."""
-        for key in self:
-            if any(_fits(key, extent) for extent in extents):
-                continue
-            if key in others:
-                raise UnknownNodeError(
-                    f"nodes: {key!r} owns no parameters: give the node that owns them, or remove this key."
-                )
-            known = dict.fromkeys(name for extent in extents for name in (extent.node, extent.full_name))
+
+def check_names(keys: Iterable[Key], extents: Collection[Extent], others: Collection[Key], owner: str = "") -> None:
+    """Raise UnknownNodeError for a key that matches no parameter. others: nodes that own no parameters."""
+    for key in keys:
+        if any(fits(key, extent) for extent in extents):
+            continue
+        if key in others:
             raise UnknownNodeError(
-                f"nodes: {key!r} matches no node and no parameter.{did_you_mean(key, known)} "
-                f"The parameters are {listing(extent.full_name for extent in extents)}."
+                f"{owner}nodes: {key!r} owns no parameters: give the node that owns them, or remove this key."
             )
+        known = dict.fromkeys(name for extent in extents for name in (extent.node, extent.full_name))
+        raise UnknownNodeError(
+            f"{owner}nodes: {key!r} matches no node and no parameter.{did_you_mean(key, known)} "
+            f"The parameters are {listing(extent.full_name for extent in extents)}."
+        )
 
 
-def _fits(key: Key, extent: Extent) -> bool:
+def fits(key: Key, extent: Extent) -> bool:
+    """Whether a key is a parameter's node, or a pattern that matches its name or its node's."""
     if key == extent.node:
         return True
     return isinstance(key, str) and (fnmatchcase(extent.full_name, key) or fnmatchcase(str(extent.node), key))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -15,7 +15,9 @@ from graphdl.network import Network
 from graphdl.optim.gradients import Gathering
 from graphdl.optim.moves import Moves
 from graphdl.optim.numbers import State, Variant
+from graphdl.optim.penalties import Penalty
 from graphdl.optim.pieces import Memory
+from graphdl.optim.selection import check_names
 from graphdl.optim.writing import FirstUpdate, initial_state, owned
 from graphdl.parameters import Name, ParameterStore, like
 
@@ -73,18 +75,27 @@ class Stepper:
             raise SettingError(f"scale multiplies the learning rates and must be a number, 0 or more, not {value!r}.")
         self._scale = float(value)
 
-    def step(self, *, clip_norm: float | None = None, clip_value: float | None = None, accumulate: int = 1) -> None:
+    def step(
+        self,
+        *,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+        accumulate: int = 1,
+        penalties: Sequence[Penalty] = (),
+    ) -> None:
         """Update the parameters by the gradients in `net.gradients`, which are not changed.
 
         clip_norm   scales all gradients so that their total norm is at most this
         clip_value  clamps every element to ±clip_value, before that
         accumulate  makes an update only after this number of calls, by the mean of their gradients; `finish` makes an
                     update of the remaining calls
+        penalties   terms such as L2(1e-3), whose gradients are added before clipping
         """
         if not self.net.gradients:
             raise MissingInputError("step needs gradients: call net.forward(inputs) and net.backward() first.")
-        if self._bound != (self.net.engine.version, self.net.reached, clip_norm, clip_value, accumulate):
-            self._bind(Gathering(clip_norm, clip_value, accumulate))
+        settings = clip_norm, clip_value, accumulate, penalties
+        if self._bound != (self.net.engine.version, self.net.reached, *settings):
+            self._bind(*settings)
         with torch.no_grad():
             self._moves.step([self.net.gradients[extent.full_name] for extent in self._moves.extents])
 
@@ -94,7 +105,7 @@ class Stepper:
             with torch.no_grad():
                 self._moves.finish()
 
-    def _bind(self, gathering: Gathering) -> None:
+    def _bind(self, *settings: Any) -> None:
         """Create the calls that `step` makes."""
         if self._bound is not None and self._moves.pending:
             raise SettingError(
@@ -103,8 +114,8 @@ class Stepper:
                 "stepper.finish() makes one."
             )
         engine, reached = self.net.engine, self.net.reached
-        self._moves = self.moves(reached, gathering=gathering)
-        self._bound = engine.version, reached, gathering.clip_norm, gathering.clip_value, gathering.accumulate
+        self._moves = self.moves(reached, gathering=Gathering(*settings))
+        self._bound = engine.version, reached, *settings
 
     def count_step(self) -> None:
         """Count an update, before it is made."""
@@ -123,7 +134,7 @@ class Stepper:
     def moves(self, nodes: Iterable[Key], together: Collection[Key] = (), gathering: Gathering | None = None) -> Moves:
         """The calls that update the parameters of these nodes; those in `together` form a group even if large.
 
-        gathering  clips or accumulates all gradients
+        gathering  operations on all gradients
         """
         state, store = self._held(), self._store
         memory = Memory(store, state, self._by_name, self._count, self._width, self._first)
@@ -160,7 +171,7 @@ class Stepper:
     def _choose(self, store: ParameterStore) -> None:
         """Find the settings of each parameter."""
         nodes = self.optimizer.selection
-        nodes.check_names(store.extents, [*store.by_node, *getattr(self.net, "order", ())])
+        check_names(nodes, store.extents, [*store.by_node, *getattr(self.net, "order", ())])
         found: dict[tuple[Key, ...], Variant] = {}
         for extent in store.extents:
             keys = nodes.fitting(extent)

@@ -23,7 +23,7 @@ def initial_state(optimizer: Optimizer, w: Tensor) -> State:
     owner, found = type(optimizer).__name__, optimizer.state(w)
     if not isinstance(found, (tuple, list)):
         raise OperatorError(f"{owner}: state returned a {type(found).__name__}; it must return a tuple of tensors.")
-    _check_tensors(owner, "state", found, w)
+    _check_tensors(owner, "state", found, found if optimizer.joint else [w] * len(found))
     return tuple(found)
 
 
@@ -55,18 +55,18 @@ def next_values(optimizer: Optimizer, w: Tensor, g: Tensor, state: State, s: Num
         raise OperatorError(
             f"{owner}: update returned {counted(len(following), 'state')}, but `state` returned {len(state)}."
         )
-    _check_tensors(owner, "update", (new, *following), w)
+    _check_tensors(owner, "update", (new, *following), (w, *state))
     return (new, *following)
 
 
-def _check_tensors(owner: str, method: str, found: Sequence[Any], w: Tensor) -> None:
-    for tensor in found:
+def _check_tensors(owner: str, method: str, found: Sequence[Any], held: Sequence[Any]) -> None:
+    for tensor, before in zip(found, held, strict=True):
         if not isinstance(tensor, Tensor):
             raise OperatorError(f"{owner}: {method} returned a {type(tensor).__name__} where a tensor is expected.")
-        if tensor.shape != w.shape:
+        if tensor.shape != before.shape:
             raise OperatorError(
-                f"{owner}: {method} returned a tensor of the shape {tuple(tensor.shape)} for parameters of the shape "
-                f"{tuple(w.shape)}; it must have the shape of w."
+                f"{owner}: {method} returned a tensor of the shape {tuple(tensor.shape)}; it must have the shape "
+                f"{tuple(before.shape)}."
             )
 
 

@@ -11,7 +11,8 @@ from graphdl.arguments import new_generator
 from graphdl.errors import GraphDLWarning, MissingInputError, SettingError, did_you_mean, listing
 from graphdl.graph import Key, ancestors
 from graphdl.network import Network
-from graphdl.optim import Gathering, Optimizer, Stepper
+from graphdl.optim import Gathering, Optimizer, Penalty, Stepper
+from graphdl.optim.penalties import Penalties
 from graphdl.training.batching import make_batches, repeatable
 from graphdl.training.callbacks import Callback
 from graphdl.training.epochs import CompiledEpoch, SteppedEpoch
@@ -44,6 +45,7 @@ def fit(
     clip_norm: float | None = None,
     clip_value: float | None = None,
     accumulate: int = 1,
+    penalties: Sequence[Penalty] = (),
     progress: bool = True,
 ) -> History:
     """Train a network on its losses; return the history of losses and metrics.
@@ -61,6 +63,8 @@ def fit(
     clip_norm   scales all gradients so that their total norm is at most this, as torch.nn.utils.clip_grad_norm_
     clip_value  clamps every element of the gradients to ±clip_value, before that
     accumulate  the number of batches for an update, which uses the mean of their gradients
+    penalties   terms added to the loss, such as (L2(1e-3, nodes=("*.weight",)),): the history lists each by its name,
+                after the updates of the epoch, and "loss" without them
     progress    shows a progress bar on a terminal
 
     Training losses and metrics are means over the rows of an epoch, each batch measured before its update. Errors:
@@ -75,11 +79,12 @@ def fit(
     calls = Callbacks(callbacks)
     generator = net.generator if seed is None else new_generator(seed)
     batches = repeatable("inputs", make_batches(net, inputs, targets, batch_size, shuffle, generator), epochs)
-    scorer, gathering = Scorer(net, metrics), Gathering(clip_norm, clip_value, accumulate)
+    scorer, gathering = Scorer(net, metrics), Gathering(clip_norm, clip_value, accumulate, penalties)
     validate = Validation(net, scorer, validation, epochs)
+    terms = Penalties(gathering.penalties, [*scorer.names, *validate.names])
     stepper = optimizer if isinstance(optimizer, Stepper) else optimizer.bind(net)
     step = TrainingStep(net, stepper, scorer, threads, recompute, gathering, together=compile)
-    calls.check([*scorer.names, *validate.names])
+    calls.check([*scorer.names, *terms.names, *validate.names])
     train = (CompiledEpoch if compile else SteppedEpoch)(step, calls.step_end if calls.wants_steps else None)
     history, start = History(), time.perf_counter()
     with calls.around(net, stepper, history), threads_restored(), EpochProgress(epochs, progress) as bar:
@@ -89,7 +94,7 @@ def fit(
             step.finish()
             if not figures:
                 raise SettingError("inputs has no batches: there is nothing to train on.")
-            figures |= validate()
+            figures |= terms.values(net.engine.store) | validate()
             history.append(figures)
             history.seconds = time.perf_counter() - start
             bar.advance(figures)

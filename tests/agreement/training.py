@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from fnmatch import fnmatchcase
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from torch import Tensor
@@ -15,17 +16,27 @@ from torch.optim import lr_scheduler
 from graphdl import Conv2d, Linear
 from graphdl.optim import (
     SGD,
+    Adagrad,
     Adam,
     AdamW,
     Cosine,
     Exponential,
+    NAdam,
     OneCycle,
     Optimizer,
     Polynomial,
+    RAdam,
+    RMSProp,
     Schedule,
     StepDecay,
     Warmup,
 )
+
+KINDS = {
+    SGD: torch.optim.SGD, Adam: torch.optim.Adam, AdamW: torch.optim.AdamW, RMSProp: torch.optim.RMSprop,
+    Adagrad: torch.optim.Adagrad, NAdam: torch.optim.NAdam, RAdam: torch.optim.RAdam,
+}  # fmt: skip
+"""Those of torch. Lion is left out: the sign of what may be rounding alone says nothing."""
 
 
 @dataclass(frozen=True)
@@ -62,12 +73,17 @@ def draw_optimizer(rng, drawn: Any) -> Optimizer:
     """An optimizer, in float32 without a division by what may be rounding alone."""
     high = rng.choice([1e-3, 1e-2, 3e-2])
     decay = rng.choice([0.0, 0.0, 0.1])
-    kind = rng.choice([SGD, SGD, Adam, AdamW])
+    kind = rng.choice([SGD, *KINDS])
     if kind is SGD:
         momentum = rng.choice([0.0, 0.9])
         nesterov = bool(momentum) and rng.random() < 0.4
         return SGD(lr=draw_rate(rng, high), momentum=momentum, weight_decay=decay, nesterov=nesterov)
     eps = 1e-2 if drawn.dtype is torch.float32 else rng.choice([1e-8, 1e-6, 1e-3])
+    if kind is RMSProp:
+        momentum = rng.choice([0.0, 0.5])
+        return RMSProp(lr=draw_rate(rng, high), alpha=0.9, eps=eps, weight_decay=decay, momentum=momentum)
+    if kind is Adagrad:
+        return Adagrad(lr=draw_rate(rng, high), lr_decay=rng.choice([0.0, 0.1]), eps=eps, weight_decay=decay)
     return kind(lr=draw_rate(rng, high), betas=rng.choice([(0.9, 0.999), (0.5, 0.9)]), eps=eps, weight_decay=decay)
 
 
@@ -131,8 +147,7 @@ class Twin:
                 settings |= changes
         rate = settings.pop("lr")
         start = rate.high if hasattr(rate, "high") else rate.peak if hasattr(rate, "peak") else rate
-        kind = {SGD: torch.optim.SGD, Adam: torch.optim.Adam, AdamW: torch.optim.AdamW}[type(optimizer)]
-        made = kind([leaf], lr=start, **settings)
+        made = KINDS[type(optimizer)]([leaf], lr=start, **settings)
         self._optimizers.append(made)
         if isinstance(rate, Schedule):
             self._schedulers.append(torch_schedule(rate, made))
@@ -158,5 +173,6 @@ class Twin:
             clip_grad_value_(self._leaves.values(), self._gathering["clip_value"])
         if self._gathering["clip_norm"] is not None:
             clip_grad_norm_(self._leaves.values(), self._gathering["clip_norm"])
-        for each in (*self._optimizers, *self._schedulers):
-            each.step()
+        with patch("torch.optim.nadam._get_scalar_dtype", lambda: torch.float64):  # of the product of its momenta
+            for each in (*self._optimizers, *self._schedulers):
+                each.step()

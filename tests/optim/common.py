@@ -1,5 +1,6 @@
 """A network, its twin in torch.nn, and batches for both."""
 
+import pytest
 import torch
 from torch import nn
 
@@ -19,6 +20,32 @@ def twin(net: Network) -> nn.Module:
         {name.replace("fc1", "0").replace("fc2", "2"): value for name, value in net.state_dict().items()}
     )
     return model
+
+
+class LionReference(torch.optim.Optimizer):
+    """Algorithm 2 of Chen et al., 2023, which torch.optim does not have."""
+
+    def __init__(self, params, lr=1e-4, betas=(0.9, 0.99), weight_decay=0.0):
+        super().__init__(params, {"lr": lr, "betas": betas, "weight_decay": weight_decay})
+
+    @torch.no_grad()
+    def step(self):
+        for group in self.param_groups:
+            beta1, beta2 = group["betas"]
+            for theta in group["params"]:
+                g, m = theta.grad, self.state[theta].get("m", torch.zeros_like(theta))
+                c = beta1 * m + (1 - beta1) * g
+                theta.copy_(theta - group["lr"] * (torch.sign(c) + group["weight_decay"] * theta))
+                self.state[theta]["m"] = beta2 * m + (1 - beta2) * g
+
+
+@pytest.fixture
+def double_precision():
+    """torch.optim.NAdam keeps the product of its momenta in the default type."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(before)
 
 
 def batches(count: int = 100, dtype: torch.dtype = torch.float64, size: float = 1.0):

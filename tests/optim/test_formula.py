@@ -8,7 +8,21 @@ import torch
 
 from graphdl.errors import GraphDLWarning, OperatorError
 from graphdl.execution.recorder import recording
-from graphdl.optim import SGD, Adam, AdamW, Cosine, Gathering, Numbers, Optimizer, Warmup
+from graphdl.optim import (
+    SGD,
+    Adagrad,
+    Adam,
+    AdamW,
+    Cosine,
+    Gathering,
+    Lion,
+    NAdam,
+    Numbers,
+    Optimizer,
+    RAdam,
+    RMSProp,
+    Warmup,
+)
 from graphdl.optim.numbers import numbers_of
 from tests.optim.common import backward, batches, network, updates
 
@@ -27,6 +41,13 @@ CHANGING = [
     AdamW(lr=0.05, betas=(Warmup(0.9, steps=5), 0.99), nodes={"fc2.weight": {"eps": 1e-3}}),
     SGD(lr=0.1, momentum=Cosine(0.9, steps=9), weight_decay=0.1, nesterov=True),
     SGD(lr=0.1, momentum=Cosine(0.9, steps=9), nodes={"*.bias": {"momentum": 0.0}, "fc2": {"lr": Cosine(0.2, 7)}}),
+]
+ADAPTIVE = [
+    RMSProp(momentum=Cosine(0.9, steps=9), nodes={"fc1": {"centered": True, "momentum": 0.0}}),
+    Adagrad(lr_decay=0.1, weight_decay=0.1, nodes={"*.bias": {"initial_accumulator_value": 0.5}}),
+    NAdam(weight_decay=Warmup(0.1, steps=5), nodes={"fc2": {"decoupled_weight_decay": True}}),
+    RAdam(lr=Cosine(0.02, steps=20), betas=(0.9, Warmup(0.95, steps=9)), nodes={"fc1": {"betas": (0.5, 0.5)}}),
+    Lion(lr=Cosine(0.02, steps=20), weight_decay=0.1, nodes={"*.bias": {"betas": (0.0, 0.5)}}),
 ]
 
 
@@ -88,7 +109,7 @@ def test_a_kernel_computes_the_formula(optimizer, dtype, tolerance):
             torch.testing.assert_close(found, expected, rtol=tolerance, atol=tolerance)
 
 
-@pytest.mark.parametrize("optimizer", [*OPTIMIZERS, *CHANGING, *CUSTOM], ids=str)
+@pytest.mark.parametrize("optimizer", [*OPTIMIZERS, *CHANGING, *ADAPTIVE, *CUSTOM], ids=str)
 @pytest.mark.parametrize("settings", [{}, {"clip_norm": 0.5, "clip_value": 0.1}, {"accumulate": 3, "clip_norm": 0.2}])
 def test_tensors_for_numbers_give_the_same(optimizer, settings):
     one, other, data = network(), network(), batches(20)
@@ -106,7 +127,7 @@ def test_tensors_for_numbers_give_the_same(optimizer, settings):
         torch.testing.assert_close(theirs[name], ours[name], rtol=1e-11, atol=1e-12)
 
 
-@pytest.mark.parametrize("optimizer", [*CHANGING, *CUSTOM], ids=str)
+@pytest.mark.parametrize("optimizer", [*CHANGING, *ADAPTIVE, *CUSTOM], ids=str)
 def test_a_recorded_update_has_no_obstacle(optimizer):
     net = network()
     backward(net, batches(1)[0])

@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 from graphdl import BatchNorm1d, Dropout, Linear, MSELoss, Network, Tanh, fit
-from graphdl.optim import SGD, Adam, Cosine, StepDecay, Warmup
+from graphdl.optim import SGD, Adagrad, Adam, Cosine, Lion, NAdam, RAdam, RMSProp, StepDecay, Warmup
+from tests.optim.common import LionReference, double_precision  # noqa: F401
 from tests.twins import needs_compiler
 
 G = torch.Generator().manual_seed(0)
@@ -18,7 +19,20 @@ OPTIMIZERS = {
     "adam": Adam(lr=RISING, nodes={"fc1": {"lr": 1e-3}, "*.bias": {"weight_decay": 0.1}}),
     "sgd": SGD(lr=StepDecay(0.1, every=20, factor=0.5), momentum=0.9, nesterov=True, weight_decay=0.01),
 }
+ADAPTIVE = {
+    "rmsprop": (RMSProp, torch.optim.RMSprop, {"momentum": 0.5, "centered": True, "weight_decay": 0.1}),
+    "adagrad": (Adagrad, torch.optim.Adagrad, {"lr_decay": 0.1, "weight_decay": 0.1}),
+    "nadam": (NAdam, torch.optim.NAdam, {"weight_decay": 0.1}),
+    "radam": (RAdam, torch.optim.RAdam, {"betas": (0.9, 0.95), "weight_decay": 0.1, "decoupled_weight_decay": True}),
+    "lion": (Lion, LionReference, {"weight_decay": 0.1}),
+}
+OPTIMIZERS |= {name: ours(lr=RISING, **settings) for name, (ours, _, settings) in ADAPTIVE.items()}
 GATHERINGS = [{}, {"clip_norm": 0.05}, {"clip_value": 0.01}, {"clip_norm": 0.05, "clip_value": 0.02, "accumulate": 4}]
+CASES = [
+    pytest.param(name, gathering, id=f"{name}, {', '.join(gathering) or 'plain'}")
+    for name in OPTIMIZERS
+    for gathering in (GATHERINGS[::3] if name in ADAPTIVE else GATHERINGS)
+]
 WAYS = ["operators", "replayed", pytest.param("compiled", marks=needs_compiler)]
 
 
@@ -66,6 +80,10 @@ def by_torch(net, name, gathering):
         optimizer = torch.optim.Adam(groups, lr=5e-3)
         factors = [lambda k: 1.0, lambda k: 1.0, *[lambda k: RISING.at(k) / 5e-3] * 2]
         scheduler = lr.LambdaLR(optimizer, factors)
+    elif name in ADAPTIVE:
+        _, theirs, settings = ADAPTIVE[name]
+        optimizer = theirs(held.values(), lr=5e-3, **settings)
+        scheduler = lr.LambdaLR(optimizer, lambda k: RISING.at(k) / 5e-3)
     else:
         optimizer = torch.optim.SGD(held.values(), lr=0.1, momentum=0.9, nesterov=True, weight_decay=0.01)
         scheduler = lr.StepLR(optimizer, 20, 0.5)
@@ -88,8 +106,8 @@ def by_torch(net, name, gathering):
     return {ours: held[theirs].detach() for theirs, ours in names.items()}
 
 
-@pytest.mark.parametrize("gathering", GATHERINGS, ids=lambda gathering: ", ".join(gathering) or "plain")
-@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.usefixtures("double_precision")
+@pytest.mark.parametrize(("name", "gathering"), CASES)
 @pytest.mark.parametrize("way", WAYS, indirect=True)
 def test_as_torch_optim(way, name, gathering):
     net = network()
@@ -99,8 +117,7 @@ def test_as_torch_optim(way, name, gathering):
         torch.testing.assert_close(net.parameters[parameter], tensor, rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.parametrize("gathering", GATHERINGS, ids=lambda gathering: ", ".join(gathering) or "plain")
-@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize(("name", "gathering"), CASES)
 @pytest.mark.parametrize("way", WAYS, indirect=True)
 def test_twice_five_epochs_are_ten_bit_for_bit(way, name, gathering):
     optimizer, nets = OPTIMIZERS[name], [network(BatchNorm1d(8), Dropout(0.3)) for _ in range(2)]
