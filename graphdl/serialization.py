@@ -176,16 +176,16 @@ def _read_key(key: object, where: str) -> Key:
 
 def _read_operator(value: object, key: Key) -> Operator | Shared:
     where = f"operators[{key!r}]"
-    read = _read(value, where)
+    read = read_value(value, where)
     if not isinstance(read, (Operator, Shared)):
         raise FileFormatError(f'{where} is {_short(value)}: write {{"type": name of an operator, and its settings}}.')
     return read
 
 
-def _read(value: object, where: str) -> Any:
+def read_value(value: object, where: str) -> Any:
     """Plain data as a setting, an operator or an initializer."""
     if isinstance(value, list):
-        return tuple(_read(element, where) for element in value)
+        return tuple(read_value(element, where) for element in value)
     if not isinstance(value, Mapping):
         return value
     if "type" not in value:
@@ -194,8 +194,8 @@ def _read(value: object, where: str) -> Any:
         cls = registered_class(value["type"])
     except FileFormatError as error:
         raise FileFormatError(f"{where}: {error}") from None
-    stored = {name: _read(held, f"{where}, {name}") for name, held in value.items() if name != "type"}
-    return _construct(cls, stored, where)
+    stored = {name: read_value(held, f"{where}, {name}") for name, held in value.items() if name != "type"}
+    return construct(cls, stored, where)
 
 
 def _read_feeds(value: object, key: Key) -> list[Feed]:
@@ -203,11 +203,11 @@ def _read_feeds(value: object, key: Key) -> list[Feed]:
     if not isinstance(value, list):
         raise FileFormatError(f"{where} is {_short(value)}: write a list of nodes.")
     return [
-        _construct(Feed, edge, where) if isinstance(edge, Mapping) else Feed(_read_key(edge, where)) for edge in value
+        construct(Feed, edge, where) if isinstance(edge, Mapping) else Feed(_read_key(edge, where)) for edge in value
     ]
 
 
-def _construct(cls: type, stored: Mapping[str, Any], where: str) -> Any:
+def construct(cls: type, stored: Mapping[str, Any], where: str) -> Any:
     """Create an instance of a registered class from stored settings. Raises FileFormatError if they do not fit."""
     known = [field.name for field in dataclasses.fields(cls) if field.init]
     name = cls.__name__

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import weakref
 from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import replace
 from functools import cached_property
 from typing import Any, TypeAlias
@@ -21,11 +22,27 @@ CALLBACK = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.POINTER(ctypes.c_void_p
 """A call of torch: its position and the addresses of its slots, followed by a word that it sets as its last act."""
 
 
+class Work(ctypes.Structure):
+    """What a call of C++ is given, and what it returns: as in step.h."""
+
+    _fields_ = (
+        ("given", ctypes.c_void_p),
+        ("results", ctypes.c_void_p),
+        ("workspace", ctypes.c_void_p),
+        ("call", CALLBACK),
+        ("rows", ctypes.c_void_p),
+        ("count", ctypes.c_int64),
+        ("made", ctypes.c_int64),
+        ("whole", ctypes.c_bool),
+    )
+
+
 class Compiled:
-    """A step in C++.
+    """A step in C++, bound to memory.
 
     workspace  the bytes of memory that it needs, 64-byte aligned and 0 at first
     given      the order of the given storages
+    calls_torch  whether it leaves calls to torch
     made       the steps that the last run has made, also if it was interrupted
     failure    the exception of a torch call that ended the last run, and whether parameters had not been changed before
     """
@@ -36,16 +53,28 @@ class Compiled:
         self._tape, self._roles, self._torch_call = replace(tape, given=without_memory), roles, torch_call
         found = library(self._description(), lambda: self.source)
         self._steps = found.make_steps
-        self._steps.argtypes = [*[ctypes.c_void_p] * 3, CALLBACK, ctypes.c_int64, ctypes.c_void_p]
-        self._steps.restype, found.workspace.restype = ctypes.c_bool, ctypes.c_int64
-        self.workspace = int(found.workspace())
+        self._steps.argtypes, self._steps.restype = [ctypes.c_void_p, ctypes.c_int64], None
+        found.workspace.restype, found.calls_torch.restype = ctypes.c_int64, ctypes.c_bool
+        self.workspace, self.calls_torch = int(found.workspace()), bool(found.calls_torch())
         self._slots = [len(call.slots()) for call in tape.calls]
-        self._made = ctypes.c_int64(0)
+        self._moving = [self.given.index(storage) for storage in roles.moving]
+        self._bind()
+
+    def _bind(self) -> None:
+        """Make what differs between networks that have the same step."""
         self.failure: tuple[BaseException, bool] | None = None
         self._addresses = (ctypes.c_void_p * max(len(self.given), 1))()
-        self._moving = [self.given.index(storage) for storage in roles.moving]
+        self._found = (ctypes.c_void_p * max(len(self._roles.results), 1))()
         itself = weakref.ref(self)  # or its memory would wait for the garbage collector
         self._callback = CALLBACK(lambda position, addresses: itself()._call_back(position, addresses))  # type: ignore
+        self._work = Work(ctypes.addressof(self._addresses), ctypes.addressof(self._found), call=self._callback)
+
+    def unbound(self) -> Compiled:
+        """The same step, to be bound to the memory of another network; it can leave nothing to torch."""
+        other = copy(self)
+        other._torch_call = None
+        other._bind()
+        return other
 
     @cached_property
     def source(self) -> str:
@@ -55,30 +84,36 @@ class Compiled:
     @property
     def made(self) -> int:
         """The steps that the last run has made."""
-        return self._made.value
+        return int(self._work.made)
 
     def place(self, given: Sequence[int], workspace: int) -> None:
         """Say where the given storages are, in the order of `given`, and the workspace."""
         self._addresses[: len(given)] = list(given)
-        self._workspace = workspace
+        self._work.workspace = workspace
 
-    def run(self, moving: Sequence[int], results: Sequence[int], count: int) -> None:
-        """Make so many steps.
+    def prepare(self, moving: Sequence[int], results: Sequence[int], count: int, rows: int | None = None) -> None:
+        """Say how many steps the next run makes, and on what.
 
         moving, results  addresses of (count, ...), in the order of the roles
-
-        Raises KeyboardInterrupt.
+        rows             address of (count, n), the rows of each batch; then `moving` has the data set for each batch
         """
-        self._made.value, self.failure = 0, None
+        work, self.failure = self._work, None
         for k, address in zip(self._moving, moving, strict=True):
             self._addresses[k] = address
-        found = (ctypes.c_void_p * max(len(results), 1))(*results)
-        made = ctypes.byref(self._made)
-        done = self._steps(self._addresses, found, self._workspace, self._callback, count, made)
-        if not done and self.failure is None:  # what interrupts a callback outside its `try` is lost in ctypes
+        self._found[: len(results)] = list(results)
+        work.rows, work.count, work.made, work.whole = rows, count, 0, False
+
+    def check(self) -> None:
+        """Raise KeyboardInterrupt if the last run was interrupted."""
+        if not self._work.whole and self.failure is None:  # what interrupts a callback outside its `try` is lost
             raise KeyboardInterrupt
         if self.failure is not None and not isinstance(self.failure[0], Exception):
             raise self.failure[0]
+
+    def run(self, others: Sequence[Compiled] = ()) -> None:
+        """Make the steps that were prepared, and then those of other networks that have the same step."""
+        works = [ctypes.addressof(each._work) for each in (self, *others)]
+        self._steps((ctypes.c_void_p * len(works))(*works), len(works))
 
     def _call_back(self, position: int, addresses: Any) -> None:
         """Make a call that the text leaves to torch. An exception must not pass through C++."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib.resources import files
@@ -32,6 +32,8 @@ class Roles:
     """What the storages of a step are for.
 
     moving     given storages of which each step has its own, side by side
+    chosen     those of them that hold the rows of a batch: the rows of a step can be chosen from a data set instead
+    rows       the rows of a batch
     working    given storages that calls before `guard` write and that stay unchanged if the step is refused
     guard      the position of the first call of the update
     finite     the number that must be finite before it
@@ -43,6 +45,8 @@ class Roles:
     guard: int
     finite: Slot
     results: tuple[Slot, ...]
+    chosen: tuple[int, ...] = ()
+    rows: int = 0
 
 
 def vector_bytes() -> int:
@@ -92,6 +96,7 @@ class StepText:
         self.tape, self.roles, self._calling = tape, roles, calling
         self.writer = writer = Writer(tape, constants_of(tape))
         self.order = sorted(tape.given)
+        self._calls_torch = False
         self._working: list[tuple[Slot, Slot]] = []
         self._copy_in()
         self._write(range(roles.guard))
@@ -130,6 +135,7 @@ class StepText:
         if not call.name or torch.Tag.nondeterministic_seeded in call.function.tags:
             reason = f"{call.name or call.function} draws random numbers elsewhere than in Operator.draw"
             raise CompileError(f"{call.origin}: {reason}".removeprefix(": "))
+        self._calls_torch = True
         slots = call.slots()
         for storage in {slot.storage for slot in slots} & set(self.roles.moving) - self.writer.renamed.keys():
             self._copy(Slot(storage, 0, (self.tape.storages[storage],), (1,), torch.uint8), self._memory_of(storage))
@@ -228,29 +234,43 @@ class StepText:
         """The library."""
         functions: dict[str, str] = {}
         before, guard, update = ([self._line(each, functions) for each in part] for part in self.parts)
-        moving = [self.order.index(storage) for storage in self.roles.moving if storage in self.writer.given]
+        moving = [line for storage in self.roles.moving for line in self._moving(storage)]
         scratch = self.workspace
         return "\n".join(
             [
                 files("graphdl.cpp").joinpath("step.h").read_text(),
                 *(f"static __attribute__((noinline)) void {name}{body}" for body, name in functions.items()),
                 f'extern "C" int64_t workspace() {{ return {scratch + self.writer.scratch + ALIGNMENT}; }}',
-                "typedef void call_t(int64_t, void**);",
-                'extern "C" bool make_steps(void** g, void** r, char* w, call_t* call, int64_t count, int64_t* made) {',
-                "(void)r, (void)call;",
+                f'extern "C" bool calls_torch() {{ return {str(self._calls_torch).lower()}; }}',
+                "static bool made_steps(Work& work) {",
                 *self._pointers(scratch),
-                "for (int64_t step = 0; step < count; step++) {",
-                *before, *guard,
+                "for (int64_t step = 0; step < work.count; step++) {",
+                *moving, *before, *guard,
                 "{", "Flushing flushing;", *update, "}",
-                *(f"g{k} += {self.tape.storages[self.order[k]]};" for k in moving),
-                "*made = step + 1;", "}", "return true;", "}", "",
+                "work.made = step + 1;", "}", "return true;", "}",
+                'extern "C" void make_steps(Work** works, int64_t count) {',
+                "for (int64_t k = 0; k < count; k++) works[k]->whole = made_steps(*works[k]);", "}", "",
             ]
         )  # fmt: skip
 
     def _pointers(self, scratch: int) -> list[str]:
-        lines = [f"char* g{k} = (char*)g[{k}]; (void)g{k};" for k in range(len(self.order))]
-        lines += [f"char* const r{k} = (char*)r[{k}];" for k in range(len(self.roles.results))]
+        lines = [f"char* g{k} = (char*)work.given[{k}]; (void)g{k};" for k in range(len(self.order))]
+        lines += [f"char* const r{k} = (char*)work.results[{k}];" for k in range(len(self.roles.results))]
+        lines += ["char* const w = work.workspace; (void)w;", "call_t* const call = work.call; (void)call;"]
         return [*lines, f"char* const scratch = w + {scratch}; (void)scratch;"]
+
+    def _moving(self, storage: int) -> Iterator[str]:
+        """Where a step finds what it has of its own."""
+        if storage not in self.writer.given:
+            return
+        k, size, rows = self.order.index(storage), self.tape.storages[storage], self.roles.rows
+        place = f"(char*)work.given[{k}]"
+        if storage in self.roles.chosen:
+            room = self.address(Slot(self._memory_of(storage), 0, (size,), (1,), torch.uint8))
+            chosen = f"choose<{rows}, {size // rows}>({place}, work.rows + step * {rows}, (char*){room})"
+            yield f"g{k} = work.rows ? {chosen} : {place} + step * {size};"
+        else:
+            yield f"g{k} = {place} + step * {size};"
 
     def _line(self, statement: Statement, functions: dict[str, str]) -> str:
         """A statement; the function of a nest is written once for all nests that differ only in where they work."""

@@ -2,6 +2,17 @@
 // Nothing is left to the compiler's choice: vectors are written, and so is the order of every sum.
 #include <stdint.h>
 
+// What a call is given, and what it returns
+typedef void call_t(int64_t, void**);
+struct Work {
+  void **given, **results;
+  char* workspace;
+  call_t* call;         // makes what is left to torch
+  const int64_t* rows;  // of each step's batch; null where batches lie side by side
+  int64_t count, made;
+  bool whole;           // whether no call of torch failed
+};
+
 #define INLINE static inline __attribute__((always_inline))
 #define UNROLL _Pragma("GCC unroll 64")
 
@@ -197,6 +208,12 @@ struct Flushing {
   ~Flushing() { __builtin_ia32_ldmxcsr(before); }
 #endif
 };
+
+// A batch of N rows of so many bytes, chosen from a data set
+template <int64_t N, int64_t SIZE> INLINE char* choose(const char* data, const int64_t* rows, char* batch) {
+  for (int64_t i = 0; i < N; i++) __builtin_memcpy(batch + i * SIZE, data + rows[i] * SIZE, SIZE);
+  return batch;
+}
 
 // Whether an index leads out of its axis
 template <class T> static bool outside(const T* index, int64_t count, int64_t size, bool ignoring, int64_t ignored) {

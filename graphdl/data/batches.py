@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import torch
 
+from graphdl.blocks import Block
 from graphdl.data.checks import common_rows, whole_number
 from graphdl.errors import SettingError
 
@@ -27,7 +28,6 @@ class Batches:
     tensors stay on their devices. Batches are views; without shuffle they are views of the data, which must not be
     changed in place.
 
-    data    {name: (n, ...)}
     rows    the number of rows in an epoch
     chosen  the indices (m) of the rows that are used, in place of all, without a copy of them: the batches are those of
             the data {name: tensor[chosen]}
@@ -62,7 +62,7 @@ class Batches:
         self.rows = self._held if chosen is None else len(chosen)
         self.shuffle = shuffle
         self.generator = generator
-        self.data, self.chosen = dict(inputs), chosen
+        self._inputs, self._chosen = dict(inputs), chosen
         self._step = min(self.batch_size, self.rows)
         self._block_rows = self._rows_of_a_block()
 
@@ -70,41 +70,42 @@ class Batches:
         return -(-self.rows // self.batch_size)
 
     def __iter__(self) -> Iterator[dict[str | int, torch.Tensor]]:
-        names = tuple(self.data)
+        names = tuple(self._inputs)
         for blocks in zip(*self._blocks(), strict=True):
             for batch in zip(*(torch.split(block, self._step) for block in blocks), strict=True):
                 yield dict(zip(names, batch, strict=True))
 
-    def blocks(self) -> Iterator[dict[str | int, torch.Tensor]]:
-        """The batches of one epoch, several at a time: dicts {name: (K, batch_size, ...)}.
+    def blocks(self) -> Iterator[Block]:
+        """The batches of one epoch; a shorter last batch is a separate block.
 
-        A shorter last batch is a separate block.
-
-        >>> [block["x"].tolist() for block in Batches({"x": torch.arange(5)}, batch_size=2, shuffle=False).blocks()]
+        >>> blocks = Batches({"x": torch.arange(5)}, batch_size=2, shuffle=False).blocks()
+        >>> [block.stacked("x").tolist() for block in blocks]
         [[[0, 1], [2, 3]], [[4]]]
         """
-        names = tuple(self.data)
-        for blocks in zip(*self._blocks(), strict=True):
-            whole = len(blocks[0]) // self._step * self._step
-            if whole:
-                yield {n: b[:whole].unflatten(0, (-1, self._step)) for n, b in zip(names, blocks, strict=True)}
-            if whole < len(blocks[0]):
-                yield {n: b[whole:][None] for n, b in zip(names, blocks, strict=True)}
+        whole = self.rows // self._step * self._step
+        inputs, order = {name: tensor.contiguous() for name, tensor in self._inputs.items()}, self._order()
+        for part, size in ((slice(0, whole), self._step), (slice(whole, self.rows), self.rows - whole)):
+            if order is not None and size:
+                yield Block(inputs, order[part].view(-1, size))
+            elif size:
+                yield Block({name: tensor[part].view(-1, size, *tensor.shape[1:]) for name, tensor in inputs.items()})
+
+    def _order(self) -> torch.Tensor | None:
+        """The order of the rows in this epoch, drawn anew; None if they stay as they are."""
+        if not self.shuffle:
+            return self._chosen
+        order = torch.randperm(self.rows, generator=self.generator, device="cpu")
+        return order if self._chosen is None else self._chosen[order]
 
     def _blocks(self) -> list[Iterable[torch.Tensor]]:
-        """Return the successive blocks of whole batches of each tensor, in this epoch's order."""
-        tensors = self.data.values()
-        if self.shuffle:
-            drawn = torch.randperm(self.rows, generator=self.generator, device="cpu")
-            order = drawn if self.chosen is None else self.chosen[drawn]
-        elif self.chosen is not None:
-            order = self.chosen
-        else:
+        """The successive blocks of whole batches of each tensor, in this epoch's order."""
+        tensors, order = self._inputs.values(), self._order()
+        if order is None:
             return [torch.split(tensor, self._block_rows) for tensor in tensors]
         return [_gather(tensor, order, self._block_rows) for tensor in tensors]
 
     def _rows_of_a_block(self) -> int:
-        batch_bytes = sum(tensor.nbytes for tensor in self.data.values()) * self._step // self._held
+        batch_bytes = sum(tensor.nbytes for tensor in self._inputs.values()) * self._step // self._held
         return max(1, BLOCK_BYTES // max(1, batch_bytes)) * self._step
 
 

@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
+from dataclasses import replace
+from typing import Any, TypeAlias, TypeVar, cast
 
 import torch
 from torch import Tensor
 
-from graphdl.cpp import Compiled, compile_tape, form_of
+from graphdl.blocks import Block
+from graphdl.cpp import Compiled, Roles, compile_tape, form_of
 from graphdl.errors import CompileError, MissingInputError, NonFiniteError, ShapeError, UnknownNodeError, did_you_mean
 from graphdl.execution.agreement import ROUNDING, disagreement, widened
 from graphdl.execution.engine import Engine
 from graphdl.execution.placed import Batch, CompilableMoves, PlacedStep
 from graphdl.execution.replay import TorchCalls, compiling_gains
+from graphdl.execution.tape import Tape, address
 from graphdl.execution.training_passes import TrainingPasses
 from graphdl.graph import Key
+
+T = TypeVar("T")
+Calls: TypeAlias = Generator[Compiled, None, T]
+"""Yields what C++ has to run, prepared, before it goes on; and has a result."""
 
 SECONDS = 0.05
 """How long one call of C++ lasts at most, so that an interruption is noticed soon."""
@@ -44,8 +52,14 @@ class CompiledSteps:
     bind      gives the passes and the moves, anew when the network has changed
     examples  one batch or two, on which the step is recorded
     gaining   refuses a step that gains nothing by being compiled, by NoGainError
+    like      the steps of a network of the same structure, whose library is used where it fits
     shapes    name -> shape and type of a batch
     """
+
+    _step: PlacedStep
+    _tape: Tape
+    _roles: Roles
+    _compiled: Compiled
 
     def __init__(
         self,
@@ -53,9 +67,11 @@ class CompiledSteps:
         bind: Callable[[], tuple[TrainingPasses, CompilableMoves]],
         examples: Sequence[Batch],
         gaining: bool = False,
+        like: CompiledSteps | None = None,
     ) -> None:
         self._engine, self._bind, self._examples, self._gaining = engine, bind, examples, gaining
-        self.shapes = {name: (tensor.shape, tensor.dtype) for name, tensor in examples[0].items()}
+        self._like = like
+        self.shapes = {name: (tuple(tensor.shape), tensor.dtype) for name, tensor in examples[0].items()}
         self._make()
 
     def __repr__(self) -> str:
@@ -80,18 +96,46 @@ class CompiledSteps:
             raise CompileError(f"it is compiled for batches of other numbers than {engine.dtype}, the network's type")
         self.version = engine.version
         passes, self._moves = self._bind()
-        self._step = PlacedStep(engine, passes, self._moves, self._examples[0])
+        outlines = self._like._step.outlines if self._like is not None else None
+        self._step = PlacedStep(engine, passes, self._moves, self._examples[0], outlines)
+        followed = self._like is not None and self._follow(self._like)
+        calls = TorchCalls(self._tape) if followed else self._record()
+        self._workspace = calls.make_workspace(self._compiled.workspace)
+        given = [self._tape.given[storage].data_ptr() for storage in self._compiled.given]
+        self._compiled.place(given, self._workspace.data_ptr())
+        self._verified, self._seconds = False, 0.0
+
+    def _record(self) -> TorchCalls:
+        """Record the step twice, and compile it; return what makes torch's calls in it."""
         self._tape, self._roles = self._step.record(self._examples[0])
         if not self._step.record(self._examples[-1])[0].same_as(self._tape):
             raise CompileError("an operator or the optimizer makes other calls from step to step")
         if self._gaining and not compiling_gains(self._tape, form_of):
             raise NoGainError("torch's own calls take most of its time")
         calls = TorchCalls(self._tape)
-        self._compiled: Compiled = compile_tape(self._tape, self._roles, calls)
-        self._workspace = calls.make_workspace(self._compiled.workspace)
-        given = [self._tape.given[storage].data_ptr() for storage in self._compiled.given]
-        self._compiled.place(given, self._workspace.data_ptr())
-        self._verified, self._seconds = False, 0.0
+        self._compiled = compile_tape(self._tape, self._roles, calls)
+        return calls
+
+    def _follow(self, like: CompiledSteps) -> bool:
+        """Use the step of another network on this one's tensors; False if that cannot be done.
+
+        The tensors that both have in the same place of their structure take each other's place. Others are constants.
+        """
+        places, others = self._step.places(), like._step.places()
+        if self.shapes != like.shapes or len(places) != len(others) or like._compiled.calls_torch:
+            return False
+        own = {address(b.untyped_storage()): a.untyped_storage() for a, b in zip(places, others, strict=True)}
+        given = {k: own.get(address(storage), storage) for k, storage in like._tape.given.items()}
+        written = {slot.storage for call in like._tape.calls for slot in call.written()}
+        for k, storage in like._tape.given.items():
+            if given[k].nbytes() != storage.nbytes() or (given[k] is storage and k in written):
+                return False
+        self._tape, self._roles, self._compiled = (
+            replace(like._tape, given=given),
+            like._roles,
+            like._compiled.unbound(),
+        )
+        return True
 
     def check_again(self, batch: Batch) -> None:
         """Record the step once more. Raises CompileError if it makes other calls than those that were compiled."""
@@ -99,27 +143,25 @@ class CompiledSteps:
             if not self._step.record(batch)[0].same_as(self._tape):
                 raise CompileError("an operator or the optimizer makes other calls than at first")
 
-    def run(self, inputs: Batch) -> Iterator[tuple[int, list[Tensor]]]:
-        """Make the steps on {name: (K, n, ...)}, some at a time: how many, their losses and the targets' values.
+    def call(self, block: Block) -> Calls[tuple[int, list[Tensor]]]:
+        """Make some of the steps of a block; return how many, and what they hand out.
 
-        It ends before a step whose total loss is not finite, or whose class indices are out of range.
+        None are made if the total loss of the first is not finite, or its class indices are out of range.
         """
         if self.version != self._engine.version:
             self._make()
-        given = [inputs[name].contiguous() for name in self.shapes]
-        made, count = 0, len(given[0])
-        while made < count:
-            size = self._size(count - made)
-            part = given if size == count else [tensor[made : made + size] for tensor in given]
-            if self._verified:
-                done, found = self._run(part)
-            else:
-                done, found = self._verify(part)
-            if done:
-                yield done, found if done == size else [each[:done] for each in found]
-            made += done
-            if done < size or self.version != self._engine.version:  # a callback has frozen or moved something
-                return
+        part = block.part(0, self._size(len(block)))
+        if not self._verified:
+            return self._verify(part)
+        start = time.perf_counter()
+        self._begin(part)
+        try:
+            yield self._compiled
+        finally:  # also where Ctrl-C ends it: what was made counts
+            done, found = self._end()
+        self._check()
+        self._seconds = (time.perf_counter() - start) / max(done, 1)
+        return done, found
 
     def _size(self, left: int) -> int:
         """How many steps the next call makes."""
@@ -129,40 +171,49 @@ class CompiledSteps:
         in_time = max(1, int(SECONDS / self._seconds)) if self._seconds else 8
         return min(left, in_time, max(1, RESULT_BYTES // each), self._step.chance.steps_at_once)
 
-    def _run(self, given: list[Tensor]) -> tuple[int, list[Tensor]]:
-        """Make steps in C++; return how many, and what they hand out."""
-        compiled, count = self._compiled, len(given[0])
-        moving = [*given, *self._step.chance.draw(count), self._moves.numbers(count)]
+    def _begin(self, block: Block) -> None:
+        """Prepare a run."""
+        count, rows = len(block), block.rows
+        batches = [block.inputs[name] for name in self.shapes]
+        moving = [*batches, *self._step.chance.draw(count), self._moves.numbers(count)]
         found = [torch.empty((count, *slot.shape), dtype=slot.dtype, device="cpu") for slot in self._roles.results]
-        start = time.perf_counter()
-        try:
-            compiled.run([each.data_ptr() for each in moving], [each.data_ptr() for each in found], count)
-        finally:  # also where Ctrl-C ends it: what was made counts
-            done = compiled.made
-            if done < count:
-                self._step.chance.rewind(done)
-            if self._verified:
-                self._moves.advance(done)
-        if done:
-            self._seconds = (time.perf_counter() - start) / done
-        if compiled.failure is not None and not compiled.failure[1]:
-            raise compiled.failure[0]  # parameters have been changed: the operators cannot make the step again
+        self._running = count, found, moving, rows  # they live as long as C++ works on them
+        addresses = [each.data_ptr() for each in moving], [each.data_ptr() for each in found]
+        self._compiled.prepare(*addresses, count, None if rows is None else rows.data_ptr())
+
+    def _end(self) -> tuple[int, list[Tensor]]:
+        """Count what a run has made; return how many steps, and what they hand out."""
+        (count, found, _, _), done = self._running, self._compiled.made
+        if done < count:
+            self._step.chance.rewind(done)
+            found = [each[:done] for each in found]
+        if self._verified:
+            self._moves.advance(done)
         return done, found
 
+    def _check(self) -> None:
+        """Raise what ended a run and cannot be left to the operators, because parameters have been changed."""
+        self._compiled.check()
+        if self._compiled.failure is not None and not self._compiled.failure[1]:
+            raise self._compiled.failure[0]
+
     @torch.no_grad()
-    def _verify(self, given: list[Tensor]) -> tuple[int, list[Tensor]]:
+    def _verify(self, block: Block) -> tuple[int, list[Tensor]]:
         """Make one step by the operators and in C++; CompileError, and nothing has changed, if they disagree."""
         step, bounds = self._step, ROUNDING[self._engine.dtype]
         parameters = {name: tensor.clone() for name, tensor in self._engine.store.parameters.items()}
         before = step.snapshot()
         with before:
-            step.load({name: each[0] for name, each in zip(self.shapes, given, strict=True)}, step.chance.draw_one())
+            step.load(block.batch(0), step.chance.draw_one())
             expected = step.outcome([result.clone() for result in step.make()])
         if not bool(torch.isfinite(expected.values["the loss"])):
-            return 0, []
+            return 0, [torch.empty(0)] * len(self._roles.results)
         try:
-            made, found = self._run(given)
-            outcome = step.outcome([each[0] for each in found])
+            self._begin(block)
+            self._compiled.run()
+            made, found = self._end()
+            self._check()
+            outcome = step.outcome([each[0] for each in found]) if made else expected
             wrong = disagreement(outcome, expected, parameters, bounds) if made else "what it refuses"
             if made and wrong:
                 with step.snapshot():
@@ -180,15 +231,17 @@ class CompiledSteps:
     def __call__(self, inputs: Batch) -> Tensor:
         """Make a step on each batch; return the losses."""
         given = self._checked(inputs)
-        losses = [found[0] for _, found in self.run(given)]
-        count = len(next(iter(given.values())))
-        done = torch.cat(losses) if losses else torch.empty(0, dtype=torch.float64)
-        if len(done) < count:
-            raise NonFiniteError(
-                f"Step {len(done) + 1} of {count} cannot be made: its loss is not finite, or an index is out of range. "
-                "Parameters are as they were before that step; net.forward on its batch shows where."
-            )
-        return done
+        losses, made, count = [], 0, len(next(iter(given.values())))
+        while made < count:
+            done, found = completed(self.call(Block(given).part(made, count)))
+            if not done:
+                raise NonFiniteError(
+                    f"Step {made + 1} of {count} cannot be made: its loss is not finite, or an index is out of range. "
+                    "Parameters are as they were before that step; net.forward on its batch shows where."
+                )
+            losses.append(found[0])
+            made += done
+        return torch.cat(losses) if losses else torch.empty(0, dtype=torch.float64)
 
     def _checked(self, inputs: Batch) -> dict[Key, Tensor]:
         """The batches, stacked, by name; what does not fit is refused."""
@@ -198,7 +251,7 @@ class CompiledSteps:
         for name, (shape, dtype) in self.shapes.items():
             if name not in inputs:
                 raise MissingInputError(f"The steps need the input {name!r}.")
-            given[name] = torch.as_tensor(inputs[name]).to("cpu", dtype)
+            given[name] = torch.as_tensor(inputs[name]).to("cpu", dtype).contiguous()
             if given[name].shape[1:] != shape:
                 raise ShapeError(
                     f"{name} has the shape {tuple(given[name].shape)}, and the steps were compiled for batches of "
@@ -207,6 +260,17 @@ class CompiledSteps:
         if len({len(tensor) for tensor in given.values()}) > 1:
             raise ShapeError("The inputs hold different numbers of batches along their first axis.")
         return given
+
+
+def completed(calls: Calls[T]) -> T:
+    """Run what is yielded, one after another; return the generator's result."""
+    with closing(calls):
+        while True:
+            try:
+                compiled = next(calls)
+            except StopIteration as end:
+                return cast(T, end.value)
+            compiled.run()
 
 
 def compile_steps(engine: Engine, stepper: Any, batch: Batch) -> CompiledSteps:

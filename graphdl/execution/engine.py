@@ -204,7 +204,7 @@ class Engine:
                 self._weights[key] = torch.tensor(self.loss(key).weight, dtype=torch.float64, device=self.device)
         return self._weights[key]
 
-    def loss_starts(self, plan: Plan, values: list[Any]) -> dict[int, Tensor]:
+    def loss_starts(self, plan: Plan, values: list[Any] | dict[int, Any]) -> dict[int, Tensor]:
         """Index -> the gradient from which each loss starts: its weight, for every element."""
         if not self.losses:
             raise MissingInputError(

@@ -12,7 +12,7 @@ from torch import Tensor
 from graphdl.cpp import Roles
 from graphdl.errors import CompileError
 from graphdl.execution.agreement import Outcome
-from graphdl.execution.chance import Chance
+from graphdl.execution.chance import Chance, Outlines, outline
 from graphdl.execution.engine import Engine
 from graphdl.execution.passes import Backward, Forward, run_backward, run_forward
 from graphdl.execution.plan import Step
@@ -55,13 +55,24 @@ class PlacedStep:
     """A step by the operators and the optimizer's formula, on a batch, random numbers and settings in fixed places.
 
     chance   draws its random numbers
+    outlines  index -> shape and type of each value, found by a rehearsal where they are not given
     moving   what each step is given: the batch, what was drawn, and the optimizer's numbers
     """
 
-    def __init__(self, engine: Engine, passes: TrainingPasses, moves: CompilableMoves, example: Batch) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        passes: TrainingPasses,
+        moves: CompilableMoves,
+        example: Batch,
+        outlines: Outlines | None = None,
+    ) -> None:
         self._engine, self._passes, self._moves = engine, passes, moves
         self._batch = {name: torch.empty(tensor.shape, dtype=tensor.dtype) for name, tensor in example.items()}
-        self.chance = Chance(passes.plan.forward, self._rehearse(example), engine.chance)
+        lengths = {len(tensor) if tensor.dim() else 0 for tensor in self._batch.values()}
+        self._rows = lengths.pop() if len(lengths) == 1 else 0
+        self.outlines = outlines or self._rehearse(example)
+        self.chance = Chance(passes.plan.forward, self.outlines, engine.chance)
         self._drawn = [torch.empty_like(each) for each in self.chance.examples]
         self._row = moves.numbers(1)[0].clone()
 
@@ -70,7 +81,17 @@ class PlacedStep:
         """What each step is given."""
         return [*self._batch.values(), *self._drawn, self._row]
 
-    def _rehearse(self, example: Batch) -> dict[int, tuple[torch.Size, torch.dtype]]:
+    def places(self) -> list[Tensor]:
+        """The tensors on which a step works, in an order that depends on nothing but the structure of the network."""
+        engine, moves, plan = self._engine, self._moves, self._passes.plan.forward
+        gradients = [tensor for group in moves.groups for tensor in group.gradients.values()]
+        starts = engine.loss_starts(plan, {i: outline(*each) for i, each in self.outlines.items()})
+        weights = [engine.weight(key) for key in engine.losses]
+        return [
+            *moves.changed, *engine.store.buffers.values(), *gradients, *weights, *starts.values(), *self.moving
+        ]  # fmt: skip
+
+    def _rehearse(self, example: Batch) -> Outlines:
         """Run both passes once, without an update; return the shape and type of each value, by index.
 
         Raises CompileError if a parameter that trains gets no gradient: the operators leave it where it is.
@@ -151,6 +172,8 @@ class PlacedStep:
             guard=self._guard,
             finite=results[0],
             results=tuple(results),
+            chosen=storages(self._batch.values()) if self._rows else (),
+            rows=self._rows,
         )
 
     def outcome(self, results: Sequence[Tensor]) -> Outcome:

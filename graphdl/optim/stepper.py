@@ -24,6 +24,9 @@ from graphdl.parameters import Name, ParameterStore, like
 if TYPE_CHECKING:
     from graphdl.optim.optimizer import Optimizer
 
+ROWS_AHEAD = 1000
+"""For how many updates numbers that no schedule changes are made at once."""
+
 
 class Stepper:
     """An optimizer bound to a network. A training step is forward, backward, step.
@@ -49,6 +52,7 @@ class Stepper:
         self._variants: list[Variant] = []
         self._by_name: dict[Name, Variant] = {}
         self._state: State | None = None
+        self._ahead = 0, 0.0, torch.empty(0, 0)
         self._first = FirstUpdate()
         self._moves: Moves
         self._bound: Any = None
@@ -153,8 +157,17 @@ class Stepper:
         """The numbers of the next updates, one row each in double precision, for `Moves.formula`."""
         if not self._variants:
             self._held()
-        steps = range(self.steps, self.steps + count)
-        first = [variant.number(name, self.steps, self._scale) for variant in self._variants for name in variant.names]
+        start, scale, rows = self._ahead
+        if scale != self._scale or not start <= self._steps <= start + len(rows) - max(count, 1):
+            scheduled = any(variant.schedules for variant in self._variants)
+            rows = self._rows(count if scheduled else max(count, ROWS_AHEAD))
+            start, _, _ = self._ahead = self._steps, self._scale, rows
+        return rows[self._steps - start :][:count].to(self._store.flat.device)
+
+    def _rows(self, count: int) -> Tensor:
+        """The numbers of the next updates."""
+        steps = range(self._steps, self._steps + count)
+        first = [variant.number(name, self._steps, self._scale) for variant in self._variants for name in variant.names]
         rows = torch.tensor([*first, 0.0], dtype=torch.float64, device="cpu").repeat(count, 1)
         for variant in self._variants:
             for k, name in enumerate(variant.names, variant.column):
@@ -162,7 +175,7 @@ class Stepper:
                     values = [variant.number(name, step, self._scale) for step in steps]
                     rows[:, k] = torch.tensor(values, dtype=torch.float64)
         torch.arange(steps.start + 1, steps.stop + 1, out=rows[:, -1])
-        return rows.to(self._store.flat.device)
+        return rows
 
     def memory(self) -> tuple[State, Tensor]:
         """The optimizer's state, as vectors of all parameters, and the count of updates on the device."""

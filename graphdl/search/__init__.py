@@ -1,8 +1,9 @@
 """Search: many networks trained side by side, over hyperparameters, seeds, folds and structures."""
 
 from graphdl.search.fit_all import fit_all
+from graphdl.search.halving import Halving
 from graphdl.search.result import Sweep
 from graphdl.search.space import Random
 from graphdl.search.sweep import sweep
 
-__all__ = ["Random", "Sweep", "fit_all", "sweep"]
+__all__ = ["Halving", "Random", "Sweep", "fit_all", "sweep"]

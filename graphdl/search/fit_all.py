@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any, get_args
 
 from graphdl.data.checks import whole_number
-from graphdl.errors import GraphDLError, MissingInputError, SettingError, UnreachableError
+from graphdl.errors import GraphDLError, MissingInputError, SettingError, UnreachableError, did_you_mean, listing
 from graphdl.network import Network
 from graphdl.optim import Optimizer
+from graphdl.search.halving import Halving
 from graphdl.search.member import Member, Recipe
-from graphdl.search.progress import SweepProgress
 from graphdl.search.ranking import choose_figure
 from graphdl.search.result import Sweep
 from graphdl.search.run import Run
 from graphdl.search.shared import SharedData, check_rows, per_member, rows_per_member
 from graphdl.search.space import described
-from graphdl.search.training import Training
-from graphdl.search.ways import OneByOne, Way
+from graphdl.search.training import Backend, Options, Training
 from graphdl.training import Metric
 from graphdl.training.threads import check_threads
-
-Backend = Literal["compiled", "operators", "processes"]
 
 
 def fit_all(
@@ -44,6 +42,10 @@ def fit_all(
     clip_norm: float | None = None,
     clip_value: float | None = None,
     accumulate: int = 1,
+    backend: Backend | None = None,
+    halving: Halving | None = None,
+    checkpoint: str | Path | None = None,
+    memory: int | None = None,
     by: str | None = None,
     maximise: bool | None = None,
     progress: bool = True,
@@ -59,6 +61,13 @@ def fit_all(
     validation_rows  for each network, the indices of the rows on which it is evaluated after every epoch instead
     seeds            of the order of the data, one for all networks, or a list; None takes each network's generator
     callbacks        such as [EarlyStopping(patience=5)]; every network gets a copy of its own
+    compile          compiles the steps of networks of equal structure once, if they are many enough to gain by it
+    backend          "compiled" compiles steps however few they are; "operators" never does; "processes" trains each
+                     network in a process of joblib, or on a cluster by `with joblib.parallel_config(backend="dask")`
+    halving          Halving(factor=3, first=5) drops networks that are behind
+    checkpoint       a folder in which networks are stored when they end, and every ten seconds; a sweep that is run
+                     again with it goes on where it stopped, also after a kill
+    memory           the number of bytes that data, networks and training may take: fewer networks are trained at once
     by, maximise     the figure by which networks are compared: by default the last metric of the validation data, the
                      validation loss, or the loss; maximise is True for accuracy by default
 
@@ -70,7 +79,8 @@ def fit_all(
     recipe = Recipe(
         epochs, batch_size, shuffle, metrics, callbacks, threads, compile, clip_norm, clip_value, accumulate
     )
-    return train(members, recipe, SharedData("inputs", inputs, targets), validation, by, maximise, progress)
+    options = Options(backend, halving, checkpoint, memory, by, maximise, progress)
+    return train(members, recipe, options, SharedData("inputs", inputs, targets), validation)
 
 
 def make_members(
@@ -96,20 +106,10 @@ def make_members(
     return [Member(k, *each, candidate=k) for k, each in enumerate(given)]
 
 
-def train(
-    members: Sequence[Member],
-    recipe: Recipe,
-    data: SharedData,
-    validation: Any,
-    by: str | None,
-    maximise: bool | None,
-    progress: bool,
-) -> Sweep:
+def train(members: Sequence[Member], recipe: Recipe, options: Options, data: SharedData, validation: Any) -> Sweep:
     """Check everything, train all members, and collect the results."""
     held = None if validation is None else SharedData.validation(validation)
-    check_threads(recipe.threads)
-    whole_number("epochs", recipe.epochs, least=1)
-    whole_number("batch_size", recipe.batch_size, least=1)
+    check_options(recipe, options)
     if held is not None and any(member.validation_rows is not None for member in members):
         raise SettingError("validation and validation_rows cannot be combined: remove one of them.")
     for member in members:
@@ -119,15 +119,27 @@ def train(
     for name in members[0].setting:
         if name in first.names:
             raise SettingError(f"over: {name!r} is a figure of the results: rename the setting.")
-    figure = choose_figure(first.names, by, maximise)
-    training = Training(members, recipe, data, held, lambda group: choose_way(recipe))
-    training(SweepProgress(len(members), recipe.epochs, figure, progress))
+    figure = choose_figure(first.names, options.by, options.maximise)
+    training = Training(members, recipe, options, data, held, figure)
+    training()
     return Sweep(members, figure, complete=not training.interrupted)
 
 
-def choose_way(recipe: Recipe) -> Way:
-    """The way in which a group is trained."""
-    return OneByOne(compiled=recipe.compile)
+def check_options(recipe: Recipe, options: Options) -> None:
+    """Raise SettingError for arguments that are not what they must be."""
+    check_threads(recipe.threads)
+    whole_number("epochs", recipe.epochs, least=1)
+    whole_number("batch_size", recipe.batch_size, least=1)
+    known = get_args(Backend)
+    if options.backend is not None and options.backend not in known:
+        meant = did_you_mean(options.backend, known)
+        raise SettingError(f"backend must be {listing(map(repr, known))} or None, not {options.backend!r}.{meant}")
+    if options.backend == "compiled" and not recipe.compile:
+        raise SettingError('backend="compiled" and compile=False contradict each other: remove one of them.')
+    if options.halving is not None and not isinstance(options.halving, Halving):
+        raise SettingError(f"halving must be Halving(factor=3, first=5), or None, not {options.halving!r:.200}.")
+    if options.checkpoint is not None and not isinstance(options.checkpoint, (str, Path)):
+        raise SettingError(f"checkpoint must be the path of a folder, not {options.checkpoint!r:.200}.")
 
 
 def check_member(member: Member, data: SharedData) -> None:

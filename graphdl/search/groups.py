@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from graphdl.graph import Shared
+from graphdl.initializers import Zeros
 from graphdl.network import Network
 from graphdl.operators import Loss, Operator
 from graphdl.optim import Optimizer
@@ -32,12 +33,11 @@ def structure_of(member: Member, recipe: Recipe, data: SharedData) -> Hashable:
     optimizer. Initial parameters, weights of losses, seeds, rows and the optimizer's numbers may differ.
     """
     named = data.named(member.net)
-    rows = len(next(iter(named.values()))) if member.rows is None else len(member.rows)
     return (
         structure_of_network(member.net),
         structure_of_optimizer(member.optimizer),
         tuple((name, layout_of(tensor)) for name, tensor in named.items()),
-        min(recipe.batch_size, rows),
+        min(recipe.batch_size, data.rows(member.net, member.rows)),
     )
 
 
@@ -62,10 +62,14 @@ def _operator(operator: Operator | Shared) -> Hashable:
     """The class and the settings that its calls depend on. An initializer is used before training only."""
     if not dataclasses.is_dataclass(operator):
         return type(operator), id(operator)
-    held = {field.name: getattr(operator, field.name) for field in dataclasses.fields(operator)}
+    held: dict[str, object] = {}
+    for field in dataclasses.fields(operator):
+        value, check = getattr(operator, field.name), field.metadata.get("check")
+        takes_initializer = check is not None and check.holds(Zeros())
+        held[field.name] = value is not False if takes_initializer else value
     if isinstance(operator, Loss):
         held.pop("weight", None)
-    return type(operator), tuple((name, "callable" if callable(value) else repr(value)) for name, value in held.items())
+    return type(operator), repr(held)
 
 
 def structure_of_optimizer(optimizer: Optimizer) -> Hashable:

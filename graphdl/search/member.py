@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeAlias
 
 from torch import Tensor
 
+from graphdl.errors import GraphDLError
 from graphdl.network import Network
 from graphdl.optim import Optimizer
 from graphdl.search.space import Setting
@@ -35,6 +36,10 @@ class Recipe:
     clip_value: float | None = None
     accumulate: int = 1
 
+    def steps(self, rows: int) -> int:
+        """The steps of a member with so many rows."""
+        return self.epochs * -(-rows // self.batch_size)
+
 
 @dataclass(eq=False)
 class Member:
@@ -44,7 +49,7 @@ class Member:
     candidate  the number of what a search decides about: members that differ in seed and fold have the same
     rows, validation_rows  indices of the data, (m,); None for all, and for none
     seed       of the order of its data; None takes the network's generator
-    error      why training ended, if the state is "failed"
+    error, cause   why training ended, if the state is "failed", and the exception if there was one in this process
     kept       the epoch whose parameters the network has
     way        how it was trained
     """
@@ -61,6 +66,7 @@ class Member:
     history: History = field(default_factory=History)
     state: State = "waiting"
     error: str | None = None
+    cause: GraphDLError | None = None
     kept: int = 0
     way: str = ""
 

@@ -21,7 +21,7 @@ class SweepProgress:
 
     def __init__(self, members: int, epochs: int, figure: Figure, shown: bool) -> None:
         console = Console(stderr=True)
-        self._members, self._figure = members, figure
+        self._members, self._epochs, self._figure = members, epochs, figure
         self._ended, self._best = 0, ""
         self._value: float | None = None
         self._bar = Progress(
@@ -44,11 +44,12 @@ class SweepProgress:
     ) -> None:
         self._bar.stop()
 
-    def advance(self, member: Member, epochs: int, skipped: int = 0) -> None:
+    def advance(self, member: Member, epochs: int) -> None:
         """Count epochs of a member, and those that are not made because it has ended."""
         if self._bar.disable:
             return
         self._ended += member.ended
+        skipped = self._epochs - member.history.epochs if member.ended else 0
         value = self._figure.of(member.figures)
         if value is not None and (self._value is None or self._figure.better(value, self._value)):
             self._value = value

@@ -12,8 +12,8 @@ from typing import Any
 
 from graphdl.errors import SettingError
 from graphdl.network import Network
-from graphdl.plots import new_figure, save_figure
 from graphdl.search.member import Member
+from graphdl.search.picture import draw
 from graphdl.search.ranking import Figure, choose_figure
 from graphdl.search.space import Setting, described, text_of, without_seed
 from graphdl.training import History
@@ -118,19 +118,18 @@ class Sweep:
         return _written(path, lambda file: file.write(json.dumps(_plain(data), indent=1, allow_nan=False) + "\n"))
 
     def plot(self, path: str | Path) -> Path:
-        """Draw the figure of each setting, with bars of one standard deviation, into a .svg, .png or .pdf file."""
-        rows = [row for row in self.ranking() if self.figure.of(row) is not None]
-        figure = new_figure(7, max(2.0, 0.25 * len(rows) + 1))
-        axes = figure.subplots()
-        means = [row[self.figure.name] for row in rows]
-        spreads = [row[f"{self.figure.name}_std"] for row in rows]
-        labels = [_label(row, self._members[0]) for row in rows]
-        axes.errorbar(means, range(len(rows)), xerr=spreads, fmt="o", markersize=4)
-        axes.set_yticks(range(len(rows)), labels, fontsize="small")
-        axes.invert_yaxis()
-        axes.set_xlabel(self.figure.name.replace("_", " "))
-        axes.grid(alpha=0.3)
-        return save_figure(figure, path)
+        """Draw the figure of the sweep against the settings that vary, into a .svg, .png or .pdf file.
+
+        One numeric setting is drawn as a line, a grid of two or three as heat maps, others in parallel coordinates; if
+        only seeds vary, the curves of training. Raises MissingPackageError without matplotlib.
+        """
+        trained = [member for member in self._members if self.figure.of(member.figures) is not None]
+        histories: dict[str, list[History]] = {}
+        for member in trained:
+            label = described(without_seed(member.setting)) or ("" if member.setting else f"member {member.number}")
+            histories.setdefault(label, []).append(member.history)
+        settings = [without_seed(member.setting) for member in trained]
+        return draw(path, settings, [member.figures for member in trained], self.figure.name, histories)
 
 
 def _row(member: Member) -> Row:
@@ -153,11 +152,6 @@ def _summary(members: Sequence[Member]) -> Row:
         row[name] = statistics.fmean(values)
         row[f"{name}_std"] = statistics.stdev(values) if len(values) > 1 else math.nan
     return row
-
-
-def _label(row: Row, member: Member) -> str:
-    chosen = {name: row[name] for name in without_seed(member.setting) if name in row}
-    return described(chosen) or f"member {row['member']}"
 
 
 def _plain(value: Any) -> Any:

@@ -7,7 +7,6 @@ import math
 from collections.abc import Mapping
 
 import torch
-from torch import Tensor
 
 from graphdl.arguments import new_generator
 from graphdl.data import Batches
@@ -24,6 +23,7 @@ from graphdl.training.scoring import Scorer
 class Run:
     """A member in training. A way of training makes its epochs, and `record` takes their figures.
 
+    data, validation   where its rows come from
     batches    an epoch of its rows, in an order drawn from its seed
     stepper    its optimizer, bound to its network
     scorer     measures losses and metrics of steps
@@ -31,13 +31,12 @@ class Run:
     callbacks  its own copies of the callbacks
     gathering  clipping and accumulation of gradients
 
-    Parameters and buffers at the last epoch end at which they were finite are kept beside it: a member that fails or is
-    interrupted gets them back.
+    Parameters and buffers at the end of the last epoch are kept: a member that fails or is interrupted gets them back.
     """
 
     def __init__(self, member: Member, recipe: Recipe, data: SharedData, validation: SharedData | None) -> None:
         net = member.net
-        self.member, self.recipe = member, recipe
+        self.member, self.recipe, self.data, self.validation = member, recipe, data, validation
         self.generator = net.generator if member.seed is None else new_generator(member.seed)
         named = data.named(net)
         self.batches = Batches(named, recipe.batch_size, recipe.shuffle, self.generator, member.rows)
@@ -66,43 +65,42 @@ class Run:
         """Before the first epoch, call the callbacks' on_fit_start."""
         if self.member.state == "waiting":
             self.callbacks.start(self.member.net, self.stepper, self.member.history)
-        self.member.state = "training"
+            self.member.state = "training"
 
     def record(self, figures: Mapping[str, float], seconds: float) -> None:
         """Take the figures of an epoch and its duration, and decide whether training goes on."""
         member = self.member
-        if not math.isfinite(figures["loss"]) or not bool(torch.isfinite(self._tensors[0]).all()):
-            return self.fail(f"the loss is {figures['loss']}, or a parameter is not finite")
+        if not math.isfinite(figures["loss"]):
+            return self.fail(f"the loss is {figures['loss']}")
+        if not bool(torch.isfinite(self._tensors[0]).all()):
+            return self.fail("a parameter is not finite")
         member.history.append(figures)
         member.history.seconds += seconds
-        for good, tensor in zip(self._good, self._tensors, strict=True):
-            good.copy_(tensor)
         member.kept = member.history.epochs
+        self.keep()
         if self.callbacks.epoch_end():
             self.end("stopped")
         elif self.epoch >= self.recipe.epochs:
             self.end("finished")
 
+    def keep(self) -> None:
+        """Keep parameters and buffers as they are now."""
+        for good, tensor in zip(self._good, self._tensors, strict=True):
+            good.copy_(tensor)
+
     def fail(self, reason: GraphDLError | str) -> None:
-        """End training because of an error, with the parameters of the last good epoch."""
-        kind = f"{type(reason).__name__}: " if isinstance(reason, GraphDLError) else ""
-        self.member.error = f"epoch {self.epoch + 1}: {kind}{reason}"
-        self.restore()
+        """End training because of an error, with the parameters that were kept last."""
+        if isinstance(reason, GraphDLError):
+            self.member.cause, reason = reason, f"{type(reason).__name__}: {reason}"
+        self.member.error = f"epoch {self.epoch + 1}: {reason}"
         self.end("failed")
 
-    def restore(self) -> None:
-        """Take the parameters and buffers of the last good epoch."""
+    def end(self, state: State) -> None:
+        """End training, with the parameters that were kept last, or those that callbacks restore."""
         for good, tensor in zip(self._good, self._tensors, strict=True):
             tensor.copy_(good)
-
-    def end(self, state: State) -> None:
-        """End training; callbacks may restore other parameters."""
         self.member.state = state
         self.callbacks.end()
         stopping = [each for each in self.callbacks.given if isinstance(each, EarlyStopping)]
         if stopping and stopping[-1].best_epoch:
             self.member.kept = stopping[-1].best_epoch
-
-    def tensors(self) -> list[Tensor]:
-        """What training changes: parameters and buffers."""
-        return self._tensors

@@ -42,6 +42,15 @@ class SharedData:
         shared = {name: self._tensor(name, value, net) for name, value in given.items()}
         return net.engine.prepare(shared, net.losses)[1]
 
+    def rows(self, net: Network, chosen: Tensor | None = None) -> int:
+        """The number of rows, or of those that are chosen."""
+        return len(next(iter(self.named(net).values()))) if chosen is None else len(chosen)
+
+    @property
+    def tensors(self) -> list[Tensor]:
+        """All tensors that networks were given so far."""
+        return [tensor for _, tensor in self._converted.values()]
+
     def _tensor(self, name: Key, value: Any, net: Network) -> Tensor:
         key = id(value), net.device, net.dtype
         if key not in self._converted:  # the value is kept too, so that no other object takes its id

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import numpy
 
 from graphdl.data.checks import whole_number
-from graphdl.errors import SettingError
+from graphdl.errors import SettingError, did_you_mean, listing
 
 Setting: TypeAlias = dict[str, Any]
 """One choice of hyperparameters, by name."""
@@ -88,6 +88,53 @@ def _values(name: str, values: object) -> Sequence[Any]:
     if not listed:
         raise SettingError(f"over: {name!r} has no values.")
     return listed
+
+
+class Reading(Setting):
+    """A setting that notes which of its values are read, in a set of names."""
+
+    def __init__(self, setting: Setting, read: set[str]) -> None:
+        super().__init__(setting)
+        self._read = read
+
+    def __getitem__(self, name: str) -> Any:
+        self._read.add(name)
+        return super().__getitem__(name)
+
+    def __contains__(self, name: object) -> bool:
+        self._read.add(str(name))
+        return super().__contains__(name)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """The value of that name, or the default."""
+        self._read.add(name)
+        return super().get(name, default)
+
+
+def _reading_all(method: str) -> Any:
+    """A method of dict after which all values count as read."""
+
+    def read(self: Reading, *given: Any) -> Any:
+        self._read.update(dict.keys(self))
+        return getattr(dict, method)(self, *given)
+
+    return read
+
+
+for _method in ("__iter__", "__or__", "__ror__", "copy", "items", "keys", "pop", "values"):
+    setattr(Reading, _method, _reading_all(_method))
+
+
+def check_all_differ(settings: Sequence[Setting], read: set[str]) -> None:
+    """Raise SettingError if settings differ in nothing that was read: their networks would be the same."""
+    unread = {name for setting in settings for name in setting} - read - {SEED}
+    different = {repr(setting): {k: v for k, v in setting.items() if k not in unread} for setting in settings}
+    if len({repr(used) for used in different.values()}) < len(different):
+        hints = "".join(did_you_mean(name, read - settings[0].keys()) for name in sorted(unread))
+        raise SettingError(
+            f"over: neither build nor optimizer reads {listing(map(repr, sorted(unread)))}, so some networks would be "
+            f"the same.{hints} They read {listing(map(repr, sorted(read))) or 'nothing'}."
+        )
 
 
 def without_seed(setting: Setting) -> Setting:

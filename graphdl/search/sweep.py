@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from graphdl.errors import GraphDLError, SettingError, did_you_mean, listing
@@ -10,10 +11,12 @@ from graphdl.network import Network
 from graphdl.optim import Optimizer
 from graphdl.search.fit_all import train
 from graphdl.search.folds import count_folds, make_folds
+from graphdl.search.halving import Halving
 from graphdl.search.member import Member, Recipe
 from graphdl.search.result import COLUMNS, Sweep
 from graphdl.search.shared import SharedData
-from graphdl.search.space import SEED, Setting, described, settings_of, without_seed
+from graphdl.search.space import SEED, Reading, Setting, check_all_differ, described, settings_of, without_seed
+from graphdl.search.training import Backend, Options
 from graphdl.training import Metric
 
 
@@ -36,6 +39,10 @@ def sweep(
     clip_norm: float | None = None,
     clip_value: float | None = None,
     accumulate: int = 1,
+    backend: Backend | None = None,
+    halving: Halving | None = None,
+    checkpoint: str | Path | None = None,
+    memory: int | None = None,
     by: str | None = None,
     maximise: bool | None = None,
     progress: bool = True,
@@ -51,13 +58,14 @@ def sweep(
     "seed" in a setting seeds its network and the order of its data, 0 by default; the summary takes the mean over
     seeds. The other arguments are those of `fit_all`. Raises SettingError, which names the setting, before training.
     """
-    settings = settings_of(over)
+    settings, read = settings_of(over), set[str]()
     numbers = range(count_folds(folds)) or [None]
-    members = [_member(build, optimizer, setting, fold) for setting in settings for fold in numbers]
+    members = [_member(build, optimizer, setting, fold, read) for setting in settings for fold in numbers]
     candidates: dict[str, int] = {}
     for number, member in enumerate(members):
         key = repr(sorted(without_seed(member.setting).items()))
         member.number, member.candidate = number, candidates.setdefault(key, len(candidates))
+    check_all_differ(settings, read)
     data = SharedData("inputs", inputs, targets)
     if folds is not None:
         if validation is not None:
@@ -68,18 +76,19 @@ def sweep(
     recipe = Recipe(
         epochs, batch_size, shuffle, metrics, callbacks, threads, compile, clip_norm, clip_value, accumulate
     )
-    return train(members, recipe, data, validation, by, maximise, progress)
+    options = Options(backend, halving, checkpoint, memory, by, maximise, progress)
+    return train(members, recipe, options, data, validation)
 
 
-def _member(build: Any, optimizer: Any, setting: Setting, fold: int | None) -> Member:
-    """The member of a setting. Raises SettingError, which names the setting."""
+def _member(build: Any, optimizer: Any, setting: Setting, fold: int | None, read: set[str]) -> Member:
+    """The member of a setting; names that are read are added to `read`. Raises SettingError with the setting."""
     where = f"the setting {{{described(setting)}}}"
     for name in setting:
         if name in COLUMNS:
             raise SettingError(f"{where}: {name!r} is a column of the results: rename the setting.")
-    seed = setting.get(SEED, 0)
-    net = _built(where, build, setting, seed)
-    chosen = optimizer if isinstance(optimizer, Optimizer) else _called(f"optimizer, {where}", optimizer, setting)
+    seed, reading = setting.get(SEED, 0), Reading(setting, read)
+    net = _built(where, build, reading, seed)
+    chosen = optimizer if isinstance(optimizer, Optimizer) else _called(f"optimizer, {where}", optimizer, reading)
     if not isinstance(chosen, Optimizer):
         raise SettingError(f"optimizer must be an optimizer, or a function setting -> optimizer; for {where} it is "
                            f"{chosen!r:.200}.")  # fmt: skip
@@ -105,7 +114,7 @@ def _called(what: str, function: Any, setting: Setting) -> Any:
     if not callable(function):
         raise SettingError(f"{what.split(',')[0]} must be a function of a setting, not {function!r:.200}.")
     try:
-        return function(dict(setting))
+        return function(setting)
     except KeyError as error:
         name = error.args[0] if error.args else ""
         raise SettingError(f"{what}: the setting has no {name!r}.{did_you_mean(name, setting)} It has "

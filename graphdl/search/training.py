@@ -2,100 +2,180 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Sequence
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
 
-from graphdl.errors import GraphDLError, NonFiniteError
+from graphdl.errors import NonFiniteError
+from graphdl.search.checkpoint import Checkpoint, digest_of
 from graphdl.search.groups import grouped
+from graphdl.search.halving import Halving
 from graphdl.search.member import Member, Recipe
+from graphdl.search.memory import Budget
+from graphdl.search.processes import Processes
 from graphdl.search.progress import SweepProgress
+from graphdl.search.ranking import Figure
 from graphdl.search.run import Run
 from graphdl.search.shared import SharedData
-from graphdl.search.ways import Outcome, Outcomes, Way
+from graphdl.search.state import RunState, restore, resume
+from graphdl.search.ways import OneByOne, Way, settle, timed, worth_compiling
 from graphdl.training.threads import threads_restored
+
+Backend = Literal["compiled", "operators", "processes"]
+Group = Sequence[Member]
+
+
+@dataclass(frozen=True)
+class Options:
+    """How members are trained, beside what fit takes: arguments of fit_all."""
+
+    backend: Backend | None = None
+    halving: Halving | None = None
+    checkpoint: str | Path | None = None
+    memory: int | None = None
+    by: str | None = None
+    maximise: bool | None = None
+    progress: bool = True
 
 
 class Training:
     """Trains members.
 
-    choose       the way for a group
     interrupted  whether Ctrl-C ended it
     """
 
     def __init__(
         self,
-        members: Sequence[Member],
+        members: Group,
         recipe: Recipe,
+        options: Options,
         data: SharedData,
         validation: SharedData | None,
-        choose: Callable[[Sequence[Member]], Way],
+        figure: Figure,
     ) -> None:
-        self._members, self._recipe = members, recipe
+        self._members, self._recipe, self._options, self._figure = members, recipe, options, figure
         self._data, self._validation = data, validation
-        self._choose = choose
+        given = [data] if validation is None else [data, validation]
+        self._budget = Budget(options.memory, members, recipe, given, options.halving is not None)
+        self._progress = SweepProgress(len(members), recipe.epochs, figure, options.progress)
         self._runs: dict[int, Run] = {}
+        self._states: dict[int, RunState] = {}
+        self._checkpoint: Checkpoint | None = None
+        if options.checkpoint is not None:
+            # what halving drops depends on all members
+            others = repr((options.halving, [member.setting for member in members])) if options.halving else ""
+            digest = digest_of(members, data, validation) + others
+            self._checkpoint = Checkpoint(options.checkpoint, members, recipe, digest)
         self.interrupted = False
 
-    def __call__(self, progress: SweepProgress) -> None:
-        """Train all members. Ctrl-C ends it; members in training get their last good parameters."""
+    def __call__(self) -> None:
+        """Train all members. Ctrl-C ends it; members in training get the parameters of their last epoch."""
         try:
-            with threads_restored(), progress:
-                self._round(self._recipe.epochs, progress)
+            with threads_restored(), self._progress:
+                self._load()
+                self._rounds()
         except KeyboardInterrupt:
             self.interrupted = True
         finally:
-            self._leave()
+            for run in self._runs.values():
+                if run.member.state == "training":
+                    run.end("interrupted")
+            self._runs.clear()
+        causes = [member.cause for member in self._members if member.cause is not None]
+        if len(causes) == len(self._members) and not any(isinstance(cause, NonFiniteError) for cause in causes):
+            raise causes[0]
 
-    def _round(self, epochs: int, progress: SweepProgress) -> None:
-        """Train the members that go on up to so many epochs."""
-        going = [member for member in self._members if not member.ended]
-        for group in grouped(going, self._recipe, self._data):
-            way = self._choose(group)
-            runs = [self._run(member) for member in group]
-            for run in runs:
-                run.member.way = way.name
-                run.begin()
-            for outcomes, seconds in timed(way(runs, epochs)):
-                for run, outcome in outcomes:
-                    self._record(run, outcome, seconds / len(outcomes))
-                    left = self._recipe.epochs - run.epoch if run.member.ended else 0
-                    progress.advance(run.member, 1, left)
-            for run in runs:
+    def _load(self) -> None:
+        """Take what the checkpoint holds."""
+        for member in self._members if self._checkpoint is not None else ():
+            state = self._checkpoint.load(member)  # type: ignore[union-attr]
+            if state is not None:
+                restore(member, state)
+                self._progress.advance(member, member.history.epochs)
+                if not state.ended:
+                    self._states[member.number] = state
+
+    def _rounds(self) -> None:
+        """Train all members; with halving, some settings are dropped after each round."""
+        racing, halving, epochs = self._members, self._options.halving, self._recipe.epochs
+        for rung in halving.rungs(epochs) if halving else [epochs]:
+            self._round([member for member in racing if not member.ended and member.history.epochs < rung], rung)
+            if halving and rung < epochs:
+                kept = halving.survivors(racing, rung, self._figure)
+                numbers = {member.number for member in kept}
+                for member in racing:
+                    if member.number not in numbers and not member.ended:
+                        run = self._run(member)
+                        run.end("dropped")
+                        self._leave(run)
+                racing = kept
+
+    def _round(self, members: Group, epochs: int) -> None:
+        """Train members up to so many epochs."""
+        for way, group in self._prepared(grouped(members, self._recipe, self._data)):
+            for chunk in self._budget.chunks(group):
+                self._train(way, [self._run(member) for member in chunk], epochs)
+
+    def _train(self, way: Way, runs: Sequence[Run], epochs: int) -> None:
+        for run in runs:
+            run.member.way = way.name
+        for outcomes, seconds in timed(way(runs, epochs)):
+            for run, outcome in outcomes:
+                before = run.epoch
+                settle(run, outcome, seconds)
+                self._progress.advance(run.member, run.epoch - before)
                 if run.member.ended:
-                    del self._runs[run.member.number]
+                    self._leave(run)
+            if self._checkpoint is not None:
+                self._checkpoint.save_if_due(runs)
 
     def _run(self, member: Member) -> Run:
-        if member.number not in self._runs:
-            self._runs[member.number] = Run(member, self._recipe, self._data, self._validation)
-        return self._runs[member.number]
+        """The run of a member, made when it is first trained."""
+        number = member.number
+        if number not in self._runs:
+            run = self._runs[number] = Run(member, self._recipe, self._data, self._validation)
+            if number in self._states:
+                resume(run, self._states.pop(number))
+        return self._runs[number]
 
-    @staticmethod
-    def _record(run: Run, outcome: Outcome, seconds: float) -> None:
-        if isinstance(outcome, GraphDLError):
-            run.fail(outcome)
-        else:
-            run.record(outcome, seconds)
+    def _leave(self, run: Run) -> None:
+        """Store a run that has ended, and free its memory."""
+        if self._checkpoint is not None:
+            self._checkpoint.save(run)
+        del self._runs[run.member.number]
 
-    def _leave(self) -> None:
-        """End the runs that are not finished."""
-        for run in self._runs.values():
-            if not run.member.ended:
-                run.restore()
-                run.end("interrupted")
-        self._runs.clear()
+    def _prepared(self, groups: Sequence[Group]) -> Iterator[tuple[Way, Group]]:
+        """The groups with their ways: first those that need no compiler, then the others as soon as they are prepared.
 
-
-def timed(outcomes: Iterator[Outcomes]) -> Iterator[tuple[Outcomes, float]]:
-    """Each item with the seconds that it took."""
-    while True:
-        start = time.perf_counter()
-        item = next(outcomes, None)
-        if item is None:
+        Compilers run in the background, for groups with few nodes first.
+        """
+        compiled = [group for group in groups if self._compiles(group)]
+        for group in groups:
+            if not any(group is other for other in compiled):
+                yield self._choose(False), group
+        if len(compiled) == 1:
+            yield self._choose(True).prepare(self._run(compiled[0][0])), compiled[0]
             return
-        yield item, time.perf_counter() - start
+        pool = ThreadPoolExecutor(self._recipe.threads or os.cpu_count())
+        try:
+            quickest = sorted(compiled, key=lambda group: len(group[0].net.order))
+            waiting = {pool.submit(self._choose(True).prepare, self._run(group[0])): group for group in quickest}
+            for prepared in as_completed(waiting):
+                yield prepared.result(), waiting[prepared]
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
 
+    def _compiles(self, group: Group) -> bool:
+        """Whether the steps of a group are compiled before it is trained in this process."""
+        steps = sum(self._recipe.steps(self._data.rows(member.net, member.rows)) for member in group)
+        backend = self._options.backend
+        return backend != "processes" and worth_compiling(steps, self._recipe, backend)
 
-def raise_if_none_was_trained(members: Sequence[Member], errors: Sequence[GraphDLError]) -> None:
-    """Raise the first error if all members failed, and not because a loss was not finite."""
-    if len(errors) == len(members) and not isinstance(errors[0], NonFiniteError):
-        raise errors[0]
+    def _choose(self, compiled: bool) -> Way:
+        """The way in which a group is trained."""
+        if self._options.backend == "processes":
+            return Processes(self._recipe.threads, self._recipe.compile)
+        return OneByOne(compiled)

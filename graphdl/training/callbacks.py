@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from torch import Tensor
 
@@ -116,6 +117,16 @@ class EarlyStopping(Monitoring):
         if self._state:
             net.load_state_dict(self._state)
 
+    def state_dict(self) -> dict[str, Any]:
+        """Plain numbers and tensors, to continue after on_fit_start."""
+        kept = {f"best.{name}": tensor for name, tensor in self._state.items()}
+        return {"best_epoch": self.best_epoch, "epoch": self._epoch, "best": self._best, **kept}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue where `state_dict` was called."""
+        self.best_epoch, self._epoch, self._best = state["best_epoch"], state["epoch"], state["best"]
+        self._state = {name.removeprefix("best."): tensor for name, tensor in state.items() if name.startswith("best.")}
+
 
 class ReduceOnPlateau(Monitoring):
     """Lowers all learning rates when a loss or a metric has stopped improving, as torch's ReduceLROnPlateau.
@@ -168,3 +179,11 @@ class ReduceOnPlateau(Monitoring):
         if self._bad > self.patience:
             stepper.scale = max(stepper.scale * self.factor, self.least)
             self._rest, self._bad = self.cooldown, 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """Plain numbers, to continue after on_fit_start."""
+        return {"best": self._best, "bad": self._bad, "rest": self._rest}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue where `state_dict` was called."""
+        self._best, self._bad, self._rest = state["best"], state["bad"], state["rest"]

@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterable, Iterator
 
 import torch
 
+from graphdl.blocks import Block
 from graphdl.data import Batches
 from graphdl.errors import CompileError, GraphDLWarning
-from graphdl.execution.compiled import CompiledSteps, NoGainError
+from graphdl.execution.compiled import Calls, CompiledSteps, NoGainError, completed
 from graphdl.training.batching import Batch
 from graphdl.training.scoring import Means, rows_of
 from graphdl.training.step import TrainingStep, is_custom
@@ -58,66 +59,58 @@ class CompiledEpoch:
 
     def __call__(self, batches: Iterable[Batch]) -> dict[str, float]:
         """Train on the batches; return the mean losses and metrics, {} if there was no batch."""
+        with torch.inference_mode():
+            return completed(self.calls(batches))
+
+    def calls(self, batches: Iterable[Batch]) -> Calls[dict[str, float]]:
+        """The same, but C++ is run by the caller."""
         means, self._others = Means(), 0
         self._check_again = True  # whether custom operators and optimizers still do the same
-        with torch.inference_mode():
-            for block in blocks_of(batches):
-                for _ in self._steps_on(block, means):
-                    if self._step_end is not None and self._step_end():
-                        return means.figures()
+        for block in blocks_of(batches):
+            made = 0
+            while made < len(block):
+                made += yield from self._steps_on(block.part(made, len(block)), means)
+                if self._step_end is not None and self._step_end():
+                    return means.figures()
         return means.figures()
 
-    def _steps_on(self, block: Batch, means: Means) -> Iterator[int]:
-        """Train on a block of batches of one shape, some steps at a time; yield the number of steps made."""
-        made, count = 0, len(next(iter(block.values())))
-        while made < count:
-            for done in self._compiled(part_of(block, made, count), means):
-                made += done
-                yield done
-            if made < count:
-                means.add(self._step({name: tensor[made] for name, tensor in block.items()}))
-                made += 1
-                yield 1
-
-    def _compiled(self, block: Batch, means: Means) -> Iterator[int]:
-        """Make as many steps of a block as possible by compiled code."""
-        if self._given_up:
-            return
+    def _steps_on(self, block: Block, means: Means) -> Calls[int]:
+        """Make steps on some batches of a block; return how many."""
         try:
-            steps = self._ready(block)
-            if steps is None:
-                return
-            made = 0
-            for done, (_, *values) in steps.run(block):
-                batches = part_of(block, made, made + done)
-                made += done
-                self._step.scorer.add_to(means, batches, values)
-                yield done
+            steps = None if self._given_up else self._ready(block)
+            done = 0
+            if steps is not None:
+                done, (_, *values) = yield from steps.call(block)
+            if done:
+                self._step.scorer.add_to(means, block.part(0, done), values)
+                return done
         except NoGainError:
             self._leave_to_operators()
         except CompileError as error:
             self._give_up(str(error))
+        means.add(self._step(block.batch(0)))
+        return 1
 
-    def _ready(self, block: Batch) -> CompiledSteps | None:
+    def _ready(self, block: Block) -> CompiledSteps | None:
         """The compiled steps for such batches; None if the operators make the steps."""
-        step, first = self._step, {name: tensor[0] for name, tensor in block.items()}
+        step = self._step
         if self._steps is None or self._steps.version != step.net.engine.version:
+            first = block.batch(0)
             if not step.ready:
                 step.prepare(first)
             if self._shared_out(first):
                 self._leave_to_operators()
                 return None
-            last = {name: tensor[min(1, len(tensor) - 1)] for name, tensor in block.items()}
+            last = block.batch(min(1, len(block) - 1))
             self._steps = CompiledSteps(step.net.engine, lambda: (step.passes, step.moves), [first, last], True)
             self._check_again = False
-        shapes = {name: (tensor.shape, tensor.dtype) for name, tensor in first.items()}
-        if self._steps.shapes != shapes:
+        if self._steps.shapes != block.layout():
             self._others += 1
             if self._others > 1:
                 self._warn("batches of other shapes than the first one are not compiled")
             return None
         if self._check_again and (step.custom or is_custom(step.stepper.optimizer)):
-            self._steps.check_again(first)
+            self._steps.check_again(block.batch(0))
         self._check_again = False
         return self._steps
 
@@ -137,20 +130,13 @@ class CompiledEpoch:
     def _warn(self, reason: str) -> None:
         if not self._warned:
             self._warned = True
-            warnings.warn(f"fit(compile=True) trains step by step: {reason}.", GraphDLWarning, stacklevel=7)
+            warnings.warn(f"fit(compile=True) trains step by step: {reason}.", GraphDLWarning, stacklevel=8)
 
 
-def part_of(block: Batch, start: int, stop: int) -> Batch:
-    """Some batches of a block."""
-    if stop - start == len(next(iter(block.values()))):
-        return block
-    return {name: tensor[start:stop] for name, tensor in block.items()}
-
-
-def blocks_of(batches: Iterable[Batch]) -> Iterator[Batch]:
-    """Batches of equal shapes, stacked to {name: (K, n, ...)}; batches of other iterables come one by one."""
+def blocks_of(batches: Iterable[Batch]) -> Iterator[Block]:
+    """Batches of equal shapes together; batches of other iterables come one by one."""
     if isinstance(batches, Batches):
         yield from batches.blocks()
     else:
         for batch in batches:
-            yield {name: tensor[None] for name, tensor in batch.items()}
+            yield Block({name: tensor[None].contiguous() for name, tensor in batch.items()})

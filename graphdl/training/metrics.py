@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import TypeAlias
 
@@ -24,27 +25,47 @@ def accuracy(prediction: Tensor, target: Tensor, *, threshold: float = 0.5, igno
 
     Raises ShapeError if the shapes do not fit.
     """
-    if prediction.dim() > 1 and prediction.shape[1] > 1:
-        predicted = prediction.argmax(1)
-        wanted = target.argmax(1) if target.shape == prediction.shape else target
-    else:
-        predicted, wanted = prediction > threshold, target > 0.5
-        if predicted.dim() == wanted.dim() + 1:
-            predicted = predicted.squeeze(1)
-    if predicted.shape != wanted.shape:
-        raise ShapeError(
-            f"accuracy cannot compare predictions {tuple(prediction.shape)} with targets {tuple(target.shape)}: "
-            "give class indices (n), or one-hot or soft targets of the predictions' shape."
-        )
-    hits = predicted == wanted
-    if ignored is not None and not wanted.is_floating_point():
-        hits = hits[wanted != ignored]
-    return hits.float().mean()
+    return Accuracy(threshold, ignored)(prediction, target)
 
 
-METRICS: dict[str, Callable[[Loss], Metric]] = {
-    "accuracy": lambda loss: partial(accuracy, threshold=loss.threshold, ignored=loss.ignored),
-}
+@dataclass(frozen=True)
+class Accuracy:
+    """The metric "accuracy" for a loss, which says what class 1 is and which targets do not count."""
+
+    threshold: float = 0.5
+    ignored: int | None = None
+
+    def __call__(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """The accuracy of one batch."""
+        return self.of_batches(prediction[None], target[None])[0]
+
+    def of_batches(self, predictions: Tensor, targets: Tensor) -> Tensor:
+        """The accuracy of each of several batches, (K,), given (K, n, ...)."""
+        hits, wanted = self._hits(predictions.flatten(0, 1), targets.flatten(0, 1))
+        hits = hits.view(len(predictions), -1)
+        if self.ignored is None or wanted.is_floating_point():
+            return hits.float().mean(1)
+        counted = (wanted != self.ignored).view(hits.shape)
+        return (hits & counted).sum(1) / counted.sum(1)
+
+    def _hits(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """Whether each prediction is correct, and the classes wanted."""
+        if prediction.dim() > 1 and prediction.shape[1] > 1:
+            predicted = prediction.argmax(1)
+            wanted = target.argmax(1) if target.shape == prediction.shape else target
+        else:
+            predicted, wanted = prediction > self.threshold, target > 0.5
+            if predicted.dim() == wanted.dim() + 1:
+                predicted = predicted.squeeze(1)
+        if predicted.shape != wanted.shape:
+            raise ShapeError(
+                f"accuracy cannot compare predictions {tuple(prediction.shape)} with targets {tuple(target.shape)}: "
+                "give class indices (n), or one-hot or soft targets of the predictions' shape."
+            )
+        return predicted == wanted, wanted
+
+
+METRICS: dict[str, Callable[[Loss], Metric]] = {"accuracy": lambda loss: Accuracy(loss.threshold, loss.ignored)}
 
 
 def resolve_metrics(metrics: Sequence[str | Metric]) -> dict[str, Callable[[Loss], Metric]]:

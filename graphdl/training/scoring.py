@@ -9,13 +9,14 @@ from typing import Any, NamedTuple, get_args
 import torch
 from torch import Tensor
 
+from graphdl.blocks import Block
 from graphdl.errors import SettingError
 from graphdl.execution.passes import Trace
 from graphdl.execution.plan import Plan
 from graphdl.graph import Key, sources_by_role
 from graphdl.network import Network
 from graphdl.slots import SlotRole
-from graphdl.training.metrics import Metric, resolve_metrics
+from graphdl.training.metrics import Accuracy, Metric, resolve_metrics
 
 
 class Score(NamedTuple):
@@ -87,23 +88,20 @@ class Scorer:
             figures[name] = _number(name, metric(prediction, target))
         return Score(total, rows_of(inputs), figures)
 
-    def add_to(self, means: Means, inputs: Mapping[Key, Tensor], values: Sequence[Tensor]) -> None:
-        """Add the scores of several passes to means; inputs and values of the targets are stacked, (K, n, ...).
+    def add_to(self, means: Means, block: Block, values: Sequence[Tensor]) -> None:
+        """Add the scores of the passes on a block to means, given the values of the targets, (K, n, ...).
 
         They are added one after another, so that the means do not depend on the number of passes in a call.
         """
         found = dict(zip(self.targets, values, strict=True))
-        if self._metrics:
-            for k in range(len(values[0])):
-                batch = {name: tensor[k] for name, tensor in inputs.items()}
-                means.add(self._score(batch, {key: value[k] for key, value in found.items()}))
-            return
         losses = {key: found[key].double() for key in self._weights}
         losses = {key: loss.flatten(1).sum(1) if loss.dim() > 1 else loss for key, loss in losses.items()}
         total = reduce(torch.add, [weight * losses[key] for key, weight in self._weights.items()])
         figures = {"loss": total} | {f"loss of {key}": loss for key, loss in losses.items() if self._several}
-        first = next(iter(inputs.values()))
-        means.add_all(first.shape[1] if first.dim() > 1 else 1, figures)
+        for name, metric, pair in self._metrics:
+            compared = [block.stacked(source) if source in block.inputs else found[source] for source in pair]
+            figures[name] = _measured(name, metric, *compared)
+        means.add_all(block.size, figures)
 
 
 def _compared(net: Network, loss: Key) -> tuple[Key, Key] | None:
@@ -116,6 +114,14 @@ def rows_of(inputs: Mapping[Key, Tensor]) -> int:
     """The number of rows: the length of the first axis of the first input."""
     first = next(iter(inputs.values()), None)
     return len(first) if first is not None and first.dim() else 1
+
+
+def _measured(name: str, metric: Metric, predictions: Tensor, targets: Tensor) -> Tensor:
+    """A metric of several batches, (K,)."""
+    if isinstance(metric, Accuracy):
+        return metric.of_batches(predictions, targets)
+    pairs = zip(predictions, targets, strict=True)
+    return torch.tensor([_number(name, metric(*pair)) for pair in pairs], dtype=torch.float64)
 
 
 def _number(name: str, measured: Any) -> float:

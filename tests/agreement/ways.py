@@ -170,14 +170,14 @@ def resumed(drawn: Drawn) -> Trained:
 def counted_steps() -> Iterator[list[int]]:
     """Notes how many steps each call of C++ makes."""
     made: list[int] = []
-    run = CompiledSteps._run
+    end = CompiledSteps._end
 
-    def count(self: Any, given: Any) -> Any:
-        done, found = run(self, given)
+    def count(self: Any) -> Any:
+        done, found = end(self)
         made.append(done)
         return done, found
 
-    with patch.object(CompiledSteps, "_run", count):
+    with patch.object(CompiledSteps, "_end", count):
         yield made
 
 

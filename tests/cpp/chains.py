@@ -177,7 +177,8 @@ class CompiledChain:
     def run(self, count: int) -> tuple[int, list[Tensor]]:
         found = [torch.empty((count, *slot.shape), dtype=slot.dtype) for slot in self.roles.results]
         moving = [self.moving[k].data_ptr() for k in self.order]
-        self.compiled.run(moving, [f.data_ptr() for f in found], count)
+        self.compiled.prepare(moving, [f.data_ptr() for f in found], count)
+        self.compiled.run()
         return self.compiled.made, found
 
 

@@ -132,7 +132,7 @@ def test_class_indices_out_of_range_stop_it():
 def test_indices_are_copied_before_they_are_checked():
     chain = Chain([Embedding(7, 3), Linear(3, 2), MSELoss()], torch.randint(0, 7, (6,)))
     source = CompiledChain(chain, torch.randint(0, 7, (2, 6)), torch.randn(2, 6, 2)).compiled.source
-    body = source[source.index("make_steps(") :]
+    body = source[source.index("made_steps(") :]
     pointers = {line.split()[2][:2] for line in body.splitlines() if "int64_t*)(g" in line and "memcpy" not in line}
     assert "outside(" in body
     assert not pointers

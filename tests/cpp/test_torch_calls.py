@@ -101,12 +101,13 @@ def test_a_call_that_fails_ends_the_steps_before_it_changes_anything(failure):
     workspace, block = calls.make_workspace(compiled.workspace), normal(5, 3, 4)
     before, results = float(total), torch.zeros(5)
     compiled.place([tape.given[k].data_ptr() for k in compiled.given], workspace.data_ptr())
-    arguments = [block.data_ptr()], [results.data_ptr()], 5
+    compiled.prepare([block.data_ptr()], [results.data_ptr()], 5)
+    compiled.run()
     if isinstance(failure, KeyboardInterrupt):
         with pytest.raises(KeyboardInterrupt):
-            compiled.run(*arguments)
+            compiled.check()
     else:
-        compiled.run(*arguments)
+        compiled.check()
     assert compiled.made == 2
     assert compiled.failure == (failure, True)
     assert float(total) == pytest.approx(

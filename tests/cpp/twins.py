@@ -51,7 +51,8 @@ class Twin:
         found = [torch.full((count, *slot.shape), -77).to(slot.dtype) for slot in self.results]
         given = self.tape.given
         self.compiled.place([given[k].data_ptr() for k in self.compiled.given], self.workspace.data_ptr())
-        self.compiled.run(list((replaced or {}).values()), [each.data_ptr() for each in found], count)
+        self.compiled.prepare(list((replaced or {}).values()), [each.data_ptr() for each in found], count)
+        self.compiled.run()
         return self.compiled.made, found
 
 

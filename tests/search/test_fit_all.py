@@ -56,13 +56,13 @@ def test_members_equal_fit_alone(optimizer, compiled):
         "batch_size": 32,
         "metrics": ("accuracy",),
         "validation": (X[:20], Y[:20]),
-        "compile": compiled,
     }
     histories = [
-        fit(net, X, Y, optimizer=optimizer, seed=seed, progress=False, **options)
+        fit(net, X, Y, optimizer=optimizer, seed=seed, progress=False, compile=compiled, **options)
         for seed, net in zip([4, 5, 4], alone, strict=True)
     ]
-    result = fit_all(together, X, Y, optimizers=optimizer, seeds=[4, 5, 4], progress=False, **options)
+    backend = "compiled" if compiled else "operators"
+    result = fit_all(together, X, Y, optimizers=optimizer, seeds=[4, 5, 4], backend=backend, progress=False, **options)
     for net, other, history, found in zip(alone, together, histories, result.histories, strict=True):
         assert_same(net, other)
         assert dict(history) == dict(found)
@@ -90,9 +90,9 @@ def test_other_networks_and_row_subsets_equal_fit_alone(make, compiled):
             progress=False,
             compile=compiled,
         )
-    fit_all(
-        together, X, Y, optimizers=Adam(lr=1e-2), epochs=2, batch_size=16, rows=rows, progress=False, compile=compiled
-    )
+    backend = "compiled" if compiled else "operators"
+    options = {"epochs": 2, "batch_size": 16, "rows": rows, "backend": backend, "progress": False}
+    fit_all(together, X, Y, optimizers=Adam(lr=1e-2), **options)
     for net, other in zip(alone, together, strict=True):
         assert_same(net, other)
 

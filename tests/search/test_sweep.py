@@ -155,6 +155,7 @@ def test_random_settings():
     ({"over": [{"lr": 1}, 2]}, r"over\[1\] must be a dictionary"),
     ({"over": {"fold": [1]}}, "'fold' is a column of the results"),
     ({"over": {"loss": [1]}}, "'loss' is a figure of the results"),
+    ({"over": {"widht": [3, 4], "lr": [0.1]}}, "'widht', so some networks would be the same. Did you mean 'width'"),
     ({"build": lambda s: 3}, r"for the setting \{lr 0.1\} it returned 3"),
     ({"build": lambda s: s["widht"]}, "build, the setting {lr 0.1}: the setting has no 'widht'. It has lr."),
     ({"build": lambda s: Linear(0, 1)}, r"build, the setting \{lr 0.1\}: Linear"),
@@ -175,3 +176,25 @@ def test_wrong_arguments(change, message):
 
     with pytest.raises(GraphDLError, match=message):
         run(**({"over": {"lr": [0.1]}} | change))
+
+
+def test_a_setting_that_only_names_another_may_stay_unread():
+    assert run([{"label": "a", "lr": 0.1}, {"label": "b", "lr": 0.2}]).table[1]["label"] == "b"
+
+
+@pytest.mark.parametrize("read", [dict, lambda s: s | {}, lambda s: {**s}, json.dumps, lambda s: s.copy()])
+def test_settings_that_are_read_as_a_whole(read):
+    found = run({"width": [3, 4]}, build=lambda s: build((read(s), {"width": 3})[1]))
+    assert len(found) == 2
+
+
+@pytest.mark.parametrize(("over", "folds"), [
+    ({"seed": range(2)}, None),
+    ({"lr": [0.1, 0.01, 0.001]}, None),
+    ({"lr": [0.1, 0.01], "width": [3, 4, 5]}, 2),
+    ({"lr": [0.1, 0.01], "width": [3, 4], "kind": [Tanh, None]}, None),
+    ([{"lr": 0.1, "width": 3}, {"lr": 0.01, "width": 5}, {"lr": 0.1}], None),
+])  # fmt: skip
+def test_pictures(over, folds, tmp_path):
+    found = run(over, folds=folds, epochs=1, build=lambda s: (s.get("kind"), build(s))[1])
+    assert found.plot(tmp_path / "new" / "sweep.svg").stat().st_size > 5000

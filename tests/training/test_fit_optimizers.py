@@ -26,8 +26,8 @@ def way(request, monkeypatch):
     """Settings of fit that make steps in one way."""
     if request.param == "operators":
         monkeypatch.setattr(replay, "MOST_BYTES", -1)
-    made, run, replayed = [], CompiledSteps.run, Recording._replay
-    monkeypatch.setattr(CompiledSteps, "run", lambda *given: made.append("compiled") or run(*given))
+    made, run, replayed = [], CompiledSteps.call, Recording._replay
+    monkeypatch.setattr(CompiledSteps, "call", lambda *given: made.append("compiled") or run(*given))
     monkeypatch.setattr(Recording, "_replay", lambda *given: made.append("replayed") or replayed(*given))
     yield {"recomputed": {"recompute": ["tanh"]}, "compiled": {"compile": True}}.get(request.param, {})
     assert set(made) - {"replayed"} == {request.param} & {"compiled"}

@@ -4,6 +4,7 @@ import torch
 from graphdl import BCEWithLogitsLoss, CrossEntropyLoss, Linear, MSELoss, Network, evaluate
 from graphdl.errors import ShapeError
 from graphdl.training import accuracy
+from graphdl.training.metrics import Accuracy
 
 PREDICTION = torch.tensor([[0.9, 0.1], [0.2, 0.7], [0.6, 0.3], [0.4, 0.5]])
 
@@ -64,3 +65,13 @@ def test_a_function_is_a_metric_under_its_name():
 
     found = figures(MSELoss(), PREDICTION, torch.zeros(4, 2), metrics=("accuracy", largest_error))
     assert found["largest_error"] == pytest.approx(0.9)
+
+
+@pytest.mark.parametrize("ignored", [None, -100])
+def test_batches_together_are_measured_as_each_alone(ignored):
+    generator = torch.Generator().manual_seed(0)
+    predictions, targets = torch.randn(5, 7, 3, generator=generator), torch.randint(3, (5, 7), generator=generator)
+    targets[:, 2:4] = targets[:, 2:4] if ignored is None else ignored
+    found = Accuracy(ignored=ignored).of_batches(predictions, targets)
+    expected = [accuracy(*pair, ignored=ignored) for pair in zip(predictions, targets, strict=True)]
+    assert torch.equal(found, torch.stack(expected))

@@ -1,0 +1,60 @@
+"""The memory that training takes, so that as many members are trained at once as a budget allows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from graphdl.data.checks import whole_number
+from graphdl.errors import GraphDLError, SettingError
+from graphdl.search.member import Member, Recipe
+from graphdl.search.shared import SharedData
+
+
+class Budget:
+    """A number of bytes for data, networks and training; None is without limit.
+
+    Raises SettingError if data, networks and one member in training need more.
+
+    halving  whether members keep their optimizer's state while others train
+    """
+
+    def __init__(
+        self, memory: int | None, members: Sequence[Member], recipe: Recipe, data: Sequence[SharedData], halving: bool
+    ) -> None:
+        self._free: int | None = None
+        self._recipe, self._data, self._halving = recipe, data[0], halving
+        if memory is None:
+            return
+        memory = whole_number("memory", memory, least=1)
+        tensors = {tensor.data_ptr(): tensor.nbytes for each in data for tensor in each.tensors}
+        networks = sum(member.net.engine.store.flat.nbytes for member in members)
+        most = max(map(self._needs, members))
+        waiting = sum(map(self._keeps, members)) if halving else 0
+        self._free = memory - sum(tensors.values()) - networks - waiting
+        if self._free < most:
+            raise SettingError(
+                f"memory is {memory} bytes, but at least {memory - self._free + most} are needed: "
+                f"{sum(tensors.values())} for the data, {networks + waiting} for the networks and {most} to train one."
+            )
+
+    def chunks(self, group: Sequence[Member]) -> list[Sequence[Member]]:
+        """The members of a group in parts that are trained at once."""
+        size = len(group) if self._free is None else max(1, self._free // self._needs(group[0]))
+        return [group[k : k + size] for k in range(0, len(group), size)]
+
+    def _keeps(self, member: Member) -> int:
+        """What a member keeps from epoch to epoch: the optimizer's state, and a copy of parameters and buffers."""
+        net = member.net
+        states, _ = member.optimizer.bind(net).memory()
+        tensors = [*states, net.engine.store.flat, *net.buffers.values()]
+        return sum(tensor.nbytes for tensor in tensors)
+
+    def _needs(self, member: Member) -> int:
+        """What training a member takes in addition to its network and the data."""
+        net, named = member.net, self._data.named(member.net)
+        try:
+            batch = {name: tensor[: self._recipe.batch_size] for name, tensor in named.items()}
+            cost = net.cost(batch, member.optimizer)
+        except GraphDLError as error:
+            raise SettingError(f"memory: what a step takes cannot be planned. {error}") from error
+        return cost.held + cost.peak + net.engine.store.flat.nbytes
