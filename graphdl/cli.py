@@ -13,6 +13,8 @@ from graphdl.errors import GraphDLError, SettingError
 from graphdl.experiments import EXPERIMENTS, find_experiment
 from graphdl.network import Network
 from graphdl.plots import new_figure
+from graphdl.systems import EXPERIMENTS as SYSTEMS
+from graphdl.systems import Report, reproduce
 
 app = typer.Typer(
     name="graphdl",
@@ -28,6 +30,8 @@ errors = Console(stderr=True, highlight=False, soft_wrap=True)
 Model = Annotated[Path, typer.Argument(help="A JSON file of the two dictionaries, as Network.save writes it.")]
 
 EXAMPLES = "\n\n".join(f"{name}: {experiment.title}." for name, experiment in EXPERIMENTS.items())
+
+PUBLISHED = "The experiments of the five systems, which docs/systems.md describes: " + ", ".join(SYSTEMS) + "."
 
 
 @app.command(help=f"Train an example, print its figures, and draw it.\n\n{EXAMPLES}")
@@ -76,6 +80,24 @@ def draw(
 def summary(model: Model) -> None:
     """Print the nodes of the network of a JSON file, and how many parameters each has."""
     console.print(Network.load(model).summary(), markup=False)
+
+
+@app.command(name="reproduce", help="Run published experiments and write a page of figures and pictures.\n\n" + PUBLISHED)
+def reproduce_(
+    experiments: Annotated[list[str] | None, typer.Argument(help="Such as A1 C2; all by default.")] = None,
+    out: Annotated[Path, typer.Option(help="The folder for systems.md and its pictures.")] = Path("out"),
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Two seeds and few epochs: to see that everything runs.")
+    ] = False,
+) -> None:
+    """Run published experiments and write a page of figures and pictures."""
+
+    def tell(report: Report, seconds: float) -> None:
+        console.print(f"[bold]{report.name}[/bold]  {escape(report.title)}, {seconds:.0f} s")
+        for result in report.results:
+            console.print("    " + escape(result.text()))
+
+    console.print(escape(str(reproduce(experiments or (), out, quick=quick, tell=tell))))
 
 
 def main() -> None:

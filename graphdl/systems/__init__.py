@@ -6,6 +6,7 @@ Every experiment is a file over the public functions of graphdl, with a function
 
 from __future__ import annotations
 
+from graphdl.systems.report import Report, Result
 from graphdl.systems.reproduce import EXPERIMENTS, find_experiments, reproduce
 
-__all__ = ["EXPERIMENTS", "find_experiments", "reproduce"]
+__all__ = ["EXPERIMENTS", "Report", "Result", "find_experiments", "reproduce"]

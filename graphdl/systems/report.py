@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import os
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, stdev
 
-__all__ = ["Report", "Result", "percent"]
+__all__ = ["Report", "Result"]
 
 
 @dataclass(frozen=True)
@@ -30,14 +31,31 @@ class Result:
         """The mean of the numbers."""
         return fmean(self.obtained)
 
+    @property
+    def shown(self) -> str:
+        """Mean ± standard deviation."""
+        spread = f" ± {stdev(self.obtained):.{self._decimals}f}" if len(self.obtained) > 1 else ""
+        return f"{self.mean:.{self._decimals}f}{spread}"
+
+    def text(self) -> str:
+        """One line: the figure, and what was published."""
+        return f"{self.what}: {self.shown}" + (f" (published {self._published})" if self._published else "")
+
     def row(self) -> str:
         """A row of a table in Markdown."""
-        spread = f" ± {_number(stdev(self.obtained))}" if len(self.obtained) > 1 else ""
-        published, difference = self.published, ""
-        if isinstance(published, (int, float)):
-            difference = f"{self.mean - published:+.3g}"
-            published = f"{published:g}"
-        return f"| {self.what} | {published or ''} | {_number(self.mean)}{spread} | {difference} |"
+        numeric = isinstance(self.published, (int, float))
+        difference = f"{self.mean - self.published:+.{self._decimals}f}" if numeric else ""  # type: ignore[operator]
+        return f"| {self.what} | {self._published} | {self.shown} | {difference} |"
+
+    @property
+    def _published(self) -> str:
+        return f"{self.published:g}" if isinstance(self.published, (int, float)) else self.published or ""
+
+    @property
+    def _decimals(self) -> int:
+        """Decimals for three digits of the mean, or of the largest number if the mean is 0."""
+        size = abs(self.mean) or max(map(abs, self.obtained))
+        return max(0, 2 - math.floor(math.log10(size))) if math.isfinite(size) and size > 0 else 1
 
 
 @dataclass(frozen=True)
@@ -67,22 +85,14 @@ class Report:
         table = ["|  | published | obtained | difference |", "| --- | ---: | ---: | ---: |"]
         parts = [
             f"## {self.name}: {self.title}",
-            self.settings,
+            _wrapped(self.settings),
             "\n".join([*table, *(result.row() for result in self.results)]),
             f"Time: {seconds:.3g} s.",
-            self.note,
+            _wrapped(self.note),
             *(f"![{caption}]({Path(os.path.relpath(path, folder)).as_posix()})" for path, caption in self.pictures),
         ]
         return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def percent(fractions: Sequence[float]) -> list[float]:
-    """Fractions as percentages."""
-    return [100 * fraction for fraction in fractions]
-
-
-def _number(value: float) -> str:
-    """A number with three digits, or all digits before the point."""
-    if value == 0 or not math.isfinite(value):
-        return f"{value:g}"
-    return f"{value:.{max(0, 2 - math.floor(math.log10(abs(value))))}f}" if abs(value) < 1e6 else f"{value:.3g}"
+def _wrapped(text: str) -> str:
+    return textwrap.fill(text, 120, break_long_words=False, break_on_hyphens=False)

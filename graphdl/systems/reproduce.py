@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 
 from graphdl.errors import SettingError, did_you_mean, listing
+from graphdl.plots import new_figure
 from graphdl.systems.report import Report
 
 __all__ = ["EXPERIMENTS", "find_experiments", "reproduce"]
@@ -45,7 +46,8 @@ def find_experiments(names: Iterable[str]) -> list[str]:
     for name in wanted:
         if name not in EXPERIMENTS:
             raise SettingError(
-                f"No experiment is called {name!r}.{did_you_mean(name, EXPERIMENTS)} They are {listing(EXPERIMENTS, 16)}."
+                f"No experiment is called {name!r}.{did_you_mean(name, EXPERIMENTS)} The experiments are "
+                f"{listing(EXPERIMENTS, len(EXPERIMENTS))}."
             )
     return [name for name in EXPERIMENTS if name in wanted or not wanted]
 
@@ -65,7 +67,14 @@ def reproduce(
 
     Raises SettingError for an unknown name, MissingPackageError without matplotlib or scikit-learn.
     """
+    new_figure(1, 1)  # a missing package is reported before training, not after
     folder, sections, start = Path(folder), [], time.perf_counter()
+    page = folder / "systems.md"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        page.touch()
+    except OSError as error:
+        raise SettingError(f"{page} cannot be written: {error.strerror}.") from None
     for name in find_experiments(names):
         experiment = importlib.import_module(f"graphdl.systems.{EXPERIMENTS[name]}")
         begun = time.perf_counter()
@@ -73,7 +82,6 @@ def reproduce(
         seconds = time.perf_counter() - begun
         sections.append(report.markdown(folder, seconds))
         tell(report, seconds)
-    page = folder / "systems.md"
     page.write_text("\n".join([_opening(quick, time.perf_counter() - start), *sections]), encoding="utf-8")
     return page
 
