@@ -13,6 +13,7 @@ from graphdl.errors import GraphDLError, SettingError
 from graphdl.experiments import EXPERIMENTS, find_experiment
 from graphdl.network import Network
 from graphdl.plots import new_figure
+from graphdl.search import sweep_file
 from graphdl.systems import EXPERIMENTS as SYSTEMS
 from graphdl.systems import Report, reproduce
 
@@ -63,6 +64,27 @@ def run(
 
 
 @app.command()
+def sweep(
+    spec: Annotated[Path, typer.Argument(help="A .json or .toml file: data, network, settings and optimizer.")],
+    out: Annotated[Path, typer.Option(help="The folder for the results.")] = Path("out"),
+    epochs: Annotated[int | None, typer.Option(help="Passes through the data, in place of those of the file.")] = None,
+    threads: Annotated[int | None, typer.Option(help="Threads, or processes, to use.")] = None,
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="A folder from which a sweep that was stopped goes on.")
+    ] = None,
+) -> None:
+    """Train networks over settings, seeds and folds, and write the results as CSV, JSON and a picture."""
+    new_figure(1, 1)  # a missing package is reported before training, not after
+    given = {"epochs": epochs, "threads": threads, "checkpoint": checkpoint}
+    result = sweep_file(spec, **{name: value for name, value in given.items() if value is not None})
+    console.print(result.report(), markup=False)
+    written = [result.to_csv(out / "sweep.csv"), result.to_json(out / "sweep.json")]
+    if any(history.epochs for history in result.histories):
+        written.append(result.plot(out / "sweep.png"))
+    console.print("written: " + ", ".join(escape(str(path)) for path in written))
+
+
+@app.command()
 def draw(
     model: Model,
     output: Annotated[Path, typer.Option("--output", "-o", help="A .svg, .png, .pdf or .dot file.")] = Path(
@@ -82,7 +104,9 @@ def summary(model: Model) -> None:
     console.print(Network.load(model).summary(), markup=False)
 
 
-@app.command(name="reproduce", help="Run published experiments and write a page of figures and pictures.\n\n" + PUBLISHED)
+@app.command(
+    name="reproduce", help="Run published experiments and write a page of figures and pictures.\n\n" + PUBLISHED
+)
 def reproduce_(
     experiments: Annotated[list[str] | None, typer.Argument(help="Such as A1 C2; all by default.")] = None,
     out: Annotated[Path, typer.Option(help="The folder for systems.md and its pictures.")] = Path("out"),

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from graphdl.search import sweep_file
+
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
@@ -27,3 +29,9 @@ def test_custom_operator():
 
 def test_none_is_left_out():
     assert {path.stem for path in EXAMPLES.glob("*.py")} == {*LEAST, "custom_operator"}
+
+
+def test_sweep():
+    result = sweep_file(EXAMPLES / "sweep.toml", epochs=3, folds=2, progress=False)
+    assert len(result) == 3 * 3 * 2 * 2
+    assert {row["state"] for row in result.table} == {"finished"}

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, get_args
 
+from graphdl.arguments import new_generator
 from graphdl.data.checks import whole_number
 from graphdl.errors import GraphDLError, MissingInputError, SettingError, UnreachableError, did_you_mean, listing
 from graphdl.network import Network
 from graphdl.optim import Optimizer
+from graphdl.search.groups import grouped
 from graphdl.search.halving import Halving
 from graphdl.search.member import Member, Recipe
 from graphdl.search.ranking import choose_figure
@@ -93,8 +96,6 @@ def make_members(
     for k, net in enumerate(listed):
         if not isinstance(net, Network):
             raise SettingError(f"nets[{k}] must be a Network, not {net!r:.200}.")
-        if any(net is other for other in listed[:k]):
-            raise SettingError(f"nets[{k}] is the same network as an earlier one: make a copy, copy.deepcopy(net).")
     count = len(listed)
     if not count:
         raise SettingError("nets is empty: there is nothing to train.")
@@ -112,12 +113,11 @@ def train(members: Sequence[Member], recipe: Recipe, options: Options, data: Sha
     check_options(recipe, options)
     if held is not None and any(member.validation_rows is not None for member in members):
         raise SettingError("validation and validation_rows cannot be combined: remove one of them.")
-    for member in members:
-        check_member(member, data)
+    check_members(members, recipe, data)
     first = Run(members[0], recipe, data, held)
     first.callbacks.check(first.names)
-    for name in members[0].setting:
-        if name in first.names:
+    for name in first.names:
+        if any(name in member.setting for member in members):
             raise SettingError(f"over: {name!r} is a figure of the results: rename the setting.")
     figure = choose_figure(first.names, options.by, options.maximise)
     training = Training(members, recipe, options, data, held, figure)
@@ -142,24 +142,56 @@ def check_options(recipe: Recipe, options: Options) -> None:
         raise SettingError(f"checkpoint must be the path of a folder, not {options.checkpoint!r:.200}.")
 
 
-def check_member(member: Member, data: SharedData) -> None:
+def check_members(members: Sequence[Member], recipe: Recipe, data: SharedData) -> None:
     """Raise an error that says which member cannot be trained, and why."""
-    net = member.net
+    for member in members:
+        with naming(member):
+            _check_member(member, data)
+    _check_none_share(members)
+    for group in grouped(members, recipe, data):
+        with naming(group[0]):
+            _check_structure(group[0].net, data)
+
+
+@contextmanager
+def naming(member: Member) -> Iterator[None]:
+    """A context in which errors name the member."""
     try:
-        if not isinstance(member.optimizer, Optimizer):
-            raise SettingError(f"the optimizer must be one of graphdl.optim such as Adam(lr=1e-3), not "
-                               f"{member.optimizer!r:.200}.")  # fmt: skip
-        if not net.losses:
-            raise MissingInputError("the network has no loss node: add one, such as MSELoss().")
-        named = data.named(net)
-        held = len(next(iter(named.values())))
-        check_rows("rows", member.rows, held)
-        check_rows("validation_rows", member.validation_rows, held)
-        net.shapes({name: tensor[:2] for name, tensor in named.items()})
-        plan = net.engine.backward_plan(net.engine.plan(net.losses), net.losses)
-        if not plan.owners:
-            raise UnreachableError("there is nothing to train: no parameter that is not frozen reaches a loss.")
-        member.optimizer.bind(net)
+        yield
     except GraphDLError as error:
         where = f"the setting {{{described(member.setting)}}}" if member.setting else f"network {member.number}"
         raise type(error)(f"{where}: {error}") from error
+
+
+def _check_member(member: Member, data: SharedData) -> None:
+    if not isinstance(member.optimizer, Optimizer):
+        raise SettingError(
+            f"the optimizer must be one of graphdl.optim such as Adam(lr=1e-3), not {member.optimizer!r:.200}."
+        )
+    if not member.net.losses:
+        raise MissingInputError("the network has no loss node: add one, such as MSELoss().")
+    held = data.rows(member.net)
+    check_rows("rows", member.rows, held)
+    check_rows("validation_rows", member.validation_rows, held)
+    member.optimizer.bind(member.net)
+    if member.seed is not None:
+        new_generator(member.seed)
+
+
+def _check_none_share(members: Sequence[Member]) -> None:
+    """Raise SettingError if networks hold the same tensors, as a network and its parts do."""
+    owners: dict[int, int] = {}
+    for member in members:
+        for store in member.net.engine.store.family:
+            other = owners.setdefault(id(store), member.number)
+            if other != member.number:
+                raise SettingError(
+                    f"network {member.number} shares tensors with network {other}: they cannot be trained separately. "
+                    "Make a copy, copy.deepcopy(net)."
+                )
+
+
+def _check_structure(net: Network, data: SharedData) -> None:
+    net.shapes({name: tensor[:2] for name, tensor in data.named(net).items()})
+    if not net.engine.backward_plan(net.engine.plan(net.losses), net.losses).owners:
+        raise UnreachableError("there is nothing to train: no parameter that is not frozen reaches a loss.")

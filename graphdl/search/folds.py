@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
 
-from graphdl.data.checks import scikit_learn, whole_number
+from graphdl.data import kfold
+from graphdl.data.checks import whole_number
 from graphdl.errors import SettingError
 from graphdl.graph import sources_by_role
 from graphdl.network import Network
@@ -28,22 +30,18 @@ def count_folds(folds: Any) -> int:
     return whole_number("folds", folds, least=2)
 
 
-def make_folds(folds: Any, net: Network, data: SharedData) -> list[Split]:
+def make_folds(folds: Any, net: Network, data: SharedData) -> Sequence[Split]:
     """The rows of each fold, (m,) int64 each.
 
     For a number, rows are shuffled from the seed 0, and folds keep the proportions of classes if the targets are class
     indices (n,) or one-hot (n, c). Raises SettingError if the rows cannot be split.
     """
     named = data.named(net)
-    rows = len(next(iter(named.values())))
-    classes = _classes(net, named)
-    splitter = folds
+    rows, classes = len(next(iter(named.values()))), _classes(net, named)
     if isinstance(folds, int):
-        selection = scikit_learn("sklearn.model_selection", "folds=")
-        kind = selection.KFold if classes is None else selection.StratifiedKFold
-        splitter = kind(folds, shuffle=True, random_state=0)
+        return kfold(rows, folds, seed=0, stratify=classes)
     try:
-        found = list(splitter.split(torch.zeros(rows, 1).numpy(), None if classes is None else classes.numpy()))
+        found = list(folds.split(torch.zeros(rows, 1).numpy(), None if classes is None else classes.numpy()))
     except (TypeError, ValueError) as error:
         raise SettingError(f"folds: {rows} rows cannot be split. scikit-learn reported: {error}") from error
     return [(torch.as_tensor(training).long(), torch.as_tensor(test).long()) for training, test in found]

@@ -6,11 +6,12 @@ import csv
 import json
 import math
 import statistics
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from graphdl.errors import SettingError
+from graphdl.errors import SettingError, counted, listing
 from graphdl.network import Network
 from graphdl.search.member import Member
 from graphdl.search.picture import draw
@@ -62,10 +63,7 @@ class Sweep:
         "accuracy_std" is the sample standard deviation of "accuracy", nan for a single member. Members that failed or
         were not trained are counted, and left out of the means.
         """
-        candidates: dict[int, list[Member]] = {}
-        for member in self._members:
-            candidates.setdefault(member.candidate, []).append(member)
-        return [_summary(members) for members in candidates.values()]
+        return [_summary(members) for members in self._candidates()]
 
     def ranking(self, by: str | None = None, maximise: bool | None = None) -> list[Row]:
         """The summary, best first. Settings of which a member failed come after all others.
@@ -74,31 +72,53 @@ class Sweep:
         """
         figure = self.figure
         if by is not None or maximise is not None:
-            figure = choose_figure(self._names(), by or figure.name, maximise)
+            names = list(dict.fromkeys(name for history in self.histories for name in history))
+            figure = choose_figure(names, by or figure.name, maximise)
+        return [row for row, _ in self._ranked(figure)]
 
-        def order(row: Row) -> tuple[bool, bool, float]:
-            value = figure.of(row)
+    @property
+    def best(self) -> Setting:
+        """The best setting by the figure of the sweep, without its seed. Raises SettingError if none was trained."""
+        for row, members in self._ranked(self.figure):
+            if self.figure.of(row) is not None:
+                return _named(members[0])
+        raise SettingError("No member has been trained, so there is no best setting: see the errors in .table.")
+
+    def _candidates(self) -> list[list[Member]]:
+        """The members of each setting."""
+        candidates: dict[int, list[Member]] = {}
+        for member in self._members:
+            candidates.setdefault(member.candidate, []).append(member)
+        return list(candidates.values())
+
+    def _ranked(self, figure: Figure) -> list[tuple[Row, list[Member]]]:
+        """The rows of the summary with their members, best first."""
+
+        def order(each: tuple[Row, list[Member]]) -> tuple[bool, bool, float]:
+            row, value = each[0], figure.of(each[0])
             if value is None:
                 return True, True, 0.0
             return False, row["failed"] > 0, -value if figure.maximise else value
 
-        return sorted(self.summary, key=order)
+        return sorted(((_summary(members), members) for members in self._candidates()), key=order)
 
-    @property
-    def best(self) -> Setting:
-        """The best setting by the figure of the sweep. Raises SettingError if no member was trained."""
-        rows = [row for row in self.ranking() if self.figure.of(row) is not None]
-        if not rows:
-            raise SettingError("No member has been trained, so there is no best setting: see the errors in .table.")
-        wanted = {name: rows[0][name] for name in without_seed(self._members[0].setting) if name in rows[0]}
-        return wanted or {"member": rows[0]["member"]}
-
-    def _names(self) -> list[str]:
-        return list(dict.fromkeys(name for history in self.histories for name in history))
+    def report(self, most: int = 10) -> str:
+        """The best settings, a line each, and what was not trained to its end."""
+        name, ranked = self.figure.name, self._ranked(self.figure)
+        known = [(row, members) for row, members in ranked if self.figure.of(row) is not None]
+        lines = [f"{counted(len(self), 'member')}, by {name.replace('_', ' ')}:"]
+        for row, members in known[:most]:
+            spread = f" ± {row[f'{name}_std']:.2g}" if len(members) > 1 else ""
+            lines.append(f"{row[name]:10.4g}{spread}  {described(_named(members[0])) or 'all seeds'}")
+        if len(known) > most:
+            lines.append(f"and {counted(len(known) - most, 'more setting')}")
+        counts = Counter(member.state for member in self._members)
+        others = [f"{count} {state}" for state, count in counts.items() if state != "finished"]
+        return "\n".join([*lines, *([listing(others) + "."] if others else [])])
 
     def to_csv(self, path: str | Path) -> Path:
         """Write the table into a CSV file; return its path."""
-        rows = [{name: _plain(value) for name, value in row.items()} for row in self.table]
+        rows = [{name: _cell(value) for name, value in row.items()} for row in self.table]
         names = list(dict.fromkeys(name for row in rows for name in row))
 
         def write(file: Any) -> None:
@@ -126,8 +146,7 @@ class Sweep:
         trained = [member for member in self._members if self.figure.of(member.figures) is not None]
         histories: dict[str, list[History]] = {}
         for member in trained:
-            label = described(without_seed(member.setting)) or ("" if member.setting else f"member {member.number}")
-            histories.setdefault(label, []).append(member.history)
+            histories.setdefault(described(_named(member)), []).append(member.history)
         settings = [without_seed(member.setting) for member in trained]
         return draw(path, settings, [member.figures for member in trained], self.figure.name, histories)
 
@@ -140,18 +159,31 @@ def _row(member: Member) -> Row:
     }  # fmt: skip
 
 
+def _named(member: Member) -> Setting:
+    """The setting of a member without its seed, or its number if there are no settings."""
+    return without_seed(member.setting) if member.setting else {"member": member.number}
+
+
 def _summary(members: Sequence[Member]) -> Row:
     """The row of a setting."""
     good = [member for member in members if member.state in ("finished", "stopped")] or [
         member for member in members if member.state in ("dropped", "interrupted")
     ]
-    setting = without_seed(members[0].setting) or {"member": members[0].number}
-    row: Row = {**setting, "members": len(members), "failed": sum(member.state == "failed" for member in members)}
+    row: Row = {
+        **_named(members[0]),
+        "members": len(members),
+        "failed": sum(member.state == "failed" for member in members),
+    }
     for name in dict.fromkeys(name for member in good for name in member.figures):
         values = [member.figures[name] for member in good if name in member.figures]
         row[name] = statistics.fmean(values)
         row[f"{name}_std"] = statistics.stdev(values) if len(values) > 1 else math.nan
     return row
+
+
+def _cell(value: Any) -> Any:
+    """A value in a CSV file; nan and infinity as they are."""
+    return value if value is None or isinstance(value, (bool, int, float, str)) else text_of(value)
 
 
 def _plain(value: Any) -> Any:

@@ -152,7 +152,9 @@ def described(setting: Setting) -> str:
 
 
 def text_of(value: object) -> str:
-    """A value in a table: numbers briefly, functions and classes by name."""
+    """A value in a table: numbers briefly, functions, classes and stored operators by name."""
     if isinstance(value, float):
         return f"{value:g}"
+    if isinstance(value, Mapping) and list(value) == ["type"]:
+        return str(value["type"])
     return str(getattr(value, "__name__", value))

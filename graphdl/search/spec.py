@@ -76,12 +76,11 @@ def run_spec(spec: Mapping[str, Any], folder: Path, **changes: Any) -> Sweep:
         given["halving"] = _settings_of("halving", Halving, spec["halving"])
     if "validation" in spec:
         given["validation"] = load_data("validation", spec["validation"], folder)
+    given["over"] = _space(spec["over"])
+    given["optimizer"] = lambda setting: _optimizer(_filled(spec["optimizer"], setting))
+    inputs, targets = load_data("data", spec["data"], folder)
     return sweep(
-        lambda setting: serialization.from_dict(_filled(template, setting)),
-        *load_data("data", spec["data"], folder),
-        over=_space(spec["over"]),
-        optimizer=lambda setting: _optimizer(_filled(spec["optimizer"], setting)),
-        **(given | changes),
+        lambda setting: serialization.from_dict(_filled(template, setting)), inputs, targets, **(given | changes)
     )
 
 

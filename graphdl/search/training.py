@@ -22,7 +22,7 @@ from graphdl.search.run import Run
 from graphdl.search.shared import SharedData
 from graphdl.search.state import RunState, restore, resume
 from graphdl.search.ways import OneByOne, Way, settle, timed, worth_compiling
-from graphdl.training.threads import threads_restored
+from graphdl.training.threads import choose_threads, threads_restored
 
 Backend = Literal["compiled", "operators", "processes"]
 Group = Sequence[Member]
@@ -153,11 +153,13 @@ class Training:
         Compilers run in the background, for groups with few nodes first.
         """
         compiled = [group for group in groups if self._compiles(group)]
+        # torch's number of threads is one for the process: if networks differ in it, compilers do not run beside others
+        alone = self._recipe.threads is None and any(self._is_large(group[0]) for group in groups)
         for group in groups:
             if not any(group is other for other in compiled):
                 yield self._choose(False), group
-        if len(compiled) == 1:
-            yield self._choose(True).prepare(self._run(compiled[0][0])), compiled[0]
+        if len(compiled) == 1 or alone:
+            yield from ((self._choose(True).prepare(self._run(group[0])), group) for group in compiled)
             return
         pool = ThreadPoolExecutor(self._recipe.threads or os.cpu_count())
         try:
@@ -167,6 +169,10 @@ class Training:
                 yield prepared.result(), waiting[prepared]
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
+
+    def _is_large(self, member: Member) -> bool:
+        """Whether steps of a network use several threads."""
+        return choose_threads(member.net, self._recipe.batch_size, 2) > 1
 
     def _compiles(self, group: Group) -> bool:
         """Whether the steps of a group are compiled before it is trained in this process."""

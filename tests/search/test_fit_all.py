@@ -168,7 +168,8 @@ def test_each_member_has_its_own_callbacks():
     ({"optimizers": [SGD()]}, "optimizers has 1 entries, but there are 2 networks"),
     ({"optimizers": [SGD(), SGD]}, "network 1: the optimizer must be one of graphdl.optim"),
     ({"seeds": [1]}, "seeds has 1 entries"),
-    ({"epochs": 0}, "epochs is 0"),
+    ({"seeds": [1, "a"]}, "network 1: seed is an int"),
+        ({"epochs": 0}, "epochs is 0"),
     ({"batch_size": 0}, "batch_size is 0"),
     ({"rows": [[1]]}, "rows has 1 entries"),
     ({"rows": [[1.5], [2]]}, r"rows\[0\] must hold row indices"),
@@ -189,7 +190,8 @@ def test_rows_out_of_range(rows, message):
         fit_all([make_net(), make_net()], X, Y, optimizers=SGD(), epochs=1, batch_size=10, rows=rows)
 
 
-def test_a_network_twice():
+@pytest.mark.parametrize("share", [lambda net: net, lambda net: net.part(["x", "target"], ["loss"])])
+def test_networks_that_share_tensors(share):
     net = make_net()
-    with pytest.raises(SettingError, match="the same network"):
-        fit_all([net, net], X, Y, optimizers=SGD(), epochs=1, batch_size=10)
+    with pytest.raises(SettingError, match="network 1 shares tensors with network 0"):
+        fit_all([net, share(net)], X, Y, optimizers=SGD(), epochs=1, batch_size=10)

@@ -168,7 +168,8 @@ def test_random_settings():
     ({"optimizer": lambda s: Adam}, "optimizer must be an optimizer, or a function"),
     ({"folds": 1}, "folds is 1"),
     ({"folds": "5"}, "folds must be a number"),
-    ({"folds": 1000}, "cannot be split"),
+    ({"folds": 1000}, "folds is 1000"),
+    ({"folds": KFold(1000)}, "cannot be split"),
     ({"folds": 2, "validation": (X, LABELS)}, "cannot be combined"),
 ])  # fmt: skip
 def test_wrong_arguments(change, message):

@@ -1,0 +1,199 @@
+"""Sweeps declared in files."""
+
+import copy
+import csv
+import json
+
+import numpy
+import pytest
+import torch
+
+from graphdl import Network
+from graphdl.data import disc, one_hot
+from graphdl.errors import GraphDLError
+from graphdl.optim import SGD, Adam, Cosine
+from graphdl.search import sweep, sweep_file
+from tests.test_cli import invoke
+
+SPEC = {
+    "data": {"name": "disc", "rows": 80, "seed": 3, "one_hot": True},
+    "network": {
+        "operators": {
+            "fc1": {"type": "Linear", "out_features": {"$": "width"}},
+            "middle": {"$": "activation"},
+            "fc2": {"type": "Linear", "out_features": 2},
+            "loss": {"type": "MSELoss"},
+        },
+        "connectivity": {"x": ["fc1"], "fc1": ["middle"], "middle": ["fc2"], "fc2": ["loss"], "target": ["loss"]},
+    },
+    "over": {"width": [3, 4], "activation": [{"type": "ReLU"}, {"type": "Tanh"}], "lr": [0.1], "seed": [0, 1]},
+    "optimizer": {
+        "type": "Adam", "lr": {"type": "Cosine", "high": {"$": "lr"}, "steps": 20}, "betas": [0.8, 0.9],
+        "nodes": {"*.bias": {"lr": 0.01}},
+    },
+    "epochs": 2,
+    "batch_size": 20,
+    "folds": 2,
+    "metrics": ["accuracy"],
+    "compile": False,
+}  # fmt: skip
+
+
+def write(folder, **changes):
+    path = folder / "spec.json"
+    spec = {name: value for name, value in (SPEC | changes).items() if value is not None}
+    path.write_text(json.dumps(spec))
+    return path
+
+
+def run(folder, **changes):
+    return sweep_file(write(folder, **changes), progress=False)
+
+
+def test_a_file_gives_what_python_gives(tmp_path):
+    result = run(tmp_path)
+
+    def build(setting):
+        spec = copy.deepcopy(SPEC["network"])
+        spec["operators"]["fc1"]["out_features"] = setting["width"]
+        spec["operators"]["middle"] = setting["activation"]
+        return Network.from_dict({"format": "graphdl", "version": 1, **spec}, seed=setting["seed"])
+
+    x, labels = disc(80, seed=3)
+    expected = sweep(
+        build, x, one_hot(labels, 2), over=SPEC["over"], epochs=2, batch_size=20, folds=2, metrics=("accuracy",),
+        optimizer=lambda s: Adam(lr=Cosine(s["lr"], 20), betas=(0.8, 0.9), nodes={"*.bias": {"lr": 0.01}}),
+        compile=False, progress=False,
+    )  # fmt: skip
+    assert len(result) == 16
+    assert [dict(history) for history in result.histories] == [dict(history) for history in expected.histories]
+
+
+def test_toml_and_other_entries(tmp_path):
+    Network.from_dict({"format": "graphdl", "version": 1, **plain_network()}).save(tmp_path / "model.json")
+    (tmp_path / "spec.toml").write_text("""
+        data = "digits"
+        network = "model.json"
+        optimizer = { type = "SGD", lr = { "$" = "lr" } }
+        epochs = 3
+        batch_size = 500
+        validation = "digits"
+        halving = { factor = 2, first = 1 }
+        early_stopping = { monitor = "validation_loss", patience = 1 }
+        by = "loss"
+
+        [over]
+        random = 4
+        seed = 7
+        choices = { lr = { loguniform = [1e-3, 1.0] }, seed = [0, 1] }
+    """)
+    result = sweep_file(tmp_path / "spec.toml", progress=False)
+    rates = [row["lr"] for row in result.table]
+    assert len(set(rates)) == 4
+    assert all(1e-3 <= lr <= 1 for lr in rates)
+    assert {row["state"] for row in result.table} >= {"dropped"}
+    assert result.figure.name == "loss"
+    assert [member.optimizer for member in result._members] == [SGD(lr=lr) for lr in rates]
+
+
+def plain_network():
+    operators = {"fc": {"type": "Linear", "out_features": 10}, "loss": {"type": "CrossEntropyLoss"}}
+    return {"operators": operators, "connectivity": {"x": ["fc"], "fc": ["loss"], "target": ["loss"]}}
+
+
+LINEAR = {"network": plain_network(), "over": {"lr": [0.1]}, "optimizer": {"type": "SGD", "lr": {"$": "lr"}}}
+
+
+@pytest.mark.parametrize(("text", "target", "loss"), [
+    ("a,b,label\n1,2,yes\n3,4,no\n5,6,yes\n", None, "CrossEntropyLoss"),
+    ("label,a,b\n1,1,2\n0,3,4\n1,5,6\n\n", "label", "CrossEntropyLoss"),
+    ("a,b,y\n1,2,0.5\n3,4,1\n5,6,2.5\n", "y", "MSELoss"),
+])  # fmt: skip
+def test_tables(text, target, loss, tmp_path):
+    (tmp_path / "table.csv").write_text(text)
+    network = plain_network()
+    network["operators"] = {
+        "fc": {"type": "Linear", "out_features": 1 if loss == "MSELoss" else 2}, "loss": {"type": loss}
+    }  # fmt: skip
+    data = "table.csv" if target is None else {"file": "table.csv", "target": target}
+    result = run(tmp_path, **LINEAR | {"network": network}, data=data, folds=None, metrics=None)
+    given = result._members[0]
+    held = {"MSELoss": [[0.5], [1.0], [2.5]], "CrossEntropyLoss": [1, 0, 1]}[loss]
+    net = Network.from_dict({"format": "graphdl", "version": 1, **network}, seed=0)
+    found = sweep(
+        lambda s: net, {"x": torch.tensor([[1.0, 2], [3, 4], [5, 6]]), "target": torch.tensor(held)},
+        over=[{}], optimizer=given.optimizer, epochs=2, batch_size=20, compile=False, progress=False,
+    )  # fmt: skip
+    assert dict(found.histories[0]) == dict(result.histories[0])
+
+
+def test_arrays(tmp_path):
+    x, labels = disc(30, seed=0)
+    numpy.savez(tmp_path / "arrays.npz", x=x.double().numpy(), target=labels.numpy())
+    result = run(tmp_path, **LINEAR, data="arrays.npz", folds=None)
+    assert result.table[0]["state"] == "finished"
+
+
+@pytest.mark.parametrize(("changes", "message"), [
+    ({"epoch": 3}, "unknown entry 'epoch'. Did you mean 'epochs'"),
+    ({"optimizer": None}, "has no 'optimizer': a sweep needs"),
+    ({"data": "dics"}, "Did you mean 'disc'"),
+    ({"data": {"name": "dics"}}, "there is no data set 'dics'. Did you mean 'disc'"),
+    ({"data": {"name": "disc", "row": 3}}, "Did you mean 'rows'"),
+    ({"data": {"name": "disc", "rows": -3}}, "data: n is -3"),
+    ({"data": 3}, "data must be"),
+    ({"data": "none.csv"}, "none.csv cannot be read"),
+    ({"data": "bad.csv"}, "bad.csv, line 3: 1 values"),
+    ({"data": {"file": "text.csv"}}, "column 'a': could not convert"),
+    ({"data": {"file": "text.csv", "target": "c"}}, "no column 'c'"),
+    ({"data": "empty.csv"}, "needs a header"),
+    ({"network": {"operator": {}}}, "Did you mean 'operators'"),
+    ({"network": "none.json"}, "none.json cannot be read"),
+    ({"over": {"width": [3], "activation": [{"type": "Tahn"}], "lr": [1]}}, "Did you mean 'Tanh'"),
+    ({"over": {"width": [0], "activation": [{"type": "Tanh"}], "lr": [1]}}, "out_features must be"),
+    ({"over": {"activation": [{"type": "Tanh"}], "lr": [1]}}, "the setting has no 'width'"),
+    ({"over": {"random": 3}}, '"choices" must be'),
+    ({"over": {"random": 3, "choice": {}}}, "Did you mean 'choices'"),
+    ({"over": {"random": 3, "choices": {"lr": {"loguniform": 3}}}}, "must be like"),
+    ({"over": {"random": 3, "choices": {"lr": {"loguni": [1, 2]}}}}, "Did you mean 'loguniform'"),
+    ({"optimizer": {"type": "Adm"}}, "Did you mean 'Adam'"),
+    ({"optimizer": {"type": "Adam", "lrr": 3}}, "Did you mean 'lr'"),
+    ({"optimizer": {"type": "Adam", "lr": {"$": "lrr"}}}, "the setting has no 'lrr'. Did you mean 'lr'"),
+    ({"optimizer": {"type": "Adam", "lr": {"$": "lr", "a": 1}}}, "without other entries"),
+    ({"optimizer": "Adam"}, "optimizer must be"),
+    ({"early_stopping": {"patiense": 3}}, "Did you mean 'patience'"),
+    ({"halving": {"factor": 1}}, "factor must be"),
+    ({"halving": 3}, "halving must be a dictionary"),
+    ({"epochs": "many"}, "epochs is 'many'"),
+])  # fmt: skip
+def test_mistakes(changes, message, tmp_path):
+    (tmp_path / "bad.csv").write_text("a,b\n1,2\n3\n")
+    (tmp_path / "text.csv").write_text("a,b\nx,2\n3,4\n")
+    (tmp_path / "empty.csv").write_text("a,b\n")
+    with pytest.raises(GraphDLError, match=message):
+        run(tmp_path, **changes)
+
+
+@pytest.mark.parametrize(("name", "text", "message"), [
+    ("spec.json", "{", "not a JSON file"),
+    ("spec.toml", "=", "not a TOML file"),
+    ("spec.json", "3", "a sweep is a dictionary"),
+])  # fmt: skip
+def test_other_files(name, text, message, tmp_path):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(GraphDLError, match=message):
+        sweep_file(tmp_path / name)
+    with pytest.raises(GraphDLError, match="cannot be read"):
+        sweep_file(tmp_path / f"none.{name}")
+
+
+def test_the_command_line(tmp_path):
+    done = invoke("sweep", write(tmp_path), "--out", tmp_path / "out", "--epochs", 1)
+    assert done.exit_code == 0, done.output
+    assert "16 members, by validation accuracy:" in done.output
+    assert "width 3, activation ReLU, lr 0.1" in done.output
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"sweep.csv", "sweep.json", "sweep.png"}
+    with (tmp_path / "out" / "sweep.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 16
+    assert rows[0]["activation"] == "ReLU"
