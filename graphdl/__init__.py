@@ -9,7 +9,7 @@ from graphdl.network import Network
 from graphdl.operators import *  # noqa: F403  # each family lists its operators in __all__
 from graphdl.registry import register
 from graphdl.slots import InputSlot
-from graphdl.training import Callback, EarlyStopping, History, ReduceOnPlateau, evaluate, fit
+from graphdl.training import Callback, EarlyStopping, History, ReduceOnPlateau, evaluate, fit, minimize
 
 __version__ = "0.1.0"
 
@@ -30,6 +30,7 @@ __all__ = [
     "evaluate",
     "fit",
     "initializers",
+    "minimize",
     "optim",
     "reads",
     "register",

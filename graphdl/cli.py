@@ -32,7 +32,7 @@ Model = Annotated[Path, typer.Argument(help="A JSON file of the two dictionaries
 
 EXAMPLES = "\n\n".join(f"{name}: {experiment.title}." for name, experiment in EXPERIMENTS.items())
 
-PUBLISHED = "The experiments of the five systems, which docs/systems.md describes: " + ", ".join(SYSTEMS) + "."
+PUBLISHED = f"The experiments, which docs/systems.md describes: {', '.join(SYSTEMS)}."
 
 
 @app.command(help=f"Train an example, print its figures, and draw it.\n\n{EXAMPLES}")
@@ -114,7 +114,7 @@ def reproduce_(
         bool, typer.Option("--quick", help="Two seeds and few epochs: to see that everything runs.")
     ] = False,
 ) -> None:
-    """Run published experiments and write a page of figures and pictures."""
+    """Run published experiments and write a page of them."""
 
     def tell(report: Report, seconds: float) -> None:
         console.print(f"[bold]{report.name}[/bold]  {escape(report.title)}, {seconds:.0f} s")

@@ -84,7 +84,7 @@ class Optimizer(Settings, ABC):
                `betas`; s.t counts the updates from 1
 
         s holds Python numbers, or 0-dimensional tensors if the step is compiled. So use only + - * / and ** with them,
-        and branch on settings: `if self.momentum:`, never `if s.momentum:`.
+        and branch on settings: `if self.momentum:`, never `if s.momentum:`. graphdl.optim.where chooses by numbers.
         """
 
     @property

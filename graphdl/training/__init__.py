@@ -5,5 +5,16 @@ from graphdl.training.evaluation import evaluate
 from graphdl.training.fit import fit
 from graphdl.training.history import History
 from graphdl.training.metrics import Metric, accuracy
+from graphdl.training.minimize import minimize
 
-__all__ = ["Callback", "EarlyStopping", "History", "Metric", "ReduceOnPlateau", "accuracy", "evaluate", "fit"]
+__all__ = [
+    "Callback",
+    "EarlyStopping",
+    "History",
+    "Metric",
+    "ReduceOnPlateau",
+    "accuracy",
+    "evaluate",
+    "fit",
+    "minimize",
+]

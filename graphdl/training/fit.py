@@ -73,6 +73,7 @@ def fit(
     issued for parameters from which no path leads to a loss.
     """
     _check(net, optimizer, epochs)
+    check_network(net, "fit")
     check_threads(threads)
     if compile and recompute:
         raise SettingError("recompute and compile=True cannot be combined: remove one of them.")
@@ -114,13 +115,12 @@ def _check(net: Network, optimizer: object, epochs: object) -> None:
         )
     if isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 1:
         raise SettingError(f"epochs must be a number of passes through the data, 1 or more, not {epochs!r}.")
+
+
+def check_network(net: Network, caller: str) -> None:
+    """Raise MissingInputError if there is no loss; warn of parameters that lead to none: an edge may be misspelt."""
     if not net.losses:
-        raise MissingInputError("fit needs a loss, and the network has no loss node: add one, such as MSELoss().")
-    _warn_of_dead_ends(net)
-
-
-def _warn_of_dead_ends(net: Network) -> None:
-    """Warn of parameters from which no path leads to a loss: probably an edge is missing or misspelt."""
+        raise MissingInputError(f"{caller} needs a loss, and the network has no loss node: add one, such as MSELoss().")
     engine = net.engine
     leading = {net.graph.nodes[key]["owner"] for key in ancestors(net.graph, net.losses)}
     for key, operator in engine.operators.items():
@@ -132,5 +132,5 @@ def _warn_of_dead_ends(net: Network) -> None:
             f"{did_you_mean(key, named)} The inputs are {listing(map(repr, engine.inputs))}: check whether one of them "
             f"is a misspelt node, or an edge is missing. If this is intended, call net.freeze({key!r}).",
             GraphDLWarning,
-            stacklevel=4,
+            stacklevel=3,
         )

@@ -13,6 +13,7 @@ class History(Mapping[str, list[float]]):
     """Lists of losses and metrics by name, one value per epoch: history["loss"], history["validation_accuracy"].
 
     seconds  the duration of training
+    message  how `minimize` ended
 
     >>> history = History()
     >>> history.append({"loss": 0.5}); history.append({"loss": 0.25})
@@ -23,6 +24,7 @@ class History(Mapping[str, list[float]]):
     def __init__(self) -> None:
         self._lists: dict[str, list[float]] = {}
         self.seconds = 0.0
+        self.message = ""
 
     def __getitem__(self, name: str) -> list[float]:
         if name not in self._lists:
