@@ -47,8 +47,8 @@ def run(seeds: Sequence[int] = SEEDS, epochs: int = EPOCHS, folder: str | Path =
     return Report(
         "A3",
         "Epochs a second against the batch size",
-        f"The network of A1, SGD, 1000 points. Each figure is of {len(seeds)} rounds of {10 * epochs} epochs, or {epochs} "
-        "with batches of 1, after one that is not counted; fit checks its loss in every epoch.",
+        f"The network of A1, SGD, 1000 points. Each figure is of {len(seeds)} rounds of {10 * epochs} epochs, or "
+        f"{epochs} with batches of 1, after one that is not counted; fit checks its loss in every epoch.",
         [
             Result(f"batch {size}, {way}, epochs a second", published, speeds[size, way])
             for size, published in PUBLISHED.items()

@@ -37,13 +37,13 @@ def run(seeds: Sequence[int] = SEEDS, epochs: int = EPOCHS, folder: str | Path =
     return Report(
         "A4",
         "Initialization",
-        f"The network of A1; SGD with eta = 0.005, batches of 50, {epochs} epochs, {len(seeds)} runs on the points of the "
-        "seed 0.",
+        f"The network of A1; SGD with eta = 0.005, batches of 50, {epochs} epochs, {len(seeds)} runs on the points of "
+        "the seed 0.",
         [
             *(Result(f"{name}, training loss", None, values) for name, values in losses.items()),
             *accuracies(sweeps),
         ],
-        note="Published: all reach the same loss but Normal(0, 1), and type I converges first. Whether 0.01 is a standard "
-        "deviation or a variance is not clear: both were run.",
+        note="Published: all reach the same loss but Normal(0, 1), and type I converges first. Whether 0.01 is a "
+        "standard deviation or a variance is not clear: both were run.",
         pictures=[curves(Path(folder, "a4_initialization.png"), sweeps)],
     )

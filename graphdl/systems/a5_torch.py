@@ -90,9 +90,9 @@ def run(seeds: Sequence[int] = SEEDS, epochs: int = EPOCHS, folder: str | Path =
     return Report(
         "A5",
         "The same network in torch.nn",
-        f"The network of A1, Adam with lr = 0.005, batches of 50, {epochs} epochs; torch.nn with autograd starts from the "
-        f"same parameters and takes the same batches. Iterations are timed in turns, {ROUNDS} rounds of {epochs} epochs "
-        "in all, on one thread.",
+        f"The network of A1, Adam with lr = 0.005, batches of 50, {epochs} epochs; torch.nn with autograd starts from "
+        f"the same parameters and takes the same batches. Iterations are timed in turns, {ROUNDS} rounds of {epochs} "
+        "epochs in all, on one thread.",
         [
             Result("graphdl, test accuracy in %", "that of torch.nn", ours),
             Result("torch.nn, test accuracy in %", None, theirs),

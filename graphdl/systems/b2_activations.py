@@ -33,7 +33,8 @@ def run(seeds: Sequence[int] = SEEDS, epochs: int = EPOCHS, folder: str | Path =
     return Report(
         "B2",
         "Activations",
-        f"2-25-25-25-2, Xavier, cross-entropy, batches of 10, {epochs} epochs; SGD with lr = 0.1, Adam with lr = 0.002.",
+        f"2-25-25-25-2, Xavier, cross-entropy, batches of 10, {epochs} epochs; SGD with lr = 0.1, Adam with lr = "
+        "0.002.",
         accuracies(sweeps, dict.fromkeys(sweeps, "97 to 98")),
         pictures=[curves(Path(folder, "b2_activations.png"), sweeps)],
     )

@@ -33,8 +33,8 @@ def run(seeds: Sequence[int] = SEEDS, epochs: int = EPOCHS, folder: str | Path =
     return Report(
         "B4",
         "Xavier with a gain",
-        f"2-25-25-25-2 with ReLU, cross-entropy, batches of 10, {epochs} epochs; SGD with lr = 0.01, Adam with lr = 0.002. "
-        "Without Xavier, weights are ~ Uniform(±1/sqrt(inputs)).",
+        f"2-25-25-25-2 with ReLU, cross-entropy, batches of 10, {epochs} epochs; SGD with lr = 0.01, Adam with lr = "
+        "0.002. Without Xavier, weights are ~ Uniform(±1/sqrt(inputs)).",
         accuracies(sweeps),
         note="Published: no difference for three hidden layers.",
         pictures=[curves(Path(folder, "b4_xavier.png"), sweeps)],

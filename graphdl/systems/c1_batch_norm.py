@@ -39,8 +39,8 @@ def run(seeds: Sequence[int] = SEEDS, epochs: int = EPOCHS, folder: str | Path =
     return Report(
         "C1",
         "Batch normalization",
-        "2-100-50-20-1 with batch normalization and ReLU after the first three; MSE; SGD with lr = 0.002, regularization "
-        "0.05, batches of 64.",
+        "2-100-50-20-1 with batch normalization and ReLU after the first three; MSE; SGD with lr = 0.002, "
+        "regularization 0.05, batches of 64.",
         accuracies(sweeps, dict.fromkeys(sweeps, 97.7)),
         note="Whether the published 1000 iterations are steps or passes through the data is not clear: both were run. "
         "The published runs reached 74 % now and then. The accuracy of the training data in the picture is that of the "

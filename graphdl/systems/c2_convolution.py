@@ -52,8 +52,8 @@ def run(seeds: Sequence[int] = SEEDS, epochs: int = EPOCHS, folder: str | Path =
     return Report(
         "C2",
         "Convolution",
-        "Images x uniform in [0, 1]^(3 x 4 x 4), class 1 if ||x - 0.5|| < 2. Convolutions 8 x 3 x 3 x 3 and 16 x 8 x 3 x 3 "
-        f"with padding 1, Linear 256-100-1, ReLU between; MSE; batches of 32, {epochs} epochs; lr = 0.0021, "
+        "Images x uniform in [0, 1]^(3 x 4 x 4), class 1 if ||x - 0.5|| < 2. Convolutions 8 x 3 x 3 x 3 and 16 x 8 x "
+        f"3 x 3 with padding 1, Linear 256-100-1, ReLU between; MSE; batches of 32, {epochs} epochs; lr = 0.0021, "
         "regularization 0.22.",
         [
             *accuracies(sweeps, dict.fromkeys(sweeps, 62.0)),
@@ -62,11 +62,11 @@ def run(seeds: Sequence[int] = SEEDS, epochs: int = EPOCHS, folder: str | Path =
                 for name, sweep in sweeps.items()
             ),
         ],
-        note="For SGD, weight decay is the gradient of an L2 term. How the published loss and its term are scaled is not "
-        "known; with a mean loss, a term of 0.22 outweighs it, and nothing is learnt. Without it, and with the loss summed "
-        "over the batch, training and test accuracy are close to the published ones. AdamW trains the same network with "
-        "its rate lowered from 0.001 along a cosine and a decoupled weight decay of 1. The smaller network "
-        f"({sizes[1]} parameters instead of {sizes[0]}) knows that all pixels count alike: convolutions 1 x 1 with 32 "
-        "channels, their mean over the image, cross-entropy, Adam from 0.01 along a cosine.",
+        note="For SGD, weight decay is the gradient of an L2 term. How the published loss and its term are scaled is "
+        "not known; with a mean loss, a term of 0.22 outweighs it, and nothing is learnt. Without it, and with the "
+        "loss summed over the batch, training and test accuracy are close to the published ones. AdamW trains the "
+        "same network with its rate lowered from 0.001 along a cosine and a decoupled weight decay of 1. The smaller "
+        f"network ({sizes[1]} parameters instead of {sizes[0]}) knows that all pixels count alike: convolutions 1 x 1 "
+        "with 32 channels, their mean over the image, cross-entropy, Adam from 0.01 along a cosine.",
         pictures=[curves(Path(folder, "c2_curves.png"), sweeps)],
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -122,8 +123,8 @@ def train(
 
 
 def last(sweep: Sweep, name: str = "validation_accuracy") -> list[float]:
-    """The accuracy in % of each network after its last epoch; NaN for one that failed in the first."""
-    return [100 * history[name][-1] if name in history else float("nan") for history in sweep.histories]
+    """The accuracy in % of each network with the parameters that it kept; NaN for one that failed in the first epoch."""
+    return [100 * row.get(name, math.nan) for row in sweep.table]
 
 
 def accuracies(sweeps: Mapping[str, Sweep], published: Mapping[str, float | str] | None = None) -> list[Result]:

@@ -38,8 +38,8 @@ def run(seeds: Sequence[int] = SEEDS, epochs: int = EPOCHS, folder: str | Path =
             for name, sweep in sweeps.items()
             for part, error in errors(sweep, draws).items()
         ],
-        note="The published figures are of one run. The least squares line through 1000 random points is off by about a "
-        "degree, so single runs lie between 0 and 2.5 %. Cross-entropy with the classes themselves as targets depends on "
-        "the points near the line alone, and is better.",
+        note="The published figures are of one run. The least squares line through 1000 random points is off by "
+        "about a degree, so single runs lie between 0 and 2.5 %. Cross-entropy with the classes themselves as "
+        "targets depends on the points near the line alone, and is better.",
         pictures=[regions(Path(folder, "d1_line.png"), draws, net, "The line, by cross-entropy")],
     )

@@ -32,9 +32,9 @@ def run(seeds: Sequence[int] = SEEDS, epochs: int = EPOCHS, folder: str | Path =
             Result("training error in %", 0.5, found["training"]),
             Result("test error in %", 0.0, found["test"]),
         ],
-        note=f"The number and width of the hidden layers are not published. {perfect} of {len(seeds)} runs classify all "
-        "200 test points, as the published run does; one wrong point is 0.5 %. A mean of 0 would need a boundary that is "
-        "off by less than a thousandth, which 1000 points do not determine.",
+        note=f"The number and width of the hidden layers are not published. {perfect} of {len(seeds)} runs classify "
+        "all 200 test points, as the published run does; one wrong point is 0.5 %. A mean of 0 would need a boundary "
+        "that is off by less than a thousandth, which 1000 points do not determine.",
         pictures=[
             curves(Path(folder, "d3_curves.png"), {"SGD": sweep}),
             regions(Path(folder, "d3_disc_tanh.png"), draws, sweep.networks[0], "The quarter of a disc, by Tanh"),

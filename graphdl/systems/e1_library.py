@@ -28,8 +28,8 @@ def run(seeds: Sequence[int] = SEEDS, epochs: int = EPOCHS, folder: str | Path =
     return Report(
         "E1",
         "A packaged library",
-        "2-25-25-25-2 with ReLU, and Tanh at the output; weights ~ Uniform(±1/sqrt(outputs)); MSE with one-hot targets: "
-        f"with two outputs, its mean is 1/(2n) sum ||y - a||²; SGD, {epochs} epochs.",
+        "2-25-25-25-2 with ReLU, and Tanh at the output; weights ~ Uniform(±1/sqrt(outputs)); MSE with one-hot "
+        f"targets: with two outputs, its mean is 1/(2n) sum ||y - a||²; SGD, {epochs} epochs.",
         [
             Result("test accuracy in %", 96.2, last(sweep)),
             Result("misses in 1000 test points", 38, misses),

@@ -8,7 +8,8 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean, stdev
+
+import numpy
 
 __all__ = ["Report", "Result"]
 
@@ -29,12 +30,12 @@ class Result:
     @property
     def mean(self) -> float:
         """The mean of the numbers."""
-        return fmean(self.obtained)
+        return float(numpy.mean(self.obtained))
 
     @property
     def shown(self) -> str:
         """Mean ± standard deviation."""
-        spread = f" ± {stdev(self.obtained):.{self._decimals}f}" if len(self.obtained) > 1 else ""
+        spread = f" ± {numpy.std(self.obtained, ddof=1):.{self._decimals}f}" if len(self.obtained) > 1 else ""
         return f"{self.mean:.{self._decimals}f}{spread}"
 
     def text(self) -> str:

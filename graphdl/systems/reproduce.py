@@ -87,9 +87,7 @@ def reproduce(
 
 
 def _opening(quick: bool, seconds: float) -> str:
-    few = (
-        " These are of `--quick`: two seeds and few epochs, to see that everything runs, not how well." if quick else ""
-    )
+    few = "\n\nThese figures are of `--quick`: two seeds and few epochs, to see that all of it runs." if quick else ""
     return f"""# The five systems
 
 Five small frameworks, A to E, published experiments with toy classifiers. This page is what graphdl obtains with their
