@@ -93,6 +93,18 @@ def test_every_way_makes_the_same_steps(way, gathering, monkeypatch):
     numpy.testing.assert_allclose(found[1], found[0], rtol=1e-9, atol=1e-9)
 
 
+@needs_compiler
+def test_compiled_steps_of_a_custom_loop():
+    x, y = (torch.stack(tensors) for tensors in zip(*batches(12), strict=True))
+    one, other, optimizer = network(), network(), BFGS(lr=0.1, curvature=0.1)
+    one.compile(optimizer, {"x": x[0], "target": y[0]})({"x": x, "target": y})
+    stepper = optimizer.bind(other)
+    for batch in batches(12):
+        backward(other, batch)
+        stepper.step()
+    numpy.testing.assert_allclose(vector(one.parameters), vector(other.parameters), rtol=1e-9, atol=1e-9)
+
+
 def test_frozen_nodes_stay_and_the_matrix_starts_anew():
     net, (batch,) = network(), batches(1)
     before = net.state_dict()
