@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from copy import copy
 from dataclasses import replace
 from functools import cached_property
@@ -51,7 +51,7 @@ class Compiled:
         self.given = tuple(sorted(tape.given))
         without_memory: dict[int, Any] = dict.fromkeys(tape.given)
         self._tape, self._roles, self._torch_call = replace(tape, given=without_memory), roles, torch_call
-        found = library(self._description(), lambda: self.source)
+        self._library = found = library(self._description(), lambda: self.source)
         self._steps = found.make_steps
         self._steps.argtypes, self._steps.restype = [ctypes.c_void_p, ctypes.c_int64], None
         found.workspace.restype, found.calls_torch.restype = ctypes.c_int64, ctypes.c_bool
@@ -131,6 +131,15 @@ class Compiled:
         calls = (f"{call.function} {call.args} {dict(call.kwargs)} {call.results} {call.made}" for call in tape.calls)
         rest = (tape.storages, sorted(tape.given), self._roles, self._torch_call is not None)
         return "\n".join([*calls, *map(str, rest)])
+
+
+def run_all(several: Iterable[Compiled]) -> None:
+    """Make the steps that each was prepared for: those of one library by one call."""
+    groups: dict[ctypes.CDLL, list[Compiled]] = {}
+    for each in several:
+        groups.setdefault(each._library, []).append(each)
+    for first, *others in groups.values():
+        first.run(others)
 
 
 def compile_tape(tape: Tape, roles: Roles, torch_call: TorchCall | None = None) -> Compiled:

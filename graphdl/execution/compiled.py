@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Sequence
-from contextlib import closing
 from dataclasses import replace
 from typing import Any, TypeAlias, TypeVar, cast
 
@@ -12,7 +11,7 @@ import torch
 from torch import Tensor
 
 from graphdl.blocks import Block
-from graphdl.cpp import Compiled, Roles, compile_tape, form_of
+from graphdl.cpp import Compiled, Roles, compile_tape, form_of, run_all
 from graphdl.errors import CompileError, MissingInputError, NonFiniteError, ShapeError, UnknownNodeError, did_you_mean
 from graphdl.execution.agreement import ROUNDING, disagreement, widened
 from graphdl.execution.engine import Engine
@@ -264,13 +263,33 @@ class CompiledSteps:
 
 def completed(calls: Calls[T]) -> T:
     """Run what is yielded, one after another; return the generator's result."""
-    with closing(calls):
-        while True:
-            try:
-                compiled = next(calls)
-            except StopIteration as end:
-                return cast(T, end.value)
-            compiled.run()
+    (found,) = completed_together([calls])
+    if isinstance(found, Exception):
+        raise found
+    return found
+
+
+def completed_together(several: Sequence[Calls[T]]) -> list[T | Exception]:
+    """Run generators side by side, with what they yield at the same time in one call; their results or errors."""
+    found: dict[int, T | Exception] = {}
+    waiting = dict(enumerate(several))
+    try:
+        while waiting:
+            prepared = []
+            for k, calls in list(waiting.items()):
+                try:
+                    prepared.append(next(calls))
+                    continue
+                except StopIteration as end:
+                    found[k] = cast(T, end.value)
+                except Exception as error:
+                    found[k] = error
+                del waiting[k]
+            run_all(prepared)
+    finally:  # also where Ctrl-C ends it
+        for calls in waiting.values():
+            calls.close()
+    return [found[k] for k in range(len(several))]
 
 
 def compile_steps(engine: Engine, stepper: Any, batch: Batch) -> CompiledSteps:

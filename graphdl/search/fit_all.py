@@ -21,7 +21,7 @@ from graphdl.search.run import Run
 from graphdl.search.shared import SharedData, check_rows, per_member, rows_per_member
 from graphdl.search.space import described
 from graphdl.search.training import Backend, Options, Training
-from graphdl.training import Metric
+from graphdl.training import Metric, evaluate
 from graphdl.training.threads import check_threads
 
 
@@ -70,7 +70,8 @@ def fit_all(
     halving          Halving(factor=3, first=5) drops networks that are behind
     checkpoint       a folder in which networks are stored when they end, and every ten seconds; a sweep that is run
                      again with it goes on where it stopped, also after a kill
-    memory           the number of bytes that data, networks and training may take: fewer networks are trained at once
+    memory           the number of bytes that data, networks and training may take, as net.cost plans them: fewer
+                     networks are trained at once
     by, maximise     the figure by which networks are compared: by default the last metric of the validation data, the
                      validation loss, or the loss; maximise is True for accuracy by default
 
@@ -192,6 +193,6 @@ def _check_none_share(members: Sequence[Member]) -> None:
 
 
 def _check_structure(net: Network, data: SharedData) -> None:
-    net.shapes({name: tensor[:2] for name, tensor in data.named(net).items()})
+    evaluate(net, {name: tensor[:2] for name, tensor in data.named(net).items()})
     if not net.engine.backward_plan(net.engine.plan(net.losses), net.losses).owners:
         raise UnreachableError("there is nothing to train: no parameter that is not frozen reaches a loss.")

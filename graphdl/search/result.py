@@ -155,7 +155,8 @@ def _row(member: Member) -> Row:
     fold = {} if member.fold is None else {"fold": member.fold}
     return {
         "member": member.number, **member.setting, **fold, **member.figures, "epochs": member.kept,
-        "seconds": member.history.seconds, "state": member.state, "error": member.error, "way": member.way,
+        "seconds": member.history.seconds, "state": member.state, "error": member.error,
+        "way": "" if member.state == "waiting" else member.way,
     }  # fmt: skip
 
 

@@ -72,13 +72,16 @@ class Run:
         member = self.member
         if not math.isfinite(figures["loss"]):
             return self.fail(f"the loss is {figures['loss']}")
-        if not bool(torch.isfinite(self._tensors[0]).all()):
+        if not math.isfinite(torch.linalg.vector_norm(self._tensors[0], math.inf)):
             return self.fail("a parameter is not finite")
         member.history.append(figures)
         member.history.seconds += seconds
         member.kept = member.history.epochs
         self.keep()
-        if self.callbacks.epoch_end():
+        ended = self.callbacks.epoch_end()
+        if self.callbacks.given:
+            self.keep()  # a callback may have changed parameters
+        if ended:
             self.end("stopped")
         elif self.epoch >= self.recipe.epochs:
             self.end("finished")

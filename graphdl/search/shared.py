@@ -73,7 +73,8 @@ def rows_per_member(what: str, given: Any, count: int) -> list[Tensor | None]:
     """The row indices of each member, (m,) int64; None for all rows."""
     if given is None:
         return [None] * count
-    if not isinstance(given, Iterable) or isinstance(given, (Tensor, numpy.ndarray, str)):
+    flat = isinstance(given, (Tensor, numpy.ndarray)) and given.ndim != 2
+    if flat or isinstance(given, str) or not isinstance(given, Iterable):
         raise SettingError(f"{what} must be a list with the row indices of each network, not {given!r:.100}.")
     listed = list(given)
     if len(listed) != count:

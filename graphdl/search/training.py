@@ -21,7 +21,9 @@ from graphdl.search.ranking import Figure
 from graphdl.search.run import Run
 from graphdl.search.shared import SharedData
 from graphdl.search.state import RunState, restore, resume
+from graphdl.search.together import Together
 from graphdl.search.ways import OneByOne, Way, settle, timed, worth_compiling
+from graphdl.training.hooks import Callbacks
 from graphdl.training.threads import choose_threads, threads_restored
 
 Backend = Literal["compiled", "operators", "processes"]
@@ -184,4 +186,5 @@ class Training:
         """The way in which a group is trained."""
         if self._options.backend == "processes":
             return Processes(self._recipe.threads, self._recipe.compile)
-        return OneByOne(compiled)
+        wants_steps = Callbacks(self._recipe.callbacks).wants_steps
+        return Together(self._recipe.threads) if compiled and not wants_steps else OneByOne(compiled)

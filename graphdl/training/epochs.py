@@ -26,14 +26,14 @@ class SteppedEpoch:
     """
 
     def __init__(self, step: TrainingStep, step_end: StepEnd | None = None) -> None:
-        self._step, self._step_end = step, step_end
+        self.step, self._step_end = step, step_end
 
     @torch.inference_mode()
     def __call__(self, batches: Iterable[Batch]) -> dict[str, float]:
         """Train on the batches; return the mean losses and metrics, {} if there was no batch."""
         means = Means()
         for batch in batches:
-            means.add(self._step(batch))
+            means.add(self.step(batch))
             if self._step_end is not None and self._step_end():
                 break
         return means.figures()
@@ -48,10 +48,11 @@ class CompiledEpoch:
     warning, because they use several threads, or because compiling gains nothing.
 
     step_end  called after every block of compiled steps and after every other step; True ends the epoch
+    like      the epochs of a network of the same structure, which has the same compiled step
     """
 
-    def __init__(self, step: TrainingStep, step_end: StepEnd | None = None) -> None:
-        self._step, self._step_end = step, step_end
+    def __init__(self, step: TrainingStep, step_end: StepEnd | None = None, like: CompiledEpoch | None = None) -> None:
+        self.step, self._step_end, self._like = step, step_end, like
         self._steps: CompiledSteps | None = None
         self._others = 0
         self._given_up = self._warned = False
@@ -61,6 +62,11 @@ class CompiledEpoch:
         """Train on the batches; return the mean losses and metrics, {} if there was no batch."""
         with torch.inference_mode():
             return completed(self.calls(batches))
+
+    @property
+    def compiled(self) -> bool:
+        """Whether steps were compiled."""
+        return self._steps is not None and not self._given_up
 
     def calls(self, batches: Iterable[Batch]) -> Calls[dict[str, float]]:
         """The same, but C++ is run by the caller."""
@@ -82,18 +88,18 @@ class CompiledEpoch:
             if steps is not None:
                 done, (_, *values) = yield from steps.call(block)
             if done:
-                self._step.scorer.add_to(means, block.part(0, done), values)
+                self.step.scorer.add_to(means, block.part(0, done), values)
                 return done
         except NoGainError:
             self._leave_to_operators()
         except CompileError as error:
             self._give_up(str(error))
-        means.add(self._step(block.batch(0)))
+        means.add(self.step(block.batch(0)))
         return 1
 
     def _ready(self, block: Block) -> CompiledSteps | None:
         """The compiled steps for such batches; None if the operators make the steps."""
-        step = self._step
+        step = self.step
         if self._steps is None or self._steps.version != step.net.engine.version:
             first = block.batch(0)
             if not step.ready:
@@ -102,7 +108,8 @@ class CompiledEpoch:
                 self._leave_to_operators()
                 return None
             last = block.batch(min(1, len(block) - 1))
-            self._steps = CompiledSteps(step.net.engine, lambda: (step.passes, step.moves), [first, last], True)
+            like = None if self._like is None or step.custom else self._like._steps
+            self._steps = CompiledSteps(step.net.engine, lambda: (step.passes, step.moves), [first, last], True, like)
             self._check_again = False
         if self._steps.shapes != block.layout():
             self._others += 1
@@ -117,11 +124,11 @@ class CompiledEpoch:
     def _shared_out(self, batch: Batch) -> bool:
         """Whether the operators would use several threads; a compiled step shares out no more than torch's calls."""
         threads = torch.get_num_threads()
-        return threads > 1 and choose_threads(self._step.net, rows_of(batch), threads) > 1
+        return threads > 1 and choose_threads(self.step.net, rows_of(batch), threads) > 1
 
     def _leave_to_operators(self) -> None:
         self._given_up = True
-        self._step.move_apart()
+        self.step.move_apart()
 
     def _give_up(self, reason: str) -> None:
         self._steps, self._given_up = None, True

@@ -1,6 +1,7 @@
 """fit_all: each network is trained as fit trains it alone."""
 
 import copy
+import inspect
 
 import pytest
 import torch
@@ -16,10 +17,11 @@ from graphdl import (
     ReLU,
     Tanh,
     fit,
+    optim,
 )
 from graphdl.data import disc, one_hot
 from graphdl.errors import SettingError, ShapeError
-from graphdl.optim import SGD, Adam, AdamW, Cosine
+from graphdl.optim import SGD, Adam, AdamW, Cosine, Optimizer
 from graphdl.search import fit_all
 
 X, LABELS = disc(130, seed=0)
@@ -37,7 +39,13 @@ def assert_same(one, other):
         assert torch.equal(tensor, other.state_dict()[name]), name
 
 
+EVERY = [
+    kind
+    for kind in vars(optim).values()
+    if inspect.isclass(kind) and issubclass(kind, Optimizer) and not inspect.isabstract(kind)
+]
 OPTIMIZERS = [
+    *(kind(lr=0.01) for kind in EVERY),
     SGD(lr=0.1),
     SGD(lr=0.1, momentum=0.9, nesterov=True),
     Adam(lr=1e-2),
@@ -95,6 +103,28 @@ def test_other_networks_and_row_subsets_equal_fit_alone(make, compiled):
     fit_all(together, X, Y, optimizers=Adam(lr=1e-2), **options)
     for net, other in zip(alone, together, strict=True):
         assert_same(net, other)
+
+
+def test_rows_as_one_tensor():
+    rows = torch.randint(130, (2, 50))
+    options = {"optimizers": SGD(lr=0.1), "epochs": 2, "batch_size": 20, "progress": False}
+    one, other = [make_net(0), make_net(1)], [make_net(0), make_net(1)]
+    fit_all(one, X, Y, rows=rows, **options)
+    fit_all(other, X.numpy(), Y.double().numpy(), rows=list(rows.numpy()), **options)
+    for net, same in zip(one, other, strict=True):
+        assert_same(net, same)
+
+
+def test_callbacks_may_change_parameters():
+    def shrink(net, history):
+        for tensor in net.parameters.values():
+            tensor.mul_(0.9)
+
+    net, alone = make_net(0), make_net(0)
+    options = {"epochs": 3, "batch_size": 20, "callbacks": [shrink], "progress": False}
+    fit_all([net], X, Y, optimizers=SGD(lr=0.1), seeds=0, **options)
+    fit(alone, X, Y, optimizer=SGD(lr=0.1), seed=0, **options)
+    assert_same(net, alone)
 
 
 def test_rows_for_validation():
@@ -172,6 +202,7 @@ def test_each_member_has_its_own_callbacks():
         ({"epochs": 0}, "epochs is 0"),
     ({"batch_size": 0}, "batch_size is 0"),
     ({"rows": [[1]]}, "rows has 1 entries"),
+        ({"rows": torch.arange(3)}, "rows must be a list"),
     ({"rows": [[1.5], [2]]}, r"rows\[0\] must hold row indices"),
     ({"metrics": ("acuracy",)}, "Did you mean 'accuracy'"),
     ({"by": "validation_loss"}, "It needs validation data"),

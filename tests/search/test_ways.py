@@ -84,7 +84,7 @@ def test_networks_of_several_structures_are_compiled_in_the_background():
             compile=True, progress=False,
         )  # fmt: skip
         assert dict(history) == dict(result.histories[k])
-    assert {row["way"] for row in result.table} == {"compiled, one by one"}
+    assert {row["way"] for row in result.table} == {"compiled"}
 
 
 def test_few_steps_are_not_compiled():
