@@ -7,13 +7,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from graphdl.data import disc, one_hot
 from graphdl.initializers import TypeOne
 from graphdl.optim import BFGS, SGD, Adam
 from graphdl.systems.a1_optimizers import network
 from graphdl.systems.common import SEEDS, Draws, accuracies, curves, train
 from graphdl.systems.report import Report
-from graphdl.training import EarlyStopping
 
 EPOCHS = 500
 QUICK: dict[str, Any] = {"seeds": (0, 1), "epochs": 5}
@@ -25,12 +26,11 @@ def run(seeds: Sequence[int] = SEEDS, epochs: int = EPOCHS, folder: str | Path =
     targets = one_hot(draws.labels, 2)
     first = partial(train, network(TypeOne()), draws, targets, seeds=seeds, epochs=epochs)
     scaled = partial(train, network(TypeOne(), 0.1), draws, targets, seeds=seeds, epochs=epochs)
-    best = EarlyStopping("loss", patience=epochs)  # keeps the parameters with the lowest training loss
     sweeps = {
         "SGD": first(optimizer=SGD(lr=0.005)),
         "momentum": first(optimizer=SGD(lr=0.005, momentum=0.9)),
         "Adam": first(optimizer=Adam(lr=0.005)),
-        "BFGS": scaled(optimizer=BFGS(lr=0.05), batch_size=1000, compile=False, callbacks=[best]),
+        "BFGS": scaled(optimizer=BFGS(lr=0.05), batch_size=1000, compile=False, dtype=torch.float64),
     }
     return Report(
         "A2",

@@ -104,11 +104,12 @@ def train(
     seeds: Sequence[int],
     epochs: int,
     batch_size: int = 50,
+    dtype: torch.dtype = torch.float32,
     **settings: Any,
 ) -> Sweep:
     """Train a network for each seed on its points, and evaluate it on its test points after every epoch."""
     return fit_all(
-        [Network(*declaration, seed=seed) for seed in seeds],
+        [Network(*declaration, seed=seed, dtype=dtype) for seed in seeds],
         draws.x,
         targets,
         optimizers=optimizer,
@@ -123,7 +124,7 @@ def train(
 
 
 def last(sweep: Sweep, name: str = "validation_accuracy") -> list[float]:
-    """The accuracy in % of each network with the parameters that it kept; NaN for one that failed in the first epoch."""
+    """The accuracy in % of each network after its last epoch; NaN for one that failed in the first."""
     return [100 * row.get(name, math.nan) for row in sweep.table]
 
 
