@@ -13,6 +13,7 @@ BENCHMARKS = {
     name: f"benchmarks.{name}"
     for name in (
         "step",
+        "sweep",
         "sizes",
         "nets",
         "memory",

@@ -46,9 +46,9 @@ def gather_inputs(
     inputs = {}
     for name in needed:
         if name not in given:
+            meant = did_you_mean(name, set(operators) - {name})
             raise MissingInputError(
-                f"The input {name!r} is missing: {known[name]}.{did_you_mean(name, set(operators) - {name})} "
-                "Give it a value."
+                f"The input {name!r} is missing: it is an input because {known[name]}.{meant} Give it a value."
             )
         inputs[name] = to_tensor(given[name], f"The input {name!r}", device, dtype)
     return inputs
@@ -56,7 +56,7 @@ def gather_inputs(
 
 def meta_inputs(
     given: Mapping[Key, Any],
-    known: Mapping[Key, object],
+    known: Mapping[Key, str],
     dtype: torch.dtype,
     batch: int | None = None,
     kinds: Mapping[Key, InputKind] | None = None,
@@ -85,14 +85,30 @@ def meta_inputs(
     return hollow
 
 
-def _check_names(given: Iterable[Key], known: Collection[Key]) -> None:
-    """Refuse a name that is not an input of the network."""
+def _check_names(given: Iterable[Key], known: Mapping[Key, str]) -> None:
+    """Refuse a name that is not an input of the network; `known` says why each input is one."""
     for name in given:
         if name not in known:
+            unfed = [f" {each!r} is one because {why}." for each, why in known.items() if why.startswith("nothing")]
             raise UnknownNodeError(
                 f"The network has no input {name!r}.{did_you_mean(name, known)} Its inputs are "
-                f"{listing(map(repr, known))}."
+                f"{listing(map(repr, known))}.{''.join(unfed[:3])}"
             )
+
+
+def compilable(net: object, optimizer: Any, inputs: object) -> tuple[Any, object]:
+    """A stepper of the network, and example tensors. Raises SettingError for anything else, such as shapes."""
+    for name, value in inputs.items() if isinstance(inputs, Mapping) else ():
+        if isinstance(value, (tuple, list)) and all(isinstance(size, int) for size in value):
+            shape = ", ".join(map(str, value))
+            raise SettingError(
+                f"compile takes example tensors, and the input {name!r} is {value!r}: if this is its shape, give "
+                f"torch.zeros({shape}), or torch.zeros({shape}, dtype=torch.long) for indices."
+            )
+    stepper = optimizer.bind(net) if hasattr(optimizer, "bind") else optimizer
+    if getattr(stepper, "net", None) is not net:
+        raise SettingError("optimizer must be an optimizer such as Adam(lr=1e-3), or a stepper of this network.")
+    return stepper, inputs
 
 
 def to_tensor(value: Any, what: str, device: torch.device, dtype: torch.dtype) -> Tensor:

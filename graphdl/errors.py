@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import sys
 from collections.abc import Iterable
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "OperatorError",
     "SettingError",
     "ShapeError",
+    "UnknownAttributeError",
     "UnknownNodeError",
     "UnreachableError",
 ]
@@ -44,6 +46,10 @@ class ShapeError(GraphDLError):
 
 class UnknownNodeError(GraphDLError):
     """A name that is not a node, an input or a parameter of the network."""
+
+
+class UnknownAttributeError(GraphDLError, AttributeError):
+    """A name that a Network does not have."""
 
 
 class ArityError(GraphDLError):
@@ -126,3 +132,13 @@ def listing(items: Iterable[object], most: int = 12) -> str:
     if len(texts) > most:
         texts = [*texts[: most - 1], f"{len(texts) - most + 1} more"]
     return " and ".join([", ".join(texts[:-1]), texts[-1]] if len(texts) > 1 else texts)
+
+
+def level_outside() -> int:
+    """The stacklevel with which a warning of the caller refers to the code that called graphdl."""
+    level, outside, frame = 1, 1, sys._getframe(1)
+    while frame.f_back is not None:
+        level, frame = level + 1, frame.f_back
+        if frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("graphdl."):
+            outside = level + 1
+    return outside

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from graphdl.arguments import to_tensor
 from graphdl.errors import GradientError, SettingError, listing
 from graphdl.graph import Feed, Key
 from graphdl.network import Network
@@ -52,7 +53,7 @@ def check_gradients(
         net, given = subject, dict(example_inputs[0])
     else:
         net, given = _alone(subject, example_inputs, seed)
-    inputs = {name: _varied(value) for name, value in given.items()}
+    inputs = {name: _varied(name, value) for name, value in given.items()}
     net.engine.prepare(inputs, net.outputs)  # creates the tensors if sizes were left out
     replay = _Replay(net)
     with torch.no_grad():
@@ -64,22 +65,29 @@ def check_gradients(
 
 def _alone(operator: Operator, inputs: tuple[Any, ...], seed: int) -> tuple[Network, dict[Key, Any]]:
     """A network of one operator, and its inputs by name."""
-    slots = getattr(operator, "slots", None)
+    if not isinstance(operator, Operator):
+        wrong = (
+            f"the class {operator.__name__}: write {operator.__name__}(...)"
+            if isinstance(operator, type)
+            else repr(operator)
+        )
+        raise SettingError(f"check_gradients takes an operator or a network, not {wrong}.")
+    kind, slots = type(operator).__name__, operator.slots
     if not inputs or (slots is not None and len(inputs) != len(slots)):
         expected = "one input or more" if slots is None else listing(slots)
         raise SettingError(
-            f"check_gradients takes an operator and an example of each of its inputs: {type(operator).__name__} takes "
+            f"check_gradients takes an operator and an example of each of its inputs: {kind} takes "
             f"{expected}, and {len(inputs)} were given."
         )
-    names: list[Key] = [f"input {k}" for k in range(len(inputs))]
-    connectivity: dict[Key, list[Key | Feed]] = {name: [Feed("operator", slot=k)] for k, name in enumerate(names)}
-    net = Network({"operator": operator}, connectivity, seed=seed, dtype=torch.float64)
+    names: list[Key] = list(range(len(inputs)) if slots is None or len(slots) == 1 else map(str, slots))
+    connectivity: dict[Key, list[Key | Feed]] = {name: [Feed(kind, slot=k)] for k, name in enumerate(names)}
+    net = Network({kind: operator}, connectivity, seed=seed, dtype=torch.float64)
     return net, dict(zip(names, inputs, strict=True))
 
 
-def _varied(value: Any) -> Tensor:
-    tensor = torch.as_tensor(value).detach()
-    return tensor.double().clone() if tensor.is_floating_point() else tensor
+def _varied(name: Key, value: Any) -> Tensor:
+    """A copy of an example input, in double precision if it holds floating-point numbers."""
+    return to_tensor(value, f"The input {name!r}", torch.device("cpu"), torch.float64).detach().clone()
 
 
 class _Replay:

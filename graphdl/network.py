@@ -10,9 +10,9 @@ import torch
 from torch import Generator, Tensor
 
 from graphdl import rendering, serialization
-from graphdl.arguments import Device, check_operators, floating_type, new_generator, usable_device
+from graphdl.arguments import Device, check_operators, compilable, floating_type, new_generator, usable_device
 from graphdl.cost import Cost, Rule, plan_cost
-from graphdl.errors import MissingInputError, SettingError, counted, listing
+from graphdl.errors import MissingInputError, counted, listing
 from graphdl.execution.compiled import CompiledSteps, compile_steps
 from graphdl.execution.engine import Engine
 from graphdl.facts import node_facts
@@ -28,6 +28,7 @@ from graphdl.graph import (
     normalise_connectivity,
     normalise_operators,
 )
+from graphdl.habits import NotAModule
 from graphdl.operators import Operator
 from graphdl.operators.tuples import Shape, shape_of
 from graphdl.record import Record
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     import graphviz
 
 
-class Network:
+class Network(NotAModule):
     """A neural network from two dictionaries: what each node computes, and which nodes it feeds.
 
     operators      node -> operator
@@ -189,15 +190,13 @@ class Network:
         One call makes K steps in C++, each a forward pass, the gradients and the optimizer's update, and changes the
         network in place. The first time, the C++ compiler runs; later, also in other processes, the library is loaded
         from a cache. Losses are in double precision. `optimizer` may be a stepper of this network, which then counts
-        the steps. Raises CompileError if the step cannot be compiled; `fit(..., compile=True)` warns instead.
+        the steps. Raises CompileError if the step cannot be compiled; `fit(..., compile=True)` warns instead. Calls
+        without a C++ form use as many threads as torch.get_num_threads() says.
         """
         if not self.losses:
             raise MissingInputError("compile needs a loss, and the network has no loss node: add one.")
-        _, batch = self.engine.prepare(inputs, self.losses)
-        stepper = optimizer.bind(self) if hasattr(optimizer, "bind") else optimizer
-        if getattr(stepper, "net", None) is not self:
-            raise SettingError("optimizer must be an optimizer such as Adam(lr=1e-3), or a stepper of this network.")
-        return compile_steps(self.engine, stepper, batch)
+        stepper, inputs = compilable(self, optimizer, inputs)
+        return compile_steps(self.engine, stepper, self.engine.prepare(inputs, self.losses)[1])
 
     def build(self, shapes: Mapping[Key, Any]) -> Self:
         """Infer the sizes that were left out from {input: shape without the batch axis}, and create the parameters."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Self, TypeAlias
+from typing import Any, NoReturn, Self, TypeAlias
 from weakref import WeakSet
 
 import torch
@@ -47,6 +47,13 @@ class NamedTensors(dict[str, Tensor]):
 
     def _refuse(self, *_: Any) -> Any:
         raise SettingError("A network's tensors are neither added nor removed by hand: change operators instead.")
+
+    def __call__(self, *_: Any) -> NoReturn:
+        """Raise SettingError: in torch, `parameters` is a method."""
+        raise SettingError(
+            "net.parameters and net.buffers are dictionaries {'node.name': tensor}, not methods as in torch: use "
+            "net.parameters.values(). An optimizer is bound to the whole network: Adam(lr=1e-3).bind(net)."
+        )
 
     __delitem__ = pop = popitem = clear = setdefault = _refuse
 

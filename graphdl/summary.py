@@ -49,7 +49,7 @@ def _reads(graph: Graph, key: Key) -> str:
     """The sources in the order of the slots, with the slot's name if there are several, and the gradient policy."""
     node = graph.nodes[key]
     names = (node["operator"].slots or ()) if node["reads"] > 1 else ()
-    sources = {slot: f"input {name}" for slot, name in node["implicit"].items()}
+    sources = {slot: f"input {name} (not fed)" for slot, name in node["implicit"].items()}
     for source, _, edge in graph.in_edges(key, data=True):
         factor = edge["gradient"]
         policy = "" if factor == 1 else " (gradient stopped)" if factor == 0 else f" (gradient × {factor:g})"

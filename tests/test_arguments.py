@@ -126,11 +126,14 @@ def test_a_misspelt_input_is_refused_with_the_names_of_all():
 def test_a_missing_input_says_why_it_is_one():
     with pytest.raises(MissingInputError) as caught:
         gather({"x": torch.ones(1)}, ("x", "target"))
-    assert str(caught.value) == "The input 'target' is missing: why target. Give it a value."
+    assert str(caught.value) == "The input 'target' is missing: it is an input because why target. Give it a value."
 
 
 def test_a_missing_input_may_be_a_misspelt_operator():
-    with pytest.raises(MissingInputError, match=r"'tahn' is missing: why tahn\. Did you mean 'tanh'\? Give it a value"):
+    with pytest.raises(
+        MissingInputError,
+        match=r"'tahn' is missing: it is an input because why tahn\. Did you mean 'tanh'\? Give it a value",
+    ):
         gather({}, ("tahn",), ("tahn",))
 
 

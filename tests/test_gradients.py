@@ -72,24 +72,24 @@ def test_right_gradients_are_accepted_with_their_error():
 
 
 FAULTS = {
-    "sign": (lambda dxs, dps, dy: ((-dxs[0], dxs[1]), dps), r"of the input 'input 0' at \[0, 0\] is"),
-    "scale": (lambda dxs, dps, dy: ((dxs[0], 1.0005 * dxs[1]), dps), "of the input 'input 1' at"),
-    "swapped": (lambda dxs, dps, dy: (dxs[::-1], dps), "of the input 'input 0' at"),
-    "none": (lambda dxs, dps, dy: ((None, dxs[1]), dps), r"of the input 'input 0' at \[0, 0\] is 0,"),
+    "sign": (lambda dxs, dps, dy: ((-dxs[0], dxs[1]), dps), r"of the input 'a' at \[0, 0\] is"),
+    "scale": (lambda dxs, dps, dy: ((dxs[0], 1.0005 * dxs[1]), dps), "of the input 'b' at"),
+    "swapped": (lambda dxs, dps, dy: (dxs[::-1], dps), "of the input 'a' at"),
+    "none": (lambda dxs, dps, dy: ((None, dxs[1]), dps), r"of the input 'a' at \[0, 0\] is 0,"),
     "one-element": (
         lambda dxs, dps, dy: ((dxs[0], dxs[1].index_fill(1, torch.tensor([1]), 0)), dps),
         r"at \[0, 1\] is 0",
     ),
-    "nan": (lambda dxs, dps, dy: ((dxs[0], dxs[1] * float("nan")), dps), "of the input 'input 1' at .* is nan"),
-    "parameter": (lambda dxs, dps, dy: (dxs, dps | {"w": dps["w"] * 1.001}), r"of operator\.w at \[0\] is"),
-    "swapped-parameters": (lambda dxs, dps, dy: (dxs, {"w": dps["v"], "v": dps["w"]}), r"of operator\.w at \[0\]"),
+    "nan": (lambda dxs, dps, dy: ((dxs[0], dxs[1] * float("nan")), dps), "of the input 'b' at .* is nan"),
+    "parameter": (lambda dxs, dps, dy: (dxs, dps | {"w": dps["w"] * 1.001}), r"of Faulty\.w at \[0\] is"),
+    "swapped-parameters": (lambda dxs, dps, dy: (dxs, {"w": dps["v"], "v": dps["w"]}), r"of Faulty\.w at \[0\]"),
     "flat": (
         lambda dxs, dps, dy: (dxs, dps | {"v": dps["v"][0]}),
         r"the gradient of the parameter 'v' has the shape \(\), and the parameter \(1,\)",
     ),
     "in-place": (
         lambda dxs, dps, dy: ((dxs[0] + 0 * dy.mul_(2), dxs[1]), dps),
-        "wrote into the gradient dy of 'operator'",
+        "wrote into the gradient dy of 'Faulty'",
     ),
 }
 
@@ -114,18 +114,18 @@ def test_the_text_says_what_was_found_and_expected():
 
 def test_a_missing_parameter_gradient_is_told():
     operator = faulty(lambda dxs, dps, dy: (dxs, {"w": dps["w"]}))
-    with pytest.raises(OperatorError, match="operator: its backward returned no gradient of the parameter 'v'"):
+    with pytest.raises(OperatorError, match="Faulty: its backward returned no gradient of the parameter 'v'"):
         check_gradients(operator, *example())
 
 
 def test_a_gradient_of_another_shape_is_told():
     operator = faulty(lambda dxs, dps, dy: ((dxs[0].sum(0), dxs[1]), dps))
-    with pytest.raises(OperatorError, match=r"operator \(Faulty\).* shape \(2,\) .*shape \(3, 2\)"):
+    with pytest.raises(OperatorError, match=r"Faulty.* shape \(2,\) .*shape \(3, 2\)"):
         check_gradients(operator, *example())
 
 
 def test_too_few_gradients_are_told():
-    with pytest.raises(OperatorError, match=r"operator \(Faulty\) failed in backward"):
+    with pytest.raises(OperatorError, match=r"Faulty failed in backward"):
         check_gradients(faulty(lambda dxs, dps, dy: (dxs[:1], dps)), *example())
 
 
@@ -143,7 +143,7 @@ def test_an_operator_that_writes_into_its_input_or_parameter_is_told():
         def place(self, p, a):
             return p["w"]
 
-    for operator, name in [(Input(), "the input 'input 0'"), (Weight(), r"operator\.w")]:
+    for operator, name in [(Input(), "the input 'a'"), (Weight(), r"Weight\.w")]:
         with pytest.raises(GradientError, match=f"wrote into {name}, which does not belong"):
             check_gradients(operator, *example())
 
@@ -239,7 +239,7 @@ class Noisy(Operator):
 
 def test_every_pass_draws_the_same_numbers_and_leaves_the_generator():
     assert check_gradients(Noisy(), torch.randn(3, 2)) < 1e-8
-    with pytest.raises(GradientError, match="of the input 'input 0'"):
+    with pytest.raises(GradientError, match="of the input 0"):
         check_gradients(Noisy(1.001), torch.randn(3, 2))
     net = Network({"noise": Noisy()}, {"x": ["noise"]}, seed=0, dtype=torch.float64)
     for operator, error in [(net, None), (Network({"noise": Noisy(2.0)}, {"x": ["noise"]}, dtype=torch.float64), 1)]:
@@ -270,9 +270,9 @@ def test_a_wrong_number_of_inputs_is_told(count):
 
 def test_what_is_no_operator_is_told():
     for subject in (Tanh, "Tanh", None):
-        with pytest.raises(SettingError, match="operators"):
+        with pytest.raises(SettingError, match="an operator or a network"):
             check_gradients(subject, torch.ones(2))
-    with pytest.raises(ShapeError, match=r"operator \(Linear\)"):
+    with pytest.raises(ShapeError, match=r"^Linear cannot take"):
         check_gradients(Linear(3, 2), torch.ones(2, 2))
 
 

@@ -89,8 +89,8 @@ def test_large_numbers_have_separators():
             {"a": [Feed("d", gradient=0)], "b": [Feed("d", gradient=-0.5)]},
             "minuend: a (gradient stopped), subtrahend: b (gradient × -0.5)",
         ),
-        ({"a": [Feed("d", slot=1)]}, "minuend: input d, subtrahend: a"),
-        ({}, "minuend: input d.minuend, subtrahend: input d.subtrahend"),
+        ({"a": [Feed("d", slot=1)]}, "minuend: input d (not fed), subtrahend: a"),
+        ({}, "minuend: input d.minuend (not fed), subtrahend: input d.subtrahend (not fed)"),
     ],
 )
 def test_what_a_node_reads_by_slot(connectivity, text):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy
@@ -53,6 +53,30 @@ def jax_scan(problem: Problem) -> Train:
     return train
 
 
+def jax_members(problem: Problem, rates: Sequence[float]) -> Callable[[int], list[list[float]]]:
+    """Members with a learning rate each, mapped over; one call an epoch. Returns the mean losses of each member."""
+    import jax
+    import jax.numpy as jnp
+
+    x, y = _data(problem)
+    step, draw, lr = _step(x, y), _orders(problem), jnp.asarray(rates)
+
+    def member(state: State, rate: Any, order: Any) -> tuple[State, Any]:
+        return jax.lax.scan(lambda held, rows: step(held, rows, rate), state, order)
+
+    epoch = jax.jit(jax.vmap(member), donate_argnums=0)
+    start = jax.tree.map(lambda each: jnp.broadcast_to(each, (len(rates), *each.shape)), _start())
+
+    def train(epochs: int) -> list[list[float]]:
+        state, losses = jax.tree.map(jnp.copy, start), []
+        for _ in range(epochs):
+            state, found = epoch(state, lr, numpy.stack([draw() for _ in rates]))
+            losses.append(numpy.asarray(found).mean(1))
+        return numpy.stack(losses, 1).tolist()
+
+    return train
+
+
 def _data(problem: Problem) -> tuple[Any, Any]:
     import jax.numpy as jnp
 
@@ -78,7 +102,7 @@ def _start() -> State:
     return parameters, zeros(), zeros(), jnp.zeros(())
 
 
-def _step(x: Any, y: Any) -> Callable[[State, Any], tuple[State, Any]]:
+def _step(x: Any, y: Any) -> Callable[..., tuple[State, Any]]:
     """The step of a state on some rows of the data."""
     import jax
     import jax.numpy as jnp
@@ -90,13 +114,13 @@ def _step(x: Any, y: Any) -> Callable[[State, Any], tuple[State, Any]]:
             value = jax.nn.relu(value @ weight + bias)
         return jnp.mean((jnp.tanh(value @ w + b) - y[rows]) ** 2)
 
-    def step(state: State, rows: Any) -> tuple[State, Any]:
+    def step(state: State, rows: Any, lr: Any = LR) -> tuple[State, Any]:
         parameters, m, v, count = state
         loss, gradients = jax.value_and_grad(loss_of)(parameters, rows)
         count = count + 1
         m = jax.tree.map(lambda m, g: BETA1 * m + (1 - BETA1) * g, m, gradients)
         v = jax.tree.map(lambda v, g: BETA2 * v + (1 - BETA2) * g * g, v, gradients)
-        rate, root = LR / (1 - BETA1**count), 1 / jnp.sqrt(1 - BETA2**count)
+        rate, root = lr / (1 - BETA1**count), 1 / jnp.sqrt(1 - BETA2**count)
         parameters = jax.tree.map(lambda w, m, v: w - rate * m / (jnp.sqrt(v) * root + EPS), parameters, m, v)
         return (parameters, m, v, count), loss
 

@@ -82,9 +82,16 @@ def smaller(x: Value, y: Any) -> Value:
 
 
 def clamp(x: Value, low: Any = None, high: Any = None) -> Value:
-    """x within bounds; not a number stays so."""
-    x = x if low is None else choose(x < low, low, x)
-    return x if high is None else choose(x > high, high, x)
+    """x within bounds; not a number if x or a bound is not."""
+    x = x if low is None else choose(_beyond(x < low, low), low, x)
+    return x if high is None else choose(_beyond(x > high, high), high, x)
+
+
+def _beyond(beyond: Value, bound: Any) -> Value:
+    """Whether x is beyond a bound, or the bound is not a number."""
+    if isinstance(bound, Value):
+        return beyond | nan(bound)
+    return beyond if bound == bound else number(1, torch.bool)
 
 
 def gelu(x: Value, approximate: str = "none") -> Value:
@@ -107,14 +114,14 @@ def gelu_backward(dy: Value, x: Value, approximate: str = "none") -> Value:
 
 
 def elu(x: Value, alpha: float = 1, scale: float = 1, input_scale: float = 1) -> Value:
-    """scale x where x > 0, else scale alpha (exp(input_scale x) - 1)."""
-    return choose(x > 0, x * scale, expm1(x * input_scale) * (alpha * scale))
+    """scale alpha (exp(input_scale x) - 1) where x < 0, else scale x."""
+    return choose(x < 0, expm1(x * input_scale) * (alpha * scale), x * scale)
 
 
 def elu_backward(dy: Value, alpha: float, scale: float, input_scale: float, is_result: bool, x: Value) -> Value:
     """The derivative of elu, from x or from y, times dy."""
     factor = input_scale * (x + alpha * scale) if is_result else input_scale * alpha * scale * exp(x * input_scale)
-    return choose(x <= 0, dy * factor, dy * scale)
+    return choose(x > 0, dy * scale, dy * factor)
 
 
 def leaky_relu_backward(dy: Value, x: Value, slope: float, is_result: bool) -> Value:
@@ -128,8 +135,9 @@ def softplus(x: Value, beta: float = 1, threshold: float = 20) -> Value:
 
 
 def softplus_backward(dy: Value, x: Value, beta: float, threshold: float) -> Value:
-    """dy sigmoid(beta x)."""
-    return choose(x * beta > threshold, dy, dy * sigmoid(x * beta))
+    """dy sigmoid(beta x), as z / (z + 1) with z = exp(beta x)."""
+    z = exp(x * beta)
+    return choose(x * beta > threshold, dy, dy * z / (z + 1))
 
 
 def silu_backward(dy: Value, x: Value) -> Value:
@@ -181,7 +189,7 @@ FORMULAS: dict[str, Callable[..., Any]] = {
     "celu": lambda x, alpha=1: elu(x, alpha, 1, 1 / alpha), "selu": lambda x: elu(x, *SELU),
     "elu": elu, "elu_backward": elu_backward, "softplus": softplus, "softplus_backward": softplus_backward,
     "hardtanh": lambda x, low=-1, high=1: clamp(x, low, high),
-    "hardtanh_backward": lambda dy, x, low, high: choose((x <= low) | (x >= high), 0, dy),
+    "hardtanh_backward": lambda dy, x, low, high: choose((x > low) & (x < high), dy, 0),
     "silu": lambda x: x * sigmoid(x),
     "silu_backward": silu_backward,
     "mish": mish,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -99,14 +100,16 @@ def widened(bounds: Bounds, moved: Sequence[Outcome], expected: Outcome) -> Boun
     values = max(_error(a.values[name], b, 0.0) for a in moved for name, b in expected.values.items())
     largest = max((_scale(gradient) for gradient in expected.gradients.values()), default=0.0)
     gradients = [_error(a.gradients[name], b, largest / 10) for a in moved for name, b in expected.gradients.items()]
-    found = (max(allowed, 2 * each) for allowed, each in zip(bounds, (values, max(gradients)), strict=True))
+    found = (
+        max(allowed, 2 * each) for allowed, each in zip(bounds, (values, max(gradients, default=0.0)), strict=True)
+    )
     return Bounds(*(min(each, MOST) for each in found))
 
 
 def _floor(expected: Outcome) -> float:
     """What rounding does to a gradient that vanishes: some roundings of the largest value."""
     values = [value for value in expected.values.values() if value.is_floating_point()]
-    eps = max(torch.finfo(gradient.dtype).eps for gradient in expected.gradients.values())
+    eps = max((torch.finfo(gradient.dtype).eps for gradient in expected.gradients.values()), default=0.0)
     return 4 * eps * max(map(_scale, values), default=0.0)
 
 
@@ -119,11 +122,17 @@ def _scale(tensor: Tensor) -> float:
     """The largest finite number of a tensor, without its sign."""
     if not tensor.numel():
         return 0.0
+    if tensor.is_floating_point():
+        largest = float(torch.linalg.vector_norm(tensor, math.inf))
+        if math.isfinite(largest):
+            return largest
     return float(tensor.double().abs().nan_to_num(0.0, 0.0, 0.0).max())
 
 
 def _close(found: Tensor, expected: Tensor, allowed: float | Tensor) -> bool:
     """Whether numbers differ by no more than what is allowed; what is not finite must be the same."""
+    if found.shape == expected.shape and found.is_floating_point() and ((found - expected).abs() <= allowed).all():
+        return True
     a, b = found.double(), expected.double()
     return a.shape == b.shape and bool((_equal(a, b) | ((a - b).abs() <= allowed)).all())
 

@@ -90,10 +90,6 @@ class Chance:
                 each.append(operator.draw(*reads, generator=self._generator))
         return [torch.stack(each) for each in drawn]
 
-    def draw_one(self) -> list[Tensor]:
-        """What each operator draws in one step."""
-        return [tensor[0] for tensor in self.draw(1)]
-
     def rewind(self, step: int) -> None:
         """Give the generator the state back that it had before a step of the last block."""
         if self._operators:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import Any, TypeAlias, TypeVar, cast
 
 import torch
@@ -14,8 +15,9 @@ from graphdl.blocks import Block
 from graphdl.cpp import Compiled, Roles, compile_tape, form_of, run_all
 from graphdl.errors import CompileError, MissingInputError, NonFiniteError, ShapeError, UnknownNodeError, did_you_mean
 from graphdl.execution.agreement import ROUNDING, disagreement, widened
+from graphdl.execution.chance import Outlines
 from graphdl.execution.engine import Engine
-from graphdl.execution.placed import Batch, CompilableMoves, PlacedStep
+from graphdl.execution.placed import Batch, PlacedPass, PlacedStep
 from graphdl.execution.replay import TorchCalls, compiling_gains
 from graphdl.execution.tape import Tape, address
 from graphdl.execution.training_passes import TrainingPasses
@@ -48,14 +50,14 @@ class CompiledSteps:
     The step is recorded twice while the operators make it, and C++ is written from the recording. The first step on a
     batch is made by the operators too: only if both agree are compiled steps used. Raises CompileError otherwise.
 
-    bind      gives the passes and the moves, anew when the network has changed
+    place     gives the step on tensors in fixed places, anew when the network has changed
     examples  one batch or two, on which the step is recorded
     gaining   refuses a step that gains nothing by being compiled, by NoGainError
     like      the steps of a network of the same structure, whose library is used where it fits
     shapes    name -> shape and type of a batch
     """
 
-    _step: PlacedStep
+    _step: PlacedPass
     _tape: Tape
     _roles: Roles
     _compiled: Compiled
@@ -63,12 +65,12 @@ class CompiledSteps:
     def __init__(
         self,
         engine: Engine,
-        bind: Callable[[], tuple[TrainingPasses, CompilableMoves]],
+        place: Callable[[Outlines | None], PlacedPass],
         examples: Sequence[Batch],
         gaining: bool = False,
         like: CompiledSteps | None = None,
     ) -> None:
-        self._engine, self._bind, self._examples, self._gaining = engine, bind, examples, gaining
+        self._engine, self._place, self._examples, self._gaining = engine, place, examples, gaining
         self._like = like
         self.shapes = {name: (tuple(tensor.shape), tensor.dtype) for name, tensor in examples[0].items()}
         self._make()
@@ -94,9 +96,8 @@ class CompiledSteps:
         if any(dtype.is_floating_point and dtype != engine.dtype for _, dtype in self.shapes.values()):
             raise CompileError(f"it is compiled for batches of other numbers than {engine.dtype}, the network's type")
         self.version = engine.version
-        passes, self._moves = self._bind()
-        outlines = self._like._step.outlines if self._like is not None else None
-        self._step = PlacedStep(engine, passes, self._moves, self._examples[0], outlines)
+        self.__dict__.pop("_places", None)
+        self._step = self._place(self._like._step.outlines if self._like is not None else None)
         followed = self._like is not None and self._follow(self._like)
         calls = TorchCalls(self._tape) if followed else self._record()
         self._workspace = calls.make_workspace(self._compiled.workspace)
@@ -120,21 +121,23 @@ class CompiledSteps:
 
         The tensors that both have in the same place of their structure take each other's place. Others are constants.
         """
-        places, others = self._step.places(), like._step.places()
+        places, (others, written) = self._step.places(), like._places
         if self.shapes != like.shapes or len(places) != len(others) or like._compiled.calls_torch:
             return False
-        own = {address(b.untyped_storage()): a.untyped_storage() for a, b in zip(places, others, strict=True)}
+        own = {other: place.untyped_storage() for place, other in zip(places, others, strict=True)}
         given = {k: own.get(address(storage), storage) for k, storage in like._tape.given.items()}
-        written = {slot.storage for call in like._tape.calls for slot in call.written()}
         for k, storage in like._tape.given.items():
             if given[k].nbytes() != storage.nbytes() or (given[k] is storage and k in written):
                 return False
-        self._tape, self._roles, self._compiled = (
-            replace(like._tape, given=given),
-            like._roles,
-            like._compiled.unbound(),
-        )
+        self._tape, self._roles = replace(like._tape, given=given), like._roles
+        self._compiled = like._compiled.unbound()
         return True
+
+    @cached_property
+    def _places(self) -> tuple[list[int], set[int]]:
+        """What tells the storages on which the step works from others, and those of the tape that it writes."""
+        places = [address(place.untyped_storage()) for place in self._step.places()]
+        return places, {slot.storage for call in self._tape.calls for slot in call.written()}
 
     def check_again(self, batch: Batch) -> None:
         """Record the step once more. Raises CompileError if it makes other calls than those that were compiled."""
@@ -168,13 +171,13 @@ class CompiledSteps:
             return 1
         each = sum(slot.size * slot.dtype.itemsize for slot in self._roles.results)
         in_time = max(1, int(SECONDS / self._seconds)) if self._seconds else 8
-        return min(left, in_time, max(1, RESULT_BYTES // each), self._step.chance.steps_at_once)
+        return min(left, in_time, max(1, RESULT_BYTES // each), self._step.steps_at_once)
 
     def _begin(self, block: Block) -> None:
         """Prepare a run."""
         count, rows = len(block), block.rows
         batches = [block.inputs[name] for name in self.shapes]
-        moving = [*batches, *self._step.chance.draw(count), self._moves.numbers(count)]
+        moving = [*batches, *self._step.draw(count)]
         found = [torch.empty((count, *slot.shape), dtype=slot.dtype, device="cpu") for slot in self._roles.results]
         self._running = count, found, moving, rows  # they live as long as C++ works on them
         addresses = [each.data_ptr() for each in moving], [each.data_ptr() for each in found]
@@ -184,10 +187,10 @@ class CompiledSteps:
         """Count what a run has made; return how many steps, and what they hand out."""
         (count, found, _, _), done = self._running, self._compiled.made
         if done < count:
-            self._step.chance.rewind(done)
+            self._step.rewind(done)
             found = [each[:done] for each in found]
         if self._verified:
-            self._moves.advance(done)
+            self._step.advance(done)
         return done, found
 
     def _check(self) -> None:
@@ -203,7 +206,7 @@ class CompiledSteps:
         parameters = {name: tensor.clone() for name, tensor in self._engine.store.parameters.items()}
         before = step.snapshot()
         with before:
-            step.load(block.batch(0), step.chance.draw_one())
+            step.load(block.batch(0))
             expected = step.outcome([result.clone() for result in step.make()])
         if not bool(torch.isfinite(expected.values["the loss"])):
             return 0, [torch.empty(0)] * len(self._roles.results)
@@ -224,7 +227,7 @@ class CompiledSteps:
             before.restore()
             raise
         self._verified = True
-        self._moves.advance(made)
+        self._step.advance(made)
         return made, found
 
     def __call__(self, inputs: Batch) -> Tensor:
@@ -295,11 +298,11 @@ def completed_together(several: Sequence[Calls[T]]) -> list[T | Exception]:
 def compile_steps(engine: Engine, stepper: Any, batch: Batch) -> CompiledSteps:
     """Compile steps on such batches, by an optimizer that is bound to the network."""
 
-    def bind() -> tuple[TrainingPasses, CompilableMoves]:
+    def place(outlines: Outlines | None) -> PlacedStep:
         plan = engine.backward_plan(engine.plan(engine.losses), engine.losses)
         if not plan.owners:
             raise CompileError("no parameter that is not frozen reaches a loss")
         moves = stepper.moves(plan.owners, together=plan.owners)
-        return TrainingPasses(plan, engine.store.by_node, engine.chance, moves), moves
+        return PlacedStep(engine, TrainingPasses(plan, engine.store.by_node, engine.chance, moves), moves, batch)
 
-    return CompiledSteps(engine, bind, [batch])
+    return CompiledSteps(engine, place, [batch])

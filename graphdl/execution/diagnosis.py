@@ -5,6 +5,7 @@ Called only after a failure, so that the passes themselves check nothing.
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
 RETURNS = (
     "A backward returns a tuple of one gradient or None for each input, and a dictionary of its parameters' gradients; "
     "graphdl.check_gradients(operator, *example_inputs) tests it."
+)
+WITHOUT_DATA = (
+    "cannot run on tensors without data, on which net.cost, net.shapes and net.build run: it reads numbers, as by "
+    ".item(), float(), .tolist(), .numpy(), an if or a mask as an index. Compute with tensors, as by torch.where."
 )
 SHAPE_COMPLAINTS = (RuntimeError, IndexError, ValueError)
 
@@ -76,7 +81,7 @@ def forward_failure(
 ) -> GraphDLError:
     """The error to raise when `step` could not compute its value."""
     inputs = [values[i] for i in step.reads]
-    where = f"{step.key} ({type(step.operator).__name__}) "
+    where = f"{step.name} "
     came = "Its inputs: " + ", ".join(
         f"{_describe(value)} from {_origin(plan, i)}"
         for i, value in zip(step.reads, inputs, strict=True)
@@ -86,6 +91,8 @@ def forward_failure(
         return OperatorError(
             f"{where}returned something else than a pair: forward returns (output, saved). It returned {error}. {came}."
         )
+    if _reads_numbers(error):
+        return OperatorError(f"{where}{WITHOUT_DATA} {came}.{_torch_says(error)}")
     expected = _expected(step, inputs)
     if isinstance(error, ShapeError):
         return ShapeError(f"{where}cannot take its inputs: {error}. {came}.{expected}")
@@ -101,10 +108,17 @@ def forward_failure(
 
 def backward_failure(step: Step, error: Exception) -> GraphDLError:
     """The error to raise when `step` could not send its gradient back."""
+    if _reads_numbers(error):
+        return OperatorError(f"{step.name} {WITHOUT_DATA}{_torch_says(error)}")
     what = f"it returned {error}" if isinstance(error, NoPairError) else f"{type(error).__name__}: {_first_line(error)}"
     if isinstance(error, (TypeError, AttributeError)) and "NoneType" in str(error):
         what += ". Of a tuple of outputs, dy is None for each that nothing used"
     return OperatorError(f"{step.name} failed in backward: {what}. {RETURNS}")
+
+
+def _reads_numbers(error: Exception) -> bool:
+    """Whether torch refused a call on a tensor without data, on the device "meta"."""
+    return isinstance(error, (RuntimeError, TypeError)) and re.search(r"(\b|_)meta\b", str(error), re.I) is not None
 
 
 def _works(step: Step, inputs: Sequence[Any], p: Mapping[str, Tensor], device: str | None = None) -> bool:

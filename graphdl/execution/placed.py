@@ -1,10 +1,10 @@
-"""A training step on tensors that stay where they are: recorded to be compiled, and made to verify the compiled one."""
+"""Passes and training steps on tensors that stay where they are: recorded to be compiled, and made to verify that."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import reduce
-from typing import Any, Protocol, TypeAlias
+from typing import Protocol, TypeAlias
 
 import torch
 from torch import Tensor
@@ -14,13 +14,14 @@ from graphdl.errors import CompileError
 from graphdl.execution.agreement import Outcome
 from graphdl.execution.chance import Chance, Outlines, outline
 from graphdl.execution.engine import Engine
-from graphdl.execution.passes import Backward, Forward, run_backward, run_forward
-from graphdl.execution.plan import Step
+from graphdl.execution.passes import Backward, Forward, Trace, run_backward, run_forward
+from graphdl.execution.plan import Plan, Step
 from graphdl.execution.recorder import Recorder, recording
 from graphdl.execution.state import Snapshot
 from graphdl.execution.tape import Slot, Tape
 from graphdl.execution.training_passes import GroupMove, ParameterGradients, TrainingPasses
 from graphdl.graph import Key
+from graphdl.parameters import Name
 
 Batch: TypeAlias = Mapping[Key, Tensor]
 
@@ -51,67 +52,66 @@ class CompilableMoves(Protocol):
         ...
 
 
-class PlacedStep:
-    """A step by the operators and the optimizer's formula, on a batch, random numbers and settings in fixed places.
+class PlacedPass:
+    """A pass in inference mode, on a batch in a fixed place, that computes the targets of a plan."""
 
-    chance   draws its random numbers
-    outlines  index -> shape and type of each value, found by a rehearsal where they are not given
-    moving   what each step is given: the batch, what was drawn, and the optimizer's numbers
-    """
-
-    def __init__(
-        self,
-        engine: Engine,
-        passes: TrainingPasses,
-        moves: CompilableMoves,
-        example: Batch,
-        outlines: Outlines | None = None,
-    ) -> None:
-        self._engine, self._passes, self._moves = engine, passes, moves
+    def __init__(self, engine: Engine, plan: Plan, example: Batch) -> None:
+        self._engine, self._plan = engine, plan
         self._batch = {name: torch.empty(tensor.shape, dtype=tensor.dtype) for name, tensor in example.items()}
         lengths = {len(tensor) if tensor.dim() else 0 for tensor in self._batch.values()}
         self._rows = lengths.pop() if len(lengths) == 1 else 0
-        self.outlines = outlines or self._rehearse(example)
-        self.chance = Chance(passes.plan.forward, self.outlines, engine.chance)
-        self._drawn = [torch.empty_like(each) for each in self.chance.examples]
-        self._row = moves.numbers(1)[0].clone()
+        self._own: list[Tensor] = []
+        self.outlines: Outlines = {}
+        self.steps_at_once = 2**31
+        for key in engine.losses:
+            engine.weight(key)  # makes it, outside the recordings
 
     @property
     def moving(self) -> list[Tensor]:
-        """What each step is given."""
-        return [*self._batch.values(), *self._drawn, self._row]
+        """What each pass is given, the batch first."""
+        return [*self._batch.values(), *self._own]
+
+    @property
+    def changed(self) -> list[Tensor]:
+        """The tensors that it changes or depends on, the vector of parameters first."""
+        return [self._engine.store.flat]
+
+    @property
+    def gradients(self) -> dict[Name, Tensor]:
+        """(node, name) -> the gradient of each parameter that it moves."""
+        return {}
+
+    def draw(self, count: int) -> list[Tensor]:
+        """What the next passes are given beside their batches, (count, ...) each."""
+        return []
+
+    def rewind(self, count: int) -> None:
+        """Undo the last `draw`, but for the first passes of it."""
+
+    def advance(self, count: int) -> None:
+        """Count what compiled code has made."""
 
     def places(self) -> list[Tensor]:
-        """The tensors on which a step works, in an order that depends on nothing but the structure of the network."""
-        engine, moves, plan = self._engine, self._moves, self._passes.plan.forward
-        gradients = [tensor for group in moves.groups for tensor in group.gradients.values()]
-        starts = engine.loss_starts(plan, {i: outline(*each) for i, each in self.outlines.items()})
-        weights = [engine.weight(key) for key in engine.losses]
-        return [
-            *moves.changed, *engine.store.buffers.values(), *gradients, *weights, *starts.values(), *self.moving
-        ]  # fmt: skip
+        """The tensors on which it works, in an order that depends on nothing but the structure of the network."""
+        weights = [self._engine.weight(key) for key in self._engine.losses]
+        buffers = self._engine.store.buffers.values()
+        return [*self.changed, *buffers, *self.gradients.values(), *weights, *self.moving]
 
-    def _rehearse(self, example: Batch) -> Outlines:
-        """Run both passes once, without an update; return the shape and type of each value, by index.
+    def snapshot(self) -> Snapshot:
+        """All that it changes, as it is."""
+        return Snapshot(self._engine, self.changed)
 
-        Raises CompileError if a parameter that trains gets no gradient: the operators leave it where it is.
-        """
-        engine, plan, parameters = self._engine, self._passes.plan, self._engine.store.by_node
-        for key in engine.losses:
-            engine.weight(key)  # makes it, outside the recordings
-        how = Forward(training=True, keep_values=True, generator=engine.chance)
-        with Snapshot(engine):
-            trace = run_forward(plan.forward, parameters, example, how)
-            values, gathered = list(trace.values), ParameterGradients(plan, parameters)
-            run_backward(plan, parameters, trace, engine.loss_starts(plan.forward, values), Backward(gathered))
-        if gathered.by_node.keys() != set(plan.owners):
-            raise CompileError("an operator passes no gradient on")
-        return {i: (value.shape, value.dtype) for i, value in enumerate(values) if isinstance(value, Tensor)}
+    def load(self, batch: Batch) -> None:
+        """Put what the next pass is given into its places."""
+        for name, tensor in self._batch.items():
+            tensor.copy_(batch[name])
+        for held, drawn in zip(self._own, self.draw(1), strict=True):
+            held.copy_(drawn[0])
 
     def record(self, batch: Batch) -> tuple[Tape, Roles]:
-        """Record a step, and leave everything as it was."""
+        """Record it, and leave everything as it was."""
         with self.snapshot():
-            self.load(batch, self.chance.draw_one())
+            self.load(batch)
             with recording() as recorder:
                 results = self.make(recorder)
                 roles = self._roles(recorder, [recorder.slot(each) for each in results])
@@ -119,51 +119,26 @@ class PlacedStep:
             raise CompileError(recorder.obstacle)
         return recorder.tape(), roles
 
-    def snapshot(self) -> Snapshot:
-        """All that a step changes, as it is."""
-        return Snapshot(self._engine, self._moves.changed)
-
-    def load(self, batch: Batch, drawn: Sequence[Tensor]) -> None:
-        """Put what the next step is given into its places."""
-        for name, tensor in self._batch.items():
-            tensor.copy_(batch[name])
-        for held, tensor in zip(self._drawn, drawn, strict=True):
-            held.copy_(tensor)
-        self._row.copy_(self._moves.numbers(1)[0])
-
     def make(self, recorder: Recorder | None = None) -> list[Tensor]:
-        """Make a step by the operators and the optimizer's formula; return the total loss and the targets' values."""
-        engine, passes, plan = self._engine, self._passes, self._passes.plan.forward
-        drawn = dict(zip(self.chance.positions, self._drawn, strict=True))
-        position = {step.writes: k for k, step in enumerate(plan.steps)}
-        usual, passes.call = passes.call, _leave
-        try:
+        """Make it by the operators; return the total loss and the targets' values."""
+        how = Forward(training=False, saving=(), before=_noting(recorder))
+        trace = run_forward(self._plan, self._engine.store.by_node, self._batch, how)
+        results = self._results(trace, recorder)
+        self._guard = len(recorder.calls) if recorder is not None else 0
+        return results
 
-            def note(step: Step, xs: object = None) -> Step:
-                if recorder is not None:
-                    recorder.origin = step.name
-                return step
-
-            def draw(step: Step, xs: object) -> Tensor | None:
-                return drawn.get(position[step.writes])
-
-            trace = passes.forward(self._batch, draw=draw, before=note)
-            losses = [(engine.weight(key), trace.values[plan.index[key]]) for key in engine.losses]
-            total = reduce(torch.add, [weight * (loss.sum() if loss.dim() else loss) for weight, loss in losses])
-            values = [trace.values[plan.index[key]] for key in plan.targets]
-            if any(not isinstance(value, Tensor) for value in values):
-                raise CompileError("a tuple is a prediction")
-            # what the update changes is handed out as it was before
-            values = [value.clone() if recorder is None or recorder.is_given(value) else value for value in values]
-            passes.backward(trace, engine.loss_starts(plan, trace.values), before=note)
-            self._guard = len(recorder.calls) if recorder is not None else 0
-            self._moves.formula(self._row)
-        finally:
-            passes.call = usual
-        return [total, *values]
+    def _results(self, trace: Trace, recorder: Recorder | None) -> list[Tensor]:
+        """The total loss and the targets' values, as they are before an update."""
+        engine, index = self._engine, self._plan.index
+        losses = [(engine.weight(key), trace.values[index[key]]) for key in engine.losses]
+        total = reduce(torch.add, [weight * (loss.sum() if loss.dim() else loss) for weight, loss in losses])
+        values = [trace.values[index[key]] for key in self._plan.targets]
+        if any(not isinstance(value, Tensor) for value in values):
+            raise CompileError("a tuple is a prediction")
+        return [total, *(v.clone() if recorder is None or recorder.is_given(v) else v for v in values)]
 
     def _roles(self, recorder: Recorder, results: Sequence[Slot]) -> Roles:
-        def storages(tensors: Any) -> tuple[int, ...]:
+        def storages(tensors: Iterable[Tensor]) -> tuple[int, ...]:
             return tuple(recorder.slot(tensor).storage for tensor in tensors)
 
         return Roles(
@@ -177,27 +152,123 @@ class PlacedStep:
         )
 
     def outcome(self, results: Sequence[Tensor]) -> Outcome:
-        """What a step has computed: its results, and copies of what it has changed."""
-        names = ["the loss", *(f"the value of {key!r}" for key in self._passes.plan.forward.targets)]
-        kept = {f"the state of the optimizer, {k}": each.clone() for k, each in enumerate(self._moves.changed[1:], 1)}
+        """What it has computed: its results, and copies of what it has changed."""
+        names = ["the loss", *(f"the value of {key!r}" for key in self._plan.targets)]
+        kept = {f"the state of the optimizer, {k}": each.clone() for k, each in enumerate(self.changed[1:], 1)}
         by_node = self._engine.store.by_node
-        gradients = {place: tensor for group in self._moves.groups for place, tensor in group.gradients.items()}
         return Outcome(
             dict(zip(names, results, strict=True)),
             kept,
             {name: buffer.clone() for name, buffer in self._engine.store.buffers.items()},
-            {f"{node}.{name}": tensor.clone() for (node, name), tensor in gradients.items()},
-            {f"{node}.{name}": by_node[node][name].clone() for node, name in gradients},
+            {f"{node}.{name}": tensor.clone() for (node, name), tensor in self.gradients.items()},
+            {f"{node}.{name}": by_node[node][name].clone() for node, name in self.gradients},
         )
 
     def moved(self, before: Snapshot, seed: int) -> Outcome:
-        """What a step from there computes by the operators, with every parameter moved by its rounding."""
+        """What it computes from there by the operators, with every parameter moved by its rounding."""
         before.restore()
         generator = torch.Generator().manual_seed(seed)
         for parameter in self._engine.store.parameters.values():
             signs = torch.randint(2, parameter.shape, generator=generator) * 2 - 1
             parameter.mul_(1 + signs * torch.finfo(parameter.dtype).eps)
         return self.outcome([result.clone() for result in self.make()])
+
+
+class PlacedStep(PlacedPass):
+    """A training step by the operators and the optimizer's formula.
+
+    It is given the batch, what operators draw, and the optimizer's numbers.
+
+    outlines  index -> shape and type of each value, found by a rehearsal where they are not given
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        passes: TrainingPasses,
+        moves: CompilableMoves,
+        example: Batch,
+        outlines: Outlines | None = None,
+    ) -> None:
+        super().__init__(engine, passes.plan.forward, example)
+        self._passes, self._moves = passes, moves
+        self.outlines = outlines or self._rehearse(example)
+        self._chance = Chance(self._plan, self.outlines, engine.chance)
+        self.steps_at_once = self._chance.steps_at_once
+        self._own = [*map(torch.empty_like, self._chance.examples), moves.numbers(1)[0].clone()]
+
+    @property
+    def changed(self) -> list[Tensor]:
+        """The tensors that it changes: parameters, and what the optimizer keeps."""
+        return self._moves.changed
+
+    @property
+    def gradients(self) -> dict[Name, Tensor]:
+        """(node, name) -> the gradient of each parameter that it moves."""
+        return {name: tensor for group in self._moves.groups for name, tensor in group.gradients.items()}
+
+    def draw(self, count: int) -> list[Tensor]:
+        """What operators draw in the next steps, and the numbers of their updates."""
+        return [*self._chance.draw(count), self._moves.numbers(count)]
+
+    def rewind(self, count: int) -> None:
+        """Undo the last `draw`, but for the first steps of it."""
+        self._chance.rewind(count)
+
+    def advance(self, count: int) -> None:
+        """Count the updates that compiled code has made."""
+        self._moves.advance(count)
+
+    def places(self) -> list[Tensor]:
+        """The tensors on which it works, in an order that depends on nothing but the structure of the network."""
+        values = {i: outline(*each) for i, each in self.outlines.items()}
+        return [*super().places(), *self._engine.loss_starts(self._plan, values).values()]
+
+    def _rehearse(self, example: Batch) -> Outlines:
+        """Run both passes once, without an update; return the shape and type of each value, by index.
+
+        Raises CompileError if a parameter that trains gets no gradient: the operators leave it where it is.
+        """
+        engine, plan, parameters = self._engine, self._passes.plan, self._engine.store.by_node
+        how = Forward(training=True, keep_values=True, generator=engine.chance)
+        with Snapshot(engine):
+            trace = run_forward(plan.forward, parameters, example, how)
+            values, gathered = list(trace.values), ParameterGradients(plan, parameters)
+            run_backward(plan, parameters, trace, engine.loss_starts(plan.forward, values), Backward(gathered))
+        if gathered.by_node.keys() != set(plan.owners):
+            raise CompileError("an operator passes no gradient on")
+        return {i: (value.shape, value.dtype) for i, value in enumerate(values) if isinstance(value, Tensor)}
+
+    def make(self, recorder: Recorder | None = None) -> list[Tensor]:
+        """Make it by the operators and the formula; return the total loss and the targets' values."""
+        engine, passes, plan, note = self._engine, self._passes, self._plan, _noting(recorder)
+        drawn = dict(zip(self._chance.positions, self._own, strict=False))
+        position = {step.writes: k for k, step in enumerate(plan.steps)}
+        usual, passes.call = passes.call, _leave
+        try:
+
+            def draw(step: Step, xs: object) -> Tensor | None:
+                return drawn.get(position[step.writes])
+
+            trace = passes.forward(self._batch, draw=draw, before=note)
+            results = self._results(trace, recorder)
+            passes.backward(trace, engine.loss_starts(plan, trace.values), before=note)
+            self._guard = len(recorder.calls) if recorder is not None else 0
+            self._moves.formula(self._own[-1])
+        finally:
+            passes.call = usual
+        return results
+
+
+def _noting(recorder: Recorder | None) -> Callable[..., Step]:
+    """Tells the recorder which node's operator makes the next calls."""
+
+    def note(step: Step, xs: object = None) -> Step:
+        if recorder is not None:
+            recorder.origin = step.name
+        return step
+
+    return note
 
 
 def _leave(move: object, *gradients: Tensor) -> None:

@@ -43,8 +43,9 @@ class Step:
 
     @property
     def name(self) -> str:
-        """The node with its operator, for the text of an error."""
-        return f"{self.key} ({type(self.operator).__name__})"
+        """The node with its operator, for the text of an error; once if both have the same name."""
+        kind = type(self.operator).__name__
+        return kind if self.key == kind else f"{self.key} ({kind})"
 
     @property
     def draws(self) -> bool:

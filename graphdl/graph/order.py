@@ -54,9 +54,9 @@ def inputs_of(graph: Graph) -> dict[Key, str]:
     reasons: dict[Key, str] = {}
     for key, node in graph.nodes(data=True):
         if node["operator"] is None:
-            reasons[key] = "it is an input because it is a key of connectivity and not an operator"
+            reasons[key] = "it is a key of connectivity and not an operator"
         for slot, name in node["implicit"].items():
             slots = node["operator"].slots
             place = f"the slot {slots[slot]!r} of " if slots is not None and len(slots) > 1 else ""
-            reasons[name] = f"it is an input because nothing feeds {place}{key} ({type(node['operator']).__name__})"
+            reasons[name] = f"nothing feeds {place}{key} ({type(node['operator']).__name__})"
     return reasons

@@ -22,6 +22,11 @@ so many. A call costs 3 µs, and the gradients of a group need memory at the sam
 class Counter(Protocol):
     """Counts updates and computes their numbers: a Stepper."""
 
+    @property
+    def steps(self) -> int:
+        """The number of updates made."""
+        ...
+
     def advance(self, count: int) -> None:
         """Count updates."""
         ...
@@ -138,6 +143,12 @@ class Moves:
     def pending(self) -> int:
         """How many batches were accumulated since the last update."""
         return 0 if self._vector is None else self._vector.pending
+
+    def go_back(self, updates: int, pending: int) -> None:
+        """Count as after so many updates and accumulated batches: later ones were undone."""
+        self._counter.advance(updates - self._counter.steps)
+        if self._vector is not None:
+            self._vector.pending = pending
 
     @property
     def changed(self) -> list[Tensor]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import warnings
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from graphdl.errors import GraphDLError, GraphDLWarning, OperatorError, counted
+from graphdl.errors import GraphDLError, GraphDLWarning, OperatorError, counted, level_outside
 from graphdl.execution.agreement import same_numbers
 from graphdl.optim.numbers import Numbers, State
 
@@ -128,18 +127,8 @@ class FirstUpdate:
                 f"{self._idle}: the first update changed no parameter, although gradients and learning rate are not 0. "
                 "Check that `update` returns the next parameters.",
                 GraphDLWarning,
-                stacklevel=_level_outside(),
+                stacklevel=level_outside(),
             )
-
-
-def _level_outside() -> int:
-    """The stacklevel with which a warning of the caller refers to the code that called graphdl."""
-    level, outside, frame = 1, 1, sys._getframe(1)
-    while frame.f_back is not None:
-        level, frame = level + 1, frame.f_back
-        if frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("graphdl."):
-            outside = level + 1
-    return outside
 
 
 def _shares_memory(one: Tensor, other: Tensor) -> bool:

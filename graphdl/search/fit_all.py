@@ -64,6 +64,7 @@ def fit_all(
     validation_rows  for each network, the indices of the rows on which it is evaluated after every epoch instead
     seeds            of the order of the data, one for all networks, or a list; None takes each network's generator
     callbacks        such as [EarlyStopping(patience=5)]; every network gets a copy of its own
+    threads          how many threads or processes train networks; by default all cores. Small steps use one each
     compile          compiles the steps of networks of equal structure once, if they are many enough to gain by it
     backend          "compiled" compiles steps however few they are; "operators" never does; "processes" trains each
                      network in a process of joblib, or on a cluster by `with joblib.parallel_config(backend="dask")`

@@ -86,7 +86,7 @@ def train_job(job: Job) -> tuple[int, RunState]:
     if job.state is not None:
         resume(run, job.state)
     with threads_restored():
-        for outcomes, seconds in timed(OneByOne(job.recipe.compile)([run], job.epochs)):
+        for outcomes, seconds in timed(OneByOne(job.recipe.compile, 1)([run], job.epochs)):
             for one, outcome in outcomes:
                 settle(one, outcome, seconds)
     return job.member.number, state_of(run)

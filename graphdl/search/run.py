@@ -15,7 +15,7 @@ from graphdl.optim import Gathering
 from graphdl.search.member import Member, Recipe, State
 from graphdl.search.shared import SharedData
 from graphdl.training import EarlyStopping
-from graphdl.training.evaluation import EVALUATION_ROWS, Validation
+from graphdl.training.evaluation import Validation
 from graphdl.training.hooks import Callbacks
 from graphdl.training.scoring import Scorer
 
@@ -41,10 +41,8 @@ class Run:
         named = data.named(net)
         self.batches = Batches(named, recipe.batch_size, recipe.shuffle, self.generator, member.rows)
         self.scorer = Scorer(net, recipe.metrics)
-        held: object = None if validation is None else validation.named(net)
-        if member.validation_rows is not None:
-            held = Batches(named, EVALUATION_ROWS, shuffle=False, chosen=member.validation_rows)
-        self.validate = Validation(net, self.scorer, held, recipe.epochs)
+        chosen, held = member.validation_rows, None if validation is None else validation.named(net)
+        self.validate = Validation(net, self.scorer, held if chosen is None else named, recipe.epochs, chosen)
         self.callbacks = Callbacks(copy.deepcopy(tuple(recipe.callbacks)))
         self.stepper = member.optimizer.bind(net)
         self.gathering = Gathering(recipe.clip_norm, recipe.clip_value, recipe.accumulate)

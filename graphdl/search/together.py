@@ -44,7 +44,7 @@ class Together:
         epoch = CompiledEpoch(TrainingStep(net, stepper, scorer, recipe.threads, (), run.gathering, together=True))
         size = min(recipe.batch_size, run.batches.rows)
         epoch(Batches({name: tensor[:size] for name, tensor in named.items()}, size, shuffle=False))
-        return self if epoch.compiled else OneByOne(False)
+        return self if epoch.compiled else OneByOne(False, self._threads)
 
     def __call__(self, runs: Sequence[Run], epochs: int) -> Iterator[Outcomes]:
         """Train the runs up to so many epochs; those of a call are yielded together."""

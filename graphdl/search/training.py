@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import torch
+
 from graphdl.errors import NonFiniteError
 from graphdl.search.checkpoint import Checkpoint, digest_of
 from graphdl.search.groups import grouped
@@ -63,6 +65,7 @@ class Training:
         given = [data] if validation is None else [data, validation]
         self._budget = Budget(options.memory, members, recipe, given, options.halving is not None)
         self._progress = SweepProgress(len(members), recipe.epochs, figure, options.progress)
+        self._threads = recipe.threads or torch.get_num_threads()
         self._runs: dict[int, Run] = {}
         self._states: dict[int, RunState] = {}
         self._checkpoint: Checkpoint | None = None
@@ -156,7 +159,7 @@ class Training:
         """
         compiled = [group for group in groups if self._compiles(group)]
         # torch's number of threads is one for the process: if networks differ in it, compilers do not run beside others
-        alone = self._recipe.threads is None and any(self._is_large(group[0]) for group in groups)
+        alone = any(self._is_large(group[0]) for group in groups)
         for group in groups:
             if not any(group is other for other in compiled):
                 yield self._choose(False), group
@@ -187,4 +190,4 @@ class Training:
         if self._options.backend == "processes":
             return Processes(self._recipe.threads, self._recipe.compile)
         wants_steps = Callbacks(self._recipe.callbacks).wants_steps
-        return Together(self._recipe.threads) if compiled and not wants_steps else OneByOne(compiled)
+        return Together(self._recipe.threads) if compiled and not wants_steps else OneByOne(compiled, self._threads)

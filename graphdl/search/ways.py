@@ -12,6 +12,8 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol, TypeAlias
 
+import torch
+
 from graphdl.errors import GraphDLError, SettingError
 from graphdl.search.member import Recipe
 from graphdl.search.run import Run
@@ -44,10 +46,13 @@ class Way(Protocol):
 
 
 class OneByOne:
-    """One member after another, as fit trains it: by the operators, or by compiled steps of each network."""
+    """One member after another, as fit trains it: by the operators, or by compiled steps of each network.
 
-    def __init__(self, compiled: bool) -> None:
-        self._compiled = compiled
+    threads  the most that steps may use: small ones use one
+    """
+
+    def __init__(self, compiled: bool, threads: int) -> None:
+        self._compiled, self._threads = compiled, threads
         self.name = "compiled, one by one" if compiled else "operators"
 
     def prepare(self, run: Run) -> Way:
@@ -65,8 +70,9 @@ class OneByOne:
     def __call__(self, runs: Sequence[Run], epochs: int) -> Iterator[Outcomes]:
         """Train each run up to so many epochs."""
         for run in runs:
-            net, calls, threads = run.member.net, run.callbacks, run.recipe.threads
-            step = TrainingStep(net, run.stepper, run.scorer, threads, (), run.gathering, together=self._compiled)
+            net, calls = run.member.net, run.callbacks
+            torch.set_num_threads(self._threads)  # an earlier network may have reduced it
+            step = TrainingStep(net, run.stepper, run.scorer, None, (), run.gathering, together=self._compiled)
             kind = CompiledEpoch if self._compiled else SteppedEpoch
             train = kind(step, calls.step_end if calls.wants_steps else None)
             run.begin()

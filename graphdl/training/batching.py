@@ -26,17 +26,19 @@ def make_batches(
     batch_size: int | None,
     shuffle: bool = False,
     generator: Generator | None = None,
+    chosen: Tensor | None = None,
 ) -> Iterable[Batch]:
     """Batches from a dict of tensors or arrays, a tensor with its targets, or an iterable of batches.
 
     Each holds the tensors that the losses need, on the network's device; sizes that were left out are inferred from the
-    first one. Raises MissingInputError, UnknownNodeError or SettingError for data that do not fit the network.
+    first one. `chosen` holds the indices of the rows of tensors that are used, in place of all. Raises
+    MissingInputError, UnknownNodeError or SettingError for data that do not fit the network.
     """
     if isinstance(inputs, (Mapping, Tensor, numpy.ndarray)):
         if batch_size is None:
             raise SettingError("batch_size is missing: give the number of rows of a batch, for example batch_size=50.")
         _, named = net.engine.prepare(name_data(net, inputs, targets), net.losses)
-        return Batches(named, batch_size, shuffle, generator)
+        return Batches(named, batch_size, shuffle, generator, chosen)
     if targets is not None:
         raise SettingError(
             "targets are only taken with a tensor or a dict of tensors: an iterable of batches holds its targets."
@@ -87,6 +89,11 @@ def unpack_validation(validation: Any) -> tuple[Any, Any]:
     """Validation data as (inputs, targets), where targets is None if the data hold them."""
     if isinstance(validation, tuple) and len(validation) == 2 and not isinstance(validation[1], Mapping):
         return validation[0], validation[1]
+    forms = "give a pair (inputs, targets), a dict of tensors, or an iterable of batches"
+    if isinstance(validation, (tuple, list)) and any(isinstance(each, (Tensor, numpy.ndarray)) for each in validation):
+        raise SettingError(f"validation is a {type(validation).__name__} of {len(validation)} tensors: {forms}.")
+    if not isinstance(validation, Iterable):
+        raise SettingError(f"validation is {validation!r:.100}: {forms}. graphdl.data.split divides data into parts.")
     return validation, None
 
 

@@ -9,11 +9,14 @@ import torch
 
 from graphdl.blocks import Block
 from graphdl.data import Batches
-from graphdl.errors import CompileError, GraphDLWarning
+from graphdl.errors import CompileError, GraphDLWarning, level_outside
+from graphdl.execution.chance import Outlines
 from graphdl.execution.compiled import Calls, CompiledSteps, NoGainError, completed
+from graphdl.execution.placed import PlacedStep
 from graphdl.training.batching import Batch
+from graphdl.training.guard import steps_into
 from graphdl.training.scoring import Means, rows_of
-from graphdl.training.step import TrainingStep, is_custom
+from graphdl.training.step import TrainingStep
 from graphdl.training.threads import choose_threads
 
 StepEnd = Callable[[], bool]
@@ -32,10 +35,11 @@ class SteppedEpoch:
     def __call__(self, batches: Iterable[Batch]) -> dict[str, float]:
         """Train on the batches; return the mean losses and metrics, {} if there was no batch."""
         means = Means()
-        for batch in batches:
-            means.add(self.step(batch))
-            if self._step_end is not None and self._step_end():
-                break
+        with steps_into(means, self.step, at_once=self._step_end is not None) as step:
+            for batch in batches:
+                step(batch)
+                if self._step_end is not None and self._step_end():
+                    break
         return means.figures()
 
 
@@ -108,15 +112,19 @@ class CompiledEpoch:
                 self._leave_to_operators()
                 return None
             last = block.batch(min(1, len(block) - 1))
-            like = None if self._like is None or step.custom else self._like._steps
-            self._steps = CompiledSteps(step.net.engine, lambda: (step.passes, step.moves), [first, last], True, like)
+            like = None if self._like is None or step.may_change else self._like._steps
+
+            def place(outlines: Outlines | None) -> PlacedStep:
+                return PlacedStep(step.net.engine, step.passes, step.moves, first, outlines)
+
+            self._steps = CompiledSteps(step.net.engine, place, [first, last], True, like)
             self._check_again = False
         if self._steps.shapes != block.layout():
             self._others += 1
             if self._others > 1:
                 self._warn("batches of other shapes than the first one are not compiled")
             return None
-        if self._check_again and (step.custom or is_custom(step.stepper.optimizer)):
+        if self._check_again and step.may_change:
             self._steps.check_again(block.batch(0))
         self._check_again = False
         return self._steps
@@ -137,7 +145,8 @@ class CompiledEpoch:
     def _warn(self, reason: str) -> None:
         if not self._warned:
             self._warned = True
-            warnings.warn(f"fit(compile=True) trains step by step: {reason}.", GraphDLWarning, stacklevel=8)
+            text = f"fit(compile=True) trains step by step: {reason}."
+            warnings.warn(text, GraphDLWarning, stacklevel=level_outside())
 
 
 def blocks_of(batches: Iterable[Batch]) -> Iterator[Block]:

@@ -34,14 +34,17 @@ def evaluate(
 class Validation:
     """The data, if any, on which a network is measured after every epoch.
 
-    names  of the figures
+    chosen  the indices of the rows of the data that are used, in place of all
+    names   of the figures
     """
 
-    def __init__(self, net: Network, scorer: Scorer, data: Any, epochs: int) -> None:
+    def __init__(
+        self, net: Network, scorer: Scorer, data: Any, epochs: int, chosen: torch.Tensor | None = None
+    ) -> None:
         self._net, self._scorer = net, scorer
         self._batches: Iterable[Batch] | None = None
         if data is not None:
-            batches = make_batches(net, *unpack_validation(data), EVALUATION_ROWS)
+            batches = make_batches(net, *unpack_validation(data), EVALUATION_ROWS, chosen=chosen)
             self._batches = repeatable("validation", batches, epochs)
         self.names = tuple(f"validation_{name}" for name in scorer.names if data is not None)
 

@@ -13,6 +13,7 @@ from graphdl.graph import Key, ancestors
 from graphdl.network import Network
 from graphdl.optim import Gathering, Optimizer, Penalty, Stepper
 from graphdl.optim.penalties import Penalties
+from graphdl.settings import flag
 from graphdl.training.batching import make_batches, repeatable
 from graphdl.training.callbacks import Callback
 from graphdl.training.epochs import CompiledEpoch, SteppedEpoch
@@ -74,6 +75,8 @@ def fit(
     """
     _check(net, optimizer, epochs)
     check_network(net, "fit")
+    for name, value in (("shuffle", shuffle), ("compile", compile), ("progress", progress)):
+        flag()("fit", name, value)
     check_threads(threads)
     if compile and recompute:
         raise SettingError("recompute and compile=True cannot be combined: remove one of them.")
@@ -104,7 +107,11 @@ def fit(
     return history
 
 
-def _check(net: Network, optimizer: object, epochs: object) -> None:
+def _check(net: object, optimizer: object, epochs: object) -> None:
+    if not isinstance(net, Network):
+        raise SettingError(
+            f"fit trains a graphdl.Network, not an instance of {type(net).__module__}.{type(net).__name__}."
+        )
     if isinstance(optimizer, Stepper) and optimizer.net is not net:
         raise SettingError("optimizer is a stepper of another network: bind the optimizer to this network.")
     if not isinstance(optimizer, (Optimizer, Stepper)):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeAlias
@@ -70,8 +70,8 @@ METRICS: dict[str, Callable[[Loss], Metric]] = {"accuracy": lambda loss: Accurac
 
 def resolve_metrics(metrics: Sequence[str | Metric]) -> dict[str, Callable[[Loss], Metric]]:
     """Name -> function that returns the metric for a given loss. A metric is a name or a function."""
-    if isinstance(metrics, str):
-        raise SettingError(f"metrics must be a sequence such as ({metrics!r},), not the string {metrics!r}.")
+    if isinstance(metrics, str) or not isinstance(metrics, Iterable):
+        raise SettingError(f"metrics must be a sequence such as ['accuracy'], not {metrics!r}.")
     resolved: dict[str, Callable[[Loss], Metric]] = {}
     for metric in metrics:
         if isinstance(metric, str):

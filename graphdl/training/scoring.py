@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import reduce
 from typing import Any, NamedTuple, get_args
 
@@ -74,19 +74,33 @@ class Scorer:
                 return Score(self._weights[self.targets[0]] * loss.item(), rows_of(inputs), NO_FIGURES)
         return self._score(inputs, {key: trace.values[plan.index[key]] for key in self.targets})
 
+    def unread(self, plan: Plan, inputs: Mapping[Key, Tensor], trace: Trace) -> Tensor:
+        """The losses and metrics of a pass in the order of `names`, on the device and in double precision."""
+        found = {key: trace.values[plan.index[key]] for key in self.targets}
+        total, figures = self._measure(inputs, found, Tensor.double)
+        on_device = [_on_device(name, figure, total) for name, figure in figures.items()]
+        return torch.stack([total, *on_device])
+
     def _score(self, inputs: Mapping[Key, Tensor], found: Mapping[Key, Any]) -> Score:
-        figures: dict[str, float] = {}
+        total, figures = self._measure(inputs, found, Tensor.item)
+        return Score(total, rows_of(inputs), {name: _number(name, figure) for name, figure in figures.items()})
+
+    def _measure(
+        self, inputs: Mapping[Key, Tensor], found: Mapping[Key, Any], read: Callable[[Tensor], Any]
+    ) -> tuple[Any, dict[str, Any]]:
+        """The total loss, and the other losses and metrics by name; losses as `read` gives them."""
+        figures: dict[str, Any] = {}
         total = 0.0
         for key, weight in self._weights.items():
             loss = found[key]
-            value = loss.item() if loss.dim() == 0 else loss.sum().item()
+            value = read(loss if loss.dim() == 0 else loss.sum())
             total += weight * value
             if self._several:
                 figures[f"loss of {key}"] = value
         for name, metric, pair in self._metrics:
             prediction, target = (inputs[source] if source in inputs else found[source] for source in pair)
-            figures[name] = _number(name, metric(prediction, target))
-        return Score(total, rows_of(inputs), figures)
+            figures[name] = metric(prediction, target)
+        return total, figures
 
     def add_to(self, means: Means, block: Block, values: Sequence[Tensor]) -> None:
         """Add the scores of the passes on a block to means, given the values of the targets, (K, n, ...).
@@ -130,6 +144,13 @@ def _number(name: str, measured: Any) -> float:
     except (TypeError, ValueError, RuntimeError):
         found = f"a tensor {tuple(measured.shape)}" if isinstance(measured, Tensor) else repr(measured)
         raise SettingError(f"The metric {name!r} returned {found}; a metric must return one number.") from None
+
+
+def _on_device(name: str, measured: Any, like: Tensor) -> Tensor:
+    """A metric as a tensor like another; one that is a tensor is not read."""
+    if isinstance(measured, Tensor) and measured.numel() == 1 and not measured.is_complex():
+        return measured.reshape(()).to(like)
+    return torch.full_like(like, _number(name, measured))
 
 
 class Means:

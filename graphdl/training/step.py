@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import torch
 from torch import Tensor
 
 from graphdl.errors import NonFiniteError, SettingError, UnreachableError
 from graphdl.execution.passes import Backward, Forward, Trace, run_backward, run_forward
+from graphdl.execution.plan import Plan
 from graphdl.execution.recompute import make_recomputation
 from graphdl.execution.state import Snapshot
 from graphdl.execution.training_passes import ParameterGradients, TrainingPasses
@@ -50,6 +51,7 @@ class TrainingStep:
         self._gathering, self._together = gathering, together
         self._again = check_recompute(net.graph, net.losses, recompute)
         self._version = -1
+        self.plan: Plan
         self.moves: Moves
         self._available = torch.get_num_threads()
         self._buffers: list[Tensor] = []
@@ -81,20 +83,30 @@ class TrainingStep:
             found.append(self._score(inputs, trace))
             self.moves.start()
 
+        self.make(inputs, between)
+        return found[-1]
+
+    def make(self, inputs: Mapping[Key, Tensor], between: Callable[[Trace], None]) -> None:
+        """Make a step with the passes as they are bound; `between` is called after forward and starts the update."""
         recorded = None if self.custom else self._recordings.find(inputs)
         if recorded is not None:
             recorded(inputs, between)
         else:
             trace = self.passes.forward(inputs)
             between(trace)
-            self.passes.backward(trace, self.net.engine.loss_starts(self._plan, trace.values))
-        return found[-1]
+            self.passes.backward(trace, self.net.engine.loss_starts(self.plan, trace.values))
 
     def _score(self, inputs: Mapping[Key, Tensor], trace: Trace) -> Score:
-        score = self.scorer(self._plan, inputs, trace)
+        score = self.scorer(self.plan, inputs, trace)
         if not math.isfinite(score.loss):
             raise NonFiniteError(blame(self.net, inputs, score.loss))
         return score
+
+    @property
+    def may_change(self) -> bool:
+        """Whether an operator, the optimizer or a penalty is custom, and may make other calls from epoch to epoch."""
+        penalties = () if self._gathering is None else self._gathering.penalties
+        return self.custom or any(map(is_custom, (self.stepper.optimizer, *penalties)))
 
     def move_apart(self) -> None:
         """Update large parameters one by one during backward from the next step on: no step is compiled."""
@@ -121,8 +133,8 @@ class TrainingStep:
     def _try(self, inputs: Mapping[Key, Tensor]) -> tuple[Score, ParameterGradients]:
         """Run both passes without an update."""
         engine = self.net.engine
-        self._plan = engine.plan(self.scorer.targets)
-        plan = self._backward_plan = engine.backward_plan(self._plan, self.net.losses)
+        self.plan = engine.plan(self.scorer.targets)
+        plan = self._backward_plan = engine.backward_plan(self.plan, self.net.losses)
         engine.remember(inputs)
         if not plan.owners:
             raise UnreachableError(
@@ -133,10 +145,10 @@ class TrainingStep:
         parameters = engine.store.by_node
         self._recomputation = make_recomputation(plan, self._again)
         how = Forward(training=True, generator=engine.chance, recompute=self._recomputation, check=True)
-        trace = run_forward(self._plan, parameters, inputs, how)
+        trace = run_forward(self.plan, parameters, inputs, how)
         score = self._score(inputs, trace)
         gathered = ParameterGradients(plan, parameters)
-        starts = engine.loss_starts(self._plan, trace.values)
+        starts = engine.loss_starts(self.plan, trace.values)
         run_backward(plan, parameters, trace, starts, Backward(gathered, recompute=self._recomputation))
         return score, gathered
 
@@ -154,7 +166,7 @@ class TrainingStep:
         self.moves = self.stepper.moves(reached, together, self._gathering)
         self.passes = TrainingPasses(plan, engine.store.by_node, engine.chance, self.moves, self._recomputation)
         self._recordings = Recordings(engine, self.passes)
-        self.custom = any(is_custom(step.operator) for step in self._plan.steps)
+        self.custom = any(is_custom(step.operator) for step in self.plan.steps)
         self._version = engine.version
 
 

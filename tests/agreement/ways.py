@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 from unittest.mock import patch
@@ -16,9 +16,11 @@ from graphdl.errors import CompileError
 from graphdl.execution import replay
 from graphdl.execution.compiled import CompiledSteps
 from graphdl.optim import moves
-from graphdl.training import recording
+from graphdl.training import guard, recording
+from graphdl.training.step import TrainingStep
 from tests.agreement.networks import EPOCHS, STEPS, Drawn
 from tests.agreement.reference import Result
+from tests.host_reads import host_reads_refused
 
 NEVER = 10**9
 
@@ -92,6 +94,27 @@ def by_operators(drawn: Drawn) -> Trained:
     with settings(drawn, replayed=False):
         trained = fitted(drawn)
     trained.used = EPOCHS * STEPS
+    return trained
+
+
+def guarded(drawn: Drawn, refusing: bool = False) -> Trained:
+    """The function fit, with losses that stay on the device, as on a GPU.
+
+    refusing  whether a step may read a number on the host, once the first update has been checked
+    """
+    make = TrainingStep.make
+    used = 0
+
+    def count(self: TrainingStep, *args: Any) -> None:
+        nonlocal used
+        used += 1
+        with host_reads_refused() if refusing and not self.stepper._first.open else nullcontext():
+            make(self, *args)
+
+    forced = patch.object(guard, "GUARDED", {"cpu"})
+    with settings(drawn, replayed=not refusing), forced, patch.object(TrainingStep, "make", count):
+        trained = fitted(drawn)
+    trained.used = used
     return trained
 
 
@@ -215,6 +238,7 @@ def net_compiled(drawn: Drawn) -> Trained:
 WAYS: dict[str, Callable[[Drawn], Trained]] = {
     "loop": own_loop,
     "operators": by_operators,
+    "guarded": guarded,
     "replay": replayed,
     "recompute": recomputed,
     "resume": resumed,

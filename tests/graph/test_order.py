@@ -125,9 +125,9 @@ def test_ancestors_agree_with_networkx_on_a_random_graph():
 def test_inputs_say_why_they_are_inputs():
     graph = graph_of({"a": One(), "loss": Two(), "free": Two()}, {"x": ["loss"], "a": [], "free": []})
     assert inputs_of(graph) == {
-        "x": "it is an input because it is a key of connectivity and not an operator",
-        "a": "it is an input because nothing feeds a (One)",
-        "loss": "it is an input because nothing feeds the slot 'target' of loss (Two)",
-        "free.prediction": "it is an input because nothing feeds the slot 'prediction' of free (Two)",
-        "free.target": "it is an input because nothing feeds the slot 'target' of free (Two)",
+        "x": "it is a key of connectivity and not an operator",
+        "a": "nothing feeds a (One)",
+        "loss": "nothing feeds the slot 'target' of loss (Two)",
+        "free.prediction": "nothing feeds the slot 'prediction' of free (Two)",
+        "free.target": "nothing feeds the slot 'target' of free (Two)",
     }

@@ -155,7 +155,7 @@ def test_a_backward_that_takes_none_for_something_else_is_told():
         def backward(self, p, x, dy):
             return super().backward(p, x, [x if d is None else d for d in dy])
 
-    with pytest.raises(GradientError, match="If only output 0 of 'operator' is used, dy is None"):
+    with pytest.raises(GradientError, match="If only output 0 of 'Odd' is used, dy is None"):
         check_gradients(Odd(), torch.rand(3, 2, dtype=torch.float64))
 
 

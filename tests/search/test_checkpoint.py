@@ -76,7 +76,8 @@ def test_a_sweep_goes_on_where_it_was_interrupted(after, compiled, tmp_path, mon
     Interrupt.left = -1
     result = run(checkpoint=tmp_path, **options)
     made = sum(history.epochs for history in expected.histories)
-    assert -Interrupt.left - 1 <= made - max(0, after - 1)  # no epoch was made twice
+    again = made if compiled else made - max(0, after - 1)  # epochs in other threads may be made twice, others not
+    assert -Interrupt.left - 1 <= again
     assert_same(result, expected)
     Interrupt.left = -1
     assert_same(run(checkpoint=tmp_path, **options), expected)
@@ -172,7 +173,7 @@ def test_a_run_that_fails_after_it_was_resumed_keeps_what_was_stored():
         return Run(Member(0, net, Adam()), Recipe(3, 20), SharedData("inputs", X, Y), None)
 
     one, other = begun(), begun()
-    ((_, figures),) = next(OneByOne(False)([one], 3))
+    ((_, figures),) = next(OneByOne(False, 1)([one], 3))
     settle(one, figures, 0.0)
     state = state_of(one)
     resume(other, state)

@@ -206,3 +206,13 @@ def test_halving_keeps_the_best():
     assert result.best == {"member": epochs.index(9)}
     alone = train([make_net()], optimizers=SGD(lr=rates[epochs.index(9)]), epochs=9)
     assert dict(alone.histories[0]) == dict(result.histories[epochs.index(9)])
+
+
+def test_small_steps_use_one_thread():
+    seen = []
+    nets = [make_net(0), make_net(1, width=40_000), make_net(2)]
+    options = {"epochs": 1, "callbacks": [lambda net, history: seen.append(torch.get_num_threads())], "batch_size": 100}
+    before = torch.get_num_threads()
+    train(nets, threads=2, **options)
+    assert sorted(seen) == [1, 1, 2]
+    assert torch.get_num_threads() == before

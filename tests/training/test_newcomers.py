@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from graphdl import EarlyStopping, Linear, MSELoss, Network, Operator, fit
-from graphdl.errors import GradientError, SettingError
+from graphdl.errors import GradientError, GraphDLError, OperatorError, SettingError, UnknownNodeError
 from graphdl.optim import SGD, Adam
 from tests.twins import needs_compiler
 
@@ -60,3 +60,101 @@ def test_steps_are_compiled_for_a_stepper():
     assert stepper.steps == 2
     with pytest.raises(SettingError, match="a stepper of this network"):
         network().compile(stepper, DATA)
+
+
+@pytest.mark.parametrize(
+    ("habit", "advice"),
+    [
+        (lambda net: net(DATA["x"]), r"net\.forward\(inputs\) runs as in training .* net\.predict\(inputs\)"),
+        (lambda net: net.parameters(), r"dictionaries .*net\.parameters\.values\(\).*Adam\(lr=1e-3\)\.bind\(net\)"),
+        (lambda net: net.train(), r"no 'train', unlike a torch\.nn\.Module\..* fit\(net, inputs"),
+        (lambda net: net.eval(), r"net\.predict\(inputs\) runs as in inference"),
+        (lambda net: net.zero_grad(), r"net\.backward\(\) replaces net\.gradients"),
+        (lambda net: net.modules(), r"net\.operators"),
+        (lambda net: net.named_parameters(), r"net\.parameters\.items\(\)"),
+        (lambda net: net.cuda(), r"net\.to\('cuda'\)"),
+        (lambda net: net.paramters, r"no 'paramters'\. Did you mean 'parameters'\?"),
+    ],
+)
+def test_what_a_module_of_torch_can_do(habit, advice):
+    with pytest.raises(GraphDLError, match=advice):
+        habit(network())
+
+
+def test_a_missing_attribute_is_an_attribute_error():
+    assert not hasattr(network(), "train")
+    assert getattr(network(), "anything", 3) == 3
+
+
+@pytest.mark.parametrize("name", ["compile", "shuffle", "progress"])
+@pytest.mark.parametrize("value", ["yes", 1, None])
+def test_flags_of_fit_are_true_or_false(name, value):
+    with pytest.raises(SettingError, match=rf"^fit: {name} must be True or False, not {value!r}$"):
+        fit(network(), DATA, optimizer=SGD(), epochs=1, batch_size=4, **{name: value})
+
+
+def test_settings_of_fit_of_a_wrong_type():
+    with pytest.raises(SettingError, match=r"^fit trains a graphdl\.Network, not an instance of builtins\.str\.$"):
+        fit("network", DATA, optimizer=SGD(), epochs=1, batch_size=4)
+    with pytest.raises(SettingError, match=r"^metrics must be a sequence such as \['accuracy'\], not <built-in"):
+        fit(network(), DATA, optimizer=SGD(), epochs=1, batch_size=4, metrics=len)
+
+
+@pytest.mark.parametrize(
+    ("validation", "text"),
+    [
+        ((DATA["x"], DATA["y"], DATA["y"]), r"^validation is a tuple of 3 tensors: give a pair \(inputs, targets\)"),
+        ([DATA["x"], DATA["y"]], r"^validation is a list of 2 tensors: give a pair \(inputs, targets\)"),
+        (0.2, r"^validation is 0\.2: give a pair \(inputs, targets\), .* graphdl\.data\.split"),
+    ],
+)
+def test_validation_data_of_a_wrong_form(validation, text):
+    with pytest.raises(SettingError, match=text):
+        fit(network(), DATA, optimizer=SGD(), epochs=1, batch_size=4, validation=validation)
+
+
+@pytest.mark.parametrize("shape", [(4, 2), [4, 2], torch.Size([4, 2])])
+def test_shapes_instead_of_examples(shape):
+    with pytest.raises(SettingError, match=r"^compile takes example tensors, and the input 'x' is .*zeros\(4, 2\)"):
+        network().compile(SGD(), {"x": shape, "y": torch.zeros(4, 1)})
+
+
+def test_a_target_that_nothing_feeds():
+    net = Network({"fc": Linear(2, 1), "loss": MSELoss()}, {"x": ["fc"], "fc": ["loss"]}, seed=0)
+    assert "target: input loss (not fed)" in net.summary()
+    with pytest.raises(
+        UnknownNodeError, match=r"'loss' is one because nothing feeds the slot 'target' of loss \(MSELoss\)\.$"
+    ):
+        fit(net, DATA, optimizer=SGD(), epochs=1, batch_size=4)
+
+
+class Reading(Operator):
+    """Reads a number in forward or in backward."""
+
+    def __init__(self, read, backward=False):
+        self.read, self.at_backward = read, backward
+
+    def forward(self, p, x, *, training):
+        if not self.at_backward:
+            self.read(x)
+        return x * 1, x
+
+    def backward(self, p, x, dy):
+        self.read(x)
+        return (dy * 1,), {}
+
+
+READS = {
+    "item": lambda x: x.sum().item(), "float": lambda x: float(x.sum()), "tolist": lambda x: x.tolist(),
+    "numpy": lambda x: x.numpy(), "if": lambda x: 1 if x.sum() > 0 else 2, "mask": lambda x: x[x > 0],
+    "unique": torch.unique,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("backward", [False, True])
+@pytest.mark.parametrize("read", READS.values(), ids=READS)
+def test_an_operator_that_reads_numbers_has_no_cost(read, backward):
+    with pytest.raises(
+        OperatorError, match=r"^middle \(Reading\) cannot run on tensors without data, on which net\.co"
+    ):
+        network(Reading(read, backward)).cost({"x": (4, 2), "y": (4, 1)}, SGD())
