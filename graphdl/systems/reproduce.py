@@ -81,8 +81,8 @@ def reproduce(
         report: Report = experiment.run(folder=folder / PICTURES, **(experiment.QUICK if quick else {}))
         seconds = time.perf_counter() - begun
         sections.append(report.markdown(folder, seconds))
+        page.write_text("\n".join([_opening(quick, time.perf_counter() - start), *sections]), encoding="utf-8")
         tell(report, seconds)
-    page.write_text("\n".join([_opening(quick, time.perf_counter() - start), *sections]), encoding="utf-8")
     return page
 
 
