@@ -13,7 +13,7 @@ from graphdl.errors import SettingError, did_you_mean, listing
 from graphdl.plots.figures import colour_of, legend_below, matplotlib, new_panels, save_figure, set_title
 from graphdl.plots.table import logarithmic, plain
 
-__all__ = ["curves_figure", "draw_band", "plot_curves"]
+__all__ = ["HIGHEST_ACCURACY", "curves_figure", "draw_band", "plot_curves"]
 
 HistoryLike: TypeAlias = Mapping[str, Sequence[float]]
 
