@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test coverage check agreement bench clean
+.PHONY: demo test coverage check agreement bench reproduce clean
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -28,6 +28,9 @@ check: .venv/dev        ## style, types, the direction of imports, and the code 
 
 bench: .venv/bench      ## speed and memory, side by side with peers, into docs/benchmarks.md; under 20 minutes
 	$(BIN)/python -m benchmarks
+
+reproduce: .venv/demo   ## the published experiments of five systems, into docs/systems.md; under 20 minutes
+	$(BIN)/graphdl reproduce --out docs
 
 clean:                  ## remove what the targets made
 	rm -rf .venv out build dist .import_linter_cache *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage

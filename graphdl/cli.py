@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from graphdl import systems
 from graphdl.errors import GraphDLError, SettingError
 from graphdl.experiments import EXPERIMENTS, find_experiment
 from graphdl.network import Network
@@ -29,6 +30,8 @@ errors = Console(stderr=True, highlight=False, soft_wrap=True)
 Model = Annotated[Path, typer.Argument(help="A JSON file of the two dictionaries, as Network.save writes it.")]
 
 EXAMPLES = "\n\n".join(f"{name}: {experiment.title}." for name, experiment in EXPERIMENTS.items())
+
+PUBLISHED = f"The experiments, which docs/systems.md describes: {', '.join(systems.EXPERIMENTS)}."
 
 
 @app.command(help=f"Train an example, print its figures, and draw it.\n\n{EXAMPLES}")
@@ -98,6 +101,24 @@ def draw(
 def summary(model: Model) -> None:
     """Print the nodes of the network of a JSON file, and how many parameters each has."""
     console.print(Network.load(model).summary(), markup=False)
+
+
+@app.command(help=f"Run published experiments, and write a page of their figures and pictures.\n\n{PUBLISHED}")
+def reproduce(
+    experiments: Annotated[list[str] | None, typer.Argument(help="Such as A1 C2; all by default.")] = None,
+    out: Annotated[Path, typer.Option(help="The folder for systems.md and its pictures.")] = Path("out"),
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Two seeds and few epochs: to see that everything runs.")
+    ] = False,
+) -> None:
+    """Run published experiments, and write a page of their figures and pictures."""
+
+    def tell(report: systems.Report, seconds: float) -> None:
+        console.print(f"[bold]{report.name}[/bold]  {escape(report.title)}, {seconds:.0f} s")
+        for result in report.results:
+            console.print("    " + escape(result.text()))
+
+    console.print(escape(str(systems.reproduce(experiments or (), out, quick=quick, tell=tell))))
 
 
 def main() -> None:

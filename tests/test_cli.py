@@ -48,6 +48,14 @@ def test_draw_takes_a_title_and_a_theme(model, tmp_path):
     assert light.read_text().replace("A &lt;title&gt;", "model") != dark.read_text()
 
 
+def test_reproduce_prints_figures_and_writes_a_page(tmp_path):
+    result = invoke("reproduce", "d1", "--quick", "--out", tmp_path)
+    assert result.exit_code == 0, result.output
+    for text in ("D1  A line", "MSE, test error in %", "(published 0.5)", "systems.md"):
+        assert text in result.output
+    assert (tmp_path / "img" / "systems" / "d1_line.png").exists()
+
+
 def test_help_teaches():
     text = invoke("--help").output
     assert "graphdl run disc" in text
@@ -65,6 +73,7 @@ def shell(*arguments: object) -> subprocess.CompletedProcess[str]:
     ("arguments", "text"),
     [
         (("run", "dics"), "SettingError: No example is called 'dics'. Did you mean 'disc'?"),
+        (("reproduce", "D9"), "SettingError: No experiment is called 'D9'. Did you mean"),
         (("summary", "absent.json"), "FileFormatError: absent.json cannot be read"),
         (("draw", "absent.json"), "FileFormatError: absent.json cannot be read"),
     ],

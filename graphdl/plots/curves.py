@@ -13,11 +13,13 @@ from graphdl.errors import SettingError, did_you_mean, listing
 from graphdl.plots.figures import colour_of, legend_below, matplotlib, new_panels, save_figure, set_title
 from graphdl.plots.table import logarithmic, plain
 
-__all__ = ["curves_figure", "draw_band", "plot_curves"]
+__all__ = ["HIGHEST_ACCURACY", "curves_figure", "draw_band", "plot_curves"]
 
 HistoryLike: TypeAlias = Mapping[str, Sequence[float]]
 
 VALIDATION = "validation_"
+HIGHEST_ACCURACY = 1.01
+"""The top of a panel of accuracies, at most: a band may be wider."""
 STYLES = {"": "-", VALIDATION: "--"}
 
 
@@ -56,6 +58,8 @@ def curves_figure(histories: Mapping[str, Sequence[HistoryLike]], names: Sequenc
                 if any(prefix + name in run for run in runs):
                     means += draw_band(axes, *_aligned(runs, prefix + name), colour=colour_of(k), style=style)
         axes.set_yscale("log" if logarithmic(name, means) else "linear")
+        if name.startswith("accuracy"):
+            axes.set_ylim(top=min(axes.get_ylim()[1], HIGHEST_ACCURACY))
         set_title(axes, plain(name))
         axes.set_xlabel("epoch")
         axes.grid(alpha=0.3)

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from graphdl.errors import SettingError, listing
-from graphdl.plots.curves import draw_band
+from graphdl.plots.curves import HIGHEST_ACCURACY, draw_band
 from graphdl.plots.figures import colour_of, legend_below, new_panels, save_figure, set_title
 from graphdl.plots.table import (
     Row,
@@ -59,6 +59,8 @@ def lines_figure(rows: Sequence[Row], x: str, value: str, by: str | None = None)
             entries[f"{plain(by)} {text(label)}"] = axes.lines[-1]
     axes.set_xscale("log" if spaced_logarithmically(values(rows, x)) else "linear")
     axes.set_yscale("log" if logarithmic(value, means) else "linear")
+    if "accuracy" in value:
+        axes.set_ylim(top=min(axes.get_ylim()[1], HIGHEST_ACCURACY))
     axes.set_xlabel(plain(x))
     set_title(axes, plain(value))
     axes.grid(alpha=0.3)

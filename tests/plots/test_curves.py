@@ -86,3 +86,10 @@ def test_misspelt_names(tmp_path):
 
 def test_it_is_written(tmp_path):
     assert plot_curves(tmp_path / "new" / "curves.png", {"SGD": RUNS}).read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_panel_of_accuracies_ends_at_1():
+    figure = curves_figure({"": [{"accuracy": [0.5, 0.6]}, {"accuracy": [0.5, 1.0]}]})
+    assert band(figure.axes[0])[1, 1] > 1.05
+    assert figure.axes[0].get_ylim()[1] == pytest.approx(1.01)
+    assert curves_figure({"": [{"accuracy": [0.5, 0.6]}]}).axes[0].get_ylim()[1] < 0.7
