@@ -19,7 +19,7 @@ class Block:
     """
 
     def __init__(self, inputs: Mapping[Key, Tensor], rows: Tensor | None = None) -> None:
-        self.inputs, self.rows = inputs, rows
+        self.inputs, self.rows = inputs, None if rows is None else rows.contiguous()
         shape = (next(iter(inputs.values())) if rows is None else rows).shape
         self._count, self.size = shape[0], shape[1] if len(shape) > 1 else 1
 

@@ -103,6 +103,10 @@ class Compiled:
         self._found[: len(results)] = list(results)
         work.rows, work.count, work.made, work.whole = rows, count, 0, False
 
+    def forget(self) -> None:
+        """Forget the last run."""
+        self._work.made, self._work.whole, self.failure = 0, True, None
+
     def check(self) -> None:
         """Raise KeyboardInterrupt if the last run was interrupted."""
         if not self._work.whole and self.failure is None:  # what interrupts a callback outside its `try` is lost

@@ -1,4 +1,4 @@
-"""Small matrix products, by the tiles of step.h, whose sizes are constants."""
+"""Small matrix products, by the tiles of products.h, whose sizes are constants."""
 
 from __future__ import annotations
 

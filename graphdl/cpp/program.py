@@ -238,7 +238,7 @@ class StepText:
         scratch = self.workspace
         return "\n".join(
             [
-                files("graphdl.cpp").joinpath("step.h").read_text(),
+                *(files("graphdl.cpp").joinpath(header).read_text() for header in ("step.h", "products.h")),
                 *(f"static __attribute__((noinline)) void {name}{body}" for body, name in functions.items()),
                 f'extern "C" int64_t workspace() {{ return {scratch + self.writer.scratch + ALIGNMENT}; }}',
                 f'extern "C" bool calls_torch() {{ return {str(self._calls_torch).lower()}; }}',

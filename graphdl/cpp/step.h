@@ -1,4 +1,4 @@
-// What a compiled training step is made of: vectors, mathematics on them, and small matrix products of constant sizes.
+// What a compiled training step is made of: vectors and mathematics on them. Products of matrices are in products.h.
 // Nothing is left to the compiler's choice: vectors are written, and so is the order of every sum.
 #include <stdint.h>
 
@@ -221,83 +221,4 @@ template <class T> static bool outside(const T* index, int64_t count, int64_t si
   for (int64_t i = 0; i < count; i++)
     wrong |= (uint64_t)index[i] >= (uint64_t)size && !(ignoring && (int64_t)index[i] == ignored);
   return wrong;
-}
-
-#if defined(__AVX512F__)
-constexpr int BYTES = 64, ROWS = 8;
-#elif defined(__AVX__)
-constexpr int BYTES = 32, ROWS = 6;
-#else
-constexpr int BYTES = 16, ROWS = 6;
-#endif
-
-// R rows times W vectors of C = bias + A P, where P is B in rows of NP numbers; the last vector of C has N lanes
-template <class T, int R, int W, int N, int K, int NP, int AM, int AK, int CM, int CN, int SM, int SN>
-INLINE void tile(const T* A, const T* P, T* C, const T* bias) {
-  constexpr int L = BYTES / sizeof(T);
-  typedef typename Vector<T, L>::type V;
-  V sum[R][W];
-  UNROLL for (int r = 0; r < R; r++)
-    UNROLL for (int w = 0; w < W; w++) sum[r][w] = SN ? load<V>(bias + w * L) : SM ? splat<V>(bias[r * SM]) : V{};
-  for (int k = 0; k < K; k++) {
-    V b[W];
-    UNROLL for (int w = 0; w < W; w++) b[w] = load<V>(P + k * NP + w * L);
-    UNROLL for (int r = 0; r < R; r++) {
-      V a = splat<V>(A[r * AM + k * AK]);
-      UNROLL for (int w = 0; w < W; w++) sum[r][w] = fused(a, b[w], sum[r][w]);
-    }
-  }
-  UNROLL for (int r = 0; r < R; r++)
-    UNROLL for (int w = 0; w < W; w++) {
-      T* c = C + r * CM + w * L * CN;
-      if constexpr (CN == 1) {
-        if (w < W - 1 || N == L) save<V>(c, sum[r][w]);
-        else save_part<V, N>(c, sum[r][w]);
-      } else if (w < W - 1) {
-        save_apart<V, L>(c, CN, sum[r][w]);
-      } else {
-        save_apart<V, N>(c, CN, sum[r][w]);
-      }
-    }
-}
-
-// C (M, N) = bias + A (M, K) B (K, N). Every size and stride is a constant: of A's m and k axis, B's k and n, ...
-// scratch holds (K + 1) rows of N numbers, padded to whole vectors
-template <class T, int M, int N, int K, int AM, int AK, int BK, int BN, int CM, int CN, int SM, int SN>
-static __attribute__((noinline)) void gemm(const T* A, const T* B, T* C, const T* bias, T* scratch) {
-  constexpr int L = BYTES / sizeof(T), NP = (N + L - 1) / L * L, LAST = N - NP + L;
-  constexpr int TILES = (M + ROWS - 1) / ROWS, R = (M + TILES - 1) / TILES, BIG = M - TILES * (R - 1);
-  typedef typename Vector<T, L>::type V;
-  T* row = scratch + K * NP;
-  const T* P = scratch;
-  if constexpr (BN == 1 && BK == NP && N == NP) {
-    P = B;
-  } else if constexpr (BN == 1) {
-    for (int k = 0; k < K; k++) {
-      for (int n = 0; n < NP - L; n += L) save(scratch + k * NP + n, load<V>(B + k * BK + n));
-      save(scratch + k * NP + NP - L, load_part<V, LAST>(B + k * BK + NP - L));
-    }
-  } else {
-    for (int n = 0; n < N; n++)
-      for (int k = 0; k < K; k++) scratch[k * NP + n] = B[k * BK + n * BN];
-  }
-  if constexpr (SN != 0)
-    for (int n = 0; n < N; n++) row[n] = bias[n * SN];
-#define TILES_OF(ROWS_, W, LANES_) \
-  tile<T, ROWS_, W, LANES_, K, NP, AM, AK, CM, CN, SM, SN>(A + m * AM, P + n, C + m * CM + n * CN, s + m * SM)
-#define ROW_OF_TILES(W, LANES_)                                          \
-  {                                                                      \
-    const T* s = SN ? row + n : bias;                                    \
-    int m = 0;                                                           \
-    for (int i = 0; i < BIG; i++, m += R) TILES_OF(R, W, LANES_);        \
-    if constexpr (BIG < TILES)                                           \
-      for (int i = BIG; i < TILES; i++, m += R - 1) TILES_OF(R - 1, W, LANES_); \
-  }
-  constexpr int PAIRS = (NP / L - 1) / 2 * 2 * L;  // the columns before the last one or two vectors
-  int n = 0;
-  for (; n < PAIRS; n += 2 * L) ROW_OF_TILES(2, L)
-  if constexpr (NP - PAIRS == 2 * L) ROW_OF_TILES(2, LAST)
-  else ROW_OF_TILES(1, LAST)
-#undef ROW_OF_TILES
-#undef TILES_OF
 }

@@ -65,6 +65,7 @@ class Batches:
         self._inputs, self._chosen = dict(inputs), chosen
         self._step = min(self.batch_size, self.rows)
         self._kept: list[Block] = []
+        self._whole: dict[str | int, torch.Tensor] = {}
         self._block_rows = self._rows_of_a_block()
 
     def __len__(self) -> int:
@@ -86,8 +87,9 @@ class Batches:
         if not self.shuffle and self._kept:
             return iter(self._kept)
         whole, order = self.rows // self._step * self._step, self._order()
-        inputs = {name: tensor.contiguous() for name, tensor in self._inputs.items()}
-        blocks = []
+        if not self._whole:  # made once: a copy, if the data have gaps
+            self._whole = {name: tensor.contiguous() for name, tensor in self._inputs.items()}
+        inputs, blocks = self._whole, []
         for part, size in ((slice(0, whole), self._step), (slice(whole, self.rows), self.rows - whole)):
             if order is not None and size:
                 blocks.append(Block(inputs, order[part].view(-1, size)))

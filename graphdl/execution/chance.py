@@ -47,7 +47,8 @@ class Chance:
     def __init__(self, plan: Plan, outlines: Outlines, generator: Generator) -> None:
         self._generator = generator
         self._operators: list[tuple[Operator, list[Tensor]]] = []
-        self._before = generator.get_state()
+        self._before: Tensor | None = None
+        self._count = 0
         self.positions: list[int] = []
         self.examples: list[Tensor] = []
         for k in sorted(plan.drawing):
@@ -83,17 +84,18 @@ class Chance:
         """What each operator draws in so many steps, (count, ...)."""
         if not self._operators:
             return []
-        self._before = self._generator.get_state()
+        self._before, self._count = self._generator.get_state(), count
         drawn: list[list[Tensor]] = [[] for _ in self._operators]
         for _ in range(count):
             for each, (operator, reads) in zip(drawn, self._operators, strict=True):
                 each.append(operator.draw(*reads, generator=self._generator))
         return [torch.stack(each) for each in drawn]
 
-    def rewind(self, step: int) -> None:
-        """Give the generator the state back that it had before a step of the last block."""
-        if self._operators:
-            self._generator.set_state(self._before)
-            for _ in range(step):
+    def keep(self, made: int) -> None:
+        """Undo what the last `draw` has drawn for other steps than the first ones, or for all if it was interrupted."""
+        before, self._before = self._before, None
+        if before is not None and made < self._count:
+            self._generator.set_state(before)
+            for _ in range(made):
                 for operator, reads in self._operators:
                     operator.draw(*reads, generator=self._generator)

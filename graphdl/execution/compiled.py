@@ -114,6 +114,8 @@ class CompiledPasses:
         The tensors that both have in the same place of their structure take each other's place. Others are constants.
         """
         places, (others, written) = self._step.places(), like._places
+        if like.version != like._engine.version or like._engine.frozen != self._engine.frozen:
+            return False
         if self.shapes != like.shapes or len(places) != len(others) or like._compiled.calls_torch:
             return False
         own = {other: place.untyped_storage() for place, other in zip(places, others, strict=True)}
@@ -148,8 +150,8 @@ class CompiledPasses:
         if not self._verified:
             return self._verify(part)
         start = time.perf_counter()
-        self._begin(part)
         try:
+            self._begin(part)
             yield self._compiled
         finally:  # also where Ctrl-C ends it: what was made counts
             done, found = self._end()
@@ -166,11 +168,12 @@ class CompiledPasses:
 
     def _begin(self, block: Block) -> None:
         """Prepare a run, which writes into the same memory as the last one of as many passes."""
+        self._compiled.forget()  # an interruption before the run finds nothing made
         count, rows = len(block), block.rows
         if self._count != count:
             self._count, slots = count, self._roles.results
             self._found = [torch.empty((count, *slot.shape), dtype=slot.dtype, device="cpu") for slot in slots]
-        moving = [*map(block.inputs.__getitem__, self.shapes), *self._step.draw(count)]
+        moving = [each.contiguous() for each in (*map(block.inputs.__getitem__, self.shapes), *self._step.draw(count))]
         self._running = moving, rows  # they live as long as C++ works on them
         addresses = [each.data_ptr() for each in moving], [each.data_ptr() for each in self._found]
         self._compiled.prepare(*addresses, count, None if rows is None else rows.data_ptr())
@@ -178,8 +181,8 @@ class CompiledPasses:
     def _end(self) -> tuple[int, list[Tensor]]:
         """Count what a run has made; return how many passes, and what they hand out, until the next run."""
         found, done = self._found, self._compiled.made
+        self._step.keep(done)
         if done < self._count:
-            self._step.rewind(done)
             found = [each[:done] for each in found]
         if self._verified:
             self._step.advance(done)
@@ -216,6 +219,7 @@ class CompiledPasses:
             if wrong:
                 raise CompileError(f"the compiled step disagrees with the operators in {wrong}")
         except BaseException:
+            step.keep(0)
             before.restore()
             raise
         self._verified = True

@@ -53,9 +53,12 @@ class CompilableMoves(Protocol):
 
 
 class PlacedPass:
-    """A pass in inference mode, on a batch in a fixed place, that computes the targets of a plan."""
+    """A pass in inference mode, on a batch in a fixed place, that computes the targets of a plan.
 
-    def __init__(self, engine: Engine, plan: Plan, example: Batch) -> None:
+    rehearsing  runs it once; a network whose structure has been recorded before needs no rehearsal
+    """
+
+    def __init__(self, engine: Engine, plan: Plan, example: Batch, rehearsing: bool = True) -> None:
         self._engine, self._plan = engine, plan
         self._batch = {name: torch.empty(tensor.shape, dtype=tensor.dtype) for name, tensor in example.items()}
         lengths = {len(tensor) if tensor.dim() else 0 for tensor in self._batch.values()}
@@ -65,6 +68,8 @@ class PlacedPass:
         self.steps_at_once = 2**31
         for key in engine.losses:
             engine.weight(key)  # makes it, outside the recordings
+        if rehearsing:  # so that constants which operators keep are made outside the recordings, too
+            run_forward(plan, engine.store.by_node, example, Forward(training=False, saving=()))
 
     @property
     def moving(self) -> list[Tensor]:
@@ -85,8 +90,8 @@ class PlacedPass:
         """What the next passes are given beside their batches, (count, ...) each."""
         return []
 
-    def rewind(self, count: int) -> None:
-        """Undo the last `draw`, but for the first passes of it."""
+    def keep(self, made: int) -> None:
+        """Undo what the last `draw` has drawn for other passes than the first ones."""
 
     def advance(self, count: int) -> None:
         """Count what compiled code has made."""
@@ -107,6 +112,7 @@ class PlacedPass:
             tensor.copy_(batch[name])
         for held, drawn in zip(self._own, self.draw(1), strict=True):
             held.copy_(drawn[0])
+        self.keep(1)
 
     def record(self, batch: Batch) -> tuple[Tape, Roles]:
         """Record it, and leave everything as it was."""
@@ -190,7 +196,7 @@ class PlacedStep(PlacedPass):
         example: Batch,
         outlines: Outlines | None = None,
     ) -> None:
-        super().__init__(engine, passes.plan.forward, example)
+        super().__init__(engine, passes.plan.forward, example, rehearsing=False)
         self._passes, self._moves = passes, moves
         self.outlines = outlines or self._rehearse(example)
         self._chance = Chance(self._plan, self.outlines, engine.chance)
@@ -211,9 +217,9 @@ class PlacedStep(PlacedPass):
         """What operators draw in the next steps, and the numbers of their updates."""
         return [*self._chance.draw(count), self._moves.numbers(count)]
 
-    def rewind(self, count: int) -> None:
-        """Undo the last `draw`, but for the first steps of it."""
-        self._chance.rewind(count)
+    def keep(self, made: int) -> None:
+        """Undo what the last `draw` has drawn for other steps than the first ones."""
+        self._chance.keep(made)
 
     def advance(self, count: int) -> None:
         """Count the updates that compiled code has made."""

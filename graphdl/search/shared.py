@@ -54,7 +54,8 @@ class SharedData:
     def _tensor(self, name: Key, value: Any, net: Network) -> Tensor:
         key = id(value), net.device, net.dtype
         if key not in self._converted:  # the value is kept too, so that no other object takes its id
-            self._converted[key] = value, to_tensor(value, f"The input {name!r}", net.device, net.dtype)
+            converted = to_tensor(value, f"The input {name!r}", net.device, net.dtype)
+            self._converted[key] = value, converted.contiguous()
         return self._converted[key][1]
 
 
@@ -93,7 +94,7 @@ def _indices(what: str, rows: Any) -> Tensor:
         raise ShapeError(f"{what} is empty: give at least one row.")
     if indices.dim() != 1 or indices.is_floating_point() or indices.is_complex() or indices.dtype == torch.bool:
         raise SettingError(f"{what} must hold row indices (m,), not {indices.dtype} of shape {tuple(indices.shape)}.")
-    return indices.long()
+    return indices.long().contiguous()
 
 
 def check_rows(what: str, rows: Tensor | None, held: int) -> None:

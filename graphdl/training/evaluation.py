@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -9,8 +10,9 @@ import torch
 from torch import Tensor
 
 from graphdl.blocks import Block
-from graphdl.errors import CompileError, MissingInputError, SettingError
-from graphdl.execution.compiled import Calls, CompiledPasses, completed
+from graphdl.errors import CompileError, GraphDLWarning, MissingInputError, SettingError, level_outside
+from graphdl.execution.chance import Outlines
+from graphdl.execution.compiled import Calls, CompiledPasses, NoGainError, completed
 from graphdl.execution.passes import Forward, run_forward
 from graphdl.execution.placed import PlacedPass
 from graphdl.execution.plan import Plan
@@ -114,8 +116,12 @@ class Measuring:
             try:
                 passes = self._ready(plan, block)
                 done, found = (0, []) if passes is None else (yield from passes.call(block))
-            except CompileError:
+            except NoGainError:
                 self._compiled, done, found = False, 0, []
+            except CompileError as error:
+                self._compiled, done, found = False, 0, []
+                text = f"fit(compile=True) validates by the operators: {error}."
+                warnings.warn(text, GraphDLWarning, stacklevel=level_outside())
             if done:
                 self._scorer.add_to(means, block.part(0, done), found)
                 return done
@@ -129,8 +135,12 @@ class Measuring:
         engine = self._net.engine
         if self._passes is None or self._passes.version != engine.version:
             if torch.get_num_threads() > 1 or any(is_custom(step.operator) for step in plan.steps):
-                raise CompileError("it is left to the operators")
+                raise NoGainError("it is left to the operators")
             first = block.batch(0)
             like = None if self._like is None else self._like._passes
-            self._passes = CompiledPasses(engine, lambda outlines: PlacedPass(engine, plan, first), [first], True, like)
+
+            def place(outlines: Outlines | None) -> PlacedPass:
+                return PlacedPass(engine, plan, first, rehearsing=outlines is None)
+
+            self._passes = CompiledPasses(engine, place, [first], True, like)
         return self._passes if self._passes.shapes == block.layout() else None

@@ -65,8 +65,7 @@ class TrainingStep:
     def __call__(self, inputs: Mapping[Key, Tensor]) -> Score:
         """Train on the inputs, tensors on the network's device; return the score before the update."""
         if not self.ready:
-            self._buffers = list(self.net.buffers.values())
-            self._before = [buffer.clone() for buffer in self._buffers]
+            self._hold_buffers()
         elif self._buffers:
             torch._foreach_copy_(self._before, self._buffers)
         try:
@@ -75,6 +74,11 @@ class TrainingStep:
             for buffer, before in zip(self._buffers, self._before, strict=True):
                 buffer.copy_(before)
             raise
+
+    def _hold_buffers(self) -> None:
+        """Keep copies of the buffers, which a step that fails gets back."""
+        self._buffers = list(self.net.buffers.values())
+        self._before = [buffer.clone() for buffer in self._buffers]
 
     def _step(self, inputs: Mapping[Key, Tensor]) -> Score:
         found: list[Score] = []
@@ -120,18 +124,20 @@ class TrainingStep:
     def prepare(self, inputs: Mapping[Key, Tensor]) -> None:
         """Prepare steps on such batches without making one: the network is left as it was."""
         with Snapshot(self.net.engine):
-            _, gathered = self._try(inputs)
+            gathered = self._try(inputs, lambda trace: None)
         self._bind(gathered)
+        self._hold_buffers()
 
     def _first(self, inputs: Mapping[Key, Tensor]) -> Score:
         """Plan the passes, again after a callback has frozen or moved something, and make one step."""
-        score, gathered = self._try(inputs)
+        found: list[Score] = []
+        gathered = self._try(inputs, lambda trace: found.append(self._score(inputs, trace)))
         self._bind(gathered)
         self.moves.step([gathered.of(extent) for extent in self.moves.extents])
-        return score
+        return found[-1]
 
-    def _try(self, inputs: Mapping[Key, Tensor]) -> tuple[Score, ParameterGradients]:
-        """Run both passes without an update."""
+    def _try(self, inputs: Mapping[Key, Tensor], between: Callable[[Trace], None]) -> ParameterGradients:
+        """Run both passes without an update; `between` is called after forward."""
         engine = self.net.engine
         self.plan = engine.plan(self.scorer.targets)
         plan = self._backward_plan = engine.backward_plan(self.plan, self.net.losses)
@@ -146,11 +152,11 @@ class TrainingStep:
         self._recomputation = make_recomputation(plan, self._again)
         how = Forward(training=True, generator=engine.chance, recompute=self._recomputation, check=True)
         trace = run_forward(self.plan, parameters, inputs, how)
-        score = self._score(inputs, trace)
+        between(trace)
         gathered = ParameterGradients(plan, parameters)
         starts = engine.loss_starts(self.plan, trace.values)
         run_backward(plan, parameters, trace, starts, Backward(gathered, recompute=self._recomputation))
-        return score, gathered
+        return gathered
 
     def _bind(self, gathered: ParameterGradients) -> None:
         """Bind passes and updates to the tensors of the network; only parameters that have a gradient are updated."""

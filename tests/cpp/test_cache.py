@@ -3,6 +3,8 @@ from __future__ import annotations
 import os
 import random
 import stat
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -219,3 +221,9 @@ def test_a_library_that_cannot_be_loaded(folder, tmp_path, monkeypatch):
     compiler(tmp_path, monkeypatch, 'while [ $# -gt 1 ]; do [ "$1" = -o ] && echo text > "$2"; shift; done')
     with pytest.raises(CompileError, match="cannot be loaded"):
         made()
+
+
+def test_a_compiler_that_has_just_ended_can_be_stopped():
+    process = subprocess.Popen([sys.executable, "-c", ""], stderr=subprocess.PIPE, text=True, start_new_session=True)
+    process.wait()
+    build._stop(process)

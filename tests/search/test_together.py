@@ -7,13 +7,14 @@ from itertools import pairwise
 import pytest
 import torch
 
-from graphdl import BatchNorm1d, CrossEntropyLoss, Dropout, LeakyReLU, Linear, Network, Tanh, fit
+from graphdl import BatchNorm1d, Callback, CrossEntropyLoss, Dropout, LeakyReLU, Linear, Network, Tanh, fit
 from graphdl.data import disc
 from graphdl.errors import GraphDLWarning, SettingError
 from graphdl.execution.compiled import CompiledPasses
 from graphdl.operators import Operator
 from graphdl.optim import L1, L2, SGD, Adam, Cosine
 from graphdl.search import fit_all, groups, sweep
+from graphdl.search.shared import SharedData
 from tests.twins import needs_compiler
 
 pytestmark = needs_compiler
@@ -172,3 +173,38 @@ def test_penalties_of_a_sweep():
 def test_wrong_penalties(wrong):
     with pytest.raises(SettingError, match="penalties"):
         train([make_net(0), make_net(1)], penalties=wrong)
+
+
+@pytest.mark.parametrize("rows", [
+    torch.arange(80)[::2], torch.tensor([3]).expand(40), torch.arange(120).view(40, 3)[:, 1]
+], ids=["stride", "one row", "column"])  # fmt: skip
+def test_rows_that_do_not_lie_side_by_side(rows):
+    strided, plain = ([make_net(k, Tanh()) for k in range(3)] for _ in range(2))
+    options = {"shuffle": False, "metrics": ("accuracy",)}
+    found = train(strided, rows=[rows % 110] * 3, validation_rows=[rows[::2] % 110] * 3, **options)
+    chosen, held = (rows % 110).clone(), (rows[::2] % 110).clone()
+    expected = train(plain, rows=[chosen] * 3, validation_rows=[held] * 3, **options)
+    assert [dict(history) for history in found.histories] == [dict(history) for history in expected.histories]
+
+
+class Freezing(Callback):
+    def on_epoch_end(self, net, stepper, history):
+        if history.epochs == 1:
+            net.freeze("middle0")
+        if history.epochs == 3:
+            net.unfreeze("middle0")
+
+
+def test_a_node_that_callbacks_freeze():
+    nets = [make_net(k, BatchNorm1d(7, affine=False)) for k in range(4)]
+    alone = copy.deepcopy(nets)
+    result = train(nets, callbacks=[Freezing()])
+    assert_equal_alone(alone, result, [Adam(lr=0.01)] * 4, callbacks=[Freezing()])
+
+
+def test_data_with_gaps_are_copied_once():
+    table = torch.cat([X, torch.zeros(110, 3)], 1)
+    data = SharedData("inputs", table[:, :2], LABELS)
+    (x, _), (again, _) = (data.named(make_net(0)).values() for _ in range(2))
+    assert x.is_contiguous()
+    assert x.data_ptr() == again.data_ptr()

@@ -4,9 +4,11 @@ import math
 from itertools import pairwise
 
 import pytest
+import torch
 
-from graphdl import BatchNorm1d, CrossEntropyLoss, Dropout, Linear, Network, Tanh, evaluate, fit
+from graphdl import BatchNorm1d, CrossEntropyLoss, Dropout, Linear, MSELoss, Network, Tanh, evaluate, fit
 from graphdl.data import disc
+from graphdl.errors import NonFiniteError
 from graphdl.execution.compiled import CompiledPasses
 from graphdl.execution.placed import PlacedStep
 from graphdl.operators import Operator
@@ -17,11 +19,11 @@ pytestmark = needs_compiler
 X, LABELS = disc(1500, seed=0)
 
 
-def make_net(*middle):
+def make_net(*middle, loss=None):
     layers = {"fc1": Linear(2, 9), **{f"middle{k}": each for k, each in enumerate(middle)}, "fc2": Linear(9, 2)}
     keys = ["x", *layers, "loss"]
     edges = {a: [b] for a, b in pairwise(keys)}
-    return Network(layers | {"loss": CrossEntropyLoss()}, edges | {"target": ["loss"]}, seed=0)
+    return Network(layers | {"loss": loss or CrossEntropyLoss()}, edges | {"target": ["loss"]}, seed=0)
 
 
 @pytest.fixture
@@ -108,3 +110,67 @@ def test_twice_two_epochs_are_four_to_the_last_bit():
     parts = [train(twice, held, seed=None, optimizer=stepper, epochs=2) for _ in range(2)]
     for name, values in expected.items():
         assert values == [*parts[0][name], *parts[1][name]]
+
+
+def test_constants_that_operators_keep(passes):
+    """A row count that was not used before: its mean is divided by a constant that the loss keeps."""
+    net = make_net(Tanh(), loss=MSELoss())
+    data = {"x": X[:100], "target": torch.rand(100, 2)}
+    held = {"x": X[:83], "target": torch.rand(83, 2)}
+    fit(net, data, optimizer=SGD(lr=0.1), epochs=3, batch_size=20, validation=held, compile=True, progress=False)
+    assert passes == [1] * 3
+
+
+def test_metrics_are_called_as_often_as_by_the_operators():
+    counts = []
+    for compiled in (False, True):
+        calls = []
+
+        def largest(prediction, target, calls=calls):
+            calls.append(len(prediction))
+            return float(prediction.max())
+
+        held = {"x": X[100:150], "target": LABELS[100:150]}
+        options = {"optimizer": SGD(lr=0.1), "epochs": 3, "batch_size": 20, "metrics": (largest,), "progress": False}
+        fit(make_net(Tanh()), X[:100], LABELS[:100], validation=held, compile=compiled, **options)
+        counts.append(len(calls))
+    assert counts[0] == counts[1]
+
+
+def test_buffers_are_restored_where_a_loss_is_not_finite():
+    x = X[:100].clone()
+    x[45] = math.inf
+    buffers = []
+    for compiled in (False, True):
+        net = make_net(BatchNorm1d(9))
+        with pytest.raises(NonFiniteError):
+            fit(
+                net, x, LABELS[:100], optimizer=SGD(lr=0.1), epochs=1, batch_size=20, shuffle=False, compile=compiled,
+                progress=False,
+            )  # fmt: skip
+        buffers.append(net.buffers)
+    for name, tensor in buffers[0].items():
+        torch.testing.assert_close(buffers[1][name], tensor, rtol=1e-4, atol=1e-6)
+    assert int(buffers[1]["middle0.num_batches_tracked"]) == 2
+
+
+def test_random_numbers_after_an_interruption_belong_to_the_steps_made(monkeypatch):
+    drawn, draw = [], Dropout.draw
+
+    def interrupted(self, *given, generator):
+        drawn.append(generator)
+        if len(drawn) == 60:
+            raise KeyboardInterrupt
+        return draw(self, *given, generator=generator)
+
+    net, stepped = make_net(Dropout(0.5)), make_net(Dropout(0.5))
+    stepper = SGD(lr=0.1).bind(net)
+    monkeypatch.setattr(Dropout, "draw", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        fit(net, X, LABELS, optimizer=stepper, epochs=9, batch_size=20, shuffle=False, compile=True, progress=False)
+    monkeypatch.setattr(Dropout, "draw", draw)
+    rows = stepper.steps * 20
+    assert 0 < rows < len(X)
+    options = {"optimizer": SGD(lr=0.1), "epochs": 1, "batch_size": 20, "shuffle": False, "progress": False}
+    fit(stepped, X[:rows], LABELS[:rows], **options)
+    assert torch.equal(net.generator.get_state(), stepped.generator.get_state())
