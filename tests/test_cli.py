@@ -73,7 +73,7 @@ def shell(*arguments: object) -> subprocess.CompletedProcess[str]:
     ("arguments", "text"),
     [
         (("run", "dics"), "SettingError: No example is called 'dics'. Did you mean 'disc'?"),
-        (("reproduce", "D9"), "SettingError: No experiment is called 'D9'. Did you mean"),
+        (("reproduce", "D9"), "SettingError: No experiment is called 'D9'."),
         (("summary", "absent.json"), "FileFormatError: absent.json cannot be read"),
         (("draw", "absent.json"), "FileFormatError: absent.json cannot be read"),
     ],

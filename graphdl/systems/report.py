@@ -13,6 +13,9 @@ import numpy
 
 __all__ = ["Report", "Result"]
 
+SCIENTIFIC = 7
+"""With so many decimals, a number is written with a power of ten."""
+
 
 @dataclass(frozen=True)
 class Result:
@@ -35,8 +38,9 @@ class Result:
     @property
     def shown(self) -> str:
         """Mean ± standard deviation."""
-        spread = f" ± {numpy.std(self.obtained, ddof=1):.{self._decimals}f}" if len(self.obtained) > 1 else ""
-        return f"{self.mean:.{self._decimals}f}{spread}"
+        digits = f".{self._decimals}f" if self._decimals < SCIENTIFIC else ".2e"
+        spread = f" ± {numpy.std(self.obtained, ddof=1):{digits}}" if len(self.obtained) > 1 else ""
+        return f"{self.mean:{digits}}{spread}"
 
     def text(self) -> str:
         """One line: the figure, and what was published."""

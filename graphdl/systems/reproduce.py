@@ -96,7 +96,9 @@ networks and settings; `make reproduce` writes it.{few}
 - Unless said otherwise, the points are those of the disc: 1000 for training and 1000 others for the test, uniform in
   [0, 1]², class 1 within 1/sqrt(2 pi) of (0.5, 0.5). Runs have the seeds 0, 1, 2, ..., which draw the points, the first
   parameters and the order of the rows; none was chosen for its result.
-- A figure is the mean ± the standard deviation over the runs, after the last epoch; test points decide nothing.
+- A figure is the mean ± the standard deviation over the runs, after the last epoch. Settings that are not published, or
+  that are called tuned, were found by a few trials on such points.
+- In pictures, "validation" are the test points.
 - "Difference" is obtained minus published, for published numbers.
 
 Machine: {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, torch {torch.__version__}.

@@ -14,6 +14,7 @@ def test_a_row_compares_with_what_was_published():
 def test_a_text_or_nothing_was_published():
     assert Result("accuracy", "90 to 100", [95.0, 97.0]).row() == "| accuracy | 90 to 100 | 96.0 ± 1.4 |  |"
     assert Result("loss", None, [0.01234]).row() == "| loss |  | 0.0123 |  |"
+    assert Result("difference", None, [3.5e-8, 3.5e-8]).shown == "3.50e-08 ± 0.00e+00"
     assert Result("loss", None, [0.01234]).text() == "loss: 0.0123"
     assert Result("accuracy", 96.2, [96.0]).text() == "accuracy: 96.0 (published 96.2)"
 
