@@ -187,7 +187,7 @@ def check_members(members: Sequence[Member], recipe: Recipe, data: SharedData) -
     _check_none_share(members)
     for group in grouped(members, recipe, data):
         with naming(group[0]):
-            _check_structure(group[0].net, data)
+            _check_structure(group[0], data)
 
 
 @contextmanager
@@ -229,7 +229,8 @@ def _check_none_share(members: Sequence[Member]) -> None:
                 )
 
 
-def _check_structure(net: Network, data: SharedData) -> None:
-    evaluate(net, {name: tensor[:2] for name, tensor in data.named(net).items()})
+def _check_structure(member: Member, data: SharedData) -> None:
+    net, rows = member.net, slice(2) if member.rows is None else member.rows[:2]
+    evaluate(net, {name: tensor[rows] for name, tensor in data.named(net).items()})
     if not net.engine.backward_plan(net.engine.plan(net.losses), net.losses).owners:
         raise UnreachableError("there is nothing to train: no parameter that is not frozen reaches a loss.")

@@ -159,8 +159,8 @@ class Training:
         if self._checkpoint is not None:
             self._checkpoint.save(run)
         del self._runs[run.member.number]
-        if run.member.cause is not None:
-            traceback.clear_frames(run.member.cause.__traceback__)  # it would hold the run
+        if run.member.cause is not None and len(self._members) > 1:
+            _forget_frames(run.member.cause)
 
     def _prepared(self, groups: Sequence[Group]) -> Iterator[tuple[Way, Group]]:
         """The groups with their ways: first those that need no compiler, then the others as soon as they are prepared.
@@ -206,3 +206,11 @@ class Training:
         if compiled and not wants_steps:
             return Together(self._recipe.threads, self._interruption)
         return OneByOne(compiled, self._threads)
+
+
+def _forget_frames(error: BaseException | None) -> None:
+    """Replace the traceback of an error by its text: its frames would hold the runs that were trained together."""
+    while error is not None:
+        error.add_note("".join(traceback.format_tb(error.__traceback__)).rstrip())
+        error.__traceback__ = None
+        error = error.__cause__ or error.__context__
