@@ -88,10 +88,10 @@ def test_networks_rest_when_fit_all_returns(monkeypatch):
     assert not result.complete
     assert len(after) < 6
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("ThreadPoolExecutor")]
-    k = next(k for k, row in enumerate(result.table) if row["state"] == "interrupted" and row["epochs"] == 1)
+    k = next(k for k, row in enumerate(result.table) if row["state"] == "interrupted" and row["epochs"])
     alone = Network(operators, connectivity, seed=k)
     fit_all(
-        [alone], x, x.sum(1, keepdim=True), optimizers=SGD(lr=0.01), epochs=1, batch_size=2, seeds=0, threads=2,
-        backend="compiled", progress=False,
+        [alone], x, x.sum(1, keepdim=True), optimizers=SGD(lr=0.01), epochs=result.histories[k].epochs, batch_size=2,
+        seeds=0, threads=2, backend="compiled", progress=False,
     )  # fmt: skip
     assert all(torch.equal(tensor, alone.parameters[name]) for name, tensor in nets[k].parameters.items())
