@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import importlib
 import sys
 from collections.abc import Iterable
+from types import ModuleType
 
 __all__ = [
     "ArityError",
@@ -132,6 +134,16 @@ def listing(items: Iterable[object], most: int = 12) -> str:
     if len(texts) > most:
         texts = [*texts[: most - 1], f"{len(texts) - most + 1} more"]
     return " and ".join([", ".join(texts[:-1]), texts[-1]] if len(texts) > 1 else texts)
+
+
+def import_optional(module: str, caller: str, package: str, extra: str) -> ModuleType:
+    """Import a module of an optional package. Raises MissingPackageError, which names caller and extra."""
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise MissingPackageError(
+            f"{caller} needs {package}, which cannot be imported ({error}): pip install 'graphdl[{extra}]'."
+        ) from None
 
 
 def level_outside() -> int:

@@ -1,7 +1,7 @@
 import pytest
 
 from graphdl import errors
-from graphdl.errors import did_you_mean, listing
+from graphdl.errors import MissingPackageError, did_you_mean, import_optional, listing
 
 CLASSES = [getattr(errors, name) for name in errors.__all__]
 
@@ -50,3 +50,10 @@ def test_listing_counts_what_it_does_not_print(items, text):
 
 def test_listing_prints_at_most_so_many():
     assert listing("abcd", most=3) == "a, b and 2 more"
+
+
+def test_an_optional_package():
+    assert import_optional("json", "reading", "json", "all").loads("3") == 3
+    text = r"^drawing needs nothing, which cannot be imported \(No module .*\): pip install 'graphdl\[draw\]'\.$"
+    with pytest.raises(MissingPackageError, match=text):
+        import_optional("no_such_module_of_ours", "drawing", "nothing", "draw")

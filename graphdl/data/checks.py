@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import math
 import numbers
 from collections.abc import Mapping
@@ -10,7 +9,7 @@ from types import ModuleType
 
 import torch
 
-from graphdl.errors import MissingPackageError, SettingError, ShapeError, listing
+from graphdl.errors import SettingError, ShapeError, import_optional, listing
 
 __all__ = ["common_rows", "finite_number", "scikit_learn", "whole_number"]
 
@@ -71,9 +70,4 @@ def common_rows(tensors: Mapping[str, torch.Tensor]) -> int:
 
 def scikit_learn(module: str, caller: str) -> ModuleType:
     """Import a module of scikit-learn. Raises MissingPackageError, which names the caller."""
-    try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        raise MissingPackageError(
-            f"{caller} needs scikit-learn, which cannot be imported ({error}): pip install graphdl[sklearn]"
-        ) from error
+    return import_optional(module, caller, "scikit-learn", "sklearn")

@@ -238,8 +238,11 @@ def completed(calls: Calls[T]) -> T:
         calls.close()
 
 
-def completed_together(several: Sequence[Calls[T]]) -> list[T | Exception]:
-    """Run generators side by side, with what they yield at the same time in one call; their results or errors."""
+def completed_together(several: Sequence[Calls[T]], check: Callable[[], object] | None = None) -> list[T | Exception]:
+    """Run generators side by side, with what they yield at the same time in one call; their results or errors.
+
+    check  is called before each call; what it raises closes the generators
+    """
     found: dict[int, T | Exception] = {}
     waiting = dict(enumerate(several))
     try:
@@ -254,6 +257,8 @@ def completed_together(several: Sequence[Calls[T]]) -> list[T | Exception]:
                 except Exception as error:
                     found[k] = error
                 del waiting[k]
+            if check is not None:
+                check()
             run_all(prepared)
     finally:  # also where Ctrl-C ends it
         for calls in waiting.values():

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from torch import Tensor
 
-from graphdl.plots.figures import new_figure, optional, save_figure
+from graphdl.errors import import_optional
+from graphdl.plots.figures import new_figure, save_figure
 
 __all__ = ["plot_confusion"]
 
@@ -17,7 +18,7 @@ def plot_confusion(path: str | Path, labels: Tensor, predicted: Tensor) -> Path:
 
     The file is a .svg, .png or .pdf. Raises MissingPackageError without matplotlib and scikit-learn.
     """
-    metrics = optional("sklearn.metrics", "scikit-learn", "sklearn")
+    metrics = import_optional("sklearn.metrics", "This picture", "scikit-learn", "sklearn")
     counts = metrics.confusion_matrix(labels.tolist(), predicted.tolist())
     names = sorted(set(labels.tolist()) | set(predicted.tolist()))
     size = max(4.0, 0.5 * len(names) + 1.5)

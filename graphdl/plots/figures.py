@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 import math
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from graphdl.errors import MissingPackageError, SettingError
+from graphdl.errors import SettingError, import_optional
 
 __all__ = ["COLOURS", "colour_of", "legend_below", "matplotlib", "new_figure", "new_panels", "save_figure", "set_title"]
 
@@ -80,12 +79,4 @@ def save_figure(figure: Any, path: str | Path) -> Path:
 
 def matplotlib(module: str) -> ModuleType:
     """Import a module of matplotlib. Raises MissingPackageError without it."""
-    return optional(f"matplotlib.{module}", "matplotlib", "plots")
-
-
-def optional(module: str, package: str, extra: str) -> ModuleType:
-    """Import a module of a package that may be missing. Raises MissingPackageError, which names graphdl's extra."""
-    try:
-        return importlib.import_module(module)
-    except ImportError:
-        raise MissingPackageError(f"This picture needs {package}: pip install 'graphdl[{extra}]'.") from None
+    return import_optional(f"matplotlib.{module}", "This picture", "matplotlib", "plots")

@@ -1,26 +1,22 @@
 """The checkpoint of a sweep: a folder with a safetensors file for each member. It holds no code.
 
-A file is named after a digest of all that a member's training depends on: its network with the first parameters, its
-data, its optimizer and the arguments. So a sweep that is run again, or a larger one, finds the members that it shares.
+A file is named after a digest of all that a member's training depends on: see identity.py. So a sweep that is run
+again, or a larger one, finds the members that it shares.
 """
 
 from __future__ import annotations
 
-import hashlib
-import importlib
 import json
 import os
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from types import ModuleType
-from typing import Any
 
-from graphdl.errors import FileFormatError, MissingPackageError, SettingError
+from graphdl.errors import FileFormatError, SettingError, import_optional
+from graphdl.search.identity import name_of
 from graphdl.search.member import Member, Recipe
 from graphdl.search.run import Run
-from graphdl.search.shared import SharedData
-from graphdl.search.state import RunState, bytes_of, can_continue, state_of
+from graphdl.search.state import RunState, can_continue, state_of
 
 SECONDS = 10.0
 """How often members that have not ended are stored."""
@@ -35,7 +31,9 @@ class Checkpoint:
     """
 
     def __init__(self, folder: str | Path, members: Sequence[Member], recipe: Recipe, digest: str) -> None:
-        self._torch, self._safetensors = _safetensors("safetensors.torch"), _safetensors("safetensors")
+        self._torch, self._safetensors = (
+            import_optional(name, "checkpoint=", "safetensors", "cli") for name in ("safetensors.torch", "safetensors")
+        )
         self._folder = Path(folder)
         self._paths = {member.number: self._folder / name_of(member, recipe, digest) for member in members}
         self._saved = time.monotonic()
@@ -84,47 +82,3 @@ class Checkpoint:
                 if run.member.state == "training" and can_continue(run):
                     self.save(run)
             self._saved = time.monotonic()
-
-
-def name_of(member: Member, recipe: Recipe, digest: str) -> str:
-    """The name of a member's file: a digest of all that its training depends on, the data by their own digest."""
-    net = member.net
-    held = hashlib.sha256(digest.encode())
-    named = [getattr(metric, "__name__", str(metric)) for metric in recipe.metrics]
-    callbacks = [(type(each).__name__, _settings(each)) for each in recipe.callbacks]
-    rest = (recipe.epochs, recipe.batch_size, recipe.shuffle, recipe.clip_norm, recipe.clip_value, recipe.accumulate)
-    declared = (net.operators, net.connectivity, net.outputs, sorted(map(str, net.engine.frozen)))
-    held.update(repr((declared, member.optimizer, member.penalties, member.seed, named, callbacks, rest)).encode())
-    for name, tensor in net.state_dict().items():
-        held.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode() + bytes_of(tensor))
-    held.update(bytes_of(net.generator.get_state()))
-    for rows in (member.rows, member.validation_rows):
-        held.update(b"none" if rows is None else bytes_of(rows))
-    return f"{held.hexdigest()[:40]}.safetensors"
-
-
-def digest_of(members: Sequence[Member], *data: SharedData | None) -> str:
-    """A digest of the data that the members use."""
-    held = hashlib.sha256()
-    for each in data:
-        seen: set[int] = set()
-        for member in members if each is not None else ():
-            for name, tensor in each.named(member.net).items():  # type: ignore[union-attr]
-                if tensor.data_ptr() not in seen:
-                    seen.add(tensor.data_ptr())
-                    held.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode() + bytes_of(tensor))
-        held.update(b"end")
-    return held.hexdigest()
-
-
-def _settings(callback: object) -> list[Any]:
-    """The settings of a callback before training, as far as they are plain."""
-    held, plain = getattr(callback, "__dict__", {}), (bool, int, float, str, type(None))
-    return sorted((name, value) for name, value in held.items() if isinstance(value, plain))
-
-
-def _safetensors(module: str) -> ModuleType:
-    try:
-        return importlib.import_module(module)
-    except ImportError:
-        raise MissingPackageError("checkpoint= needs safetensors: pip install 'graphdl[cli]'.") from None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, get_args
 
@@ -15,6 +15,7 @@ from graphdl.optim import Optimizer, Penalty
 from graphdl.search.groups import grouped
 from graphdl.search.halving import Halving
 from graphdl.search.member import Member, Recipe
+from graphdl.search.memory import state_of_optimizer
 from graphdl.search.ranking import choose_figure
 from graphdl.search.result import Sweep
 from graphdl.search.run import Run
@@ -78,9 +79,12 @@ def fit_all(
     by, maximise     the figure by which networks are compared: by default the last metric of the validation data, the
                      validation loss, or the loss; maximise is True for accuracy by default
 
-    The other arguments are those of fit. A network whose loss is not finite keeps its parameters of the last epoch
-    before, and the others go on. Ctrl-C ends training and returns the results so far. Raises SettingError, ShapeError
-    and the other errors of fit before training.
+    The other arguments are those of fit. A network whose loss is not finite, or in whose training an operator, a metric
+    or a callback raises an error, keeps its parameters of the last epoch before, and the others go on. If that is so of
+    all networks, the first error is raised, unless a loss was not finite. Networks are trained by several threads:
+    metrics, on_fit_start and on_epoch_start may be called in any of them, on_epoch_end and on_fit_end are called in the
+    thread that calls fit_all. Ctrl-C ends training and returns the results so far. Raises SettingError, ShapeError and
+    the other errors of fit before training.
     """
     members = make_members(nets, optimizers, rows, validation_rows, seeds, penalties)
     recipe = Recipe(
@@ -183,7 +187,7 @@ def check_members(members: Sequence[Member], recipe: Recipe, data: SharedData) -
     _check_none_share(members)
     for group in grouped(members, recipe, data):
         with naming(group[0]):
-            _check_structure(group[0].net, data)
+            _check_structure(group[0], data)
 
 
 @contextmanager
@@ -207,6 +211,8 @@ def _check_member(member: Member, data: SharedData) -> None:
     check_rows("rows", member.rows, held)
     check_rows("validation_rows", member.validation_rows, held)
     member.optimizer.bind(member.net)
+    with suppress(RuntimeError):  # a custom optimizer may read numbers, which tensors without data do not have
+        state_of_optimizer(member)
     if member.seed is not None:
         new_generator(member.seed)
 
@@ -224,7 +230,8 @@ def _check_none_share(members: Sequence[Member]) -> None:
                 )
 
 
-def _check_structure(net: Network, data: SharedData) -> None:
-    evaluate(net, {name: tensor[:2] for name, tensor in data.named(net).items()})
+def _check_structure(member: Member, data: SharedData) -> None:
+    net, rows = member.net, slice(2) if member.rows is None else member.rows[:2]
+    evaluate(net, {name: tensor[rows] for name, tensor in data.named(net).items()})
     if not net.engine.backward_plan(net.engine.plan(net.losses), net.losses).owners:
         raise UnreachableError("there is nothing to train: no parameter that is not frozen reaches a loss.")

@@ -8,7 +8,6 @@ from typing import Any, Literal, TypeAlias
 
 from torch import Tensor
 
-from graphdl.errors import GraphDLError
 from graphdl.network import Network
 from graphdl.optim import Optimizer, Penalty
 from graphdl.search.space import Setting
@@ -68,7 +67,7 @@ class Member:
     history: History = field(default_factory=History)
     state: State = "waiting"
     error: str | None = None
-    cause: GraphDLError | None = None
+    cause: Exception | None = None
     kept: int = 0
     way: str = ""
 

@@ -4,10 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
+from torch import Tensor
+
 from graphdl.data.checks import whole_number
 from graphdl.errors import GraphDLError, SettingError
+from graphdl.optim.writing import initial_state
 from graphdl.search.member import Member, Recipe
 from graphdl.search.shared import SharedData
+
+
+def state_of_optimizer(member: Member) -> Sequence[Tensor]:
+    """The state that a member's optimizer has in training; if it couples all parameters, as tensors without data.
+
+    Raises SettingError if that takes more memory than the optimizer allows.
+    """
+    engine, optimizer = member.net.engine, member.optimizer
+    if not optimizer.joint:
+        return optimizer.bind(member.net).memory()[0]
+    owners = engine.backward_plan(engine.plan(engine.losses), engine.losses).owners
+    count = sum(extent.stop - extent.start for run in engine.store.runs(owners) for extent in run)
+    return initial_state(optimizer, torch.empty(count, dtype=engine.dtype, device="meta"))
 
 
 class Budget:
@@ -45,8 +62,7 @@ class Budget:
     def _keeps(self, member: Member) -> int:
         """What a member keeps from epoch to epoch: the optimizer's state, and a copy of parameters and buffers."""
         net = member.net
-        states, _ = member.optimizer.bind(net).memory()
-        tensors = [*states, net.engine.store.flat, *net.buffers.values()]
+        tensors = [*state_of_optimizer(member), net.engine.store.flat, *net.buffers.values()]
         return sum(tensor.nbytes for tensor in tensors)
 
     def _needs(self, member: Member) -> int:

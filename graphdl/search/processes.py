@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from types import ModuleType
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from graphdl.errors import MissingPackageError, SettingError
+from graphdl.errors import SettingError, import_optional
 from graphdl.search.member import Member, Recipe
 from graphdl.search.run import Run
 from graphdl.search.shared import SharedData
 from graphdl.search.state import RunState, can_continue, resume, state_of
-from graphdl.search.ways import OneByOne, Outcomes, Way, settle, timed
+from graphdl.search.ways import OneByOne, OutcomeStream, Way, settle, timed
 from graphdl.training.threads import threads_restored
 
 
@@ -44,7 +42,7 @@ class Processes:
 
     def __init__(self, threads: int | None, compiled: bool) -> None:
         self._threads, self._compiled = threads, compiled
-        self._joblib = import_joblib()
+        self._joblib = import_optional("joblib", 'backend="processes"', "joblib", "sklearn")
         self._shared: dict[int, Any] = {}
         self.name = "processes"
 
@@ -52,9 +50,11 @@ class Processes:
         """Nothing is to be prepared: the first process that compiles a step leaves its library to the others."""
         return self
 
-    def __call__(self, runs: Sequence[Run], epochs: int) -> Iterator[Outcomes]:
+    def __call__(self, runs: Iterable[Run], epochs: int) -> OutcomeStream:
         """Train each run up to so many epochs; yield the state in which it ends."""
-        for run in runs:
+        numbered = {run.member.number: run for run in runs}
+        del runs
+        for run in numbered.values():
             if epochs < run.recipe.epochs and not can_continue(run):
                 raise SettingError(
                     'halving with backend="processes" needs callbacks with the methods state_dict and load_state_dict.'
@@ -64,9 +64,9 @@ class Processes:
             jobs = self._threads or os.cpu_count()
         streamed = getattr(backend, "supports_return_generator", False)
         parallel = self._joblib.Parallel(jobs, return_as="generator_unordered" if streamed else "list")
-        numbered = {run.member.number: run for run in runs}
-        for number, state in parallel(self._joblib.delayed(train_job)(self._job(run, epochs)) for run in runs):
-            yield [(numbered[number], state)]
+        jobs_of = (self._joblib.delayed(train_job)(self._job(run, epochs)) for run in list(numbered.values()))
+        for number, state in parallel(jobs_of):
+            yield [(numbered.pop(number), state)]
 
     def _job(self, run: Run, epochs: int) -> Job:
         recipe = replace(run.recipe, threads=1, compile=self._compiled)
@@ -97,11 +97,3 @@ def _tensors(named: Mapping[Any, Any]) -> dict[Any, Tensor]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         return {name: torch.from_numpy(array) for name, array in named.items()}
-
-
-def import_joblib() -> ModuleType:
-    """Import joblib, which comes with scikit-learn. Raises MissingPackageError."""
-    try:
-        return importlib.import_module("joblib")
-    except ImportError:
-        raise MissingPackageError('backend="processes" needs joblib: pip install graphdl[sklearn]') from None

@@ -10,7 +10,6 @@ import torch
 
 from graphdl.arguments import new_generator
 from graphdl.data import Batches
-from graphdl.errors import GraphDLError
 from graphdl.optim import Gathering
 from graphdl.optim.penalties import Penalties
 from graphdl.search.member import Member, Recipe, State
@@ -82,7 +81,10 @@ class Run:
         member.history.seconds += seconds
         member.kept = member.history.epochs
         self.keep()
-        ended = self.callbacks.epoch_end()
+        try:
+            ended = self.callbacks.epoch_end()
+        except Exception as error:
+            return self.fail(error, self.epoch)
         if self.callbacks.given:
             self.keep()  # a callback may have changed parameters
         if ended:
@@ -95,11 +97,9 @@ class Run:
         for good, tensor in zip(self._good, self._tensors, strict=True):
             good.copy_(tensor)
 
-    def fail(self, reason: GraphDLError | str) -> None:
-        """End training because of an error, with the parameters that were kept last."""
-        if isinstance(reason, GraphDLError):
-            self.member.cause, reason = reason, f"{type(reason).__name__}: {reason}"
-        self.member.error = f"epoch {self.epoch + 1}: {reason}"
+    def fail(self, reason: Exception | str, epoch: int | None = None) -> None:
+        """End training because of an error in an epoch, the next one by default; the parameters kept last stay."""
+        self._note(reason, self.epoch + 1 if epoch is None else epoch)
         self.end("failed")
 
     def end(self, state: State) -> None:
@@ -107,7 +107,18 @@ class Run:
         for good, tensor in zip(self._good, self._tensors, strict=True):
             tensor.copy_(good)
         self.member.state = state
-        self.callbacks.end()
+        try:
+            self.callbacks.end()
+        except Exception as error:
+            if state != "failed":
+                self.member.state = "failed"
+                self._note(error, self.epoch)
         stopping = [each for each in self.callbacks.given if isinstance(each, EarlyStopping)]
         if stopping and stopping[-1].best_epoch:
             self.member.kept = stopping[-1].best_epoch
+
+    def _note(self, reason: Exception | str, epoch: int) -> None:
+        """Note why training failed."""
+        if isinstance(reason, Exception):
+            self.member.cause, reason = reason, f"{type(reason).__name__}: {reason}"
+        self.member.error = f"epoch {epoch}: {reason}"

@@ -60,15 +60,7 @@ def sweep(
     "seed" in a setting seeds its network and the order of its data, 0 by default; the summary takes the mean over
     seeds. The other arguments are those of `fit_all`. Raises SettingError, which names the setting, before training.
     """
-    settings, read = settings_of(over), set[str]()
-    numbers = range(count_folds(folds)) or [None]
-    members = [_member(build, optimizer, penalties, setting, fold, read) for setting in settings for fold in numbers]
-    candidates: dict[str, int] = {}
-    for number, member in enumerate(members):
-        key = repr(sorted(without_seed(member.setting).items()))
-        member.number, member.candidate = number, candidates.setdefault(key, len(candidates))
-    check_all_differ(settings, read)
-    data = SharedData("inputs", inputs, targets)
+    members, data = _members(build, optimizer, penalties, over, folds), SharedData("inputs", inputs, targets)
     if folds is not None:
         if validation is not None:
             raise SettingError("folds and validation cannot be combined: a network is evaluated on its fold.")
@@ -80,6 +72,19 @@ def sweep(
     )
     options = Options(backend, halving, checkpoint, memory, by, maximise, progress)
     return train(members, recipe, options, data, validation)
+
+
+def _members(build: Any, optimizer: Any, penalties: Any, over: Any, folds: Any) -> list[Member]:
+    """The members of all settings and folds."""
+    settings, read = settings_of(over), set[str]()
+    numbers = range(count_folds(folds)) or [None]
+    members = [_member(build, optimizer, penalties, setting, fold, read) for setting in settings for fold in numbers]
+    candidates: dict[str, int] = {}
+    for number, member in enumerate(members):
+        key = repr(sorted(without_seed(member.setting).items()))
+        member.number, member.candidate = number, candidates.setdefault(key, len(candidates))
+    check_all_differ(settings, read)
+    return members
 
 
 def _member(build: Any, optimizer: Any, penalties: Any, setting: Setting, fold: int | None, read: set[str]) -> Member:

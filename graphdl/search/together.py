@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import copy
 import os
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import TypeAlias
 
-import torch
-
-from graphdl.data import Batches
-from graphdl.errors import GraphDLError, SettingError
-from graphdl.execution.compiled import Calls, completed_together
+from graphdl.search.interruption import Interruption
 from graphdl.search.run import Run
-from graphdl.search.ways import OneByOne, Outcome, Outcomes, Way
+from graphdl.search.ways import OneByOne, Outcomes, OutcomeStream, Trained, Way, can_compile, make_epochs
 from graphdl.training.epochs import CompiledEpoch
-from graphdl.training.scoring import Scorer
 from graphdl.training.step import TrainingStep
 
-Trained: TypeAlias = tuple[Run, CompiledEpoch]
+CompiledRun: TypeAlias = tuple[Run, CompiledEpoch]
 
 MOST_TOGETHER = 32
 """How many members a call trains at most."""
@@ -29,72 +23,66 @@ MOST_TOGETHER = 32
 class Together:
     """Members with the same compiled step, which works on the tensors and numbers of each.
 
-    threads  how many; None takes all cores
+    threads       how many; None takes all cores
+    interruption  ends training in all threads before their next call of C++
     """
 
     name = "compiled"
 
-    def __init__(self, threads: int | None) -> None:
-        self._threads = threads or os.cpu_count() or 1
+    def __init__(self, threads: int | None, interruption: Interruption) -> None:
+        self._threads, self._interruption = threads or os.cpu_count() or 1, interruption
 
     def prepare(self, run: Run) -> Way:
-        """Compile the step by training a copy of the network on a batch."""
-        net, recipe, named = copy.deepcopy(run.member.net), run.recipe, run.data.named(run.member.net)
-        stepper, scorer = run.member.optimizer.bind(net), Scorer(net, recipe.metrics)
-        epoch = CompiledEpoch(TrainingStep(net, stepper, scorer, recipe.threads, (), run.gathering, together=True))
-        size = min(recipe.batch_size, run.batches.rows)
-        epoch(Batches({name: tensor[:size] for name, tensor in named.items()}, size, shuffle=False))
-        return self if epoch.compiled else OneByOne(False, self._threads)
+        """Compile the step."""
+        return self if can_compile(run) else OneByOne(False, self._threads)
 
-    def __call__(self, runs: Sequence[Run], epochs: int) -> Iterator[Outcomes]:
+    def __call__(self, runs: Iterable[Run], epochs: int) -> OutcomeStream:
         """Train the runs up to so many epochs; those of a call are yielded together."""
-        trained: list[Trained] = []
-        for run in runs:
-            step = TrainingStep(run.member.net, run.stepper, run.scorer, 1, (), run.gathering, together=True)
-            trained.append((run, CompiledEpoch(step, like=trained[0][1] if trained else None)))
-            run.validate.compile(runs[0].validate if trained[1:] else None)
-            run.begin()
-        yield self._train(trained[:1])  # the others use its compiled step
-        size = max(1, min(MOST_TOGETHER, len(runs) // (2 * self._threads)))
+        waiting = deque(runs)
+        del runs
+        first = self._of(waiting.popleft())
+        yield self._train([first])
+        while waiting and first[0].member.state == "failed":
+            first = self._of(waiting.popleft())
+            yield self._train([first])
+        trained = _unfinished([first, *(self._of(run, first) for run in waiting)], epochs)  # they use its step
+        size = max(1, min(MOST_TOGETHER, (len(waiting) + 1) // (2 * self._threads)))
         parts = deque(trained[k : k + size] for k in range(0, len(trained), size))
+        del waiting, first, trained
+        yield from self._side_by_side(parts, epochs)
+
+    def _of(self, run: Run, like: CompiledRun | None = None) -> CompiledRun:
+        """A run with its epochs, whose compiled steps may be those of another run."""
+        step = TrainingStep(run.member.net, run.stepper, run.scorer, 1, (), run.gathering, together=True)
+        run.validate.compile(None if like is None else like[0].validate)
+        return run, CompiledEpoch(step, self._interruption.check, None if like is None else like[1])
+
+    def _side_by_side(self, parts: deque[list[CompiledRun]], epochs: int) -> OutcomeStream:
+        """Train the runs of each part in one thread at a time."""
         pool = ThreadPoolExecutor(self._threads)
-        training: dict[Future[Outcomes], list[Trained]] = {}
+        training: dict[Future[Outcomes], list[CompiledRun]] = {}
         try:
             while parts or training:
                 while parts and len(training) <= self._threads:  # one waits
-                    part = [
-                        (run, epoch) for run, epoch in parts.popleft() if not run.member.ended and run.epoch < epochs
-                    ]
-                    if part:
+                    if part := parts.popleft():
                         training[pool.submit(self._train, part)] = part
                 done, _ = wait(training, return_when=FIRST_COMPLETED)
-                for future in done:
-                    parts.append(training.pop(future))
+                while done:
+                    future = done.pop()
                     yield future.result()
+                    part = _unfinished(training.pop(future), epochs)
+                    parts.append(part)
+                    del future
         finally:
+            if training:
+                self._interruption.request()
             pool.shutdown(cancel_futures=True)
 
     def _train(self, part: Sequence[Trained]) -> Outcomes:
         """Train some runs for an epoch."""
-        for run, _ in part:
-            run.callbacks.epoch_start()
-        with torch.inference_mode():
-            found = completed_together([self._epoch(*each) for each in part])
-        for run, epoch in part:
-            run.member.way = self.name if epoch.compiled else "operators"
-        return [(run, _outcome(each)) for (run, _), each in zip(part, found, strict=True)]
-
-    @staticmethod
-    def _epoch(run: Run, epoch: CompiledEpoch) -> Calls[Mapping[str, float]]:
-        figures = yield from epoch.calls(run.batches)
-        epoch.step.finish()
-        terms = run.terms()
-        validated = yield from run.validate.calls()
-        return figures | terms | validated
+        return make_epochs(part, self._interruption.check)
 
 
-def _outcome(found: Mapping[str, float] | Exception) -> Outcome:
-    """What came of an epoch; errors other than those of one member are raised."""
-    if isinstance(found, Exception) and (isinstance(found, SettingError) or not isinstance(found, GraphDLError)):
-        raise found
-    return found
+def _unfinished(part: Iterable[CompiledRun], epochs: int) -> list[CompiledRun]:
+    """The runs that are trained further."""
+    return [each for each in part if not each[0].member.ended and each[0].epoch < epochs]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import traceback
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -12,9 +14,11 @@ from typing import Literal
 import torch
 
 from graphdl.errors import NonFiniteError
-from graphdl.search.checkpoint import Checkpoint, digest_of
+from graphdl.search.checkpoint import Checkpoint
 from graphdl.search.groups import grouped
 from graphdl.search.halving import Halving
+from graphdl.search.identity import digest_of
+from graphdl.search.interruption import Interruption
 from graphdl.search.member import Member, Recipe
 from graphdl.search.memory import Budget
 from graphdl.search.processes import Processes
@@ -74,21 +78,22 @@ class Training:
             others = repr((options.halving, [member.setting for member in members])) if options.halving else ""
             digest = digest_of(members, data, validation) + others
             self._checkpoint = Checkpoint(options.checkpoint, members, recipe, digest)
-        self.interrupted = False
+        self._interruption, self.interrupted = Interruption(), False
 
     def __call__(self) -> None:
         """Train all members. Ctrl-C ends it; members in training get the parameters of their last epoch."""
-        try:
-            with threads_restored(), self._progress:
-                self._load()
-                self._rounds()
-        except KeyboardInterrupt:
-            self.interrupted = True
-        finally:
-            for run in self._runs.values():
-                if run.member.state == "training":
-                    run.end("interrupted")
-            self._runs.clear()
+        with self._interruption:
+            try:
+                with threads_restored(), self._progress:
+                    self._load()
+                    self._rounds()
+            except KeyboardInterrupt:
+                self.interrupted = True
+            finally:
+                for run in self._runs.values():
+                    if run.member.state == "training":
+                        run.end("interrupted")
+                self._runs.clear()
         causes = [member.cause for member in self._members if member.cause is not None]
         if len(causes) == len(self._members) and not any(isinstance(cause, NonFiniteError) for cause in causes):
             raise causes[0]
@@ -122,20 +127,23 @@ class Training:
         """Train members up to so many epochs."""
         for way, group in self._prepared(grouped(members, self._recipe, self._data)):
             for chunk in self._budget.chunks(group):
-                self._train(way, [self._run(member) for member in chunk], epochs)
+                self._train(way, chunk, epochs)
 
-    def _train(self, way: Way, runs: Sequence[Run], epochs: int) -> None:
-        for run in runs:
-            run.member.way = way.name
-        for outcomes, seconds in timed(way(runs, epochs)):
-            for run, outcome in outcomes:
-                before = run.epoch
-                settle(run, outcome, seconds)
-                self._progress.advance(run.member, run.epoch - before)
-                if run.member.ended:
-                    self._leave(run)
-            if self._checkpoint is not None:
-                self._checkpoint.save_if_due(runs)
+    def _train(self, way: Way, members: Group, epochs: int) -> None:
+        for member in members:
+            member.way = way.name
+        runs = {member.number: self._run(member) for member in members}
+        with closing(way(list(runs.values()), epochs)) as training:
+            for outcomes, seconds in timed(training):
+                for run, outcome in outcomes:
+                    before = run.epoch
+                    settle(run, outcome, seconds)
+                    self._progress.advance(run.member, run.epoch - before)
+                    if run.member.ended:
+                        self._leave(runs.pop(run.member.number))
+                if self._checkpoint is not None:
+                    self._checkpoint.save_if_due(runs.values())
+                self._interruption.check()
 
     def _run(self, member: Member) -> Run:
         """The run of a member, made when it is first trained."""
@@ -151,27 +159,32 @@ class Training:
         if self._checkpoint is not None:
             self._checkpoint.save(run)
         del self._runs[run.member.number]
+        if run.member.cause is not None and len(self._members) > 1:
+            _forget_frames(run.member.cause)
 
     def _prepared(self, groups: Sequence[Group]) -> Iterator[tuple[Way, Group]]:
         """The groups with their ways: first those that need no compiler, then the others as soon as they are prepared.
 
-        Compilers run in the background, for groups with few nodes first.
+        Compilers run in the background from the start, for groups with few nodes first.
         """
-        compiled = [group for group in groups if self._compiles(group)]
-        # torch's number of threads is one for the process: if networks differ in it, compilers do not run beside others
-        alone = any(self._is_large(group[0]) for group in groups)
+        compiled: list[Group] = []
+        others: list[Group] = []
         for group in groups:
-            if not any(group is other for other in compiled):
-                yield self._choose(False), group
-        if len(compiled) == 1 or alone:
-            yield from ((self._choose(True).prepare(self._run(group[0])), group) for group in compiled)
-            return
+            (compiled if self._compiles(group) else others).append(group)
+        # torch's number of threads is one for the process: if networks differ in it, compilers do not run beside others
+        beside = len(groups) > 1 and not any(self._is_large(group[0]) for group in groups)
+        quickest = sorted(compiled, key=lambda group: len(group[0].net.order))
         pool = ThreadPoolExecutor(self._recipe.threads or os.cpu_count())
         try:
-            quickest = sorted(compiled, key=lambda group: len(group[0].net.order))
-            waiting = {pool.submit(self._choose(True).prepare, self._run(group[0])): group for group in quickest}
+            waiting = {}
+            for group in quickest if beside else ():
+                waiting[pool.submit(self._choose(True).prepare, self._run(group[0]))] = group
+            yield from ((self._choose(False), group) for group in others)
             for prepared in as_completed(waiting):
                 yield prepared.result(), waiting[prepared]
+            for group in compiled if not beside else ():
+                torch.set_num_threads(self._threads)  # an earlier network may have reduced it
+                yield self._choose(True).prepare(self._run(group[0])), group
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
@@ -190,4 +203,14 @@ class Training:
         if self._options.backend == "processes":
             return Processes(self._recipe.threads, self._recipe.compile)
         wants_steps = Callbacks(self._recipe.callbacks).wants_steps
-        return Together(self._recipe.threads) if compiled and not wants_steps else OneByOne(compiled, self._threads)
+        if compiled and not wants_steps:
+            return Together(self._recipe.threads, self._interruption)
+        return OneByOne(compiled, self._threads)
+
+
+def _forget_frames(error: BaseException | None) -> None:
+    """Replace the traceback of an error by its text: its frames would hold the runs that were trained together."""
+    while error is not None:
+        error.add_note("".join(traceback.format_tb(error.__traceback__)).rstrip())
+        error.__traceback__ = None
+        error = error.__cause__ or error.__context__

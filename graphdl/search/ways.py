@@ -1,31 +1,36 @@
 """The ways in which the members of a group are trained.
 
-A way is called with runs and a number of epochs up to which they are to be trained. It calls `run.begin()` of each and
-yields lists of (run, figures of an epoch), or (run, error) where a step failed; those in a list were made together. The
-caller passes them to `settle` before it requests the next list; a run that has ended is not trained further.
+A way is called with runs and a number of epochs up to which they are to be trained. It calls `run.begin()` of each, and
+yields lists of (run, figures of an epoch), or (run, error) where an epoch failed; those in a list were made together.
+The caller passes them to `settle` before it requests the next list. A run that has ended is neither trained further nor
+held by the way.
 """
 
 from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from typing import Protocol, TypeAlias
 
 import torch
 
-from graphdl.errors import GraphDLError, SettingError
+from graphdl.data import Batches
+from graphdl.execution.compiled import Calls, completed_together
 from graphdl.search.member import Recipe
 from graphdl.search.run import Run
 from graphdl.search.state import RunState, resume
-from graphdl.training import fit
 from graphdl.training.epochs import CompiledEpoch, SteppedEpoch
+from graphdl.training.scoring import Scorer
 from graphdl.training.step import TrainingStep
 
-Outcome: TypeAlias = Mapping[str, float] | GraphDLError | RunState
-"""The figures of an epoch, the error of a step, or the state after several epochs that were made elsewhere."""
+Outcome: TypeAlias = Mapping[str, float] | Exception | RunState
+"""The figures of an epoch, the error that ended it, or the state after several epochs that were made elsewhere."""
 
 Outcomes: TypeAlias = list[tuple[Run, Outcome]]
+OutcomeStream: TypeAlias = Generator[Outcomes, None, None]
+Trained: TypeAlias = tuple[Run, CompiledEpoch | SteppedEpoch]
 
 
 class Way(Protocol):
@@ -38,7 +43,7 @@ class Way(Protocol):
 
     name: str
 
-    def __call__(self, runs: Sequence[Run], epochs: int) -> Iterator[Outcomes]:
+    def __call__(self, runs: Iterable[Run], epochs: int) -> OutcomeStream:
         """Train the runs up to so many epochs, in any order."""
 
     def prepare(self, run: Run) -> Way:
@@ -56,21 +61,17 @@ class OneByOne:
         self.name = "compiled, one by one" if compiled else "operators"
 
     def prepare(self, run: Run) -> Way:
-        """Compile a step, by training a copy of the network on one batch; members find the library."""
+        """Compile the step; members find the library."""
         if self._compiled:
-            net, recipe, named = copy.deepcopy(run.member.net), run.recipe, run.data.named(run.member.net)
-            size = min(recipe.batch_size, run.batches.rows)
-            fit(
-                net, {name: tensor[:size] for name, tensor in named.items()}, optimizer=run.member.optimizer, epochs=1,
-                batch_size=size, metrics=recipe.metrics, shuffle=False, compile=True, clip_norm=recipe.clip_norm,
-                clip_value=recipe.clip_value, accumulate=recipe.accumulate, threads=recipe.threads, progress=False,
-                penalties=run.member.penalties,
-            )  # fmt: skip
+            can_compile(run)
         return self
 
-    def __call__(self, runs: Sequence[Run], epochs: int) -> Iterator[Outcomes]:
+    def __call__(self, runs: Iterable[Run], epochs: int) -> OutcomeStream:
         """Train each run up to so many epochs."""
-        for run in runs:
+        waiting = deque(runs)
+        del runs
+        while waiting:
+            run = waiting.popleft()
             net, calls = run.member.net, run.callbacks
             torch.set_num_threads(self._threads)  # an earlier network may have reduced it
             step = TrainingStep(net, run.stepper, run.scorer, None, (), run.gathering, together=self._compiled)
@@ -78,36 +79,66 @@ class OneByOne:
             if self._compiled:
                 run.validate.compile()
             train = kind(step, calls.step_end if calls.wants_steps else None)
-            run.begin()
             while not run.member.ended and run.epoch < epochs:
-                yield [(run, self._epoch(run, step, train))]
+                yield make_epochs([(run, train)])
 
-    @staticmethod
-    def _epoch(run: Run, step: TrainingStep, train: CompiledEpoch | SteppedEpoch) -> Outcome:
-        try:
-            run.callbacks.epoch_start()
-            figures = train(run.batches)
-            step.finish()
-            if isinstance(train, CompiledEpoch) and not train.compiled:
-                run.member.way = "operators"
-            return figures | run.terms() | run.validate()
-        except SettingError:
-            raise
-        except GraphDLError as error:
-            return error
+
+def can_compile(run: Run) -> bool:
+    """Compile the step of a run by training a copy of its network on its first rows; False if it cannot be compiled.
+
+    If training fails there, it fails again in the run, where the error belongs.
+    """
+    net, recipe, rows = copy.deepcopy(run.member.net), run.recipe, run.member.rows
+    size = min(recipe.batch_size, run.batches.rows)
+    chosen = torch.arange(size) if rows is None else rows[:size]
+    try:
+        stepper, scorer = run.member.optimizer.bind(net), Scorer(net, recipe.metrics)
+        train = CompiledEpoch(TrainingStep(net, stepper, scorer, recipe.threads, (), run.gathering, together=True))
+        train(Batches(run.data.named(run.member.net), size, shuffle=False, chosen=chosen))
+    except Exception:
+        return True
+    return train.compiled
+
+
+def make_epochs(several: Sequence[Trained], check: Callable[[], object] | None = None) -> Outcomes:
+    """Make an epoch of each run, side by side: one call of C++ makes the steps of many.
+
+    check  is called before each call of C++; what it raises ends the epochs of all
+    """
+    with torch.inference_mode():
+        found = completed_together([_epoch(*each) for each in several], check)
+    for run, train in several:
+        if isinstance(train, CompiledEpoch) and not train.compiled:
+            run.member.way = "operators"
+    return [(run, outcome) for (run, _), outcome in zip(several, found, strict=True)]
+
+
+def _epoch(run: Run, train: CompiledEpoch | SteppedEpoch) -> Calls[Mapping[str, float]]:
+    """An epoch of a run. C++ is run by the caller."""
+    with torch.inference_mode(False):
+        run.begin()
+        run.callbacks.epoch_start()
+    if isinstance(train, CompiledEpoch):
+        figures = yield from train.calls(run.batches)
+    else:
+        figures = train(run.batches)
+    train.step.finish()
+    terms = run.terms()
+    validated = yield from run.validate.calls()
+    return figures | terms | validated
 
 
 def settle(run: Run, outcome: Outcome, seconds: float) -> None:
     """Give a run what came of its training, and how long that took."""
     if isinstance(outcome, RunState):
         resume(run, outcome)
-    elif isinstance(outcome, GraphDLError):
+    elif isinstance(outcome, Exception):
         run.fail(outcome)
     else:
         run.record(outcome, seconds)
 
 
-def timed(outcomes: Iterator[Outcomes]) -> Iterator[tuple[Outcomes, float]]:
+def timed(outcomes: OutcomeStream) -> Generator[tuple[Outcomes, float], None, None]:
     """Each list with the seconds that each of its members took."""
     while True:
         start = time.perf_counter()

@@ -37,6 +37,8 @@ class Accuracy:
 
     def __call__(self, prediction: Tensor, target: Tensor) -> Tensor:
         """The accuracy of one batch."""
+        if not prediction.dim() or not target.dim():
+            raise self._misfit(prediction, target)
         return self.of_batches(prediction[None], target[None])[0]
 
     def of_batches(self, predictions: Tensor, targets: Tensor) -> Tensor:
@@ -58,11 +60,15 @@ class Accuracy:
             if predicted.dim() == wanted.dim() + 1:
                 predicted = predicted.squeeze(1)
         if predicted.shape != wanted.shape:
-            raise ShapeError(
-                f"accuracy cannot compare predictions {tuple(prediction.shape)} with targets {tuple(target.shape)}: "
-                "give class indices (n), or one-hot or soft targets of the predictions' shape."
-            )
+            raise self._misfit(prediction, target)
         return predicted == wanted, wanted
+
+    @staticmethod
+    def _misfit(prediction: Tensor, target: Tensor) -> ShapeError:
+        return ShapeError(
+            f"accuracy cannot compare predictions {tuple(prediction.shape)} with targets {tuple(target.shape)}: give "
+            "class indices (n), or one-hot or soft targets of the predictions' shape."
+        )
 
 
 METRICS: dict[str, Callable[[Loss], Metric]] = {"accuracy": lambda loss: Accuracy(loss.threshold, loss.ignored)}

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
-from graphdl.errors import GraphDLWarning, MissingPackageError, SettingError, counted, did_you_mean, listing
+from graphdl.errors import GraphDLWarning, SettingError, counted, did_you_mean, import_optional, listing
 from graphdl.network import Network
 from graphdl.optim import Gathering, Penalty
 from graphdl.optim.penalties import Penalties
@@ -71,7 +70,8 @@ def minimize(
     the parameters (freeze these nodes: they then run as in inference); NonFiniteError if the loss is not finite at the
     start; MissingPackageError without scipy.
     """
-    chosen, optimize = _check(method, max_iterations), _scipy()
+    chosen = _check(method, max_iterations)
+    optimize = import_optional("scipy.optimize", "minimize", "scipy", "scipy")
     check_network(net, "minimize")
     check_threads(threads)
     calls, batch = Callbacks(callbacks), _whole(net, inputs, targets)
@@ -87,6 +87,9 @@ def minimize(
             calls.epoch_start()
             iterations = Iterations(objective, calls, validate, history, bar, max_iterations)
             history.message = _solve(optimize, chosen, objective, iterations, tolerance, options)
+            if not history.epochs:
+                objective.measure_best()
+                history.append(objective.figures | validate())
     return history
 
 
@@ -124,6 +127,28 @@ class Iterations:
         self._calls.epoch_start()
 
 
+class OwnErrors:
+    """Tells errors of operators, metrics and callbacks from those of scipy.
+
+    error  the first one of them
+    """
+
+    def __init__(self) -> None:
+        self.error: Exception | None = None
+
+    def noted(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """The function, whose error is noted."""
+
+        def call(*given: Any) -> Any:
+            try:
+                return function(*given)
+            except Exception as error:
+                self.error = self.error or error
+                raise
+
+        return call
+
+
 def _solve(
     optimize: ModuleType,
     method: str,
@@ -133,23 +158,27 @@ def _solve(
     options: Mapping[str, Any] | None,
 ) -> str:
     """Let scipy minimize the objective; return how it ended."""
+    own = OwnErrors()
     derivatives: dict[str, Any] = {"jac": True}
     if method in BY_LOSS:
         derivatives = {}
     elif method in BY_PRODUCTS:
-        derivatives["hessp"] = objective.product
+        derivatives["hessp"] = own.noted(objective.product)
     elif method in BY_HESSIAN:
-        derivatives["hess"] = objective.hessian
+        derivatives["hess"] = own.noted(objective.hessian)
+    function = own.noted(objective if derivatives else lambda x: objective(x)[0])
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("error", "Unknown solver options")
             result = optimize.minimize(
-                objective if derivatives else lambda x: objective(x)[0], objective.start, method=method, tol=tolerance,
-                callback=iterations, options={**_limits(method, iterations.most), **(options or {})}, **derivatives,
+                function, objective.start, method=method, tol=tolerance, callback=own.noted(iterations),
+                options={**_limits(method, iterations.most), **(options or {})}, **derivatives,
             )  # fmt: skip
     except Ended as ended:
         return str(ended)
     except (ArithmeticError, TypeError, ValueError, optimize.OptimizeWarning) as error:
+        if own.error is not None:
+            raise own.error from None
         raise SettingError(f"minimize: scipy's {method} failed: {type(error).__name__}: {error}") from error
     if not result.success:
         warnings.warn(
@@ -181,13 +210,6 @@ def _check(method: object, max_iterations: object) -> str:
         meant = did_you_mean(method, METHODS) or f" scipy's methods are {listing(METHODS, len(METHODS))}."
         raise SettingError(f"minimize: there is no method {method!r}.{meant}")
     return by_name[method.lower()]
-
-
-def _scipy() -> ModuleType:
-    try:
-        return importlib.import_module("scipy.optimize")
-    except ImportError:
-        raise MissingPackageError("minimize needs scipy: pip install 'graphdl[scipy]'.") from None
 
 
 def _whole(net: Network, inputs: Any, targets: Any) -> Batch:

@@ -94,6 +94,10 @@ class Objective:
         found: Vector = (columns + columns.T) / 2
         return found
 
+    def measure_best(self) -> None:
+        """Measure the figures at the best point that was found. Running statistics stay as they are."""
+        self(self._best_x)
+
     @contextmanager
     def best_kept(self) -> Iterator[None]:
         """A context at whose end, however it comes, the network gets the best parameters that were found."""

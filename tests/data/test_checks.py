@@ -70,5 +70,5 @@ def test_no_tensor():
 def test_scikit_learn_is_missing(monkeypatch):
     assert scikit_learn("sklearn.datasets", "digits()").load_digits
     monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
-    with pytest.raises(MissingPackageError, match=r"^digits\(\) needs scikit-learn, .*graphdl\[sklearn\]$"):
+    with pytest.raises(MissingPackageError, match=r"^digits\(\) needs scikit-learn, .*graphdl\[sklearn\]'\.$"):
         scikit_learn("sklearn.datasets", "digits()")

@@ -32,6 +32,6 @@ def test_each_call_gives_its_own_tensors():
 
 def test_without_scikit_learn(monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
-    text = r"^digits\(\) needs scikit-learn, which cannot be imported .*: pip install graphdl\[sklearn\]$"
+    text = r"^digits\(\) needs scikit-learn, which cannot be imported .*: pip install 'graphdl\[sklearn\]'\.$"
     with pytest.raises(MissingPackageError, match=text):
         digits()

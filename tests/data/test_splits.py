@@ -165,7 +165,7 @@ def test_classes_too_small_to_stratify(labels):
 
 def test_without_scikit_learn(monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn.model_selection", None)
-    text = r"^split\(\) needs scikit-learn, which cannot be imported .*: pip install graphdl\[sklearn\]$"
+    text = r"^split\(\) needs scikit-learn, which cannot be imported .*: pip install 'graphdl\[sklearn\]'\.$"
     with pytest.raises(MissingPackageError, match=text):
         split(torch.arange(10))
 

@@ -5,15 +5,20 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 
 import pytest
 import torch
 
-from graphdl import Callback, Dropout, EarlyStopping, Linear, MSELoss, ReduceOnPlateau
+from graphdl import Callback, Dropout, EarlyStopping, Linear, MSELoss, Network, ReduceOnPlateau
 from graphdl.data import disc, one_hot
 from graphdl.errors import FileFormatError, SettingError
-from graphdl.optim import Adam
+from graphdl.operators import Operator
+from graphdl.optim import SGD, Adam
+from graphdl.optim.schedules import Schedule
 from graphdl.search import Halving, checkpoint, sweep
+from graphdl.search.identity import name_of
+from graphdl.search.member import Member, Recipe
 
 X, LABELS = disc(90, seed=0)
 Y = one_hot(LABELS, 2)
@@ -128,6 +133,69 @@ def test_another_sweep_is_recognised(changes, tmp_path):
         run(**({"over": {"width": [3]}, "checkpoint": tmp_path} | changes))
 
 
+class Falling(Schedule):
+    def __init__(self, start):
+        self.start = start
+
+    def at(self, t):
+        return self.start / (1 + t)
+
+
+@dataclass(frozen=True)
+class Shown(Falling):
+    start: float
+
+
+class Doubled(Operator):
+    """An operator without settings, whose text is its address."""
+
+    def forward(self, p, x, *, training):
+        return 2 * x, None
+
+    def backward(self, p, saved, dy):
+        return (2 * dy,), {}
+
+
+class Scaled(Doubled):
+    def __init__(self, factor):
+        self.factor = factor
+
+
+def mean(prediction, target):
+    return prediction.mean()
+
+
+def mean_of_targets(prediction, target):
+    return target.mean()
+
+
+@pytest.mark.parametrize(("changes", "message"), [
+    ({"optimizer": SGD(lr=Falling(0.1))}, "checkpoint: lr of the optimizer is <.*Falling.*> *, which does not say"),
+    ({"metrics": [lambda prediction, target: 0.5]}, r"metrics\[0\] is <lambda>, and a later run could not"),
+    ({"callbacks": [lambda net, history: None]}, r"callbacks\[0\] is <lambda>"),
+])  # fmt: skip
+def test_what_a_later_run_could_not_recognise(changes, message, tmp_path):
+    with pytest.raises(SettingError, match=message):
+        run(checkpoint=tmp_path, **changes)
+    assert not list(tmp_path.iterdir())
+
+
+def test_names_of_members():
+    def named(middle=None, optimizer=None, **recipe):
+        operators, connectivity = build({"width": 3})
+        net = Network(operators | {"drop": middle or Dropout(0.2)}, connectivity, seed=0).build({"x": (2,)})
+        return name_of(Member(0, net, optimizer or Adam()), Recipe(3, 20, **recipe), "data")
+
+    assert named() == named()
+    assert named(Doubled()) == named(Doubled()) != named()
+    assert named(optimizer=SGD(lr=Shown(0.1))) == named(optimizer=SGD(lr=Shown(0.1)))
+    assert named(optimizer=SGD(lr=Shown(0.1))) != named(optimizer=SGD(lr=Shown(0.2)))
+    assert named(metrics=[mean]) != named(metrics=[mean_of_targets])
+    assert named(callbacks=[mean]) != named(callbacks=[mean_of_targets])
+    with pytest.raises(SettingError, match=r"the operator of node 'drop' is <.*Scaled object"):
+        named(Scaled(3))
+
+
 def test_damaged_files(tmp_path):
     run(checkpoint=tmp_path, over={"width": [3]})
     (path,) = tmp_path.iterdir()
@@ -161,8 +229,6 @@ def test_a_sweep_goes_on_after_a_kill(tmp_path, monkeypatch):
 
 
 def test_a_run_that_fails_after_it_was_resumed_keeps_what_was_stored():
-    from graphdl import Network
-    from graphdl.search.member import Member, Recipe
     from graphdl.search.run import Run
     from graphdl.search.shared import SharedData
     from graphdl.search.state import resume, state_of

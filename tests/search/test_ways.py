@@ -1,5 +1,7 @@
 """The ways of training: groups of one structure, processes, memory, Ctrl-C."""
 
+import threading
+
 import joblib
 import pytest
 import torch
@@ -9,11 +11,14 @@ from graphdl.data import disc
 from graphdl.errors import GraphDLError, SettingError, ShapeError
 from graphdl.initializers import XavierNormal
 from graphdl.operators import Operator
-from graphdl.optim import SGD, Adam, Cosine
-from graphdl.search import Halving, fit_all
+from graphdl.optim import BFGS, SGD, Adam, Cosine
+from graphdl.search import Halving, fit_all, ways
 from graphdl.search.groups import structure_of
 from graphdl.search.member import Member, Recipe
+from graphdl.search.memory import Budget
 from graphdl.search.shared import SharedData
+from graphdl.search.together import Together
+from tests.twins import needs_compiler
 
 X, LABELS = disc(100, seed=0)
 
@@ -91,6 +96,26 @@ def test_few_steps_are_not_compiled():
     assert {row["way"] for row in train([make_net()], backend=None).table} == {"operators"}
 
 
+@needs_compiler
+def test_compilers_start_before_groups_that_need_none_are_trained(monkeypatch):
+    started = threading.Event()
+    prepare, waited = Together.prepare, []
+
+    def note(self, run):
+        started.set()
+        return prepare(self, run)
+
+    def wait(net, history):
+        waited.append(started.wait(10))
+
+    monkeypatch.setattr(Together, "prepare", note)
+    monkeypatch.setattr(ways, "LEAST_STEPS", 20)
+    nets = [make_net(0, width=3), *(make_net(k, width=4) for k in range(3))]
+    result = train(nets, backend=None, callbacks=[wait])
+    assert [row["way"] for row in result.table] == ["operators"] + ["compiled"] * 3
+    assert all(waited)
+
+
 @pytest.mark.parametrize("halving", [None, Halving(factor=2, first=1)])
 def test_processes_equal_this_process(halving):
     def run(**changes):
@@ -155,6 +180,17 @@ def test_memory():
         assert_same(train([make_net(k) for k in range(5)], memory=memory), expected)
     with pytest.raises(SettingError, match="memory"):
         train([make_net(k) for k in range(5)], memory=least - 1)
+
+
+def test_memory_of_an_optimizer_that_couples_all_parameters():
+    net = make_net(width=20)
+    count, data = net.engine.store.count, SharedData("inputs", X, LABELS)
+    budget = Budget(None, [], Recipe(1, 10), [data], halving=True)
+    kept = budget._keeps(Member(0, net, BFGS()))
+    assert 4 * count**2 <= kept <= 4 * (count + 64) ** 2
+    fit(net, X, LABELS, optimizer=(stepper := BFGS().bind(net)), epochs=1, batch_size=30, progress=False)
+    held = sum(tensor.nbytes for tensor in stepper.memory()[0])
+    assert kept == held + net.engine.store.flat.nbytes
 
 
 def test_an_interruption_returns_what_is_finished():

@@ -75,3 +75,9 @@ def test_batches_together_are_measured_as_each_alone(ignored):
     found = Accuracy(ignored=ignored).of_batches(predictions, targets)
     expected = [accuracy(*pair, ignored=ignored) for pair in zip(predictions, targets, strict=True)]
     assert torch.equal(found, torch.stack(expected))
+
+
+@pytest.mark.parametrize(("prediction", "target"), [((), ()), ((2,), ()), ((), (2,))])
+def test_accuracy_of_single_numbers(prediction, target):
+    with pytest.raises(ShapeError, match="accuracy cannot compare"):
+        accuracy(torch.full(prediction, 0.7), torch.ones(target))

@@ -306,5 +306,26 @@ def test_nothing_to_minimize():
 
 def test_without_scipy(monkeypatch):
     monkeypatch.setitem(sys.modules, "scipy.optimize", None)
-    with pytest.raises(MissingPackageError, match=r"minimize needs scipy: pip install 'graphdl\[scipy\]'"):
+    with pytest.raises(MissingPackageError, match=r"minimize needs scipy.*: pip install 'graphdl\[scipy\]'"):
         run(network())
+
+
+@pytest.mark.parametrize("method", ["L-BFGS-B", "trust-ncg", "Nelder-Mead"])
+@pytest.mark.parametrize("where", ["callbacks", "metrics"])
+@pytest.mark.parametrize("kind", [ValueError, TypeError, ZeroDivisionError])
+def test_errors_of_callbacks_and_metrics_are_raised_as_they_are(method, where, kind):
+    def fail(*given):
+        raise kind("a mistake")
+
+    with pytest.raises(kind, match=r"^a mistake$"):
+        run(network(), method=method, **{where: [lambda first, second: fail()]})
+
+
+@pytest.mark.parametrize("method", ["L-BFGS-B", "BFGS"])
+def test_started_at_a_minimum(method):
+    net = Network({"fc": Linear(3, 2), "loss": MSELoss()}, {"x": ["fc"], "fc": ["loss"], "target": ["loss"]},
+                  seed=0, dtype=torch.float64)  # fmt: skip
+    run(net, max_iterations=100)
+    history = run(net, method=method, tolerance=1e-3, metrics=[lambda p, y: 0.5], validation=DATA)
+    assert history.epochs == 1
+    assert history["loss"] == [pytest.approx(evaluate(net, DATA)["loss"], rel=1e-12)] == history["validation_loss"]
