@@ -7,6 +7,7 @@ import json
 import numpy
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from graphdl import Network
 from graphdl.data import disc, one_hot
@@ -192,8 +193,13 @@ def test_the_command_line(tmp_path):
     assert done.exit_code == 0, done.output
     assert "16 members, by validation accuracy:" in done.output
     assert "width 3, activation ReLU, lr 0.1" in done.output
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {"sweep.csv", "sweep.json", "sweep.png"}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        "sweep.csv", "sweep.json", "sweep.png", "best.json", "best.safetensors"
+    }  # fmt: skip
     with (tmp_path / "out" / "sweep.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 16
     assert rows[0]["activation"] == "ReLU"
+    best = Network.load(tmp_path / "out" / "best.json")
+    best.load_state_dict(load_file(tmp_path / "out" / "best.safetensors"))
+    assert best.predict({"x": torch.zeros(3, 2)}).shape == (3, 2)

@@ -199,3 +199,38 @@ def test_settings_that_are_read_as_a_whole(read):
 def test_pictures(over, folds, tmp_path):
     found = run(over, folds=folds, epochs=1, build=lambda s: (s.get("kind"), build(s))[1])
     assert found.plot(tmp_path / "new" / "sweep.svg").stat().st_size > 5000
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_figures_that_are_not_finite(value, tmp_path):
+    def odd(prediction, target):
+        return value
+
+    found = run({"lr": [0.1, 0.01], "seed": range(2)}, metrics=[odd], by="loss")
+    assert repr(found.summary[0]["odd"]) == repr(value)
+    assert math.isnan(found.summary[0]["odd_std"])
+    assert found.report().startswith("4 members, by loss:")
+    assert run({"lr": [0.1]}, metrics=[odd], by="odd").report()
+    assert found.to_csv(tmp_path / "sweep.csv").exists()
+    assert json.loads(found.to_json(tmp_path / "sweep.json").read_text())["best"] == found.best
+
+
+@pytest.mark.parametrize("by", ["loss", "accuracy"])
+def test_the_best_network(by):
+    found = run({"lr": [0.1, 0.01], "seed": range(3)}, by=by)
+    rows = [(row[by], k) for k, row in enumerate(found.table) if row["lr"] == found.best["lr"]]
+    expected = (max if by == "accuracy" else min)(value for value, _ in rows)
+    assert found.best_network in [found.networks[k] for value, k in rows if value == expected]
+
+
+def test_a_sweep_in_which_all_failed(tmp_path):
+    options = {"epochs": 2, "batch_size": 30, "metrics": ("accuracy",), "progress": False}
+    found = sweep(build, X * math.nan, LABELS, over={"width": [2, 3]}, optimizer=SGD(lr=0.1), **options)
+    assert {row["state"] for row in found.table} == {"failed"}
+    assert found.report() == "2 members, none with a value of loss.\n2 failed."
+    assert not found.trained
+    assert repr(found) == "Sweep(2 of 2 members ended)"
+    assert json.loads(found.to_json(tmp_path / "sweep.json").read_text())["best"] is None
+    for wanted in (lambda: found.best, lambda: found.best_network):
+        with pytest.raises(SettingError, match=r"no best setting: see the errors in \.table"):
+            wanted()
