@@ -161,12 +161,15 @@ def train(members: Sequence[Member], recipe: Recipe, options: Options, data: Sha
 def check_options(recipe: Recipe, options: Options) -> None:
     """Raise SettingError for arguments that are not what they must be."""
     check_threads(recipe.threads)
+    for name, value in (("shuffle", recipe.shuffle), ("compile", recipe.compile), ("progress", options.progress)):
+        if not isinstance(value, bool):
+            raise SettingError(f"{name} must be True or False, not {value!r:.200}.")
     whole_number("epochs", recipe.epochs, least=1)
     whole_number("batch_size", recipe.batch_size, least=1)
     known = get_args(Backend)
     if options.backend is not None and options.backend not in known:
         meant = did_you_mean(options.backend, known)
-        raise SettingError(f"backend must be {listing(map(repr, known))} or None, not {options.backend!r}.{meant}")
+        raise SettingError(f"backend must be {', '.join(map(repr, known))} or None, not {options.backend!r}.{meant}")
     if options.backend == "compiled" and not recipe.compile:
         raise SettingError('backend="compiled" and compile=False contradict each other: remove one of them.')
     if options.halving is not None and not isinstance(options.halving, Halving):
