@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
@@ -52,7 +53,7 @@ def _check_classes(folds: int, classes: Tensor | None) -> None:
     """Raise SettingError if a class has fewer rows than there are folds."""
     if classes is None or folds > len(classes):
         return
-    for label, rows in zip(*map(Tensor.tolist, classes.unique(return_counts=True)), strict=True):
+    for label, rows in sorted(Counter(classes.tolist()).items()):
         if rows < folds:
             raise SettingError(f"the class {label} has {counted(rows, 'row')}, but folds={folds} needs {folds}.")
 

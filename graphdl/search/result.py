@@ -94,7 +94,9 @@ class Sweep:
         """
         known = [(self.figure.of(member.figures), member) for member in self._best_members()]
         chosen = max if self.figure.maximise else min
-        return chosen(((value, member) for value, member in known if value is not None), key=lambda each: each[0])[1].net
+        return chosen(((value, member) for value, member in known if value is not None), key=lambda each: each[0])[
+            1
+        ].net
 
     def _best_members(self) -> list[Member]:
         """The members of the best setting that were trained. Raises SettingError if there are none."""

@@ -12,6 +12,7 @@ import numpy
 
 from graphdl.data.checks import whole_number
 from graphdl.errors import SettingError, counted, did_you_mean, listing
+from graphdl.settings import Settings, chosen_settings
 
 Setting: TypeAlias = dict[str, Any]
 """One choice of hyperparameters, by name."""
@@ -206,9 +207,22 @@ def described(setting: Setting) -> str:
 
 
 def text_of(value: object) -> str:
-    """A value in a table: numbers briefly, functions, classes and stored operators by name."""
+    """A value in a table: numbers briefly, functions and classes by name, operators alike as objects and in files.
+
+    >>> from graphdl import LeakyReLU, Tanh
+    >>> text_of(Tanh()), text_of({"type": "Tanh"}), text_of(LeakyReLU(0.2))
+    ('Tanh', 'Tanh', 'LeakyReLU(negative_slope=0.2)')
+    """
     if isinstance(value, float):
         return f"{value:g}"
-    if isinstance(value, Mapping) and list(value) == ["type"]:
-        return str(value["type"])
+    if isinstance(value, Settings):
+        return _call(type(value).__name__, chosen_settings(value))
+    if isinstance(value, Mapping) and "type" in value:
+        return _call(str(value["type"]), {name: held for name, held in value.items() if name != "type"})
     return str(getattr(value, "__name__", value))
+
+
+def _call(name: str, settings: Mapping[str, Any]) -> str:
+    """A class with its settings, as it is written in Python."""
+    given = ", ".join(f"{setting}={text_of(value)}" for setting, value in settings.items())
+    return f"{name}({given})" if given else name

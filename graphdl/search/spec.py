@@ -198,7 +198,9 @@ def _distribution(name: str, choice: Any) -> Any:
         raise FileFormatError(f'{where} must be like {{"loguniform": [1e-4, 1e-1]}}, not {dict(choice)!r:.100}.')
     low, high = bounds
     if not low < high or (kind == "loguniform" and low <= 0):
-        raise FileFormatError(f"{where}: {kind} needs {'0 < ' if kind == 'loguniform' else ''}low < high, not {bounds}.")
+        raise FileFormatError(
+            f"{where}: {kind} needs {'0 < ' if kind == 'loguniform' else ''}low < high, not {bounds}."
+        )
     return stats.loguniform(low, high) if kind == "loguniform" else stats.uniform(low, high - low)
 
 

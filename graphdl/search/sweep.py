@@ -123,7 +123,7 @@ def _called(what: str, function: Any, setting: Setting) -> Any:
     """What a function of the user returns for a setting. Raises SettingError if it fails."""
     name = what.split(",")[0]
     if not callable(function) or isinstance(function, Network):
-        hint = ' To train networks that exist already, use fit_all.' if isinstance(function, Network) else ""
+        hint = " To train networks that exist already, use fit_all." if isinstance(function, Network) else ""
         kind = "an optimizer such as Adam(lr=1e-3), or " if name == "optimizer" else ""
         raise SettingError(f"{name} must be {kind}a function of a setting, not {function!r:.200}.{hint}")
     if isinstance(function, type) and issubclass(function, (Network, Optimizer)):

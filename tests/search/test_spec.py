@@ -231,7 +231,10 @@ def test_the_command_line(tmp_path):
 
 
 def test_penalties(tmp_path):
-    stored = [{"type": "L2", "strength": {"$": "strength"}, "nodes": ["fc1", "*.bias"]}, {"type": "L1", "strength": 0.1}]
+    stored = [
+        {"type": "L2", "strength": {"$": "strength"}, "nodes": ["fc1", "*.bias"]},
+        {"type": "L1", "strength": 0.1},
+    ]
     over = {"width": [3], "activation": [{"type": "ReLU"}], "lr": [0.1], "strength": [0.01, 0.1]}
     result = run(tmp_path, penalties=stored, over=over, folds=None)
     penalties = [member.penalties for member in result._members]

@@ -11,11 +11,12 @@ import torch
 from scipy import stats
 from sklearn.model_selection import KFold, StratifiedKFold
 
-from graphdl import CrossEntropyLoss, Linear, MSELoss, Network, Tanh, fit
+from graphdl import CrossEntropyLoss, EarlyStopping, LeakyReLU, Linear, MSELoss, Network, Tanh, fit
 from graphdl.data import disc
 from graphdl.errors import SettingError
 from graphdl.optim import SGD, Adam
 from graphdl.search import Random, sweep
+from graphdl.search.space import described
 
 X, LABELS = disc(120, seed=0)
 
@@ -159,7 +160,7 @@ def test_random_settings_are_drawn_without_repetition():
     (9, {"lr": [0.1, 0.2], "width": [1, 2, 2]}, "n is 9, but the choices have only 4 settings"),
     (2, {"n": [0, 0]}, "only 1 setting"),
     (3, {"n": stats.randint(0, 2)}, "only 2 different settings were drawn"),
-    (3, {"lr": (1e-4, 0.1)}, r"write \[0.0001, 0.1\] to choose one of two values, or a range .*loguniform\(0.0001, 0.1"),
+    (3, {"lr": (1e-4, 0.1)}, r"write \[0.0001, 0.1\] to choose .*, or a range .*loguniform\(0.0001, 0.1"),
     (3, {"lr": stats.loguniform}, r"'lr' cannot be drawn: .*Write its parameters, such as loguniform\(1e-4, 1e-1\)"),
     (3, {"lr": 3}, "Random: 'lr' must be a list"),
 ])  # fmt: skip
@@ -198,6 +199,11 @@ def test_numbers_of_numpy_in_a_list_of_settings():
     ({"over": {"lr": [0.1], "batch_size": [3, 4]}}, "'batch_size' cannot vary"),
     ({"over": {"lr": [0.1], "width": [8, 8]}}, "'width' has 8 more than once"),
     ({"over": [{"lr": 0.1}, {"lr": 0.2}, {"lr": 0.1, "seed": 0}]}, r"over\[2\] is the setting over\[0\] again"),
+    ({"by": "val_accuracy"}, r"by='val_accuracy' .* It needs validation data or folds\.$"),
+    ({"by": "val_accuracy", "folds": 2}, "Did you mean 'validation_accuracy'"),
+    ({"callbacks": EarlyStopping()}, r"callbacks must be a sequence such as \[EarlyStopping"),
+    ({"callbacks": [EarlyStopping()]}, r"It needs validation data: validation=, or folds= in a sweep"),
+    ({"backend": "loky"}, "backend must be 'compiled', 'operators', 'processes' or None, not 'loky'"),
     ({"build": 3}, "build must be a function"),
     ({"optimizer": lambda s: 1 / 0}, r"optimizer, the setting \{lr 0.1\} failed: ZeroDivisionError"),
     ({"optimizer": lambda s: Adam(lr=-1)}, r"optimizer, the setting \{lr 0.1\}: Adam"),
@@ -266,3 +272,10 @@ def test_a_sweep_in_which_all_failed(tmp_path):
     for wanted in (lambda: found.best, lambda: found.best_network):
         with pytest.raises(SettingError, match=r"no best setting: see the errors in \.table"):
             wanted()
+    with pytest.raises(SettingError, match=r"there is nothing to draw: see the errors in \.table"):
+        found.plot(tmp_path / "sweep.svg")
+
+
+def test_operators_look_the_same_as_objects_and_in_files():
+    assert described({"act": LeakyReLU(0.2)}) == described({"act": {"type": "LeakyReLU", "negative_slope": 0.2}})
+    assert described({"act": Tanh()}) == described({"act": {"type": "Tanh"}}) == "act Tanh"
