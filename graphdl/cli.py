@@ -73,7 +73,7 @@ def sweep(
         Path | None, typer.Option(help="A folder from which a sweep that was stopped continues.")
     ] = None,
 ) -> None:
-    """Train networks over settings, seeds and folds; write the results as CSV, JSON and a picture, and the best network.
+    """Train networks over settings, seeds and folds; write the results as CSV, JSON and picture, and the best network.
 
     The best network of the best setting is best.json, which `graphdl summary` and `graphdl draw` read, with its weights
     in best.safetensors.

@@ -27,7 +27,8 @@ STYLES = {"": "-", VALIDATION: "--"}
 def plot_curves(path: str | Path, histories: Mapping[str, Histories], names: Sequence[str] | None = None) -> Path:
     """Plot losses and metrics against the epoch, as the mean over several runs with a band of ± one standard deviation.
 
-    histories  label -> a history, or histories of runs that differ in their seed; a history is name -> a value for each epoch
+    histories  label -> a history, or histories of runs that differ in their seed; a history is name -> a value for
+               each epoch
     names      what to plot, a panel each; by default all losses and metrics. Validation figures are dashed curves in
                the panel of their training figure
 

@@ -41,8 +41,9 @@ def plot_parallel(path: str | Path, rows: Sequence[Row], settings: Sequence[str]
     settings  names of settings; numbers that are spaced logarithmically have a logarithmic axis, and values that are
               not numbers are evenly spaced
     value     the name of the figure, which colours the lines; rows where it is not finite are left out, and counted in
-              the title. The best row, with the largest accuracy or the smallest figure of another kind, is a thick line.
-              Colours end where outliers begin, 1.5 interquartile ranges beyond the quartiles, and the title says so
+              the title. The best row, with the largest accuracy or the smallest figure of another kind, is a thick
+              line. Colours end where outliers begin, 1.5 interquartile ranges beyond the quartiles, and the title says
+              so
 
     The file is a .svg, .png or .pdf. Raises SettingError if there are no rows, a row lacks a name or no figure is
     finite, MissingPackageError without matplotlib.

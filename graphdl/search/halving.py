@@ -16,8 +16,8 @@ from graphdl.settings import Settings, setting, size
 class Halving(Settings):
     """Successive halving: after some epochs only the best settings are trained further.
 
-    After `first`, `first` · factor, `first` · factor², ... epochs, 1 of `factor` settings continues, rounded up. Settings
-    are compared by the mean of their members over seeds and folds; those with a member that failed come last.
+    After `first`, `first` · factor, `first` · factor², ... epochs, 1 of `factor` settings continues, rounded up.
+    Settings are compared by the mean of their members over seeds and folds; those with a member that failed come last.
 
     Source: Jamieson and Talwalkar, "Non-stochastic best arm identification and hyperparameter optimization", 2016.
 

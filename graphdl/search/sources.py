@@ -89,7 +89,7 @@ def _table(path: Path, target: Any) -> tuple[Tensor, Tensor]:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(file)
             header = next(reader, [])
-            lines = {reader.line_num: row for row in reader if row}
+            lines = {number: row for row, number in ((row, reader.line_num) for row in reader) if row}
     except (UnicodeDecodeError, csv.Error) as error:
         raise FileFormatError(f"{path} is not a CSV file: {error}.") from None
     _check_header(path, header)
@@ -131,17 +131,17 @@ def _is_number(text: str) -> bool:
 
 def _numbers(path: Path, name: str, column: Mapping[int, str]) -> list[float]:
     """The numbers of a column, given by line. Raises FileFormatError for a value that is not a finite number."""
-    for line, text in column.items():
+    for number, text in column.items():
         if not _is_number(text) or not math.isfinite(float(text)):
-            raise FileFormatError(f"{path}, line {line}, column {name!r}: {text!r} is not a finite number.")
+            raise FileFormatError(f"{path}, line {number}, column {name!r}: {text!r} is not a finite number.")
     return [float(text) for text in column.values()]
 
 
 def _target(path: Path, name: str, column: Mapping[int, str]) -> Tensor:
     """Classes (n,) if all are whole numbers or some are not numbers; else numbers (n, 1)."""
-    for line, text in column.items():
+    for number, text in column.items():
         if not text.strip():
-            raise FileFormatError(f"{path}, line {line}, column {name!r}: the target is missing.")
+            raise FileFormatError(f"{path}, line {number}, column {name!r}: the target is missing.")
     if not all(map(_is_number, column.values())):
         classes = sorted(set(column.values()))
         return torch.tensor([classes.index(text) for text in column.values()])
