@@ -181,9 +181,6 @@ for _method in ("__iter__", "__or__", "__ror__", "copy", "items", "keys", "pop",
 def check_all_read(settings: Sequence[Setting], read: set[str]) -> None:
     """Raise SettingError for a setting that nothing reads: it would change nothing."""
     unread = sorted({name for setting in settings for name in setting} - read - {SEED})
-    for name in unread:
-        if name in ("epochs", "batch_size"):
-            raise SettingError(f"over: {name!r} cannot vary: it is an argument of sweep, the same for all networks.")
     if unread:
         hints = "".join(did_you_mean(name, read - settings[0].keys()) for name in unread)
         raise SettingError(

@@ -20,6 +20,9 @@ from graphdl.search.space import SEED, Reading, Setting, check_all_read, describ
 from graphdl.search.training import Backend, Options
 from graphdl.training import Metric
 
+FIXED = ("epochs", "batch_size")
+"""Arguments of training that may be expected among the settings."""
+
 
 def sweep(
     build: Callable[[Setting], Any],
@@ -88,6 +91,8 @@ def _member(build: Any, optimizer: Any, penalties: Any, setting: Setting, fold: 
     """The member of a setting; names that are read are added to `read`. Raises SettingError with the setting."""
     where = f"the setting {{{described(setting)}}}"
     for name in setting:
+        if name in FIXED:
+            raise SettingError(f"{where}: {name!r} is the same for all networks, an argument of sweep: it cannot vary.")
         if name in COLUMNS:
             raise SettingError(f"{where}: {name!r} is a column of the results: rename the setting.")
     seed, reading = setting.get(SEED, 0), Reading(setting, read)
