@@ -25,7 +25,7 @@ class SharedData:
     def __init__(self, what: str, inputs: Any, targets: Any = None) -> None:
         if isinstance(inputs, (list, tuple)):
             pair = any(isinstance(each, (Tensor, numpy.ndarray)) for each in inputs)
-            remedy = "give the inputs and the targets as two arguments" if pair else f"convert it by torch.tensor({what})"
+            remedy = "give the inputs and the targets as two arguments" if pair else f"write torch.tensor({what})"
             raise SettingError(
                 f"{what} must be a tensor or an array with its targets, or a dict {{name: tensor}}, not a "
                 f"{type(inputs).__name__}: {remedy}."

@@ -34,7 +34,8 @@ class Random:
              scipy.stats.randint(low, high)
 
     Settings are drawn independently, and again if they equal an earlier one. Source: Bergstra and Bengio, "Random
-    search for hyper-parameter optimization", 2012. Raises SettingError, also if there are fewer than n settings.
+    search for hyper-parameter optimization", 2012. Raises SettingError, for example if there are fewer
+    than n settings.
 
     >>> from graphdl.search import Random
     >>> [setting["width"] in (8, 16) for setting in Random(3, {"width": [8, 16]}, seed=0)]

@@ -229,7 +229,7 @@ def test_networks_that_share_tensors(share):
 
 
 def test_lists_of_numbers():
-    with pytest.raises(SettingError, match=r"not a list: convert it by torch\.tensor\(inputs\)"):
+    with pytest.raises(SettingError, match=r"not a list: write torch\.tensor\(inputs\)"):
         fit_all([make_net()], X.tolist(), Y.tolist(), optimizers=SGD(), epochs=1, batch_size=10)
     with pytest.raises(SettingError, match="not a tuple: give the inputs and the targets as two arguments"):
         fit_all([make_net()], (X, Y), optimizers=SGD(), epochs=1, batch_size=10)
