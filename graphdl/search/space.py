@@ -34,12 +34,11 @@ class Random:
              scipy.stats.randint(low, high)
 
     Settings are drawn independently, and again if they equal an earlier one. Source: Bergstra and Bengio, "Random
-    search for hyper-parameter optimization", 2012. Raises SettingError, for example if there are fewer
-    than n settings.
+    search for hyper-parameter optimization", 2012. Raises SettingError, for example if there are fewer than n settings.
 
     >>> from graphdl.search import Random
-    >>> [setting["width"] in (8, 16) for setting in Random(3, {"width": [8, 16]}, seed=0)]
-    [True, True, True]
+    >>> [setting["width"] in (8, 16) for setting in Random(2, {"width": [8, 16]}, seed=0)]
+    [True, True]
     """
 
     def __init__(self, n: int, choices: Mapping[str, Any], *, seed: int = 0) -> None:
