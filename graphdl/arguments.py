@@ -150,11 +150,11 @@ def new_generator(seed: object) -> torch.Generator:
     if seed is None:
         seed = int(torch.randint(2**62, (), device="cpu"))
     if isinstance(seed, bool) or not isinstance(seed, int):
-        raise SettingError(f"seed is an int, or None, not {seed!r}.")
+        raise SettingError(f"seed must be a whole number or None, not {seed!r}.")
     try:
         return torch.Generator("cpu").manual_seed(seed)
     except (RuntimeError, ValueError, OverflowError):
-        raise SettingError(f"seed is an int of 64 bits, not {seed}.") from None
+        raise SettingError(f"seed must be a whole number of 64 bits, not {seed}.") from None
 
 
 def usable_device(device: Device) -> torch.device:

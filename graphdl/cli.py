@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.markup import escape
+from safetensors.torch import save_file
 
 from graphdl import systems
 from graphdl.errors import GraphDLError, SettingError
@@ -69,18 +70,30 @@ def sweep(
     epochs: Annotated[int | None, typer.Option(help="Passes through the data, in place of those of the file.")] = None,
     threads: Annotated[int | None, typer.Option(help="Threads, or processes, to use.")] = None,
     checkpoint: Annotated[
-        Path | None, typer.Option(help="A folder from which a sweep that was stopped goes on.")
+        Path | None, typer.Option(help="A folder from which a sweep that was stopped continues.")
     ] = None,
 ) -> None:
-    """Train networks over settings, seeds and folds, and write the results as CSV, JSON and a picture."""
+    """Train networks over settings, seeds and folds; write the results as CSV, JSON and picture, and the best network.
+
+    The best network of the best setting is best.json, which `graphdl summary` and `graphdl draw` read, with its weights
+    in best.safetensors.
+    """
     new_figure(1, 1)  # a missing package is reported before training, not after
     given = {"epochs": epochs, "threads": threads, "checkpoint": checkpoint}
     result = sweep_file(spec, **{name: value for name, value in given.items() if value is not None})
-    console.print(result.report(), markup=False)
     written = [result.to_csv(out / "sweep.csv"), result.to_json(out / "sweep.json")]
-    if any(history.epochs for history in result.histories):
-        written.append(result.plot(out / "sweep.png"))
+    console.print(result.report(), markup=False)
+    if result.trained:
+        written += [*_saved(result.best_network, out / "best.json"), result.plot(out / "sweep.png")]
     console.print("written: " + ", ".join(escape(str(path)) for path in written))
+
+
+def _saved(net: Network, path: Path) -> list[Path]:
+    """Save a network and, beside it, its weights; return both files."""
+    weights = path.with_suffix(".safetensors")
+    net.save(path)
+    save_file(net.state_dict(), weights)
+    return [path, weights]
 
 
 @app.command()

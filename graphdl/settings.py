@@ -84,7 +84,7 @@ def number(least: float = -math.inf, most: float = math.inf) -> Check:
 
 
 def any_number() -> Check:
-    """Any number, also infinite or nan."""
+    """Any number, even infinite or nan."""
     return Check("a number", lambda value: isinstance(value, (int, float)) and not isinstance(value, bool))
 
 

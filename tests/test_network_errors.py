@@ -201,7 +201,7 @@ def test_a_size_that_no_machine_holds(size, text):
 
 @pytest.mark.parametrize("seed", [1.5, "0", 2**64, True])
 def test_a_seed_that_is_no_integer_of_64_bits(seed):
-    with pytest.raises(SettingError, match=rf"^seed is an int.*, not {seed!r}\.$"):
+    with pytest.raises(SettingError, match=rf"^seed must be a whole number.*, not {seed!r}\.$"):
         Network({"a": Tanh()}, {"x": ["a"]}, seed=seed)
 
 

@@ -43,7 +43,7 @@ class Compiled:
     workspace  the bytes of memory that it needs, 64-byte aligned and 0 at first
     given      the order of the given storages
     calls_torch  whether it leaves calls to torch
-    made       the steps that the last run has made, also if it was interrupted
+    made       the steps that the last run has made, even if it was interrupted
     failure    the exception of a torch call that ended the last run, and whether parameters had not been changed before
     """
 

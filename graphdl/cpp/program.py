@@ -124,7 +124,7 @@ class StepText:
                 if form is None:
                     raise CompileError(f"{call.function} has no form in C++ here")
                 form(self.writer, call)
-            except Exception as error:  # also where a form meets arguments that it does not know
+            except Exception as error:  # even where a form meets arguments that it does not know
                 if not self._calling:
                     raise CompileError(f"{call.origin}: {error}".removeprefix(": ")) from error
                 del self.writer.statements[before:]

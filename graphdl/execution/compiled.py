@@ -153,7 +153,7 @@ class CompiledPasses:
         try:
             self._begin(part)
             yield self._compiled
-        finally:  # also where Ctrl-C ends it: what was made counts
+        finally:  # even if Ctrl-C ends it: what was made counts
             done, found = self._end()
         self._check()
         self._seconds = (time.perf_counter() - start) / max(done, 1)
@@ -234,7 +234,7 @@ def completed(calls: Calls[T]) -> T:
             next(calls).run()
     except StopIteration as end:
         return cast(T, end.value)
-    finally:  # also where Ctrl-C ends it
+    finally:  # even if Ctrl-C ends it
         calls.close()
 
 
@@ -260,7 +260,7 @@ def completed_together(several: Sequence[Calls[T]], check: Callable[[], object] 
             if check is not None:
                 check()
             run_all(prepared)
-    finally:  # also where Ctrl-C ends it
+    finally:  # even if Ctrl-C ends it
         for calls in waiting.values():
             calls.close()
     return [found[k] for k in range(len(several))]

@@ -76,7 +76,7 @@ class BatchNorm(Operator):
             raise ShapeError("its shape does not fit what it normalizes")
         by_batch = training or not self.track_running_stats
         if by_batch and x.numel() == self.num_features:
-            if x.is_meta:  # only the shape is needed, also for a single row
+            if x.is_meta:  # only the shape is needed, even for a single row
                 return torch.empty_like(x), None
             raise ShapeError(
                 "a single value per channel has no variance: train on larger batches, and leave out a last batch of "

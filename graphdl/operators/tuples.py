@@ -75,7 +75,7 @@ def shape_of(value: Any) -> Shape:
 
 
 def fits(gradient: Any, shape: Shape) -> bool:
-    """Whether a gradient is shaped like its value; None is, also as an element of a tuple."""
+    """Whether a gradient is shaped like its value; None is, even as an element of a tuple."""
     if gradient is None:
         return True
     if isinstance(gradient, TupleGradient):

@@ -30,7 +30,7 @@ class BFGS(Optimizer):
     Where the curvature condition sᵀy > 0 fails, H stays as it is, so that -H g is always a direction of descent. A
     small curvature gives a large H, and without a line search a step that is too long: training is steadier with a
     `curvature` of about 0.1, the least cosine between s and y, most of all on mini-batches, where y also holds the
-    difference between two batches. If nodes are frozen or unfrozen, H starts anew from the identity. With line
+    difference between two batches. If nodes are frozen or unfrozen, H is reset to the identity. With line
     searches: graphdl.minimize. Source: Nocedal and Wright, Numerical Optimization, 2006, equation 6.17.
     """
 

@@ -21,7 +21,7 @@ from graphdl.parameters import Extent, ParameterStore
 class JointStepper(Stepper):
     """A stepper whose state belongs to all parameters that are trained together.
 
-    If others are trained, because nodes were frozen or unfrozen, the state starts anew.
+    If others are trained, because nodes were frozen or unfrozen, the state is reset.
     """
 
     _coupled: tuple[str, ...] = ()

@@ -121,7 +121,7 @@ class L2(Penalty):
 class Penalties:
     """The penalties of a training run, and the names by which the history lists them.
 
-    A second "l2" is called "l2_2". Raises SettingError for a name of which the history has another figure.
+    A second "l2" is called "l2_2". Raises SettingError for a name that the history already uses.
     """
 
     def __init__(self, given: Iterable[Penalty], taken: Collection[str] = ()) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -11,11 +11,12 @@ from torch import Tensor
 
 from graphdl.errors import SettingError, did_you_mean, listing
 from graphdl.plots.figures import colour_of, legend_below, matplotlib, new_panels, save_figure, set_title
-from graphdl.plots.table import logarithmic, plain
+from graphdl.plots.table import check_names, logarithmic, plain
 
-__all__ = ["HIGHEST_ACCURACY", "curves_figure", "draw_band", "plot_curves"]
+__all__ = ["HIGHEST_ACCURACY", "curves_figure", "draw_band", "label_band", "plot_curves"]
 
 HistoryLike: TypeAlias = Mapping[str, Sequence[float]]
+Histories: TypeAlias = HistoryLike | Sequence[HistoryLike]
 
 VALIDATION = "validation_"
 HIGHEST_ACCURACY = 1.01
@@ -23,12 +24,11 @@ HIGHEST_ACCURACY = 1.01
 STYLES = {"": "-", VALIDATION: "--"}
 
 
-def plot_curves(
-    path: str | Path, histories: Mapping[str, Sequence[HistoryLike]], names: Sequence[str] | None = None
-) -> Path:
+def plot_curves(path: str | Path, histories: Mapping[str, Histories], names: Sequence[str] | None = None) -> Path:
     """Plot losses and metrics against the epoch, as the mean over several runs with a band of ± one standard deviation.
 
-    histories  label -> histories of runs that differ in their seed; a history is name -> a value for each epoch
+    histories  label -> a history, or histories of runs that differ in their seed; a history is name -> a value for
+               each epoch
     names      what to plot, a panel each; by default all losses and metrics. Validation figures are dashed curves in
                the panel of their training figure
 
@@ -41,9 +41,12 @@ def plot_curves(
     return save_figure(curves_figure(histories, names), path)
 
 
-def curves_figure(histories: Mapping[str, Sequence[HistoryLike]], names: Sequence[str] | None = None) -> Any:
+def curves_figure(given: Mapping[str, Histories], names: Sequence[str] | None = None) -> Any:
     """The figure that plot_curves saves."""
+    histories = _by_label(given)
     known = dict.fromkeys(name for runs in histories.values() for run in runs for name in run)
+    if names is not None:
+        check_names("names", names)
     if names is None:
         names = [name for name in known if not name.startswith(VALIDATION)]
     for name in names:
@@ -62,6 +65,8 @@ def curves_figure(histories: Mapping[str, Sequence[HistoryLike]], names: Sequenc
             axes.set_ylim(top=min(axes.get_ylim()[1], HIGHEST_ACCURACY))
         set_title(axes, plain(name))
         axes.set_xlabel("epoch")
+        axes.xaxis.set_major_locator(matplotlib("ticker").MaxNLocator(integer=True))
+        label_band(axes, [sum(name in run for run in runs) for runs in histories.values()])
         axes.grid(alpha=0.3)
     styles = [prefix for prefix in STYLES if any(prefix + name in known for name in names)]
     legend_below(figure, _entries(list(histories), both=len(styles) > 1))
@@ -93,6 +98,24 @@ def draw_band(
         axes.fill_between(x, low.tolist(), (mean + deviation).tolist(), **band)
     drawn: list[float] = mean.tolist()
     return drawn
+
+
+def label_band(axes: Any, counts: Iterable[int]) -> None:
+    """Say on the vertical axis over how many runs means and bands are, if they are over several."""
+    drawn = sorted({count for count in counts if count})
+    if drawn and drawn[-1] > 1:
+        runs = f"{drawn[0]} to {drawn[-1]}" if len(drawn) > 1 else f"{drawn[0]}"
+        axes.set_ylabel(f"mean ± standard deviation of {runs} runs", fontsize="small")
+
+
+def _by_label(given: Any) -> dict[str, list[HistoryLike]]:
+    """The histories of each label. Raises SettingError for anything else."""
+    if isinstance(given, Mapping):
+        held = {label: [runs] if isinstance(runs, Mapping) else runs for label, runs in given.items()}
+        if all(isinstance(runs, Sequence) and all(isinstance(r, Mapping) for r in runs) for runs in held.values()):
+            return {label: list(runs) for label, runs in held.items()}
+    raise SettingError(f"histories must be {{label: history}} or {{label: list of histories}}, not {given!r:.100}: "
+                       "write {'Adam': history}.")  # fmt: skip
 
 
 def _aligned(runs: Sequence[HistoryLike], name: str) -> tuple[Sequence[float], Tensor]:

@@ -14,6 +14,7 @@ __all__ = ["COLOURS", "colour_of", "legend_below", "matplotlib", "new_figure", "
 
 COLOURS = ("#2563EB", "#E11D48", "#15803D", "#D97706", "#7C3AED", "#0891B2", "#C026D3", "#475569")
 MOST_PANELS = 3
+SUFFIXES = (".svg", ".png", ".pdf")
 TITLE, LEGEND = 12.0, 9.0
 """Sizes of letters, in points; a letter is about 0.55 as wide."""
 WIDTH_OF_A_LETTER = 0.55 / 72
@@ -63,17 +64,16 @@ def legend_below(figure: Any, entries: Mapping[str, Any]) -> None:
 
 
 def save_figure(figure: Any, path: str | Path) -> Path:
-    """Write a figure; return the path. Raises SettingError for a suffix that matplotlib cannot write."""
+    """Write a figure; return the path. Raises SettingError for another suffix than .svg, .png and .pdf."""
     path = Path(path)
+    if path.suffix.lower() not in SUFFIXES:
+        found = f"the suffix {path.suffix!r} is not known" if path.suffix else "it has no suffix"
+        raise SettingError(f"{path.name} cannot be drawn: {found}. Use .svg, .png or .pdf.")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(path, dpi=150, bbox_inches="tight")
     except OSError as error:
         raise SettingError(f"{path} cannot be written: {error.strerror or error}.") from None
-    except ValueError as error:
-        raise SettingError(
-            f"{path.name} cannot be drawn: {str(error).splitlines()[0]}. Use .svg, .png or .pdf."
-        ) from None
     return path
 
 

@@ -10,7 +10,7 @@ from statistics import fmean
 from typing import Any
 
 from graphdl.plots.figures import matplotlib, new_panels, save_figure, set_title
-from graphdl.plots.table import Row, check_rows, finite_or_nan, logarithmic, plain, text, values
+from graphdl.plots.table import Row, check_names, check_rows, finite_or_nan, logarithmic, plain, text, values
 
 __all__ = ["colours_of", "heat_map_figure", "plot_heat_map"]
 
@@ -40,6 +40,7 @@ def plot_heat_map(
 
 def heat_map_figure(rows: Sequence[Row], x: str, y: str, value: str, panels: Sequence[str] = ()) -> Any:
     """The figure that plot_heat_map saves."""
+    check_names("panels", panels)
     check_rows(rows, [x, y, value, *panels])
     across, up = values(rows, x), values(rows, y)
     combinations = list(itertools.product(*(values(rows, name) for name in panels)))

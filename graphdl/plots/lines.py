@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from graphdl.errors import SettingError, listing
-from graphdl.plots.curves import HIGHEST_ACCURACY, draw_band
+from graphdl.plots.curves import HIGHEST_ACCURACY, draw_band, label_band
 from graphdl.plots.figures import colour_of, legend_below, new_panels, save_figure, set_title
 from graphdl.plots.table import (
     Row,
@@ -35,8 +35,8 @@ def plot_lines(path: str | Path, rows: Sequence[Row], x: str, value: str, by: st
     by     the name of another setting: a curve for each of its values
 
     Settings that are spaced logarithmically, and positive figures over more than a decade that are no accuracies, have
-    a logarithmic axis. The file is a .svg, .png or .pdf. Raises SettingError if there are no rows, a row lacks a name
-    or x is not a number, MissingPackageError without matplotlib.
+    a logarithmic axis. The vertical axis says over how many rows a mean is. The file is a .svg, .png or .pdf. Raises
+    SettingError if there are no rows, a row lacks a name or x is not a number, MissingPackageError without matplotlib.
     """
     return save_figure(lines_figure(rows, x, value, by), path)
 
@@ -49,11 +49,13 @@ def lines_figure(rows: Sequence[Row], x: str, value: str, by: str | None = None)
     figure, (axes,) = new_panels(1, width=6.0, height=3.8)
     entries: dict[str, Any] = {}
     means: list[float] = []
+    counts: list[int] = []
     for k, label in enumerate([None] if by is None else values(rows, by)):
         chosen = [row for row in rows if by is None or row[by] == label]
         across = values(chosen, x)
         runs = [[finite_or_nan(row[value]) for row in chosen if row[x] == setting] for setting in across]
         padded = torch.tensor(list(itertools.zip_longest(*runs, fillvalue=math.nan)), dtype=torch.float64)
+        counts += padded.isfinite().sum(0).tolist()
         means += draw_band(axes, across, padded, colour=colour_of(k), marker="o")
         if by is not None:
             entries[f"{plain(by)} {text(label)}"] = axes.lines[-1]
@@ -62,6 +64,7 @@ def lines_figure(rows: Sequence[Row], x: str, value: str, by: str | None = None)
     if "accuracy" in value:
         axes.set_ylim(top=min(axes.get_ylim()[1], HIGHEST_ACCURACY))
     axes.set_xlabel(plain(x))
+    label_band(axes, counts)
     set_title(axes, plain(value))
     axes.grid(alpha=0.3)
     legend_below(figure, entries)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import quantiles
 from typing import Any
 
 from graphdl.errors import SettingError
@@ -12,6 +13,7 @@ from graphdl.plots.figures import matplotlib, new_figure, save_figure, set_title
 from graphdl.plots.heat_map import colours_of
 from graphdl.plots.table import (
     Row,
+    check_names,
     check_rows,
     finite_or_nan,
     is_number,
@@ -28,8 +30,8 @@ INK = "#334155"
 MOST_VALUES = 10
 CLOSEST = 0.035
 """The least distance between two ticks, as a share of the height."""
-SPREAD = 0.06
-"""How far lines through the same setting are drawn apart, as a share of the height."""
+FENCE = 1.5
+"""How many interquartile ranges beyond the quartiles outliers begin."""
 
 
 def plot_parallel(path: str | Path, rows: Sequence[Row], settings: Sequence[str], value: str) -> Path:
@@ -37,9 +39,11 @@ def plot_parallel(path: str | Path, rows: Sequence[Row], settings: Sequence[str]
 
     rows      one for each member: {setting or figure: value}
     settings  names of settings; numbers that are spaced logarithmically have a logarithmic axis, and values that are
-              not numbers are evenly spaced. Lines through the same value are spread a little, in the order of figures
+              not numbers are evenly spaced
     value     the name of the figure, which colours the lines; rows where it is not finite are left out, and counted in
-              the title. The best row, with the largest accuracy or the smallest figure of another kind, is a thick line
+              the title. The best row, with the largest accuracy or the smallest figure of another kind, is a thick
+              line. Colours end where outliers begin, 1.5 interquartile ranges beyond the quartiles, and the title says
+              so
 
     The file is a .svg, .png or .pdf. Raises SettingError if there are no rows, a row lacks a name or no figure is
     finite, MissingPackageError without matplotlib.
@@ -49,6 +53,7 @@ def plot_parallel(path: str | Path, rows: Sequence[Row], settings: Sequence[str]
 
 def parallel_figure(rows: Sequence[Row], settings: Sequence[str], value: str) -> Any:
     """The figure that plot_parallel saves."""
+    check_names("settings", settings)
     names = [*settings, value]
     check_rows(rows, names)
     kept = sorted((row for row in rows if not math.isnan(finite_or_nan(row[value]))), key=lambda row: row[value])
@@ -58,11 +63,10 @@ def parallel_figure(rows: Sequence[Row], settings: Sequence[str], value: str) ->
     figures = [float(row[value]) for row in kept]
     scales = [_Scale(values_of(kept, name)) for name in settings] + [_Scale(figures, logarithmic(value, figures))]
     figure = new_figure(max(5.0, 1.6 * len(names)), 3.8)
-    axes, colours = figure.subplots(), colours_of(value, figures)
-    spread = [SPREAD * (k / max(len(kept) - 1, 1) - 0.5) for k in range(len(kept))]
-    for row, shift in zip(worst_first, spread, strict=True):
-        heights = [scale.height(row[name]) + shift for scale, name in zip(scales, settings, strict=False)]
-        heights.append(scales[-1].height(row[value]))
+    usual = _without_outliers(figures, logarithmic(value, figures))
+    axes, colours = figure.subplots(), colours_of(value, usual)
+    for row in worst_first:
+        heights = [scale.height(row[name]) for scale, name in zip(scales, names, strict=True)]
         axes.plot(heights, color=colours.to_rgba(row[value]), alpha=0.7, linewidth=1)
     axes.plot(heights, color=INK, linewidth=4)
     axes.plot(heights, color=colours.to_rgba(row[value]), linewidth=2.5)
@@ -74,9 +78,20 @@ def parallel_figure(rows: Sequence[Row], settings: Sequence[str], value: str) ->
     axes.tick_params(axis="x", length=0)
     axes.set_yticks([])
     axes.spines[:].set_visible(False)
-    left_out = len(rows) - len(kept)
-    set_title(axes, f"{len(kept)} of {len(rows)} rows have a finite {plain(value)}" if left_out else plain(value))
+    title = f"{len(kept)} of {len(rows)} rows have a finite {plain(value)}" if len(rows) > len(kept) else plain(value)
+    clipped = f", colours from {text(usual[0])} to {text(usual[-1])}" if len(usual) < len(figures) else ""
+    set_title(axes, title + clipped)
     return figure
+
+
+def _without_outliers(figures: Sequence[float], log: bool) -> list[float]:
+    """Increasing figures without those far from the quartiles; all of them if the quartiles are equal."""
+    places = [math.log(figure) for figure in figures] if log else list(figures)
+    if len(places) < 2:
+        return list(figures)
+    low, _, high = quantiles(places, n=4, method="inclusive")
+    reach = FENCE * (high - low) or math.inf
+    return [figure for figure, place in zip(figures, places, strict=True) if low - reach <= place <= high + reach]
 
 
 class _Scale:

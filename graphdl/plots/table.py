@@ -12,6 +12,7 @@ from graphdl.errors import SettingError, did_you_mean, listing
 
 __all__ = [
     "Row",
+    "check_names",
     "check_rows",
     "finite_or_nan",
     "is_number",
@@ -28,13 +29,23 @@ DECADE = 10.0
 
 
 def check_rows(rows: Sequence[Row], names: Iterable[str]) -> None:
-    """Raise SettingError if there are no rows or a row lacks one of the names."""
+    """Raise SettingError if there are no rows, they are not dictionaries, or a row lacks one of the names."""
+    if not isinstance(rows, Sequence) or not all(isinstance(row, Mapping) for row in rows):
+        raise SettingError(
+            f"rows must be a list of dictionaries {{setting or figure: value}}, not {rows!r:.100}: give result.table."
+        )
     if not rows:
         raise SettingError("There are no rows: there is nothing to draw.")
     for name in names:
         for position, row in enumerate(rows):
             if name not in row:
                 raise SettingError(f"Row {position} has no {name!r}.{did_you_mean(name, row)} It has {listing(row)}.")
+
+
+def check_names(what: str, names: object) -> None:
+    """Raise SettingError unless names are a list: a string would be taken letter by letter."""
+    if isinstance(names, str) or not isinstance(names, Sequence):
+        raise SettingError(f"{what} must be a list of names, not {names!r:.100}: write [{names!r:.60}].")
 
 
 def values(rows: Sequence[Row], name: str) -> list[Any]:

@@ -9,7 +9,7 @@ from typing import Any, get_args
 
 from graphdl.arguments import new_generator
 from graphdl.data.checks import whole_number
-from graphdl.errors import GraphDLError, MissingInputError, SettingError, UnreachableError, did_you_mean, listing
+from graphdl.errors import GraphDLError, MissingInputError, SettingError, UnreachableError, did_you_mean
 from graphdl.network import Network
 from graphdl.optim import Optimizer, Penalty
 from graphdl.search.groups import grouped
@@ -23,6 +23,7 @@ from graphdl.search.shared import SharedData, check_rows, per_member, rows_per_m
 from graphdl.search.space import described
 from graphdl.search.training import Backend, Options, Training
 from graphdl.training import Metric, evaluate
+from graphdl.training.hooks import Callbacks
 from graphdl.training.threads import check_threads
 
 
@@ -55,7 +56,7 @@ def fit_all(
     maximise: bool | None = None,
     progress: bool = True,
 ) -> Sweep:
-    """Train many networks on the same data, each as fit would train it alone; return their results.
+    """Train many networks on the same data, each exactly as fit would train it alone; return their results.
 
     nets             the networks, which may differ in structure; they are trained in place
     inputs, targets  {name: tensor or array}, or a tensor with its targets. They are held once; members gather rows
@@ -69,18 +70,18 @@ def fit_all(
     threads          how many threads or processes train networks; by default all cores. Small steps use one each
     compile          compiles the steps of networks of equal structure once, if they are many enough to gain by it
     penalties        terms added to the loss, such as (L2(1e-3),), or a list with those of each network
-    backend          "compiled" compiles steps however few they are; "operators" never does; "processes" trains each
+    backend          "compiled" compiles even if there are few steps; "operators" never does; "processes" trains each
                      network in a process of joblib, or on a cluster by `with joblib.parallel_config(backend="dask")`
-    halving          Halving(factor=3, first=5) drops networks that are behind
+    halving          Halving(factor=3, first=5) drops networks that perform poorly early
     checkpoint       a folder in which networks are stored when they end, and every ten seconds; a sweep that is run
-                     again with it goes on where it stopped, also after a kill
+                     again with it continues where it stopped, even if it was killed
     memory           the number of bytes that data, networks and training may take, as net.cost plans them: fewer
                      networks are trained at once
     by, maximise     the figure by which networks are compared: by default the last metric of the validation data, the
                      validation loss, or the loss; maximise is True for accuracy by default
 
     The other arguments are those of fit. A network whose loss is not finite, or in whose training an operator, a metric
-    or a callback raises an error, keeps its parameters of the last epoch before, and the others go on. If that is so of
+    or a callback raises an error, keeps the parameters of the previous epoch, and the others continue. If that is so of
     all networks, the first error is raised, unless a loss was not finite. Networks are trained by several threads:
     metrics, on_fit_start and on_epoch_start may be called in any of them, on_epoch_end and on_fit_end are called in the
     thread that calls fit_all. Ctrl-C ends training and returns the results so far. Raises SettingError, ShapeError and
@@ -148,6 +149,7 @@ def train(members: Sequence[Member], recipe: Recipe, options: Options, data: Sha
     """Check everything, train all members, and collect the results."""
     held = None if validation is None else SharedData.validation(validation)
     check_options(recipe, options)
+    Callbacks(recipe.callbacks)  # an error for a callback that is not in a list
     if held is not None and any(member.validation_rows is not None for member in members):
         raise SettingError("validation and validation_rows cannot be combined: remove one of them.")
     check_members(members, recipe, data)
@@ -165,12 +167,15 @@ def train(members: Sequence[Member], recipe: Recipe, options: Options, data: Sha
 def check_options(recipe: Recipe, options: Options) -> None:
     """Raise SettingError for arguments that are not what they must be."""
     check_threads(recipe.threads)
+    for name, value in (("shuffle", recipe.shuffle), ("compile", recipe.compile), ("progress", options.progress)):
+        if not isinstance(value, bool):
+            raise SettingError(f"{name} must be True or False, not {value!r:.200}.")
     whole_number("epochs", recipe.epochs, least=1)
     whole_number("batch_size", recipe.batch_size, least=1)
     known = get_args(Backend)
     if options.backend is not None and options.backend not in known:
         meant = did_you_mean(options.backend, known)
-        raise SettingError(f"backend must be {listing(map(repr, known))} or None, not {options.backend!r}.{meant}")
+        raise SettingError(f"backend must be {', '.join(map(repr, known))} or None, not {options.backend!r}.{meant}")
     if options.backend == "compiled" and not recipe.compile:
         raise SettingError('backend="compiled" and compile=False contradict each other: remove one of them.')
     if options.halving is not None and not isinstance(options.halving, Halving):

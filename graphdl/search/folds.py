@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from graphdl.data import kfold
 from graphdl.data.checks import whole_number
-from graphdl.errors import SettingError
+from graphdl.errors import SettingError, counted
 from graphdl.graph import sources_by_role
 from graphdl.network import Network
 from graphdl.search.shared import SharedData
@@ -39,12 +40,22 @@ def make_folds(folds: Any, net: Network, data: SharedData) -> Sequence[Split]:
     named = data.named(net)
     rows, classes = len(next(iter(named.values()))), _classes(net, named)
     if isinstance(folds, int):
+        _check_classes(folds, classes)
         return kfold(rows, folds, seed=0, stratify=classes)
     try:
         found = list(folds.split(torch.zeros(rows, 1).numpy(), None if classes is None else classes.numpy()))
     except (TypeError, ValueError) as error:
         raise SettingError(f"folds: {rows} rows cannot be split. scikit-learn reported: {error}") from error
     return [(torch.as_tensor(training).long(), torch.as_tensor(test).long()) for training, test in found]
+
+
+def _check_classes(folds: int, classes: Tensor | None) -> None:
+    """Raise SettingError if a class has fewer rows than there are folds."""
+    if classes is None or folds > len(classes):
+        return
+    for label, rows in sorted(Counter(classes.tolist()).items()):
+        if rows < folds:
+            raise SettingError(f"the class {label} has {counted(rows, 'row')}, but folds={folds} needs {folds}.")
 
 
 def _classes(net: Network, named: dict[Any, Tensor]) -> Tensor | None:

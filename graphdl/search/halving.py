@@ -1,4 +1,4 @@
-"""Successive halving: settings that are behind early are dropped."""
+"""Successive halving: settings that perform poorly early are dropped."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from graphdl.settings import Settings, setting, size
 class Halving(Settings):
     """Successive halving: after some epochs only the best settings are trained further.
 
-    After `first`, `first` · factor, `first` · factor², ... epochs, 1 of `factor` settings goes on, rounded up. Settings
-    are compared by the mean of their members over seeds and folds; those with a member that failed come last.
+    After `first`, `first` · factor, `first` · factor², ... epochs, 1 of `factor` settings continues, rounded up.
+    Settings are compared by the mean of their members over seeds and folds; those with a member that failed come last.
 
     Source: Jamieson and Talwalkar, "Non-stochastic best arm identification and hyperparameter optimization", 2016.
 

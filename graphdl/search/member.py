@@ -1,4 +1,4 @@
-"""A member of a sweep: a network with its optimizer, its rows and its seed, and what became of it."""
+"""A member of a sweep: a network with its optimizer, its rows and its seed, and its outcome."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -45,8 +46,11 @@ def choose_figure(names: Sequence[str], by: str | None = None, maximise: bool | 
         metrics = [name for name in validation if not name.startswith("validation_loss")]
         by = metrics[-1] if metrics else "validation_loss" if validation else "loss"
     if by not in names:
-        hint = " It needs validation data or folds." if str(by).startswith("validation_") else ""
-        raise SettingError(f"by={by!r} is not a figure of this training.{did_you_mean(by, names)} The figures are "
+        meant = re.sub("^val_", "validation_", str(by))
+        validated = any(name.startswith("validation_") for name in names)
+        hint = " It needs validation data or folds." if meant.startswith("validation_") and not validated else ""
+        close = "" if hint else did_you_mean(meant, names)
+        raise SettingError(f"by={by!r} is not a figure of this training.{close} The figures are "
                            f"{listing(names)}.{hint}")  # fmt: skip
     metric = by.removeprefix("validation_").split(" of ")[0]
     return Figure(by, metric == "accuracy" if maximise is None else maximise)

@@ -26,7 +26,7 @@ COLUMNS = ("member", "fold", "epochs", "seconds", "state", "error", "way", "memb
 
 
 class Sweep:
-    """What became of many networks: tables, the best setting, and the trained networks.
+    """The results of training many networks: tables, the best setting, and the trained networks.
 
     table      a row for each member: its setting, fold, figures, epochs, seconds, state, error and way
     networks   the trained networks, in the order of the table
@@ -48,7 +48,7 @@ class Sweep:
 
     def __repr__(self) -> str:
         ended = sum(member.ended for member in self._members)
-        best = f", best {self.figure.name} at {described(self.best)}" if any(m.kept for m in self._members) else ""
+        best = f", best {self.figure.name} at {described(self.best)}" if self.trained else ""
         return f"Sweep({ended} of {len(self)} members ended{best})"
 
     @property
@@ -77,12 +77,39 @@ class Sweep:
         return [row for row, _ in self._ranked(figure)]
 
     @property
+    def trained(self) -> bool:
+        """Whether a member was trained, so that there is a best setting."""
+        return any(self.figure.of(row) is not None for row in self.summary)
+
+    @property
     def best(self) -> Setting:
         """The best setting by the figure of the sweep, without its seed. Raises SettingError if none was trained."""
+        return _named(self._best_members()[0])
+
+    @property
+    def best_network(self) -> Network:
+        """The trained network of the best setting whose own figure is the best among its seeds and folds.
+
+        Raises SettingError if no member was trained.
+        """
+        known = [(self.figure.of(member.figures), member) for member in self._best_members()]
+        chosen = max if self.figure.maximise else min
+        return chosen(((value, member) for value, member in known if value is not None), key=lambda each: each[0])[
+            1
+        ].net
+
+    def _best_members(self) -> list[Member]:
+        """The members of the best setting that were trained. Raises SettingError if there are none."""
         for row, members in self._ranked(self.figure):
             if self.figure.of(row) is not None:
-                return _named(members[0])
-        raise SettingError("No member has been trained, so there is no best setting: see the errors in .table.")
+                return _trained(members)
+        raise self._nothing("there is no best setting")
+
+    def _nothing(self, so: str) -> SettingError:
+        """The error if no member has a value of the figure."""
+        return SettingError(
+            f"No member has been trained to a value of {self.figure.name!r}, so {so}: see the errors in .table."
+        )
 
     def _candidates(self) -> list[list[Member]]:
         """The members of each setting."""
@@ -106,7 +133,8 @@ class Sweep:
         """The best settings, a line each, and what was not trained to its end."""
         name, ranked = self.figure.name, self._ranked(self.figure)
         known = [(row, members) for row, members in ranked if self.figure.of(row) is not None]
-        lines = [f"{counted(len(self), 'member')}, by {name.replace('_', ' ')}:"]
+        shown = name.replace("_", " ")
+        lines = [f"{counted(len(self), 'member')}, {f'by {shown}:' if known else f'none with a value of {shown}.'}"]
         for row, members in known[:most]:
             spread = f" ± {row[f'{name}_std']:.2g}" if len(members) > 1 else ""
             lines.append(f"{row[name]:10.4g}{spread}  {described(_named(members[0])) or 'all seeds'}")
@@ -132,7 +160,7 @@ class Sweep:
         """Write table, summary, best setting and histories into a JSON file; return its path."""
         data = {
             "figure": self.figure.name, "maximise": self.figure.maximise, "complete": self.complete,
-            "best": self.best if any(member.kept for member in self._members) else None,
+            "best": self.best if self.trained else None,
             "summary": self.summary, "table": self.table, "histories": [dict(history) for history in self.histories],
         }  # fmt: skip
         return _written(path, lambda file: file.write(json.dumps(_plain(data), indent=1, allow_nan=False) + "\n"))
@@ -141,9 +169,12 @@ class Sweep:
         """Draw the figure of the sweep against the settings that vary, into a .svg, .png or .pdf file.
 
         One numeric setting is drawn as a line, a grid of two or three as heat maps, others in parallel coordinates; if
-        only seeds vary, the curves of training. Raises MissingPackageError without matplotlib.
+        only seeds vary, the curves of training. Raises SettingError for another suffix and if no member was trained,
+        MissingPackageError without matplotlib.
         """
         trained = [member for member in self._members if self.figure.of(member.figures) is not None]
+        if not trained:
+            raise self._nothing("there is nothing to draw")
         histories: dict[str, list[History]] = {}
         for member in trained:
             histories.setdefault(described(_named(member)), []).append(member.history)
@@ -167,9 +198,7 @@ def _named(member: Member) -> Setting:
 
 def _summary(members: Sequence[Member]) -> Row:
     """The row of a setting."""
-    good = [member for member in members if member.state in ("finished", "stopped")] or [
-        member for member in members if member.state in ("dropped", "interrupted")
-    ]
+    good = _trained(members)
     row: Row = {
         **_named(members[0]),
         "members": len(members),
@@ -177,9 +206,22 @@ def _summary(members: Sequence[Member]) -> Row:
     }
     for name in dict.fromkeys(name for member in good for name in member.figures):
         values = [member.figures[name] for member in good if name in member.figures]
-        row[name] = statistics.fmean(values)
-        row[f"{name}_std"] = statistics.stdev(values) if len(values) > 1 else math.nan
+        row[name], row[f"{name}_std"] = _mean_and_deviation(values)
     return row
+
+
+def _trained(members: Sequence[Member]) -> list[Member]:
+    """The members that count in a summary: those trained to the end, or else those that ended early."""
+    return [member for member in members if member.state in ("finished", "stopped")] or [
+        member for member in members if member.state in ("dropped", "interrupted")
+    ]
+
+
+def _mean_and_deviation(values: Sequence[float]) -> tuple[float, float]:
+    """The mean, and the sample standard deviation, which is nan for a single value and if one is not finite."""
+    if not all(map(math.isfinite, values)):
+        return sum(values) / len(values), math.nan
+    return statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else math.nan
 
 
 def _cell(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""The data of many networks: they stand once in memory, and every member gathers its rows by index."""
+"""The data of many networks: they are held in memory once, and every member gathers its rows by index."""
 
 from __future__ import annotations
 
@@ -23,6 +23,13 @@ class SharedData:
     """
 
     def __init__(self, what: str, inputs: Any, targets: Any = None) -> None:
+        if isinstance(inputs, (list, tuple)):
+            pair = any(isinstance(each, (Tensor, numpy.ndarray)) for each in inputs)
+            remedy = "give the inputs and the targets as two arguments" if pair else f"write torch.tensor({what})"
+            raise SettingError(
+                f"{what} must be a tensor or an array with its targets, or a dict {{name: tensor}}, not a "
+                f"{type(inputs).__name__}: {remedy}."
+            )
         if not isinstance(inputs, (Mapping, Tensor, numpy.ndarray)):
             raise SettingError(
                 f"{what} must be tensors: a dict {{name: tensor}}, or a tensor with targets, not a "

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,10 +14,13 @@ import torch
 from torch import Tensor
 
 from graphdl.data import digits, disc, line, one_hot, spiral
+from graphdl.data.checks import whole_number
 from graphdl.errors import FileFormatError, GraphDLError, did_you_mean, listing
 
 POINTS: dict[str, Callable[..., tuple[Tensor, Tensor]]] = {"disc": disc, "line": line, "spiral": spiral}
 NAMES = (*POINTS, "digits")
+COUNTS = (("rows", 1000, 1), ("seed", 0, 0))
+"""The whole numbers of a data set of points: their names, defaults and least values."""
 
 
 def load_data(where: str, given: Any, folder: Path) -> tuple[Any, Any]:
@@ -26,7 +31,7 @@ def load_data(where: str, given: Any, folder: Path) -> tuple[Any, Any]:
     {"file": "points.csv", "target": "label"}     a table with a header; the target is the last column by default
     {"file": "points.npz"}                        arrays by the names of the network's inputs
 
-    "one_hot": true turns class indices into one-hot rows. Classes of a table may be texts. Raises FileFormatError.
+    "one_hot": true turns class indices into one-hot rows. Classes of a table may be strings. Raises FileFormatError.
     """
     if isinstance(given, str):
         given = {"name": given} if given in NAMES else {"file": given}
@@ -53,7 +58,8 @@ def _points(where: str, given: Mapping[str, Any]) -> tuple[Any, Any]:
         hint = did_you_mean(name, NAMES)
         raise FileFormatError(f"{where}: there is no data set {name!r}.{hint} The data sets are {listing(NAMES)}.")
     try:
-        return POINTS[name](given.get("rows", 1000), seed=given.get("seed", 0))
+        rows, seed = (whole_number(each, given.get(each, default), least) for each, default, least in COUNTS)
+        return POINTS[name](rows, seed=seed)
     except GraphDLError as error:
         raise FileFormatError(f"{where}: {error}") from error
 
@@ -79,41 +85,67 @@ def _arrays(path: Path) -> dict[str, Any]:
 
 def _table(path: Path, target: Any) -> tuple[Tensor, Tensor]:
     """Columns of numbers (n, i), and the target: classes (n,), or numbers (n, 1)."""
-    with path.open(encoding="utf-8", newline="") as file:
-        header, *lines = list(csv.reader(file)) or [[]]
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.reader(file)
+            header = next(reader, [])
+            lines = {number: row for row, number in ((row, reader.line_num) for row in reader) if row}
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise FileFormatError(f"{path} is not a CSV file: {error}.") from None
+    _check_header(path, header)
     target = header[-1] if target is None and header else target
     if target not in header:
         raise FileFormatError(
             f"{path} has no column {target!r}.{did_you_mean(target, header)} It has {listing(header)}."
         )
-    lines = [row for row in lines if row]
-    for number, row in enumerate(lines, 2):
+    for number, row in lines.items():
         if len(row) != len(header):
             raise FileFormatError(
                 f"{path}, line {number}: {len(row)} values, but the header has {len(header)} columns."
             )
     if not lines or len(header) < 2:
         raise FileFormatError(f"{path} needs a header with two columns or more, and at least one row below it.")
-    columns = {name: [row[k] for row in lines] for k, name in enumerate(header)}
+    columns = {name: {number: row[k] for number, row in lines.items()} for k, name in enumerate(header)}
     wanted = columns.pop(target)
     inputs = [_numbers(path, name, column) for name, column in columns.items()]
-    return torch.tensor(inputs, dtype=torch.float32).T.contiguous(), _target(wanted)
+    return torch.tensor(inputs, dtype=torch.float32).T.contiguous(), _target(path, target, wanted)
 
 
-def _numbers(path: Path, name: str, column: Sequence[str]) -> list[float]:
+def _check_header(path: Path, header: Sequence[str]) -> None:
+    """Raise FileFormatError for names that are repeated, and for a first line of numbers."""
+    if repeated := [name for name, times in Counter(header).items() if times > 1]:
+        raise FileFormatError(f"{path}: the header has {listing(map(repr, repeated))} more than once: rename columns.")
+    if header and all(_is_number(name) for name in header):
+        raise FileFormatError(
+            f"{path} has numbers in its first line, which must hold the names of the columns: add a header."
+        )
+
+
+def _is_number(text: str) -> bool:
     try:
-        return [float(text) for text in column]
-    except ValueError as error:
-        raise FileFormatError(f"{path}, column {name!r}: {error}. Inputs must be numbers.") from None
-
-
-def _target(column: Sequence[str]) -> Tensor:
-    """Classes (n,) if all are whole numbers or some are no numbers; else numbers (n, 1)."""
-    try:
-        values = [float(text) for text in column]
+        float(text)
     except ValueError:
-        classes = sorted(set(column))
-        return torch.tensor([classes.index(text) for text in column])
+        return False
+    return True
+
+
+def _numbers(path: Path, name: str, column: Mapping[int, str]) -> list[float]:
+    """The numbers of a column, given by line. Raises FileFormatError for a value that is not a finite number."""
+    for number, text in column.items():
+        if not _is_number(text) or not math.isfinite(float(text)):
+            raise FileFormatError(f"{path}, line {number}, column {name!r}: {text!r} is not a finite number.")
+    return [float(text) for text in column.values()]
+
+
+def _target(path: Path, name: str, column: Mapping[int, str]) -> Tensor:
+    """Classes (n,) if all are whole numbers or some are not numbers; else numbers (n, 1)."""
+    for number, text in column.items():
+        if not text.strip():
+            raise FileFormatError(f"{path}, line {number}, column {name!r}: the target is missing.")
+    if not all(map(_is_number, column.values())):
+        classes = sorted(set(column.values()))
+        return torch.tensor([classes.index(text) for text in column.values()])
+    values = _numbers(path, name, column)
     if all(value.is_integer() and value >= 0 for value in values):
         return torch.tensor([int(value) for value in values])
     return torch.tensor(values, dtype=torch.float32)[:, None]

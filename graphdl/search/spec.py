@@ -19,7 +19,7 @@ from typing import Any
 
 from graphdl import optim, serialization
 from graphdl.errors import FileFormatError, GraphDLError, did_you_mean, listing
-from graphdl.optim import Optimizer
+from graphdl.optim import Optimizer, Penalty
 from graphdl.search.halving import Halving
 from graphdl.search.result import Sweep
 from graphdl.search.sources import load_data
@@ -33,7 +33,7 @@ PASSED = (
     "accumulate", "backend", "checkpoint", "memory", "by", "maximise",
 )  # fmt: skip
 """What is passed to sweep as it is."""
-KNOWN = (*REQUIRED, "validation", "early_stopping", "halving", *PASSED[2:])
+KNOWN = (*REQUIRED, "validation", "early_stopping", "halving", "penalties", *PASSED[2:])
 DISTRIBUTIONS = ("uniform", "loguniform")
 HOLE = "$"
 
@@ -76,6 +76,8 @@ def run_spec(spec: Mapping[str, Any], folder: Path, **changes: Any) -> Sweep:
         given["halving"] = _settings_of("halving", Halving, spec["halving"])
     if "validation" in spec:
         given["validation"] = load_data("validation", spec["validation"], folder)
+    if "penalties" in spec:
+        given["penalties"] = lambda setting: _penalties(_filled(spec["penalties"], setting))
     given["over"] = _space(spec["over"])
     given["optimizer"] = lambda setting: _optimizer(_filled(spec["optimizer"], setting))
     inputs, targets = load_data("data", spec["data"], folder)
@@ -111,6 +113,8 @@ def _filled(template: Any, setting: Setting) -> Any:
                 raise FileFormatError(
                     f'{dict(template)!r:.100}: write {{"$": name of a setting}} without other entries.'
                 )
+            if not isinstance(template[HOLE], str):
+                raise FileFormatError(f'{dict(template)!r:.100}: write {{"$": "name"}}, with the name of a setting.')
             return setting[template[HOLE]]
         return {name: _filled(value, setting) for name, value in template.items()}
     if isinstance(template, list):
@@ -120,26 +124,53 @@ def _filled(template: Any, setting: Setting) -> Any:
 
 def _optimizer(stored: Any) -> Optimizer:
     """The optimizer of {"type": its class, and its settings}."""
-    kinds = {
-        name: kind
-        for name, kind in vars(optim).items()
-        if inspect.isclass(kind) and issubclass(kind, Optimizer) and not inspect.isabstract(kind)
-    }
-    if not isinstance(stored, Mapping) or stored.get("type") not in kinds:
-        found = stored.get("type") if isinstance(stored, Mapping) else stored
-        raise FileFormatError(f'optimizer must be {{"type": one of {listing(kinds)}, and its settings}}, not '
-                              f"{found!r:.100}.{did_you_mean(found, kinds)}")  # fmt: skip
-    settings = {name: value for name, value in stored.items() if name not in ("type", "nodes")}
-    settings = {name: serialization.read_value(value, f"optimizer, {name}") for name, value in settings.items()}
-    if "nodes" in stored:
-        settings["nodes"] = {key: _plain(f"optimizer, nodes, {key}", held) for key, held in stored["nodes"].items()}
-    optimizer = serialization.construct(kinds[stored["type"]], settings, "optimizer")
+    kind, settings = _class_and_settings("optimizer", Optimizer, stored)
+    nodes = settings.pop("nodes", {})
+    settings = _values("optimizer", settings)
+    if nodes != {}:
+        if not isinstance(nodes, Mapping):
+            raise FileFormatError(
+                f'optimizer, nodes must be a dictionary such as {{"*.bias": {{"lr": 0.01}}}}, not {nodes!r:.100}.'
+            )
+        settings["nodes"] = {key: _values(f"optimizer, nodes, {key}", held) for key, held in nodes.items()}
+    optimizer = serialization.construct(kind, settings, "optimizer")
     assert isinstance(optimizer, Optimizer)
     return optimizer
 
 
-def _plain(where: str, held: Any) -> dict[str, Any]:
-    return {name: serialization.read_value(value, f"{where}, {name}") for name, value in dict(held).items()}
+def _penalties(stored: Any) -> tuple[Penalty, ...]:
+    """The penalties of a list of {"type": its class, and its settings}."""
+    if not isinstance(stored, list):
+        raise FileFormatError(
+            f'penalties must be a list such as [{{"type": "L2", "strength": 0.001}}], not {stored!r:.100}.'
+        )
+    read = []
+    for k, each in enumerate(stored):
+        kind, settings = _class_and_settings(where := f"penalties[{k}]", Penalty, each)
+        read.append(serialization.construct(kind, _values(where, settings), where))
+    return tuple(read)
+
+
+def _class_and_settings(where: str, base: type, stored: Any) -> tuple[type, dict[str, Any]]:
+    """The class that is stored as "type", one of graphdl.optim, and its settings."""
+    kinds = {
+        name: kind
+        for name, kind in vars(optim).items()
+        if inspect.isclass(kind) and issubclass(kind, base) and not inspect.isabstract(kind)
+    }
+    if isinstance(stored, str) and stored in kinds:
+        raise FileFormatError(f'{where} is "{stored}": write {{"type": "{stored}"}}, with its settings.')
+    found = stored.get("type") if isinstance(stored, Mapping) else stored
+    if not isinstance(stored, Mapping) or not isinstance(found, str) or found not in kinds:
+        raise FileFormatError(f'{where} must be {{"type": one of {listing(kinds)}, and its settings}}, not '
+                              f"{found!r:.100}.{did_you_mean(found, kinds)}")  # fmt: skip
+    return kinds[found], {name: value for name, value in stored.items() if name != "type"}
+
+
+def _values(where: str, held: Any) -> dict[str, Any]:
+    if not isinstance(held, Mapping):
+        raise FileFormatError(f"{where} must be a dictionary of settings, not {held!r:.100}.")
+    return {name: serialization.read_value(value, f"{where}, {name}") for name, value in held.items()}
 
 
 def _space(over: Any) -> Any:
@@ -166,6 +197,10 @@ def _distribution(name: str, choice: Any) -> Any:
     if not isinstance(bounds, list) or len(bounds) != 2 or not all(isinstance(b, (int, float)) for b in bounds):
         raise FileFormatError(f'{where} must be like {{"loguniform": [1e-4, 1e-1]}}, not {dict(choice)!r:.100}.')
     low, high = bounds
+    if not low < high or (kind == "loguniform" and low <= 0):
+        raise FileFormatError(
+            f"{where}: {kind} needs {'0 < ' if kind == 'loguniform' else ''}low < high, not {bounds}."
+        )
     return stats.loguniform(low, high) if kind == "loguniform" else stats.uniform(low, high - low)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,12 @@ from graphdl.search.halving import Halving
 from graphdl.search.member import Member, Recipe
 from graphdl.search.result import COLUMNS, Sweep
 from graphdl.search.shared import SharedData
-from graphdl.search.space import SEED, Reading, Setting, check_all_differ, described, settings_of, without_seed
+from graphdl.search.space import SEED, Reading, Setting, check_all_read, described, settings_of, without_seed
 from graphdl.search.training import Backend, Options
 from graphdl.training import Metric
+
+FIXED = ("epochs", "batch_size")
+"""Arguments of training that may be expected among the settings."""
 
 
 def sweep(
@@ -48,10 +52,11 @@ def sweep(
     maximise: bool | None = None,
     progress: bool = True,
 ) -> Sweep:
-    """Train a network for every setting, and fold; return their results.
+    """Train a network for every setting and fold; return their results.
 
     build      setting -> Network, or (operators, connectivity), of which a network with the setting's seed is made
-    over       a grid {name: values}, of which all combinations are trained; a list of settings; or Random(n, {...})
+    over       a grid {name: values}, of which all combinations are trained; a list of settings, which must differ; or
+               Random(n, {...}). Something must read each name: settings that change nothing are an error
     optimizer  an optimizer, or a function setting -> optimizer
     penalties  terms added to the loss, such as (L2(1e-3),), or a function setting -> penalties
     folds      a number of folds for cross-validation, or a splitter of scikit-learn: each setting is trained once for
@@ -83,7 +88,7 @@ def _members(build: Any, optimizer: Any, penalties: Any, over: Any, folds: Any) 
     for number, member in enumerate(members):
         key = repr(sorted(without_seed(member.setting).items()))
         member.number, member.candidate = number, candidates.setdefault(key, len(candidates))
-    check_all_differ(settings, read)
+    check_all_read(settings, read)
     return members
 
 
@@ -91,17 +96,23 @@ def _member(build: Any, optimizer: Any, penalties: Any, setting: Setting, fold: 
     """The member of a setting; names that are read are added to `read`. Raises SettingError with the setting."""
     where = f"the setting {{{described(setting)}}}"
     for name in setting:
+        if name in FIXED:
+            raise SettingError(f"{where}: {name!r} is the same for all networks, an argument of sweep: it cannot vary.")
         if name in COLUMNS:
             raise SettingError(f"{where}: {name!r} is a column of the results: rename the setting.")
     seed, reading = setting.get(SEED, 0), Reading(setting, read)
     net = _built(where, build, reading, seed)
     chosen = optimizer if isinstance(optimizer, Optimizer) else _called(f"optimizer, {where}", optimizer, reading)
     if not isinstance(chosen, Optimizer):
-        raise SettingError(f"optimizer must be an optimizer, or a function setting -> optimizer; for {where} it is "
-                           f"{chosen!r:.200}.")  # fmt: skip
+        raise SettingError(f"optimizer must be an optimizer such as Adam(lr=1e-3), or a function setting -> optimizer; "
+                           f"for {where} it is {_shown(chosen)}.")  # fmt: skip
     terms = _called(f"penalties, {where}", penalties, reading) if callable(penalties) else penalties
     terms = check_penalties(f"penalties, {where},", terms)
     return Member(0, net, chosen, seed, penalties=terms, setting=setting, fold=fold)
+
+
+def _shown(value: object) -> str:
+    return f"the class {value.__name__}" if isinstance(value, type) else f"{value!r:.200}"
 
 
 def _built(where: str, build: Any, setting: Setting, seed: int | None) -> Network:
@@ -120,15 +131,40 @@ def _built(where: str, build: Any, setting: Setting, seed: int | None) -> Networ
 
 def _called(what: str, function: Any, setting: Setting) -> Any:
     """What a function of the user returns for a setting. Raises SettingError if it fails."""
-    if not callable(function):
-        raise SettingError(f"{what.split(',')[0]} must be a function of a setting, not {function!r:.200}.")
+    name = what.split(",")[0]
+    if not callable(function) or isinstance(function, Network):
+        hint = " To train networks that exist already, use fit_all." if isinstance(function, Network) else ""
+        kind = "an optimizer such as Adam(lr=1e-3), or " if name == "optimizer" else ""
+        raise SettingError(f"{name} must be {kind}a function of a setting, not {function!r:.200}.{hint}")
+    if isinstance(function, type) and issubclass(function, (Network, Optimizer)):
+        raise SettingError(f"{name} is the class {function.__name__}: write a function of a setting, such as "
+                           f"lambda setting: {function.__name__}(...).")  # fmt: skip
+    _check_one_argument(name, function)
     try:
         return function(setting)
     except KeyError as error:
         name = error.args[0] if error.args else ""
         raise SettingError(f"{what}: the setting has no {name!r}.{did_you_mean(name, setting)} It has "
                            f"{listing(setting)}.") from error  # fmt: skip
+    except AttributeError as error:
+        if error.obj is setting:
+            raise SettingError(f"{what}: a setting is a dictionary: write setting[{error.name!r}].") from error
+        raise SettingError(f"{what} failed: AttributeError: {error}") from error
     except GraphDLError as error:
         raise type(error)(f"{what}: {error}") from error
     except Exception as error:
         raise SettingError(f"{what} failed: {type(error).__name__}: {error}") from error
+
+
+def _check_one_argument(name: str, function: Any) -> None:
+    """Raise SettingError unless a function can be called with the setting alone."""
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):
+        return
+    try:
+        signature.bind({})
+    except TypeError:
+        raise SettingError(
+            f"{name} is called with one argument, the setting, a dictionary; it takes {signature}."
+        ) from None

@@ -112,7 +112,7 @@ def _needed(net: Network) -> dict[Key, int]:
 
 
 def name_data(net: Network, inputs: Any, targets: Any) -> dict[Key, Any]:
-    """The data by name, also where one input or one target was given without a name."""
+    """The data by name, even where one input or one target was given without a name."""
     if targets is None and isinstance(inputs, Mapping):
         return dict(inputs)
     fed = dict.fromkeys(source for loss in net.losses for source in sources_by_role(net.graph, loss, "target"))

@@ -37,7 +37,7 @@ class Callback:
         """Called after every epoch, when its values are in the history. True ends training."""
 
     def on_fit_end(self, net: Network, stepper: Stepper, history: History) -> None:
-        """Called at the end of training, also if it was interrupted or failed."""
+        """Called at the end of training, even if it was interrupted or failed."""
 
 
 class Monitoring(Callback):
@@ -67,7 +67,8 @@ class Monitoring(Callback):
         """Raise SettingError if `monitor` is not one of these names."""
         names = list(names)
         if self.monitor not in names:
-            hint = " It needs fit(..., validation=...)." if self.monitor.startswith("validation_") else ""
+            validation = self.monitor.startswith("validation_")
+            hint = " It needs validation data: validation=, or folds= in a sweep." if validation else ""
             raise SettingError(
                 f"{type(self).__name__}: there is no {self.monitor!r} to monitor.{did_you_mean(self.monitor, names)} "
                 f"The history has {listing(names) or 'no entries yet'}.{hint}"

@@ -53,7 +53,7 @@ class Callbacks:
 
     @contextmanager
     def around(self, net: Network, stepper: Stepper, history: History) -> Iterator[None]:
-        """A context for training, which calls `start` before it and `end` after it, also after an error."""
+        """A context for training, which calls `start` before it and `end` after it, even after an error."""
         try:
             self.start(net, stepper, history)
             yield

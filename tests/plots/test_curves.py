@@ -93,3 +93,17 @@ def test_a_panel_of_accuracies_ends_at_1():
     assert band(figure.axes[0])[1, 1] > 1.05
     assert figure.axes[0].get_ylim()[1] == pytest.approx(1.01)
     assert curves_figure({"": [{"accuracy": [0.5, 0.6]}]}).axes[0].get_ylim()[1] < 0.7
+
+
+def test_epochs_are_whole_numbers_and_the_band_is_explained():
+    figure = curves_figure({"SGD": [run(0, epochs=3), run(1, epochs=3)], "Adam": run(2, epochs=3)}, ["loss"])
+    (axes,) = figure.axes
+    assert all(float(tick).is_integer() for tick in axes.get_xticks())
+    assert axes.get_ylabel() == "mean ± standard deviation of 1 to 2 runs"
+    assert curves_figure({"": RUNS[0]}, ["loss"]).axes[0].get_ylabel() == ""
+
+
+@pytest.mark.parametrize("given", [RUNS, RUNS[0], {"SGD": 3}, {"SGD": ["loss"]}])
+def test_histories_of_a_wrong_form(given, tmp_path):
+    with pytest.raises(SettingError, match=r"write \{'Adam': history\}\.$"):
+        plot_curves(tmp_path / "curves.svg", given)

@@ -164,3 +164,46 @@ def test_spacing(settings, logarithmic):
 def test_values_are_sorted_if_they_are_numbers():
     assert values([{"a": 3}, {"a": 1}, {"a": 3}], "a") == [1, 3]
     assert values([{"a": (25, 25)}, {"a": "b"}, {"a": (25, 25)}], "a") == [(25, 25), "b"]
+
+
+def test_lines_pass_through_their_ticks():
+    axes = parallel_figure(ROWS, ["lr", "eps"], "accuracy").axes[0]
+    heights = {round(y, 9) for line in axes.lines if len(line.get_ydata()) == 3 for y in line.get_ydata()[:2]}
+    assert heights == {0.0, 0.5, 1.0}
+
+
+def test_an_outlier_does_not_take_all_colours():
+    rows = [{"lr": k, "accuracy": 0.9 + 0.001 * k} for k in range(10)]
+    usual = parallel_figure(rows, ["lr"], "accuracy").axes[0]
+    axes = parallel_figure([*rows, {"lr": 3, "accuracy": 0.1}], ["lr"], "accuracy").axes[0]
+    assert usual.get_title() == "accuracy"
+    assert axes.get_title() == "accuracy, colours from 0.9 to 0.909"
+    drawn = {line.get_color() for line in axes.lines if len(line.get_ydata()) == 2}
+    assert {line.get_color() for line in usual.lines if len(line.get_ydata()) == 2} <= drawn
+
+
+def test_the_vertical_axis_says_what_the_band_is():
+    assert lines_figure(ROWS, "lr", "accuracy", by="act").axes[0].get_ylabel() == "mean ± standard deviation of 6 runs"
+    assert lines_figure(ROWS[3:], "lr", "accuracy").axes[0].get_ylabel() == "mean ± standard deviation of 9 to 12 runs"
+    assert lines_figure(ROWS[::12], "lr", "accuracy").axes[0].get_ylabel() == ""
+
+
+@pytest.mark.parametrize("plot", [
+    lambda path: plot_lines(path, object(), "lr", "accuracy"),
+    lambda path: plot_parallel(path, "rows", ["lr"], "accuracy"),
+    lambda path: plot_heat_map(path, [1], "lr", "eps", "accuracy"),
+])  # fmt: skip
+def test_rows_of_a_wrong_form(plot, tmp_path):
+    with pytest.raises(SettingError, match=r"give result\.table\.$"):
+        plot(tmp_path / "sweep.svg")
+
+
+def test_names_and_suffixes_of_a_wrong_form(tmp_path):
+    with pytest.raises(SettingError, match=r"^settings must be a list of names, not 'lr': write \['lr'\]\.$"):
+        plot_parallel(tmp_path / "sweep.svg", ROWS, "lr", "accuracy")
+    with pytest.raises(SettingError, match=r"^panels must be a list of names"):
+        plot_heat_map(tmp_path / "sweep.svg", ROWS, "lr", "eps", "accuracy", "act")
+    for name, message in (("x", "it has no suffix"), ("x.jpg", r"the suffix '\.jpg' is not known")):
+        with pytest.raises(SettingError, match=rf"cannot be drawn: {message}\. Use \.svg, \.png or \.pdf\.$"):
+            plot_lines(tmp_path / name, ROWS, "lr", "accuracy")
+        assert not (tmp_path / name).exists()

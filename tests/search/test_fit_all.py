@@ -198,7 +198,7 @@ def test_each_member_has_its_own_callbacks():
     ({"optimizers": [SGD()]}, "optimizers has 1 entries, but there are 2 networks"),
     ({"optimizers": [SGD(), SGD]}, "network 1: the optimizer must be one of graphdl.optim"),
     ({"seeds": [1]}, "seeds has 1 entries"),
-    ({"seeds": [1, "a"]}, "network 1: seed is an int"),
+    ({"seeds": [1, "a"]}, "network 1: seed must be a whole number or None"),
         ({"epochs": 0}, "epochs is 0"),
     ({"batch_size": 0}, "batch_size is 0"),
     ({"rows": [[1]]}, "rows has 1 entries"),
@@ -226,3 +226,10 @@ def test_networks_that_share_tensors(share):
     net = make_net()
     with pytest.raises(SettingError, match="network 1 shares tensors with network 0"):
         fit_all([net, share(net)], X, Y, optimizers=SGD(), epochs=1, batch_size=10)
+
+
+def test_lists_of_numbers():
+    with pytest.raises(SettingError, match=r"not a list: write torch\.tensor\(inputs\)"):
+        fit_all([make_net()], X.tolist(), Y.tolist(), optimizers=SGD(), epochs=1, batch_size=10)
+    with pytest.raises(SettingError, match="not a tuple: give the inputs and the targets as two arguments"):
+        fit_all([make_net()], (X, Y), optimizers=SGD(), epochs=1, batch_size=10)

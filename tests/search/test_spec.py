@@ -7,11 +7,12 @@ import json
 import numpy
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from graphdl import Network
 from graphdl.data import disc, one_hot
 from graphdl.errors import GraphDLError
-from graphdl.optim import SGD, Adam, Cosine
+from graphdl.optim import L1, L2, SGD, Adam, Cosine
 from graphdl.search import sweep, sweep_file
 from tests.test_cli import invoke
 
@@ -140,12 +141,30 @@ def test_arrays(tmp_path):
     ({"data": "dics"}, "Did you mean 'disc'"),
     ({"data": {"name": "dics"}}, "there is no data set 'dics'. Did you mean 'disc'"),
     ({"data": {"name": "disc", "row": 3}}, "Did you mean 'rows'"),
-    ({"data": {"name": "disc", "rows": -3}}, "data: n is -3"),
+    ({"data": {"name": "disc", "rows": -3}}, "data: rows is -3"),
     ({"data": 3}, "data must be"),
     ({"data": "none.csv"}, "none.csv cannot be read"),
     ({"data": "bad.csv"}, "bad.csv, line 3: 1 values"),
-    ({"data": {"file": "text.csv"}}, "column 'a': could not convert"),
+    ({"data": {"file": "text.csv"}}, "text.csv, line 2, column 'a': 'x' is not a finite number"),
     ({"data": {"file": "text.csv", "target": "c"}}, "no column 'c'"),
+    ({"data": {"name": "disc", "rows": "500"}}, "data: rows is '500'"),
+    ({"data": "gap.csv"}, "gap.csv, line 4, column 'a': '' is not a finite number"),
+    ({"data": "nan.csv"}, "nan.csv, line 2, column 'a': 'nan' is not a finite number"),
+    ({"data": "target.csv"}, "target.csv, line 3, column 'b': 'inf' is not a finite number"),
+    ({"data": "missing.csv"}, "missing.csv, line 3, column 'b': the target is missing"),
+    ({"data": "twice.csv"}, "the header has 'a' more than once"),
+    ({"data": "bare.csv"}, "has numbers in its first line"),
+    ({"data": {"file": "folds.csv", "one_hot": True}}, "the class 1 has 1 row, but folds=2 needs 2"),
+    ({"optimizer": {"type": "Adam", "nodes": ["fc1"]}}, "optimizer, nodes must be a dictionary such as"),
+    ({"optimizer": {"type": "Adam", "nodes": {"fc1": 3}}}, "optimizer, nodes, fc1 must be a dictionary"),
+    ({"optimizer": {"type": "Adam", "lr": {"$": ["lr"]}}}, r"with the name of a setting"),
+    ({"over": {"random": 3, "choices": {"lr": {"loguniform": [0, 0.1]}}}}, r"loguniform needs 0 < low < high"),
+    ({"penalties": {"type": "L2"}}, "penalties must be a list"),
+    ({"penalties": [{"type": "L3"}]}, r"penalties\[0\] must be .*not .L3"),
+    ({"penalties": [{"type": "L2", "strenght": 1}]}, r"penalties\[0\]: L2 has no setting 'strenght'. Did you mean"),
+    ({"penalties": ["L2"]}, r'penalties\[0\] is "L2": write \{"type": "L2"\}'),
+    ({"compile": "false"}, "compile must be True or False, not 'false'"),
+    ({"shuffle": 1}, "shuffle must be True or False"),
     ({"data": "empty.csv"}, "needs a header"),
     ({"network": {"operator": {}}}, "Did you mean 'operators'"),
     ({"network": "none.json"}, "none.json cannot be read"),
@@ -160,7 +179,7 @@ def test_arrays(tmp_path):
     ({"optimizer": {"type": "Adam", "lrr": 3}}, "Did you mean 'lr'"),
     ({"optimizer": {"type": "Adam", "lr": {"$": "lrr"}}}, "the setting has no 'lrr'. Did you mean 'lr'"),
     ({"optimizer": {"type": "Adam", "lr": {"$": "lr", "a": 1}}}, "without other entries"),
-    ({"optimizer": "Adam"}, "optimizer must be"),
+    ({"optimizer": "Adam"}, r'optimizer is "Adam": write \{"type": "Adam"\}'),
     ({"early_stopping": {"patiense": 3}}, "Did you mean 'patience'"),
     ({"halving": {"factor": 1}}, "factor must be"),
     ({"halving": 3}, "halving must be a dictionary"),
@@ -170,6 +189,13 @@ def test_mistakes(changes, message, tmp_path):
     (tmp_path / "bad.csv").write_text("a,b\n1,2\n3\n")
     (tmp_path / "text.csv").write_text("a,b\nx,2\n3,4\n")
     (tmp_path / "empty.csv").write_text("a,b\n")
+    (tmp_path / "gap.csv").write_text("a,b\n1,2\n\n,4\n")
+    (tmp_path / "nan.csv").write_text("a,b\nnan,2\n")
+    (tmp_path / "target.csv").write_text("a,b\n1,2\n1,inf\n")
+    (tmp_path / "missing.csv").write_text("a,b\n1,2\n1,\n")
+    (tmp_path / "twice.csv").write_text("a,a,b\n1,2,3\n")
+    (tmp_path / "bare.csv").write_text("1,2\n3,4\n")
+    (tmp_path / "folds.csv").write_text("a,b\n1,0\n2,0\n3,1\n")
     with pytest.raises(GraphDLError, match=message):
         run(tmp_path, **changes)
 
@@ -192,8 +218,25 @@ def test_the_command_line(tmp_path):
     assert done.exit_code == 0, done.output
     assert "16 members, by validation accuracy:" in done.output
     assert "width 3, activation ReLU, lr 0.1" in done.output
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {"sweep.csv", "sweep.json", "sweep.png"}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        "sweep.csv", "sweep.json", "sweep.png", "best.json", "best.safetensors"
+    }  # fmt: skip
     with (tmp_path / "out" / "sweep.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 16
     assert rows[0]["activation"] == "ReLU"
+    best = Network.load(tmp_path / "out" / "best.json")
+    best.load_state_dict(load_file(tmp_path / "out" / "best.safetensors"))
+    assert best.predict({"x": torch.zeros(3, 2)}).shape == (3, 2)
+
+
+def test_penalties(tmp_path):
+    stored = [
+        {"type": "L2", "strength": {"$": "strength"}, "nodes": ["fc1", "*.bias"]},
+        {"type": "L1", "strength": 0.1},
+    ]
+    over = {"width": [3], "activation": [{"type": "ReLU"}], "lr": [0.1], "strength": [0.01, 0.1]}
+    result = run(tmp_path, penalties=stored, over=over, folds=None)
+    penalties = [member.penalties for member in result._members]
+    assert penalties == [(L2(strength, nodes=("fc1", "*.bias")), L1(0.1)) for strength in (0.01, 0.1)]
+    assert {"l1", "l2"} <= set(result.histories[0])

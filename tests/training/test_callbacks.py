@@ -264,7 +264,7 @@ def test_a_monitor_is_checked_before_training_if_the_figures_are_known(net):
     calls.check(["loss", "validation_los"])
     with pytest.raises(SettingError, match=r"no 'validation_los' to monitor. Did you mean 'validation_loss'"):
         calls.check(["loss", "validation_loss"])
-    with pytest.raises(SettingError, match=r"history has loss\. It needs fit\(\.\.\., validation="):
+    with pytest.raises(SettingError, match=r"history has loss\. It needs validation data: validation="):
         calls.check(["loss"])
     fitted = {"optimizer": SGD(), "epochs": 1, "batch_size": 6, "callbacks": [EarlyStopping()]}
     with pytest.raises(SettingError, match=r"no 'validation_loss' to monitor. The history has loss"):
