@@ -49,7 +49,7 @@ class History(Mapping[str, list[float]]):
     @property
     def epochs(self) -> int:
         """The number of epochs recorded."""
-        return max((len(figures) for figures in self._lists.values()), default=0)
+        return max(map(len, self._lists.values()), default=0)
 
     @property
     def last(self) -> dict[str, float]:
