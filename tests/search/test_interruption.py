@@ -16,6 +16,14 @@ from graphdl.search.interruption import Interruption
 from tests.twins import needs_compiler
 
 
+@pytest.fixture(autouse=True)
+def usual_handler():
+    """Python's handler, which a process in the background of a shell does not have."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def test_the_first_is_raised_and_others_do_not_disturb():
     before = signal.getsignal(signal.SIGINT)
     with Interruption() as interruption:
