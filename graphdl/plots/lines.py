@@ -34,7 +34,7 @@ def plot_lines(path: str | Path, rows: Sequence[Row], x: str, value: str, by: st
     rows   one for each member: {setting or figure: value}; mean and deviation are over the rows with the same settings
     by     the name of another setting: a curve for each of its values
 
-    Settings that are spaced logarithmically, and positive figures over more than a decade that are no accuracies, have
+    Settings that are spaced logarithmically, and positive figures over more than a decade other than accuracies, have
     a logarithmic axis. The vertical axis says over how many rows a mean is. The file is a .svg, .png or .pdf. Raises
     SettingError if there are no rows, a row lacks a name or x is not a number, MissingPackageError without matplotlib.
     """

@@ -2,47 +2,24 @@
 
 from __future__ import annotations
 
-from types import TracebackType
-from typing import Self
-
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
 from graphdl.search.member import Member
 from graphdl.search.ranking import Figure
 from graphdl.search.space import described
+from graphdl.training.progress import TerminalBar
 
 
-class SweepProgress:
+class SweepProgress(TerminalBar):
     """A context in which `advance` counts the epochs of members.
 
     figure  by which the best member so far is shown
     """
 
     def __init__(self, members: int, epochs: int, figure: Figure, shown: bool) -> None:
-        console = Console(stderr=True)
         self._members, self._epochs, self._figure = members, epochs, figure
         self._ended, self._best = 0, ""
         self._value: float | None = None
-        self._bar = Progress(
-            TextColumn("{task.fields[members]}, epoch"),
-            MofNCompleteColumn(),
-            BarColumn(),
-            TextColumn("{task.fields[best]}"),
-            TimeRemainingColumn(),
-            console=console,
-            disable=not (shown and (console.is_terminal or console.is_jupyter)),
-        )
-        self._task = self._bar.add_task("", total=members * epochs, members=f"0 of {members} members", best="")
-
-    def __enter__(self) -> Self:
-        self._bar.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._bar.stop()
+        before, after = "{task.fields[members]}, epoch", ["{task.fields[best]}"]
+        super().__init__(shown, members * epochs, before, after, members=f"0 of {members} members", best="")
 
     def advance(self, member: Member, epochs: int) -> None:
         """Count epochs of a member, and those that are not made because it has ended."""

@@ -31,6 +31,7 @@ __all__ = [
     "curves",
     "errors",
     "last",
+    "misses",
     "perceptron",
     "regions",
     "train",
@@ -132,6 +133,15 @@ def accuracies(sweeps: Mapping[str, Sweep], published: Mapping[str, float | str]
     """The test accuracy of each sweep beside the published one, which may be missing."""
     known = published or {}
     return [Result(f"{name}, test accuracy in %", known.get(name), last(sweep)) for name, sweep in sweeps.items()]
+
+
+def misses(found: Mapping[str, Mapping[str, list[float]]], published: Mapping[str, float | str]) -> list[Result]:
+    """The training and test errors of each sweep, as `errors` gives them, beside the published ones."""
+    return [
+        Result(f"{name}, {part} error in %", published[part], error)
+        for name, parts in found.items()
+        for part, error in parts.items()
+    ]
 
 
 def curves(path: Path, sweeps: Mapping[str, Sweep]) -> tuple[Path, str]:

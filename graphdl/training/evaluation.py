@@ -20,7 +20,7 @@ from graphdl.network import Network
 from graphdl.training.batching import Batch, blocks_of, make_batches, repeatable, unpack_validation
 from graphdl.training.metrics import Metric
 from graphdl.training.scoring import Means, Scorer
-from graphdl.training.step import is_custom
+from graphdl.training.step import has_custom
 
 EVALUATION_ROWS = 1024
 
@@ -134,7 +134,7 @@ class Measuring:
         """The compiled passes for such batches; None for batches of another shape than the first one."""
         engine = self._net.engine
         if self._passes is None or self._passes.version != engine.version:
-            if torch.get_num_threads() > 1 or any(is_custom(step.operator) for step in plan.steps):
+            if torch.get_num_threads() > 1 or has_custom(plan):
                 raise NoGainError("it is left to the operators")
             first = block.batch(0)
             like = None if self._like is None else self._like._passes

@@ -93,7 +93,7 @@ def minimize(
     return history
 
 
-class Ended(Exception):  # noqa: N818  # it is no error
+class Ended(Exception):  # noqa: N818  # not an error
     """Minimization ends after an iteration, for the reason given."""
 
 

@@ -1,31 +1,35 @@
-"""The progress bar of training: epochs, losses and metrics, epochs per second. It is shown on terminals only."""
+"""Progress bars, which are shown on terminals only: of training, with losses, metrics and epochs per second."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 
-class EpochProgress:
-    """A context in which `advance` shows the losses and metrics of an epoch."""
+class TerminalBar:
+    """A context in which a progress bar is shown, if there is a terminal.
 
-    def __init__(self, epochs: int, shown: bool) -> None:
+    total          the number of epochs that fill the bar
+    before, after  the texts before and after it, in which {task.fields[name]} stands for a field
+    fields         their first values
+    """
+
+    def __init__(self, shown: bool, total: int, before: str, after: Sequence[str], **fields: Any) -> None:
         console = Console(stderr=True)
         self._bar = Progress(
-            TextColumn("epoch"),
+            TextColumn(before),
             MofNCompleteColumn(),
             BarColumn(),
-            TextColumn("{task.fields[figures]}"),
-            TextColumn("{task.fields[speed]}"),
+            *map(TextColumn, after),
             TimeRemainingColumn(),
             console=console,
             disable=not (shown and (console.is_terminal or console.is_jupyter)),
         )
-        self._task = self._bar.add_task("", total=epochs, figures="", speed="")
+        self._task = self._bar.add_task("", total=total, **fields)
 
     def __enter__(self) -> Self:
         self._bar.start()
@@ -35,6 +39,14 @@ class EpochProgress:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._bar.stop()
+
+
+class EpochProgress(TerminalBar):
+    """A context in which `advance` shows the losses and metrics of an epoch."""
+
+    def __init__(self, epochs: int, shown: bool) -> None:
+        after = ["{task.fields[figures]}", "{task.fields[speed]}"]
+        super().__init__(shown, epochs, "epoch", after, figures="", speed="")
 
     def advance(self, figures: Mapping[str, float]) -> None:
         """Count an epoch and show its losses and metrics."""

@@ -172,8 +172,13 @@ class TrainingStep:
         self.moves = self.stepper.moves(reached, together, self._gathering)
         self.passes = TrainingPasses(plan, engine.store.by_node, engine.chance, self.moves, self._recomputation)
         self._recordings = Recordings(engine, self.passes)
-        self.custom = any(is_custom(step.operator) for step in self.plan.steps)
+        self.custom = has_custom(self.plan)
         self._version = engine.version
+
+
+def has_custom(plan: Plan) -> bool:
+    """Whether a plan has custom operators."""
+    return any(is_custom(step.operator) for step in plan.steps)
 
 
 def is_custom(maker: object) -> bool:
