@@ -29,12 +29,20 @@ INLINE void tile(const T* A, const T* P, T* C, const T* bias) {
       if constexpr (CN == 1) {
         if (w < W - 1 || N == L) save<V>(c, sum[r][w]);
         else save_part<V, N>(c, sum[r][w]);
-      } else if (w < W - 1) {
-        save_apart<V, L>(c, CN, sum[r][w]);
       } else {
-        save_apart<V, N>(c, CN, sum[r][w]);
+        T lanes[L];
+        save<V>(lanes, sum[r][w]);
+        NO_UNROLL for (int l = 0; l < (w < W - 1 ? L : N); l++) c[l * CN] = lanes[l];
       }
     }
+}
+
+// The rows of a tile: a number that divides M, if there is one that is not small, so that all tiles are alike
+constexpr int rows_of_a_tile(int M) {
+  for (int rows = ROWS; rows >= ROWS / 2; rows--)
+    if (M % rows == 0) return rows;
+  int tiles = (M + ROWS - 1) / ROWS;
+  return (M + tiles - 1) / tiles;
 }
 
 // C (M, N) = bias + A (M, K) B (K, N). Every size and stride is a constant: of A's m and k axis, B's k and n, ...
@@ -42,7 +50,7 @@ INLINE void tile(const T* A, const T* P, T* C, const T* bias) {
 template <class T, int M, int N, int K, int AM, int AK, int BK, int BN, int CM, int CN, int SM, int SN>
 static __attribute__((noinline)) void gemm(const T* A, const T* B, T* C, const T* bias, T* scratch) {
   constexpr int L = BYTES / sizeof(T), NP = (N + L - 1) / L * L, LAST = N - NP + L;
-  constexpr int TILES = (M + ROWS - 1) / ROWS, R = (M + TILES - 1) / TILES, BIG = M - TILES * (R - 1);
+  constexpr int R = rows_of_a_tile(M), TILES = (M + R - 1) / R, BIG = M - TILES * (R - 1);
   typedef typename Vector<T, L>::type V;
   T* row = scratch + K * NP;
   const T* P = scratch;
@@ -69,11 +77,12 @@ static __attribute__((noinline)) void gemm(const T* A, const T* B, T* C, const T
     if constexpr (BIG < TILES)                                           \
       for (int i = BIG; i < TILES; i++, m += R - 1) TILES_OF(R - 1, W, LANES_); \
   }
-  constexpr int PAIRS = (NP / L - 1) / 2 * 2 * L;  // the columns before the last one or two vectors
+  constexpr int PAIRS = (NP / L - (LAST < L)) / 2 * 2 * L;  // the columns of whole pairs of vectors
   int n = 0;
-  for (; n < PAIRS; n += 2 * L) ROW_OF_TILES(2, L)
+  if constexpr (PAIRS > 0)
+    for (; n < PAIRS; n += 2 * L) ROW_OF_TILES(2, L)
   if constexpr (NP - PAIRS == 2 * L) ROW_OF_TILES(2, LAST)
-  else ROW_OF_TILES(1, LAST)
+  if constexpr (NP - PAIRS == L) ROW_OF_TILES(1, LAST)
 #undef ROW_OF_TILES
 #undef TILES_OF
 }

@@ -15,6 +15,7 @@ struct Work {
 
 #define INLINE static inline __attribute__((always_inline))
 #define UNROLL _Pragma("GCC unroll 64")
+#define NO_UNROLL _Pragma("GCC unroll 1")
 
 template <class T> struct Plain { typedef T type; };
 template <class T> struct Plain<T&> { typedef T type; };
