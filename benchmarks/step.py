@@ -4,8 +4,10 @@ ReLU, ReLU, ReLU, Tanh; mean squared error; 1000 points, so that an epoch is 20 
 points in every epoch. A figure is the time of 200 epochs divided by their 4000 steps: permutation, gathering of the
 batches, forward, backward and update. The loss of every step is read in Python, as fit does to detect a loss that is
 not finite; by `loss.item()` in torch. JAX's scan reads the losses of an epoch at once, the C program those of a call.
-scikit-learn's network has no Tanh at the end. "own loop" is net.forward, net.backward and stepper.step, which record
-every value and every gradient. All start from the same parameters, and their losses are checked to agree.
+fit is called anew each time, and compiles and verifies its step. The steps of net.compile exist already, and are given
+the batches of all epochs at once. scikit-learn's network has no Tanh at the end. "own loop" is net.forward,
+net.backward and stepper.step, which record every value and every gradient. All start from the same parameters, and
+their losses are checked to agree.
 """
 
 from __future__ import annotations

@@ -1,8 +1,10 @@
-"""graphdl: fit, compiled fit, and a custom loop."""
+"""graphdl: fit, compiled fit, compiled steps, and a custom loop."""
 
 from __future__ import annotations
 
-from benchmarks.perceptron import BATCH, LR, Problem, Train, network
+import torch
+
+from benchmarks.perceptron import BATCH, LR, ROWS, Problem, Train, network
 from graphdl import Network, fit
 from graphdl.data import Batches
 from graphdl.optim import Adam
@@ -16,6 +18,19 @@ def graphdl_fit(problem: Problem) -> Train:
 def graphdl_compiled(problem: Problem) -> Train:
     """The same with compile=True."""
     return _fit(network(), problem, compile=True)
+
+
+def graphdl_steps(problem: Problem) -> Train:
+    """net.compile: the batches of all epochs are gathered first and given to one call."""
+    net, x, y = network(), problem.x, problem.y
+    steps = net.compile(Adam(lr=LR), {"x": x[:BATCH], "target": y[:BATCH]})
+
+    def train(epochs: int) -> list[float]:
+        order = torch.cat([torch.randperm(ROWS) if problem.shuffle else torch.arange(ROWS) for _ in range(epochs)])
+        losses = steps({"x": x[order].view(-1, BATCH, 2), "target": y[order].view(-1, BATCH, 2)})
+        return list(losses.view(epochs, -1).mean(1).tolist())
+
+    return train
 
 
 def _fit(net: Network, problem: Problem, **settings: bool) -> Train:
