@@ -1,5 +1,7 @@
 import pytest
 
+from graphdl.training.epochs import CompiledEpoch
+
 
 @pytest.fixture(autouse=True, scope="session")
 def _compiled_libraries(tmp_path_factory):
@@ -7,3 +9,16 @@ def _compiled_libraries(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GRAPHDL_CACHE", str(tmp_path_factory.getbasetemp().parent / "graphdl-libraries"))
         yield
+
+
+@pytest.fixture
+def made_ahead(monkeypatch):
+    """The numbers of epochs that were made at once."""
+    found, ahead = [], CompiledEpoch.ahead
+
+    def note(self, batches, count):
+        found.append(count)
+        return ahead(self, batches, count)
+
+    monkeypatch.setattr(CompiledEpoch, "ahead", note)
+    return found

@@ -87,9 +87,7 @@ class Batches:
         if not self.shuffle and self._kept:
             return iter(self._kept)
         whole, order = self.rows // self._step * self._step, self._order()
-        if not self._whole:  # made once: a copy, if the data have gaps
-            self._whole = {name: tensor.contiguous() for name, tensor in self._inputs.items()}
-        inputs, blocks = self._whole, []
+        inputs, blocks = self._contiguous(), []
         for part, size in ((slice(0, whole), self._step), (slice(whole, self.rows), self.rows - whole)):
             if order is not None and size:
                 blocks.append(Block(inputs, order[part].view(-1, size)))
@@ -98,6 +96,28 @@ class Batches:
                 blocks.append(Block(views))
         self._kept = [] if self.shuffle else blocks
         return iter(blocks)
+
+    @property
+    def even(self) -> bool:
+        """Whether all batches have the same number of rows."""
+        return self.rows % self._step == 0
+
+    def ahead(self, epochs: int) -> Block:
+        """The batches of the next epochs as one block; all have the same number of rows.
+
+        >>> block = Batches({"x": torch.arange(4)}, batch_size=2, shuffle=False).ahead(epochs=2)
+        >>> block.stacked("x").tolist()
+        [[0, 1], [2, 3], [0, 1], [2, 3]]
+        """
+        as_they_are = torch.arange(self.rows, device="cpu")
+        orders = [as_they_are if (order := self._order()) is None else order for _ in range(epochs)]
+        return Block(self._contiguous(), torch.cat(orders).view(-1, self._step))
+
+    def _contiguous(self) -> dict[str | int, torch.Tensor]:
+        """The data without gaps in memory: made once."""
+        if not self._whole:
+            self._whole = {name: tensor.contiguous() for name, tensor in self._inputs.items()}
+        return self._whole
 
     def _order(self) -> torch.Tensor | None:
         """The order of the rows in this epoch, drawn anew; None if they stay as they are."""

@@ -76,20 +76,34 @@ def _wrong_gradient(found: Outcome, expected: Outcome, before: Mapping[str, Tens
     is its change times the relative error allowed in its gradient; where that gradient is rounding alone, the change of
     this parameter may be anything that happens to others.
     """
-    rounding, bound = bounds
-    largest = max((_scale(gradient) for gradient in expected.gradients.values()), default=0.0)
-    floor = _floor(expected)
-    noise = {name: bound * (_scale(g) + largest / 10) + floor for name, g in expected.gradients.items()}
-    change = {name: (expected.parameters[name] - before[name]).abs() for name in noise}
-    most = torch.tensor(2 * max(map(_scale, change.values()), default=0.0))
-    for name, gradient in expected.gradients.items():
-        if not _close(found.gradients[name], gradient, noise[name]):
-            return f"the gradient of {name}"
-        size, after = gradient.abs(), expected.parameters[name]
-        allowed = torch.where(size > noise[name], change[name] * (noise[name] / size), most.to(size))
-        if not _close(found.parameters[name], after, allowed + _scale(after) * rounding):
-            return f"the parameter {name}"
+    names = list(expected.gradients)
+    sizes = torch.tensor([expected.gradients[name].numel() for name in names], dtype=torch.long)
+    part = torch.arange(len(names)).repeat_interleave(sizes)
+    if not part.numel():
+        return ""
+    old, gradient, parameter, found_gradient, found_parameter = (
+        torch.cat([named[name].reshape(-1) for name in names])
+        for named in (before, expected.gradients, expected.parameters, found.gradients, found.parameters)
+    )
+    size, change = gradient.abs(), (parameter - old).abs()
+    scales = _scales(torch.stack([size, change, parameter]), part)
+    largest, most, _ = scales.amax(1)
+    noise = bounds.gradients * (scales[0] + largest / 10) + _floor(expected)
+    allowed = torch.where(size > noise, change * (noise / size), 2 * most) + scales[2] * bounds.values
+    for what, one, other, error in (
+        ("gradient of", found_gradient, gradient, noise),
+        ("parameter", found_parameter, parameter, allowed),
+    ):
+        wrong = ((one - other).abs() <= error).logical_not_()
+        if wrong.any() and (wrong := wrong & ~_equal(one, other)).any():
+            return f"the {what} {names[part[wrong.int().argmax()]]}"
     return ""
+
+
+def _scales(vectors: Tensor, part: Tensor) -> Tensor:
+    """For each number of some vectors, the largest finite one, without its sign, of the part to which it belongs."""
+    sizes, where = vectors.nan_to_num(0.0, 0.0, 0.0).abs_(), part.expand_as(vectors)
+    return torch.zeros_like(vectors).scatter_reduce_(1, where, sizes, "amax").gather(1, where)
 
 
 def widened(bounds: Bounds, moved: Sequence[Outcome], expected: Outcome) -> Bounds:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import cached_property
 from typing import TypeAlias, TypeVar, cast
@@ -85,8 +86,10 @@ class CompiledPasses:
             raise CompileError(f"it is compiled for batches of other numbers than {engine.dtype}, the network's type")
         self.version = engine.version
         self.__dict__.pop("_places", None)
-        self._step = self._place(self._like._step.outlines if self._like is not None else None)
-        followed = self._like is not None and self._follow(self._like)
+        self._verified, self._seconds = False, 0.0
+        like = self._like if self._like is not None and self._like.resembles(engine) else None
+        self._step = self._place(None if like is None else like._step.outlines)
+        followed = like is not None and self._follow(like)
         calls = TorchCalls(self._tape) if followed else self._record()
         self._workspace = calls.make_workspace(self._compiled.workspace)
         given = [self._tape.given[storage].data_ptr() for storage in self._compiled.given]
@@ -95,7 +98,6 @@ class CompiledPasses:
         self._most = min(max(1, RESULT_BYTES // each), self._step.steps_at_once)
         self._found: list[Tensor] = []
         self._count = 0
-        self._verified, self._seconds = False, 0.0
 
     def _record(self) -> TorchCalls:
         """Record the step twice, and compile it; return what makes torch's calls in it."""
@@ -108,14 +110,16 @@ class CompiledPasses:
         self._compiled = compile_tape(self._tape, self._roles, calls)
         return calls
 
+    def resembles(self, engine: Engine) -> bool:
+        """Whether a network of the same structure is frozen alike, and this one has not changed meanwhile."""
+        return self.version == self._engine.version and self._engine.frozen == engine.frozen
+
     def _follow(self, like: CompiledPasses) -> bool:
         """Use the step of another network on this one's tensors; False if that cannot be done.
 
         The tensors that both have in the same place of their structure take each other's place. Others are constants.
         """
         places, (others, written) = self._step.places(), like._places
-        if like.version != like._engine.version or like._engine.frozen != self._engine.frozen:
-            return False
         if self.shapes != like.shapes or len(places) != len(others) or like._compiled.calls_torch:
             return False
         own = {other: place.untyped_storage() for place, other in zip(places, others, strict=True)}
@@ -124,7 +128,7 @@ class CompiledPasses:
             if given[k].nbytes() != storage.nbytes() or (given[k] is storage and k in written):
                 return False
         self._tape, self._roles = replace(like._tape, given=given), like._roles
-        self._compiled = like._compiled.unbound()
+        self._compiled, self._seconds = like._compiled.unbound(), like._seconds
         return True
 
     @cached_property
@@ -238,9 +242,12 @@ def completed(calls: Calls[T]) -> T:
         calls.close()
 
 
-def completed_together(several: Sequence[Calls[T]], check: Callable[[], object] | None = None) -> list[T | Exception]:
+def completed_together(
+    several: Sequence[Calls[T]], turn: AbstractContextManager[object], check: Callable[[], object] | None = None
+) -> list[T | Exception]:
     """Run generators side by side, with what they yield at the same time in one call; their results or errors.
 
+    turn   is held while generators run, and not while C++ runs
     check  is called before each call; what it raises closes the generators
     """
     found: dict[int, T | Exception] = {}
@@ -248,15 +255,16 @@ def completed_together(several: Sequence[Calls[T]], check: Callable[[], object] 
     try:
         while waiting:
             prepared = []
-            for k, calls in list(waiting.items()):
-                try:
-                    prepared.append(next(calls))
-                    continue
-                except StopIteration as end:
-                    found[k] = cast(T, end.value)
-                except Exception as error:
-                    found[k] = error
-                del waiting[k]
+            with turn:
+                for k, calls in list(waiting.items()):
+                    try:
+                        prepared.append(next(calls))
+                        continue
+                    except StopIteration as end:
+                        found[k] = cast(T, end.value)
+                    except Exception as error:
+                        found[k] = error
+                    del waiting[k]
             if check is not None:
                 check()
             run_all(prepared)

@@ -216,8 +216,9 @@ def _check_member(member: Member, data: SharedData) -> None:
     check_rows("rows", member.rows, held)
     check_rows("validation_rows", member.validation_rows, held)
     member.optimizer.bind(member.net)
-    with suppress(RuntimeError):  # a custom optimizer may read numbers, which tensors without data do not have
-        state_of_optimizer(member)
+    if member.optimizer.joint:
+        with suppress(RuntimeError):  # a custom optimizer may read numbers, which tensors without data do not have
+            state_of_optimizer(member)
     if member.seed is not None:
         new_generator(member.seed)
 

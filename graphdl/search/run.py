@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias
 
 import torch
+from torch import Tensor
 
 from graphdl.arguments import new_generator
 from graphdl.data import Batches
@@ -19,6 +21,8 @@ from graphdl.training.evaluation import Validation
 from graphdl.training.hooks import Callbacks
 from graphdl.training.scoring import Scorer
 
+Mark: TypeAlias = tuple[list[Tensor], int, Tensor, Tensor]
+
 
 class Run:
     """A member in training. A way of training makes its epochs, and `record` takes their figures.
@@ -30,6 +34,7 @@ class Run:
     validate   the figures of its validation data after an epoch; {} if there are none
     callbacks  its own copies of the callbacks
     gathering  clipping and accumulation of gradients
+    careful    whether its epochs are made one at a time, because one of several has failed
 
     Parameters and buffers at the end of the last epoch are kept: a member that fails or is interrupted gets them back.
     """
@@ -37,6 +42,7 @@ class Run:
     def __init__(self, member: Member, recipe: Recipe, data: SharedData, validation: SharedData | None) -> None:
         net = member.net
         self.member, self.recipe, self.data, self.validation = member, recipe, data, validation
+        self.careful = False
         self.generator = net.generator if member.seed is None else new_generator(member.seed)
         named = data.named(net)
         self.batches = Batches(named, recipe.batch_size, recipe.shuffle, self.generator, member.rows)
@@ -70,14 +76,21 @@ class Run:
             self.callbacks.start(self.member.net, self.stepper, self.member.history)
             self.member.state = "training"
 
-    def record(self, figures: Mapping[str, float], seconds: float) -> None:
-        """Take the figures of an epoch and its duration, and decide whether training goes on."""
+    def flaw(self, made: Sequence[Mapping[str, float]]) -> str | None:
+        """What is not finite in the figures of epochs, or after them; None if all is."""
+        for figures in made:
+            if not math.isfinite(figures["loss"]):
+                return f"the loss is {figures['loss']}"
+        finite = math.isfinite(torch.linalg.vector_norm(self._tensors[0], math.inf))
+        return None if finite else "a parameter is not finite"
+
+    def record(self, made: Sequence[Mapping[str, float]], seconds: float) -> None:
+        """Take the figures of epochs and their duration, and decide whether training goes on."""
         member = self.member
-        if not math.isfinite(figures["loss"]):
-            return self.fail(f"the loss is {figures['loss']}")
-        if not math.isfinite(torch.linalg.vector_norm(self._tensors[0], math.inf)):
-            return self.fail("a parameter is not finite")
-        member.history.append(figures)
+        if flaw := self.flaw(made):
+            return self.fail(flaw)
+        for figures in made:
+            member.history.append(figures)
         member.history.seconds += seconds
         member.kept = member.history.epochs
         self.keep()
@@ -97,6 +110,27 @@ class Run:
         for good, tensor in zip(self._good, self._tensors, strict=True):
             good.copy_(tensor)
 
+    def mark(self) -> Mark:
+        """What `go_back` needs beside the parameters and buffers that are kept."""
+        state, _ = self.stepper.memory()
+        chance = self.member.net.engine.chance.get_state()
+        return [vector.clone() for vector in state], self.stepper.steps, self.generator.get_state(), chance
+
+    def go_back(self, mark: Mark) -> None:
+        """Return to the end of the last epoch, where the mark was made."""
+        state, steps, order, chance = mark
+        self._restore()
+        for vector, before in zip(self.stepper.memory()[0], state, strict=True):
+            vector.copy_(before)
+        self.stepper.advance(steps - self.stepper.steps)
+        self.generator.set_state(order)
+        self.member.net.engine.chance.set_state(chance)
+
+    def _restore(self) -> None:
+        """Give back the parameters and buffers that were kept last."""
+        for good, tensor in zip(self._good, self._tensors, strict=True):
+            tensor.copy_(good)
+
     def fail(self, reason: Exception | str, epoch: int | None = None) -> None:
         """End training because of an error in an epoch, the next one by default; the parameters kept last stay."""
         self._note(reason, self.epoch + 1 if epoch is None else epoch)
@@ -104,8 +138,7 @@ class Run:
 
     def end(self, state: State) -> None:
         """End training, with the parameters that were kept last, or those that callbacks restore."""
-        for good, tensor in zip(self._good, self._tensors, strict=True):
-            tensor.copy_(good)
+        self._restore()
         self.member.state = state
         try:
             self.callbacks.end()

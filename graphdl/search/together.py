@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections import deque
 from collections.abc import Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import TypeAlias
 
+from graphdl.search.epochs import Outcomes, Trained, epochs_ahead, make_epochs
 from graphdl.search.interruption import Interruption
 from graphdl.search.run import Run
-from graphdl.search.ways import OneByOne, Outcomes, OutcomeStream, Trained, Way, can_compile, make_epochs
+from graphdl.search.ways import OneByOne, OutcomeStream, Way, can_compile
 from graphdl.training.epochs import CompiledEpoch
 from graphdl.training.step import TrainingStep
 
 CompiledRun: TypeAlias = tuple[Run, CompiledEpoch]
 
-MOST_TOGETHER = 32
-"""How many members a call trains at most."""
+MOST_TOGETHER, STEPS_TOGETHER = 32, 2048
+"""How many members a call trains at most, and about how many steps it makes."""
 
 
 class Together:
@@ -31,6 +33,9 @@ class Together:
 
     def __init__(self, threads: int | None, interruption: Interruption) -> None:
         self._threads, self._interruption = threads or os.cpu_count() or 1, interruption
+        self._turn = (
+            threading.Lock()
+        )  # many short calls of torch, in two threads, wait for Python's lock most of the time
 
     def prepare(self, run: Run) -> Way:
         """Compile the step."""
@@ -41,13 +46,14 @@ class Together:
         waiting = deque(runs)
         del runs
         first = self._of(waiting.popleft())
-        yield self._train([first])
+        yield self._train([first], epochs)
         while waiting and first[0].member.state == "failed":
             first = self._of(waiting.popleft())
-            yield self._train([first])
+            yield self._train([first], epochs)
         trained = _unfinished([first, *(self._of(run, first) for run in waiting)], epochs)  # they use its step
-        size = max(1, min(MOST_TOGETHER, (len(waiting) + 1) // (2 * self._threads)))
-        parts = deque(trained[k : k + size] for k in range(0, len(trained), size))
+        steps = len(first[0].batches) * epochs_ahead(*first, epochs)
+        size = min(MOST_TOGETHER, STEPS_TOGETHER // steps, len(trained) // (2 * self._threads))
+        parts = deque(trained[k : k + max(1, size)] for k in range(0, len(trained), max(1, size)))
         del waiting, first, trained
         yield from self._side_by_side(parts, epochs)
 
@@ -58,29 +64,30 @@ class Together:
         return run, CompiledEpoch(step, self._interruption.check, None if like is None else like[1])
 
     def _side_by_side(self, parts: deque[list[CompiledRun]], epochs: int) -> OutcomeStream:
-        """Train the runs of each part in one thread at a time."""
+        """Train the runs of each part in one thread at a time; a part goes on before the next one begins."""
         pool = ThreadPoolExecutor(self._threads)
         training: dict[Future[Outcomes], list[CompiledRun]] = {}
         try:
             while parts or training:
                 while parts and len(training) <= self._threads:  # one waits
                     if part := parts.popleft():
-                        training[pool.submit(self._train, part)] = part
+                        training[pool.submit(self._train, part, epochs)] = part
                 done, _ = wait(training, return_when=FIRST_COMPLETED)
                 while done:
                     future = done.pop()
-                    yield future.result()
+                    with self._turn:
+                        yield future.result()
                     part = _unfinished(training.pop(future), epochs)
-                    parts.append(part)
+                    parts.appendleft(part)
                     del future
         finally:
             if training:
                 self._interruption.request()
             pool.shutdown(cancel_futures=True)
 
-    def _train(self, part: Sequence[Trained]) -> Outcomes:
-        """Train some runs for an epoch."""
-        return make_epochs(part, self._interruption.check)
+    def _train(self, part: Sequence[Trained], epochs: int) -> Outcomes:
+        """Train some runs for an epoch or several."""
+        return make_epochs(part, epochs, self._turn, self._interruption.check)
 
 
 def _unfinished(part: Iterable[CompiledRun], epochs: int) -> list[CompiledRun]:

@@ -1,7 +1,7 @@
 """The ways in which the members of a group are trained.
 
 A way is called with runs and a number of epochs up to which they are to be trained. It calls `run.begin()` of each, and
-yields lists of (run, figures of an epoch), or (run, error) where an epoch failed; those in a list were made together.
+yields lists of (run, figures of epochs), or (run, error) where an epoch failed; those in a list were made together.
 The caller passes them to `settle` before it requests the next list. A run that has ended is neither trained further nor
 held by the way.
 """
@@ -11,13 +11,13 @@ from __future__ import annotations
 import copy
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable
 from typing import Protocol, TypeAlias
 
 import torch
 
 from graphdl.data import Batches
-from graphdl.execution.compiled import Calls, completed_together
+from graphdl.search.epochs import Outcome, Outcomes, make_epochs
 from graphdl.search.member import Recipe
 from graphdl.search.run import Run
 from graphdl.search.state import RunState, resume
@@ -25,12 +25,7 @@ from graphdl.training.epochs import CompiledEpoch, SteppedEpoch
 from graphdl.training.scoring import Scorer
 from graphdl.training.step import TrainingStep
 
-Outcome: TypeAlias = Mapping[str, float] | Exception | RunState
-"""The figures of an epoch, the error that ended it, or the state after several epochs that were made elsewhere."""
-
-Outcomes: TypeAlias = list[tuple[Run, Outcome]]
 OutcomeStream: TypeAlias = Generator[Outcomes, None, None]
-Trained: TypeAlias = tuple[Run, CompiledEpoch | SteppedEpoch]
 
 
 class Way(Protocol):
@@ -80,7 +75,7 @@ class OneByOne:
                 run.validate.compile()
             train = kind(step, calls.step_end if calls.wants_steps else None)
             while not run.member.ended and run.epoch < epochs:
-                yield make_epochs([(run, train)])
+                yield make_epochs([(run, train)], epochs)
 
 
 def can_compile(run: Run) -> bool:
@@ -98,34 +93,6 @@ def can_compile(run: Run) -> bool:
     except Exception:
         return True
     return train.compiled
-
-
-def make_epochs(several: Sequence[Trained], check: Callable[[], object] | None = None) -> Outcomes:
-    """Make an epoch of each run, side by side: one call of C++ makes the steps of many.
-
-    check  is called before each call of C++; what it raises ends the epochs of all
-    """
-    with torch.inference_mode():
-        found = completed_together([_epoch(*each) for each in several], check)
-    for run, train in several:
-        if isinstance(train, CompiledEpoch) and not train.compiled:
-            run.member.way = "operators"
-    return [(run, outcome) for (run, _), outcome in zip(several, found, strict=True)]
-
-
-def _epoch(run: Run, train: CompiledEpoch | SteppedEpoch) -> Calls[Mapping[str, float]]:
-    """An epoch of a run. C++ is run by the caller."""
-    with torch.inference_mode(False):
-        run.begin()
-        run.callbacks.epoch_start()
-    if isinstance(train, CompiledEpoch):
-        figures = yield from train.calls(run.batches)
-    else:
-        figures = train(run.batches)
-    train.step.finish()
-    terms = run.terms()
-    validated = yield from run.validate.calls()
-    return figures | terms | validated
 
 
 def settle(run: Run, outcome: Outcome, seconds: float) -> None:
@@ -148,7 +115,7 @@ def timed(outcomes: OutcomeStream) -> Generator[tuple[Outcomes, float], None, No
         yield made, (time.perf_counter() - start) / len(made)
 
 
-LEAST_STEPS = 10_000
+LEAST_STEPS = 4_000
 """The number of steps of a group from which on compiling gains: it takes as long as so many steps of the operators.
 This is counted, not timed, so that results do not depend on how busy the machine is."""
 

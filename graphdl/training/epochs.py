@@ -8,17 +8,21 @@ from collections.abc import Callable, Iterable
 import torch
 
 from graphdl.blocks import Block
+from graphdl.data import Batches
 from graphdl.errors import CompileError, GraphDLWarning, level_outside
 from graphdl.execution.chance import Outlines
 from graphdl.execution.compiled import Calls, CompiledPasses, NoGainError, completed
 from graphdl.execution.placed import PlacedStep
 from graphdl.training.batching import Batch, blocks_of
 from graphdl.training.guard import steps_into
-from graphdl.training.scoring import Means, rows_of
+from graphdl.training.scoring import EpochMeans, Means, rows_of
 from graphdl.training.step import TrainingStep
 from graphdl.training.threads import choose_threads
 
 StepEnd = Callable[[], bool]
+
+STEPS_AHEAD = 512
+"""About how many steps are made before losses are looked at, where nothing is to be done at the end of an epoch."""
 
 
 class SteppedEpoch:
@@ -29,6 +33,14 @@ class SteppedEpoch:
 
     def __init__(self, step: TrainingStep, step_end: StepEnd | None = None) -> None:
         self.step, self._step_end = step, step_end
+
+    def most_ahead(self, batches: Iterable[Batch]) -> int:
+        """How many epochs may be made at once."""
+        return 1
+
+    def several(self, batches: Iterable[Batch], epochs: int) -> list[dict[str, float]]:
+        """Make some epochs; return the means of each."""
+        return [self(batches) for _ in range(epochs)]
 
     @torch.inference_mode()
     def __call__(self, batches: Iterable[Batch]) -> dict[str, float]:
@@ -71,19 +83,50 @@ class CompiledEpoch:
         """Whether steps were compiled."""
         return self._steps is not None and not self._given_up
 
+    def most_ahead(self, batches: Iterable[Batch]) -> int:
+        """How many epochs may be made at once, with the same results as one after another.
+
+        More than one only if all batches are alike, and the order of an epoch is not drawn from the generator from
+        which operators have drawn in the one before.
+        """
+        step = self.step
+        if not isinstance(batches, Batches) or not batches.even or not self.compiled or not step.uniform:
+            return 1
+        if step.plan.drawing and batches.shuffle and batches.generator is step.net.engine.chance:
+            return 1
+        return max(1, STEPS_AHEAD // len(batches))
+
+    def several(self, batches: Iterable[Batch], epochs: int) -> list[dict[str, float]]:
+        """Make some epochs, no more at once than `most_ahead` says; return the means of each."""
+        if epochs == 1 or not isinstance(batches, Batches):
+            return [self(batches) for _ in range(epochs)]
+        with torch.inference_mode():
+            return completed(self.ahead(batches, epochs))
+
     def calls(self, batches: Iterable[Batch]) -> Calls[dict[str, float]]:
         """The same, but C++ is run by the caller."""
-        means, self._others = Means(), 0
+        means = Means()
+        yield from self._all(blocks_of(batches), means)
+        return means.figures()
+
+    def ahead(self, batches: Batches, epochs: int) -> Calls[list[dict[str, float]]]:
+        """Several epochs at once, for batches with the same number of rows; C++ is run by the caller."""
+        means = EpochMeans(epochs, len(batches))
+        yield from self._all([batches.ahead(epochs)], means)
+        return means.figures()
+
+    def _all(self, blocks: Iterable[Block], means: Means | EpochMeans) -> Calls[None]:
+        """Make the steps on all batches."""
+        self._others = 0
         self._check_again = True  # whether custom operators and optimizers still do the same
-        for block in blocks_of(batches):
+        for block in blocks:
             made = 0
             while made < len(block):
                 made += yield from self._steps_on(block.part(made, len(block)), means)
                 if self._step_end is not None and self._step_end():
-                    return means.figures()
-        return means.figures()
+                    return
 
-    def _steps_on(self, block: Block, means: Means) -> Calls[int]:
+    def _steps_on(self, block: Block, means: Means | EpochMeans) -> Calls[int]:
         """Make steps on some batches of a block; return how many."""
         try:
             steps = None if self._given_up else self._ready(block)
@@ -102,14 +145,13 @@ class CompiledEpoch:
         """The compiled steps for such batches; None if the operators make the steps."""
         step = self.step
         if self._steps is None or self._steps.version != step.net.engine.version:
-            first = block.batch(0)
+            first, last = block.batch(0), block.batch(min(1, len(block) - 1))
+            like = self._to_follow()
             if not step.ready:
-                step.prepare(first)
+                step.prepare(first, all_reached=like is not None)
             if self._shared_out(first):
                 self._leave_to_operators()
                 return None
-            last = block.batch(min(1, len(block) - 1))
-            like = None if self._like is None or step.may_change else self._like._steps
 
             def place(outlines: Outlines | None) -> PlacedStep:
                 return PlacedStep(step.net.engine, step.passes, step.moves, first, outlines)
@@ -125,6 +167,13 @@ class CompiledEpoch:
             self._steps.check_again(block.batch(0))
         self._check_again = False
         return self._steps
+
+    def _to_follow(self) -> CompiledPasses | None:
+        """The compiled steps of the other network, if they are those of this network too."""
+        other = self._like
+        if other is None or other._steps is None or other.step.may_change:
+            return None
+        return other._steps if other._steps.resembles(self.step.net.engine) else None
 
     def _shared_out(self, batch: Batch) -> bool:
         """Whether the operators would use several threads; a compiled step shares out no more than torch's calls."""

@@ -92,16 +92,19 @@ def fit(
     train = (CompiledEpoch if compile else SteppedEpoch)(step, calls.step_end if calls.wants_steps else None)
     history, start = History(), time.perf_counter()
     with calls.around(net, stepper, history), threads_restored(), EpochProgress(epochs, progress) as bar:
-        for _ in range(epochs):
+        looking = calls.given or terms.names or validate.names
+        while history.epochs < epochs:
             calls.epoch_start()
-            figures = train(batches)
+            ahead = 1 if looking else min(train.most_ahead(batches), epochs - history.epochs)
+            made = train.several(batches, ahead)
             step.finish()
-            if not figures:
+            if not made[0]:
                 raise SettingError("inputs has no batches: there is nothing to train on.")
-            figures |= terms.values(net.engine.store) | validate()
-            history.append(figures)
+            at_the_end = terms.values(net.engine.store) | validate()
+            for figures in made:
+                history.append(figures | at_the_end)
             history.seconds = time.perf_counter() - start
-            bar.advance(figures)
+            bar.advance(made[-1] | at_the_end, len(made))
             if calls.epoch_end():
                 break
     return history

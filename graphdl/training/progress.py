@@ -42,18 +42,18 @@ class TerminalBar:
 
 
 class EpochProgress(TerminalBar):
-    """A context in which `advance` shows the losses and metrics of an epoch."""
+    """A context in which `advance` shows the losses and metrics of the last epoch."""
 
     def __init__(self, epochs: int, shown: bool) -> None:
         after = ["{task.fields[figures]}", "{task.fields[speed]}"]
         super().__init__(shown, epochs, "epoch", after, figures="", speed="")
 
-    def advance(self, figures: Mapping[str, float]) -> None:
-        """Count an epoch and show its losses and metrics."""
+    def advance(self, figures: Mapping[str, float], epochs: int = 1) -> None:
+        """Count epochs and show the losses and metrics of the last one."""
         if self._bar.disable:
             return
         task = self._bar.tasks[0]
         elapsed = task.elapsed or 0
-        speed = f"{(task.completed + 1) / elapsed:.3g} epochs/s" if elapsed else ""
+        speed = f"{(task.completed + epochs) / elapsed:.3g} epochs/s" if elapsed else ""
         text = "  ".join(f"{name.replace('_', ' ')} {figure:.4g}" for name, figure in figures.items())
-        self._bar.update(self._task, advance=1, figures=text, speed=speed)
+        self._bar.update(self._task, advance=epochs, figures=text, speed=speed)

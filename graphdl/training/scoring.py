@@ -101,7 +101,7 @@ class Scorer:
             figures[name] = metric(prediction, target)
         return total, figures
 
-    def add_to(self, means: Means, block: Block, values: Sequence[Tensor]) -> None:
+    def add_to(self, means: Means | EpochMeans, block: Block, values: Sequence[Tensor]) -> None:
         """Add the scores of passes to means: values are the total losses (K,) and the targets' values (K, n, ...).
 
         They are added one after another, so that the means do not depend on the number of passes in a call.
@@ -115,7 +115,7 @@ class Scorer:
         for name, metric, pair in self._metrics:
             compared = [block.stacked(source) if source in block.inputs else found[source] for source in pair]
             figures[name] = _measured(name, metric, *compared)
-        means.add_all(block.size, figures)
+        means.add_all(block.size, {name: values.tolist() for name, values in figures.items()})
 
 
 def _compared(net: Network, loss: Key) -> tuple[Key, Key] | None:
@@ -167,11 +167,11 @@ class Means:
         for name, figure in score.figures.items():
             self._sums[name] = self._sums.get(name, 0.0) + figure * score.rows
 
-    def add_all(self, rows: int, figures: Mapping[str, Tensor]) -> None:
-        """Add several batches with the same number of rows, each loss or metric as (K,)."""
+    def add_all(self, rows: int, figures: Mapping[str, Sequence[float]]) -> None:
+        """Add several batches with the same number of rows, each loss or metric as K numbers."""
         for name, values in figures.items():
             total = self._sums.get(name, 0.0)
-            for value in values.tolist():
+            for value in values:
                 total += value * rows
             self._sums[name] = total
         self.rows += rows * len(figures["loss"])
@@ -181,3 +181,29 @@ class Means:
         if not self.rows:
             return {}
         return {name: total / self.rows for name, total in self._sums.items()}
+
+
+class EpochMeans:
+    """Means of the scores of successive epochs, each of so many batches."""
+
+    def __init__(self, epochs: int, batches: int) -> None:
+        self._epochs, self._batches, self._added = [Means() for _ in range(epochs)], batches, 0
+
+    def add(self, score: Score) -> None:
+        """Add the score of a batch."""
+        self._epochs[self._added // self._batches].add(score)
+        self._added += 1
+
+    def add_all(self, rows: int, figures: Mapping[str, Sequence[float]]) -> None:
+        """Add several batches with the same number of rows, each loss or metric as K numbers."""
+        start, count = 0, len(figures["loss"])
+        while start < count:
+            epoch, made = divmod(self._added, self._batches)
+            stop = min(count, start + self._batches - made)
+            self._epochs[epoch].add_all(rows, {name: values[start:stop] for name, values in figures.items()})
+            self._added += stop - start
+            start = stop
+
+    def figures(self) -> list[dict[str, float]]:
+        """The means of each epoch."""
+        return [means.figures() for means in self._epochs]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 import torch
 from torch import Tensor
@@ -112,6 +112,12 @@ class TrainingStep:
         penalties = () if self._gathering is None else self._gathering.penalties
         return self.custom or any(map(is_custom, (self.stepper.optimizer, *penalties)))
 
+    @property
+    def uniform(self) -> bool:
+        """Whether it is ready, makes an update with every batch, and does the same in every epoch."""
+        every = self._gathering is None or self._gathering.accumulate == 1
+        return self.ready and every and not self.may_change
+
     def move_apart(self) -> None:
         """Update large parameters one by one during backward from the next step on: no step is compiled."""
         self._together, self._version = False, -1
@@ -121,23 +127,30 @@ class TrainingStep:
         if self.ready:
             self.moves.finish()
 
-    def prepare(self, inputs: Mapping[Key, Tensor]) -> None:
-        """Prepare steps on such batches without making one: the network is left as it was."""
-        with Snapshot(self.net.engine):
-            gathered = self._try(inputs, lambda trace: None)
-        self._bind(gathered)
+    def prepare(self, inputs: Mapping[Key, Tensor], all_reached: bool = False) -> None:
+        """Prepare steps on such batches without making one: the network is left as it was.
+
+        all_reached  every parameter that trains gets a gradient, as is known from a network of the same structure
+        """
+        if all_reached:
+            self._plan(inputs)
+            reached = set(self._backward_plan.owners)
+        else:
+            with Snapshot(self.net.engine):
+                reached = set(self._try(inputs, lambda trace: None).by_node)
+        self._bind(reached)
         self._hold_buffers()
 
     def _first(self, inputs: Mapping[Key, Tensor]) -> Score:
         """Plan the passes, again after a callback has frozen or moved something, and make one step."""
         found: list[Score] = []
         gathered = self._try(inputs, lambda trace: found.append(self._score(inputs, trace)))
-        self._bind(gathered)
+        self._bind(set(gathered.by_node))
         self.moves.step([gathered.of(extent) for extent in self.moves.extents])
         return found[-1]
 
-    def _try(self, inputs: Mapping[Key, Tensor], between: Callable[[Trace], None]) -> ParameterGradients:
-        """Run both passes without an update; `between` is called after forward."""
+    def _plan(self, inputs: Mapping[Key, Tensor]) -> None:
+        """Plan the passes on such batches."""
         engine = self.net.engine
         self.plan = engine.plan(self.scorer.targets)
         plan = self._backward_plan = engine.backward_plan(self.plan, self.net.losses)
@@ -148,8 +161,13 @@ class TrainingStep:
                 "the connectivity with print(net.summary())."
             )
         torch.set_num_threads(self.threads or choose_threads(self.net, rows_of(inputs), self._available))
-        parameters = engine.store.by_node
         self._recomputation = make_recomputation(plan, self._again)
+
+    def _try(self, inputs: Mapping[Key, Tensor], between: Callable[[Trace], None]) -> ParameterGradients:
+        """Run both passes without an update; `between` is called after forward."""
+        self._plan(inputs)
+        engine, plan = self.net.engine, self._backward_plan
+        parameters = engine.store.by_node
         how = Forward(training=True, generator=engine.chance, recompute=self._recomputation, check=True)
         trace = run_forward(self.plan, parameters, inputs, how)
         between(trace)
@@ -158,7 +176,7 @@ class TrainingStep:
         run_backward(plan, parameters, trace, starts, Backward(gathered, recompute=self._recomputation))
         return gathered
 
-    def _bind(self, gathered: ParameterGradients) -> None:
+    def _bind(self, reached: Collection[Key]) -> None:
         """Bind passes and updates to the tensors of the network; only parameters that have a gradient are updated."""
         if self._version >= 0 and self._gathering is not None and self.moves.pending:
             raise SettingError(
@@ -167,9 +185,9 @@ class TrainingStep:
                 "or after an update."
             )
         engine, plan = self.net.engine, self._backward_plan
-        reached = [owner for owner in plan.owners if owner in gathered.by_node]
-        together = reached if self._together else plan.shared
-        self.moves = self.stepper.moves(reached, together, self._gathering)
+        moved = [owner for owner in plan.owners if owner in reached]
+        together = moved if self._together else plan.shared
+        self.moves = self.stepper.moves(moved, together, self._gathering)
         self.passes = TrainingPasses(plan, engine.store.by_node, engine.chance, self.moves, self._recomputation)
         self._recordings = Recordings(engine, self.passes)
         self.custom = has_custom(self.plan)

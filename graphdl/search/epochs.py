@@ -1,0 +1,80 @@
+"""The epochs of several runs, side by side: one call of C++ makes the steps of many."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import TypeAlias
+
+import torch
+
+from graphdl.execution.compiled import Calls, completed_together
+from graphdl.search.run import Run
+from graphdl.search.state import RunState
+from graphdl.training.epochs import CompiledEpoch, SteppedEpoch
+
+Figures: TypeAlias = Mapping[str, float]
+
+Outcome: TypeAlias = Sequence[Figures] | Exception | RunState
+"""The figures of epochs, the error that ended one, or the state after several epochs that were made elsewhere."""
+
+Outcomes: TypeAlias = list[tuple[Run, Outcome]]
+Trained: TypeAlias = tuple[Run, CompiledEpoch | SteppedEpoch]
+
+Turn: TypeAlias = AbstractContextManager[object]
+Check: TypeAlias = Callable[[], object]
+
+ALONE: Turn = nullcontext()
+
+
+def make_epochs(several: Sequence[Trained], epochs: int, turn: Turn = ALONE, check: Check | None = None) -> Outcomes:
+    """Make an epoch of each run, or some more where nothing looks at them in between, but none after so many epochs.
+
+    turn   is held except while C++ runs: one thread at a time is in Python
+    check  is called before each call of C++; what it raises ends the epochs of all
+    """
+    with torch.inference_mode():
+        found = completed_together([_epochs(run, train, epochs) for run, train in several], turn, check)
+    for run, train in several:
+        if isinstance(train, CompiledEpoch) and not train.compiled:
+            run.member.way = "operators"
+    return [(run, outcome) for (run, _), outcome in zip(several, found, strict=True)]
+
+
+def epochs_ahead(run: Run, train: CompiledEpoch | SteppedEpoch, epochs: int) -> int:
+    """How many epochs are made at once, so that the run has so many in the end."""
+    looking = run.careful or run.callbacks.given or run.validate.names or run.member.penalties
+    return 1 if looking else max(1, min(epochs - run.epoch, train.most_ahead(run.batches)))
+
+
+def _epochs(run: Run, train: CompiledEpoch | SteppedEpoch, epochs: int) -> Calls[Sequence[Figures]]:
+    """Some epochs of a run. C++ is run by the caller.
+
+    If one of several fails, they are made once more, one at a time, so that the run ends at the right epoch.
+    """
+    count = epochs_ahead(run, train, epochs)
+    if count > 1 and isinstance(train, CompiledEpoch):
+        before = run.mark()
+        try:
+            made = yield from train.ahead(run.batches, count)
+            if not run.flaw(made):
+                return made
+        except Exception:
+            run.careful = True
+        run.go_back(before)
+    return [(yield from _epoch(run, train))]
+
+
+def _epoch(run: Run, train: CompiledEpoch | SteppedEpoch) -> Calls[Figures]:
+    """An epoch of a run, with all that is done at its start and end."""
+    with torch.inference_mode(False):
+        run.begin()
+        run.callbacks.epoch_start()
+    if isinstance(train, CompiledEpoch):
+        figures = yield from train.calls(run.batches)
+    else:
+        figures = train(run.batches)
+    train.step.finish()
+    terms = run.terms()
+    validated = yield from run.validate.calls()
+    return figures | terms | validated

@@ -1,0 +1,122 @@
+"""Several epochs of a member that are made at once, because nothing looks at them in between."""
+
+import copy
+from itertools import pairwise
+
+import pytest
+import torch
+
+from graphdl import BatchNorm1d, CrossEntropyLoss, Dropout, Linear, MSELoss, Network, Tanh
+from graphdl.data import Batches, disc
+from graphdl.optim import L2, SGD, Adam, Cosine, Exponential
+from graphdl.search import fit_all
+from graphdl.training import epochs
+from graphdl.training.scoring import EpochMeans, Score
+from tests.twins import needs_compiler
+
+X, LABELS = disc(120, seed=0)
+
+
+def make_net(seed, *middle):
+    layers = {"fc1": Linear(2, 7), **{f"middle{k}": each for k, each in enumerate(middle)}, "fc2": Linear(7, 2)}
+    keys = ["x", *layers, "loss"]
+    connectivity = {a: [b] for a, b in pairwise(keys)} | {"target": ["loss"]}
+    return Network(layers | {"loss": CrossEntropyLoss()}, connectivity, seed=seed)
+
+
+def train(nets, data=(X, LABELS), **changes):
+    options = {"optimizers": Adam(lr=0.01), "epochs": 30, "batch_size": 20, "threads": 2, "backend": "compiled"}
+    return fit_all(nets, *data, **{"seeds": list(range(len(nets))), "progress": False, **options, **changes})
+
+
+def in_one_and_many(monkeypatch, nets, **options):
+    """The results of training epoch by epoch, and of several epochs at once."""
+    copies = copy.deepcopy(nets)
+    with monkeypatch.context() as patch:
+        patch.setattr(epochs, "STEPS_AHEAD", 0)
+        one = train(copies, **options)
+    return one, train(nets, **options)
+
+
+def assert_same(one, many):
+    for a, b in zip(one.table, many.table, strict=True):
+        assert {**a, "seconds": 0} == {**b, "seconds": 0}
+    for k, (a, b) in enumerate(zip(one.networks, many.networks, strict=True)):
+        assert dict(one.histories[k]) == dict(many.histories[k])
+        assert torch.equal(a.generator.get_state(), b.generator.get_state())
+        for name, tensor in a.state_dict().items():
+            assert torch.equal(tensor, b.state_dict()[name]), f"{name} of network {k}"
+
+
+@needs_compiler
+@pytest.mark.parametrize("shuffle", [True, False], ids=["shuffled", "in order"])
+@pytest.mark.parametrize("seeds", [None, 3])
+@pytest.mark.parametrize("middle", [[Tanh()], [BatchNorm1d(7)], [Dropout(0.3)]], ids=["Tanh", "norm", "dropout"])
+def test_the_results_are_the_same_bit_for_bit(middle, seeds, shuffle, made_ahead, monkeypatch):
+    monkeypatch.setattr(epochs, "STEPS_AHEAD", 50)
+    options = {"seeds": seeds, "shuffle": shuffle, "metrics": ("accuracy",), "clip_norm": 1.0}
+    options["optimizers"] = [Adam(lr=Cosine(0.01 * (k + 1), steps=100)) for k in range(5)]
+    one, many = in_one_and_many(monkeypatch, [make_net(k, *middle) for k in range(5)], **options)
+    assert_same(one, many)
+    assert {row["way"] for row in many.table} == {"compiled"}
+    interleaved = shuffle and seeds is None and isinstance(middle[0], Dropout)  # they are drawn from one generator
+    assert sorted(made_ahead) == ([] if interleaved else sorted([8, 8, 8, 5] * 5))
+
+
+@needs_compiler
+@pytest.mark.parametrize(
+    "looking",
+    [
+        {"validation": (X, LABELS)},
+        {"callbacks": [lambda net, history: None]},
+        {"penalties": (L2(1e-3),)},
+        {"accumulate": 4},
+        {"batch_size": 50},
+    ],
+    ids=lambda options: next(iter(options)),
+)
+def test_where_something_is_done_at_the_end_of_an_epoch_it_is_made_alone(looking, made_ahead):
+    train([make_net(k, Tanh()) for k in range(3)], epochs=5, **looking)
+    assert made_ahead == []
+
+
+@needs_compiler
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_member_that_fails_in_the_middle_ends_at_the_same_epoch(threads, made_ahead, monkeypatch):
+    operators = {"fc1": Linear(2, 8), "fc2": Linear(8, 1), "loss": MSELoss()}
+    connectivity = {"x": ["fc1"], "fc1": ["fc2"], "fc2": ["loss"], "target": ["loss"]}
+    nets = [Network(operators, connectivity, seed=k) for k in range(4)]
+    optimizers = [SGD(lr=Exponential(1e-3, factor), momentum=0.5) for factor in (1.0, 1.2, 1.0, 1.25)]
+    options = {"optimizers": optimizers, "threads": threads, "batch_size": 60}
+    data = (X, LABELS.float()[:, None])
+    one, many = in_one_and_many(monkeypatch, nets, data=data, **options)
+    assert [row["state"] for row in many.table] == ["finished", "failed", "finished", "failed"]
+    assert any(5 < many.table[k]["epochs"] < 29 for k in (1, 3)), "the learning rates grow until the loss is not finite"
+    assert max(made_ahead) > 5
+    assert_same(one, many)
+
+
+def test_means_of_successive_epochs():
+    means = EpochMeans(epochs=3, batches=4)
+    means.add(Score(1.0, 10, {"accuracy": 0.5}))
+    means.add_all(10, {"loss": [2.0, 3.0, 6.0, 1.0, 1.0], "accuracy": [0.5, 0.5, 0.5, 1.0, 1.0]})
+    means.add_all(10, {"loss": [1.0, 5.0, 4.0], "accuracy": [1.0, 0.0, 0.0]})
+    first, second, third = means.figures()
+    assert first == {"loss": 3.0, "accuracy": 0.5}
+    assert second == {"loss": 2.0, "accuracy": 0.75}
+    assert third == {"loss": 4.0, "accuracy": 0.0}
+
+
+def test_the_batches_of_several_epochs_are_those_of_one_after_another():
+    data = {"x": torch.arange(12), "y": torch.arange(12.0)[:, None]}
+    chosen = torch.tensor([9, 1, 5, 3, 11, 0])
+    for shuffle in (True, False):
+        one, other = (Batches(data, 3, shuffle, torch.Generator().manual_seed(1), chosen) for _ in range(2))
+        assert one.even
+        block = other.ahead(3)
+        expected = [batch for _ in range(3) for batch in one]
+        assert len(block) == len(expected) == 6
+        for k, batch in enumerate(expected):
+            for name, tensor in block.batch(k).items():
+                assert torch.equal(tensor, batch[name])
+    assert not Batches(data, 5).even
