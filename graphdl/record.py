@@ -103,7 +103,7 @@ class Record:
         index = engine.full_plan.index
         for key, gradient in gradients.items():
             if key not in index:
-                raise UnknownNodeError(f"backward: {key!r} is no node of the network.{did_you_mean(key, index)}")
+                raise UnknownNodeError(f"backward: {key!r} is not a node of the network.{did_you_mean(key, index)}")
             if not isinstance(gradient, tuple):
                 gradient = to_tensor(gradient, f"The gradient of {key!r}", engine.device, engine.dtype)
             value = values[index[key]]

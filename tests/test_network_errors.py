@@ -103,7 +103,7 @@ def test_backward_without_a_loss():
 @pytest.mark.parametrize(
     ("gradients", "error", "text"),
     [
-        ({"fcc": Y}, UnknownNodeError, r"^backward: 'fcc' is no node of the network\. Did you mean 'fc'\?$"),
+        ({"fcc": Y}, UnknownNodeError, r"^backward: 'fcc' is not a node of the network\. Did you mean 'fc'\?$"),
         (
             {"fc": X},
             ShapeError,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy
 import torch
@@ -37,6 +38,7 @@ class SharedData:
             )
         self._inputs, self._targets = inputs, targets
         self._converted: dict[tuple[int, torch.device, torch.dtype], tuple[Any, Tensor]] = {}
+        self._named: WeakKeyDictionary[Network, tuple[int, dict[Key, Tensor]]] = WeakKeyDictionary()
 
     @classmethod
     def validation(cls, data: Any) -> SharedData:
@@ -45,9 +47,13 @@ class SharedData:
 
     def named(self, net: Network) -> dict[Key, Tensor]:
         """What the losses of a network need, by name. Sizes that were left out are inferred."""
-        given = name_data(net, self._inputs, self._targets)
-        shared = {name: self._tensor(name, value, net) for name, value in given.items()}
-        return net.engine.prepare(shared, net.losses)[1]
+        version, named = self._named.get(net, (-1, {}))
+        if version != net.engine.version:
+            given = name_data(net, self._inputs, self._targets)
+            shared = {name: self._tensor(name, value, net) for name, value in given.items()}
+            named = net.engine.prepare(shared, net.losses)[1]
+            self._named[net] = net.engine.version, named
+        return named
 
     def rows(self, net: Network, chosen: Tensor | None = None) -> int:
         """The number of rows, or of those that are chosen."""

@@ -116,7 +116,7 @@ def test_without_a_loss_one_must_say_where_to_start():
     net.forward(torch.ones(4, 2))
     with pytest.raises(MissingInputError, match=r"no loss node to start from.*net\.backward\(\{node: gradient\}\)"):
         net.backward()
-    with pytest.raises(UnknownNodeError, match=r"'lin' is no node of the network\. Did you mean 'line'"):
+    with pytest.raises(UnknownNodeError, match=r"'lin' is not a node of the network\. Did you mean 'line'"):
         net.backward({"lin": torch.ones(4, 1)})
     with pytest.raises(ShapeError, match=r"the value of line has the shape \(4, 1\), and the gradient given \(4,\)"):
         net.backward({"line": torch.ones(4)})
