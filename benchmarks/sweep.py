@@ -1,11 +1,11 @@
 """Many networks at once: 120 perceptrons 2-25-25-25-2 with different learning rates, and a search of architectures.
 
 The perceptrons are those of `step`: 1000 points, batch 50, Adam, a new permutation of the points in every epoch, and
-a learning rate for each. A figure is the time of 50 epochs of all members divided by their steps. graphdl's includes
-the preparation and the verification of every member; its library is in the cache. torch.nn trains one member after
-another; one of them is timed. JAX maps its step over all members with vmap and scans over the steps of an epoch; its
-compilation is not counted. With data in the same order, the losses of JAX's members are checked to agree with
-graphdl's.
+a learning rate for each. A figure is the time of 50 epochs of all members divided by their steps. Networks exist
+before, and each time they are trained further. graphdl's time includes the preparation and the verification of every
+member; its library is in the cache. torch.nn trains one member after another; one of them is timed. JAX maps its step
+over all members with vmap and scans over the steps of an epoch; its compilation is not counted. With data in the same
+order, the losses of JAX's members are checked to agree with graphdl's.
 
 The search trains 30 architectures, 1 to 6 hidden layers of 8 to 64, from 4 seeds each, for 100 epochs on two threads
 with an empty cache: compilation is included. torch.nn's time is that of 3 epochs of each architecture, times 100 / 3
@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -51,8 +52,8 @@ def run(quick: bool = False) -> Result:
     epochs = 5 if quick else EPOCHS
     makers: dict[str, Callable[[], Callable[[], object]]] = {
         ONE_BY_ONE: lambda: _one_by_one,
-        "graphdl fit_all, one thread": lambda: lambda: _members(1, epochs),
-        TWO: lambda: lambda: _members(2, epochs),
+        "graphdl fit_all, one thread": lambda: partial(_train, _members(), 1, epochs),
+        TWO: lambda: partial(_train, _members(), 2, epochs),
         "JAX, vmap over members, scan over steps": lambda: _jax(epochs),
     }
     seconds = interleave(assemble(makers, skipped), rounds=1 if quick else 5, seconds=0.1)
@@ -69,10 +70,14 @@ def rates() -> list[float]:
     return [1e-4 * 100 ** (k / (MEMBERS - 1)) for k in range(MEMBERS)]
 
 
-def _members(threads: int, epochs: int, shuffle: bool = True) -> Sweep:
+def _members() -> list[Network]:
+    return [network() for _ in range(MEMBERS)]
+
+
+def _train(members: Sequence[Network], threads: int, epochs: int, shuffle: bool = True) -> Sweep:
     given, optimizers = problem(), [Adam(lr=rate) for rate in rates()]
     return fit_all(
-        [network() for _ in range(MEMBERS)], {"x": given.x, "target": given.y}, optimizers=optimizers, epochs=epochs,
+        members, {"x": given.x, "target": given.y}, optimizers=optimizers, epochs=epochs,
         batch_size=BATCH, seeds=list(range(MEMBERS)), threads=threads, shuffle=shuffle, progress=False,
         backend="compiled",
     )  # fmt: skip
@@ -92,7 +97,7 @@ def _jax(epochs: int) -> Callable[[], object]:
 
 def _check(epochs: int = 3) -> str:
     """Train without permutations, and compare the mean losses of all members and epochs."""
-    ours = [history["loss"] for history in _members(1, epochs, shuffle=False).histories]
+    ours = [history["loss"] for history in _train(_members(), 1, epochs, shuffle=False).histories]
     theirs = jax_members(problem(shuffle=False), rates())(epochs)
     worst = max(abs(a - b) for one, other in zip(ours, theirs, strict=True) for a, b in zip(one, other, strict=True))
     if worst > TOLERANCE:
