@@ -21,8 +21,9 @@ from graphdl.training.threads import choose_threads
 
 StepEnd = Callable[[], bool]
 
-STEPS_AHEAD = 512
-"""About how many steps are made before losses are looked at, where nothing is to be done at the end of an epoch."""
+STEPS_AHEAD, ROWS_AHEAD = 512, 2**20
+"""About how many steps are made before losses are looked at, where nothing is to be done at the end of an epoch; and how
+many rows they have at most, whose indices are held."""
 
 
 class SteppedEpoch:
@@ -94,7 +95,7 @@ class CompiledEpoch:
             return 1
         if step.plan.drawing and batches.shuffle and batches.generator is step.net.engine.chance:
             return 1
-        return max(1, STEPS_AHEAD // len(batches))
+        return max(1, min(STEPS_AHEAD // len(batches), ROWS_AHEAD // batches.rows))
 
     def several(self, batches: Iterable[Batch], epochs: int) -> list[dict[str, float]]:
         """Make some epochs, no more at once than `most_ahead` says; return the means of each."""

@@ -86,3 +86,9 @@ def assert_same_parameters(one, other):
 def test_where_something_is_done_at_the_end_of_an_epoch_it_is_made_alone(looking, made_ahead):
     train(make_net(), epochs=5, **looking)
     assert made_ahead == []
+
+
+def test_the_indices_that_are_held_are_bounded(made_ahead, monkeypatch):
+    monkeypatch.setattr(epochs, "ROWS_AHEAD", 400)
+    train(make_net(), epochs=8)
+    assert made_ahead == [3, 3]
