@@ -22,8 +22,8 @@ from graphdl.training.threads import choose_threads
 StepEnd = Callable[[], bool]
 
 STEPS_AHEAD, ROWS_AHEAD = 512, 2**20
-"""About how many steps are made before losses are looked at, where nothing is to be done at the end of an epoch; and how
-many rows they have at most, whose indices are held."""
+"""About how many steps are made before losses are looked at, where nothing is to be done at the end of an epoch, and
+the most rows that they have: their indices are held."""
 
 
 class SteppedEpoch:
