@@ -98,20 +98,29 @@ class Batches:
         return iter(blocks)
 
     @property
-    def even(self) -> bool:
-        """Whether all batches have the same number of rows."""
-        return self.rows % self._step == 0
+    def uniform(self) -> bool:
+        """Whether all batches have the same number of rows, and are gathered by their indices."""
+        return self.rows % self._step == 0 and (self.shuffle or self._chosen is not None)
 
     def ahead(self, epochs: int) -> Block:
-        """The batches of the next epochs as one block; all have the same number of rows.
+        """The batches of the next epochs as one block, if they are uniform.
 
-        >>> block = Batches({"x": torch.arange(4)}, batch_size=2, shuffle=False).ahead(epochs=2)
+        >>> block = Batches({"x": torch.arange(6)}, 2, shuffle=False, chosen=torch.tensor([4, 1, 3, 0])).ahead(2)
         >>> block.stacked("x").tolist()
-        [[0, 1], [2, 3], [0, 1], [2, 3]]
+        [[4, 1], [3, 0], [4, 1], [3, 0]]
         """
-        as_they_are = torch.arange(self.rows, device="cpu")
-        orders = [as_they_are if (order := self._order()) is None else order for _ in range(epochs)]
+        self._before = torch.get_rng_state() if self.generator is None else self.generator.get_state()
+        orders = [order for _ in range(epochs) if (order := self._order()) is not None]
         return Block(self._contiguous(), torch.cat(orders).view(-1, self._step))
+
+    def keep(self, epochs: int) -> None:
+        """Undo what the last `ahead` has drawn for other epochs than the first ones."""
+        if self.generator is None:
+            torch.set_rng_state(self._before)
+        else:
+            self.generator.set_state(self._before)
+        for _ in range(epochs):
+            self._order()
 
     def _contiguous(self) -> dict[str | int, torch.Tensor]:
         """The data without gaps in memory: made once."""

@@ -86,16 +86,15 @@ def _wrong_gradient(found: Outcome, expected: Outcome, before: Mapping[str, Tens
         for named in (before, expected.gradients, expected.parameters, found.gradients, found.parameters)
     )
     size, change = gradient.abs(), (parameter - old).abs()
-    scales = _scales(torch.stack([size, change, parameter]), part)
-    largest, most, _ = scales.amax(1)
-    noise = bounds.gradients * (scales[0] + largest / 10) + _floor(expected)
-    allowed = torch.where(size > noise, change * (noise / size), 2 * most) + scales[2] * bounds.values
+    of_gradient, of_change, of_parameter = _scales(torch.stack([size, change, parameter]), part)
+    noise = bounds.gradients * of_gradient + bounds.gradients / 10 * of_gradient.max() + _floor(expected)
+    allowed = torch.where(size > noise, change * (noise / size), 2 * of_change.max()) + of_parameter * bounds.values
     for what, one, other, error in (
         ("gradient of", found_gradient, gradient, noise),
         ("parameter", found_parameter, parameter, allowed),
     ):
-        wrong = ((one - other).abs() <= error).logical_not_()
-        if wrong.any() and (wrong := wrong & ~_equal(one, other)).any():
+        beyond = ((one - other).abs() <= error).logical_not_()
+        if beyond.any() and (wrong := beyond & ~_equal(one, other)).any():
             return f"the {what} {names[part[wrong.int().argmax()]]}"
     return ""
 

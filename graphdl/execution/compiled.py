@@ -64,7 +64,7 @@ class CompiledPasses:
         like: CompiledPasses | None = None,
     ) -> None:
         self._engine, self._place, self._examples, self._gaining = engine, place, examples, gaining
-        self._like = like
+        self._like, self.version = like, -1
         self.shapes = {name: (tuple(tensor.shape), tensor.dtype) for name, tensor in examples[0].items()}
         self._make()
 
@@ -84,10 +84,10 @@ class CompiledPasses:
             raise CompileError(f"the network computes in {engine.dtype}, and compiled steps in float32 or float64")
         if any(dtype.is_floating_point and dtype != engine.dtype for _, dtype in self.shapes.values()):
             raise CompileError(f"it is compiled for batches of other numbers than {engine.dtype}, the network's type")
-        self.version = engine.version
+        version = engine.version
         self.__dict__.pop("_places", None)
         self._verified, self._seconds = False, 0.0
-        like = self._like if self._like is not None and self._like.resembles(engine) else None
+        like = self._like if self._like is not None and self._like.may_be_followed(engine) else None
         self._step = self._place(None if like is None else like._step.outlines)
         followed = like is not None and self._follow(like)
         calls = TorchCalls(self._tape) if followed else self._record()
@@ -98,6 +98,7 @@ class CompiledPasses:
         self._most = min(max(1, RESULT_BYTES // each), self._step.steps_at_once)
         self._found: list[Tensor] = []
         self._count = 0
+        self.version = version  # from here on others may follow, in another thread
 
     def _record(self) -> TorchCalls:
         """Record the step twice, and compile it; return what makes torch's calls in it."""
@@ -110,8 +111,8 @@ class CompiledPasses:
         self._compiled = compile_tape(self._tape, self._roles, calls)
         return calls
 
-    def resembles(self, engine: Engine) -> bool:
-        """Whether a network of the same structure is frozen alike, and this one has not changed meanwhile."""
+    def may_be_followed(self, engine: Engine) -> bool:
+        """Whether a network of the same structure is frozen alike, and this one has not changed since."""
         return self.version == self._engine.version and self._engine.frozen == engine.frozen
 
     def _follow(self, like: CompiledPasses) -> bool:
@@ -128,7 +129,7 @@ class CompiledPasses:
             if given[k].nbytes() != storage.nbytes() or (given[k] is storage and k in written):
                 return False
         self._tape, self._roles = replace(like._tape, given=given), like._roles
-        self._compiled, self._seconds = like._compiled.unbound(), like._seconds
+        self._compiled = like._compiled.unbound()
         return True
 
     @cached_property
@@ -247,7 +248,7 @@ def completed_together(
 ) -> list[T | Exception]:
     """Run generators side by side, with what they yield at the same time in one call; their results or errors.
 
-    turn   is held while generators run, and not while C++ runs
+    turn   is held while generators run, and not while C++ makes what they have prepared
     check  is called before each call; what it raises closes the generators
     """
     found: dict[int, T | Exception] = {}

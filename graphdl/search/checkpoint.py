@@ -19,13 +19,13 @@ from graphdl.search.run import Run
 from graphdl.search.state import RunState, can_continue, state_of
 
 SECONDS = 10.0
-"""How often members that have not ended are stored."""
+"""How often a member that has not ended is stored."""
 
 FORMAT = "graphdl sweep 1"
 
 
 class Checkpoint:
-    """Stores members when they have ended, and every ten seconds at an epoch end; finds them again.
+    """Stores members when they have ended, and each every ten seconds at an epoch end; finds them again.
 
     Raises SettingError if the folder holds members of other sweeps only, or cannot be written.
     """
@@ -36,7 +36,7 @@ class Checkpoint:
         )
         self._folder = Path(folder)
         self._paths = {member.number: self._folder / name_of(member, recipe, digest) for member in members}
-        self._saved = time.monotonic()
+        self._start, self._saved = time.monotonic(), dict[int, float]()
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -76,9 +76,13 @@ class Checkpoint:
             raise SettingError(f"{path} cannot be written: {error.strerror or error}.") from None
 
     def save_if_due(self, runs: Iterable[Run]) -> None:
-        """Store runs that have not ended, and whose callbacks allow it, if ten seconds have passed."""
-        if time.monotonic() - self._saved >= SECONDS:
-            for run in runs:
-                if run.member.state == "training" and can_continue(run):
-                    self.save(run)
-            self._saved = time.monotonic()
+        """Store those of the runs, which are at an epoch end, that were not stored for ten seconds.
+
+        Callbacks must allow it. Runs that have ended are stored by `save`.
+        """
+        now = time.monotonic()
+        for run in runs:
+            last = self._saved.get(run.member.number, self._start)
+            if run.member.state == "training" and now - last >= SECONDS and can_continue(run):
+                self.save(run)
+                self._saved[run.member.number] = now

@@ -28,9 +28,9 @@ ALONE: Turn = nullcontext()
 
 
 def make_epochs(several: Sequence[Trained], epochs: int, turn: Turn = ALONE, check: Check | None = None) -> Outcomes:
-    """Make an epoch of each run, or some more where nothing looks at them in between, but none after so many epochs.
+    """Make an epoch of each run, or several where nothing looks at them in between, until it has made so many in all.
 
-    turn   is held except while C++ runs: one thread at a time is in Python
+    turn   is held, so that no other thread does the same at the same time, except while C++ makes steps
     check  is called before each call of C++; what it raises ends the epochs of all
     """
     with torch.inference_mode():
@@ -42,8 +42,9 @@ def make_epochs(several: Sequence[Trained], epochs: int, turn: Turn = ALONE, che
 
 
 def epochs_ahead(run: Run, train: CompiledEpoch | SteppedEpoch, epochs: int) -> int:
-    """How many epochs are made at once, so that the run has so many in the end."""
-    looking = run.careful or run.callbacks.given or run.validate.names or run.member.penalties
+    """How many epochs are made at once, if the run is to make so many in all."""
+    custom = [metric for metric in run.recipe.metrics if not isinstance(metric, str)]  # they may count their calls
+    looking = any((run.careful, custom, run.callbacks.given, run.validate.names, run.member.penalties))
     return 1 if looking else max(1, min(epochs - run.epoch, train.most_ahead(run.batches)))
 
 
@@ -59,8 +60,8 @@ def _epochs(run: Run, train: CompiledEpoch | SteppedEpoch, epochs: int) -> Calls
             made = yield from train.ahead(run.batches, count)
             if not run.flaw(made):
                 return made
-        except Exception:
-            run.careful = True
+        except Exception:  # it is raised again below, by the epoch to which it belongs
+            pass
         run.go_back(before)
     return [(yield from _epoch(run, train))]
 

@@ -24,6 +24,7 @@ from graphdl.search.space import described
 from graphdl.search.training import Backend, Options, Training
 from graphdl.training import Metric, evaluate
 from graphdl.training.hooks import Callbacks
+from graphdl.training.step import is_custom
 from graphdl.training.threads import check_threads
 
 
@@ -84,8 +85,9 @@ def fit_all(
     or a callback raises an error, keeps the parameters of the previous epoch, and the others continue. If that is so of
     all networks, the first error is raised, unless a loss was not finite. Networks are trained by several threads:
     metrics, on_fit_start and on_epoch_start may be called in any of them, on_epoch_end and on_fit_end are called in the
-    thread that calls fit_all. Ctrl-C ends training and returns the results so far. Raises SettingError, ShapeError and
-    the other errors of fit before training.
+    thread that calls fit_all. Ctrl-C ends training and returns the results so far: those of each network up to the end
+    of an epoch, which may be some hundred steps ago. Raises SettingError, ShapeError and the other errors of fit before
+    training.
     """
     members = make_members(nets, optimizers, rows, validation_rows, seeds, penalties)
     recipe = Recipe(
@@ -216,7 +218,7 @@ def _check_member(member: Member, data: SharedData) -> None:
     check_rows("rows", member.rows, held)
     check_rows("validation_rows", member.validation_rows, held)
     member.optimizer.bind(member.net)
-    if member.optimizer.joint:
+    if member.optimizer.joint or is_custom(member.optimizer):
         with suppress(RuntimeError):  # a custom optimizer may read numbers, which tensors without data do not have
             state_of_optimizer(member)
     if member.seed is not None:

@@ -15,7 +15,7 @@ from graphdl.training import History, Metric
 
 State: TypeAlias = Literal["waiting", "training", "finished", "stopped", "dropped", "failed", "interrupted"]
 """waiting: not begun; finished: all epochs made; stopped: by a callback; dropped: by halving; failed: see its error;
-interrupted: by Ctrl-C, at the end of an epoch."""
+interrupted: by Ctrl-C, with the parameters of the last epoch in its history."""
 
 ENDED: tuple[State, ...] = ("finished", "stopped", "dropped", "failed")
 

@@ -12,6 +12,7 @@ from graphdl.errors import GraphDLError, SettingError
 from graphdl.optim.writing import initial_state
 from graphdl.search.member import Member, Recipe
 from graphdl.search.shared import SharedData
+from graphdl.training.epochs import ROWS_AHEAD, STEPS_AHEAD
 
 
 def state_of_optimizer(member: Member) -> Sequence[Tensor]:
@@ -60,17 +61,18 @@ class Budget:
         return [group[k : k + size] for k in range(0, len(group), size)]
 
     def _keeps(self, member: Member) -> int:
-        """What a member keeps from epoch to epoch: the optimizer's state, and a copy of parameters and buffers."""
+        """The optimizer's state, and a copy of parameters and buffers, which a member keeps from epoch to epoch."""
         net = member.net
         tensors = [*state_of_optimizer(member), net.engine.store.flat, *net.buffers.values()]
         return sum(tensor.nbytes for tensor in tensors)
 
     def _needs(self, member: Member) -> int:
-        """What training a member takes in addition to its network and the data."""
+        """What training a member takes in addition to its network and the data: copies to go back to as well."""
         net, named = member.net, self._data.named(member.net)
         try:
             batch = {name: tensor[: self._recipe.batch_size] for name, tensor in named.items()}
             cost = net.cost(batch, member.optimizer)
         except GraphDLError as error:
             raise SettingError(f"memory: what a step takes cannot be planned. {error}") from error
-        return cost.held + cost.peak + net.engine.store.flat.nbytes
+        indices = 8 * min(ROWS_AHEAD, STEPS_AHEAD * self._recipe.batch_size)
+        return cost.held + cost.peak + self._keeps(member) + indices

@@ -117,7 +117,8 @@ class Run:
         return [vector.clone() for vector in state], self.stepper.steps, self.generator.get_state(), chance
 
     def go_back(self, mark: Mark) -> None:
-        """Return to the end of the last epoch, where the mark was made."""
+        """Return to the end of the last epoch, where the mark was made, and make one epoch at a time from now on."""
+        self.careful = True
         state, steps, order, chance = mark
         self._restore()
         for vector, before in zip(self.stepper.memory()[0], state, strict=True):

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import TypeAlias
 
-from graphdl.search.epochs import Outcomes, Trained, epochs_ahead, make_epochs
+from graphdl.search.epochs import ALONE, Outcomes, Trained, epochs_ahead, make_epochs
 from graphdl.search.interruption import Interruption
 from graphdl.search.run import Run
 from graphdl.search.ways import OneByOne, OutcomeStream, Way, can_compile
@@ -33,9 +33,9 @@ class Together:
 
     def __init__(self, threads: int | None, interruption: Interruption) -> None:
         self._threads, self._interruption = threads or os.cpu_count() or 1, interruption
-        self._turn = (
-            threading.Lock()
-        )  # many short calls of torch, in two threads, wait for Python's lock most of the time
+        # Preparing a run is many short calls of torch, each of which lets go of the GIL: two threads that do so at the
+        # same time spend most of it on passing the GIL to each other
+        self._preparing = threading.Lock()
 
     def prepare(self, run: Run) -> Way:
         """Compile the step."""
@@ -64,7 +64,7 @@ class Together:
         return run, CompiledEpoch(step, self._interruption.check, None if like is None else like[1])
 
     def _side_by_side(self, parts: deque[list[CompiledRun]], epochs: int) -> OutcomeStream:
-        """Train the runs of each part in one thread at a time; a part goes on before the next one begins."""
+        """Train the runs of each part in one thread at a time, parts that have begun before others."""
         pool = ThreadPoolExecutor(self._threads)
         training: dict[Future[Outcomes], list[CompiledRun]] = {}
         try:
@@ -75,8 +75,7 @@ class Together:
                 done, _ = wait(training, return_when=FIRST_COMPLETED)
                 while done:
                     future = done.pop()
-                    with self._turn:
-                        yield future.result()
+                    yield future.result()
                     part = _unfinished(training.pop(future), epochs)
                     parts.appendleft(part)
                     del future
@@ -86,8 +85,9 @@ class Together:
             pool.shutdown(cancel_futures=True)
 
     def _train(self, part: Sequence[Trained], epochs: int) -> Outcomes:
-        """Train some runs for an epoch or several."""
-        return make_epochs(part, epochs, self._turn, self._interruption.check)
+        """Train some runs for an epoch or several; the first epoch prepares them."""
+        prepared = all(train.step.ready for _, train in part)
+        return make_epochs(part, epochs, ALONE if prepared else self._preparing, self._interruption.check)
 
 
 def _unfinished(part: Iterable[CompiledRun], epochs: int) -> list[CompiledRun]:

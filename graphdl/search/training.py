@@ -81,7 +81,7 @@ class Training:
         self._interruption, self.interrupted = Interruption(), False
 
     def __call__(self) -> None:
-        """Train all members. Ctrl-C ends it; members in training get the parameters of their last epoch."""
+        """Train all members. Ctrl-C ends it: members in training get the parameters of the end of their history."""
         with self._interruption:
             try:
                 with threads_restored(), self._progress:
@@ -142,7 +142,7 @@ class Training:
                     if run.member.ended:
                         self._leave(runs.pop(run.member.number))
                 if self._checkpoint is not None:
-                    self._checkpoint.save_if_due(runs.values())
+                    self._checkpoint.save_if_due(run for run, _ in outcomes)  # others are being trained
                 self._interruption.check()
 
     def _run(self, member: Member) -> Run:

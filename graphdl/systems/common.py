@@ -29,9 +29,9 @@ __all__ = [
     "chain",
     "classes",
     "curves",
+    "error_results",
     "errors",
     "last",
-    "misses",
     "perceptron",
     "regions",
     "train",
@@ -135,7 +135,7 @@ def accuracies(sweeps: Mapping[str, Sweep], published: Mapping[str, float | str]
     return [Result(f"{name}, test accuracy in %", known.get(name), last(sweep)) for name, sweep in sweeps.items()]
 
 
-def misses(found: Mapping[str, Mapping[str, list[float]]], published: Mapping[str, float | str]) -> list[Result]:
+def error_results(found: Mapping[str, Mapping[str, list[float]]], published: Mapping[str, float | str]) -> list[Result]:
     """The training and test errors of each sweep, as `errors` gives them, beside the published ones."""
     return [
         Result(f"{name}, {part} error in %", published[part], error)

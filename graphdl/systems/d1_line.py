@@ -10,7 +10,7 @@ from typing import Any
 from graphdl.data import line, one_hot
 from graphdl.operators import CrossEntropyLoss, Linear, MSELoss
 from graphdl.optim import SGD
-from graphdl.systems.common import SEEDS, Draws, chain, errors, misses, regions, train
+from graphdl.systems.common import SEEDS, Draws, chain, error_results, errors, regions, train
 from graphdl.systems.report import Report
 
 EPOCHS = 1000
@@ -33,7 +33,7 @@ def run(seeds: Sequence[int] = SEEDS, epochs: int = EPOCHS, folder: str | Path =
         "A line",
         "1000 points ~ Normal(0, 1)² and 200 for the test, classes by the side of the line of slope 4; one Linear, SGD "
         f"with lr = 0.05, batches of 50, {epochs} epochs; MSE with the soft targets 0.8 and 0.2.",
-        misses({name: errors(sweep, draws) for name, sweep in sweeps.items()}, PUBLISHED),
+        error_results({name: errors(sweep, draws) for name, sweep in sweeps.items()}, PUBLISHED),
         note="The published figures are of one run. The least squares line through 1000 random points is off by "
         "about a degree, so single runs lie between 0 and 2.5 %. Cross-entropy with the classes themselves as "
         "targets depends on the points near the line alone, and is better.",

@@ -12,7 +12,7 @@ import torch
 from graphdl.data import disc, one_hot
 from graphdl.operators import Linear, MSELoss
 from graphdl.optim import SGD, Cosine
-from graphdl.systems.common import SEEDS, Draws, chain, errors, misses, regions, train
+from graphdl.systems.common import SEEDS, Draws, chain, error_results, errors, regions, train
 from graphdl.systems.report import Report
 
 EPOCHS = 1000
@@ -38,7 +38,7 @@ def run(seeds: Sequence[int] = SEEDS, epochs: int = EPOCHS, folder: str | Path =
         "A quarter of a disc, by one Linear",
         "1000 points uniform in [0, 1]² and 200 for the test, class 1 within 1/sqrt(2 pi) of the origin: an eighth of "
         f"them; one Linear, MSE with one-hot targets, SGD with lr = 0.05, batches of 50, {epochs} epochs.",
-        misses(found, published),
+        error_results(found, published),
         note="Least squares is the limit of this classifier on the same points. SGD whose rate is lowered to 0 along a "
         "cosine reaches it; with a constant rate it stays near it.",
         pictures=[

@@ -39,9 +39,9 @@ class SteppedEpoch:
         """How many epochs may be made at once."""
         return 1
 
-    def several(self, batches: Iterable[Batch], epochs: int) -> list[dict[str, float]]:
-        """Make some epochs; return the means of each."""
-        return [self(batches) for _ in range(epochs)]
+    def several(self, batches: Iterable[Batch], most: int) -> list[dict[str, float]]:
+        """Make some epochs, `most` at most; return the means of each."""
+        return [self(batches)]
 
     @torch.inference_mode()
     def __call__(self, batches: Iterable[Batch]) -> dict[str, float]:
@@ -87,20 +87,21 @@ class CompiledEpoch:
     def most_ahead(self, batches: Iterable[Batch]) -> int:
         """How many epochs may be made at once, with the same results as one after another.
 
-        More than one only if all batches are alike, and the order of an epoch is not drawn from the generator from
-        which operators have drawn in the one before.
+        There is more than one only if all batches are alike, and the order of an epoch is not drawn from the generator
+        from which operators have drawn in the one before.
         """
         step = self.step
-        if not isinstance(batches, Batches) or not batches.even or not self.compiled or not step.uniform:
+        if not isinstance(batches, Batches) or not batches.uniform or not self.compiled or not step.uniform:
             return 1
         if step.plan.drawing and batches.shuffle and batches.generator is step.net.engine.chance:
             return 1
         return max(1, min(STEPS_AHEAD // len(batches), ROWS_AHEAD // batches.rows))
 
-    def several(self, batches: Iterable[Batch], epochs: int) -> list[dict[str, float]]:
-        """Make some epochs, no more at once than `most_ahead` says; return the means of each."""
+    def several(self, batches: Iterable[Batch], most: int) -> list[dict[str, float]]:
+        """Make some epochs at once, `most` at most; return the means of each."""
+        epochs = min(most, self.most_ahead(batches))
         if epochs == 1 or not isinstance(batches, Batches):
-            return [self(batches) for _ in range(epochs)]
+            return [self(batches)]
         with torch.inference_mode():
             return completed(self.ahead(batches, epochs))
 
@@ -113,7 +114,12 @@ class CompiledEpoch:
     def ahead(self, batches: Batches, epochs: int) -> Calls[list[dict[str, float]]]:
         """Several epochs at once, for batches with the same number of rows; C++ is run by the caller."""
         means = EpochMeans(epochs, len(batches))
-        yield from self._all([batches.ahead(epochs)], means)
+        block = batches.ahead(epochs)
+        try:
+            yield from self._all([block], means)
+        except BaseException:  # also if Ctrl-C ends it
+            batches.keep(means.begun)
+            raise
         return means.figures()
 
     def _all(self, blocks: Iterable[Block], means: Means | EpochMeans) -> Calls[None]:
@@ -174,7 +180,7 @@ class CompiledEpoch:
         other = self._like
         if other is None or other._steps is None or other.step.may_change:
             return None
-        return other._steps if other._steps.resembles(self.step.net.engine) else None
+        return other._steps if other._steps.may_be_followed(self.step.net.engine) else None
 
     def _shared_out(self, batch: Batch) -> bool:
         """Whether the operators would use several threads; a compiled step shares out no more than torch's calls."""

@@ -92,11 +92,10 @@ def fit(
     train = (CompiledEpoch if compile else SteppedEpoch)(step, calls.step_end if calls.wants_steps else None)
     history, start = History(), time.perf_counter()
     with calls.around(net, stepper, history), threads_restored(), EpochProgress(epochs, progress) as bar:
-        looking = calls.given or terms.names or validate.names
+        looking = any((calls.given, terms.names, validate.names))
         while history.epochs < epochs:
             calls.epoch_start()
-            ahead = 1 if looking else min(train.most_ahead(batches), epochs - history.epochs)
-            made = train.several(batches, ahead)
+            made = train.several(batches, 1 if looking else epochs - history.epochs)
             step.finish()
             if not made[0]:
                 raise SettingError("inputs has no batches: there is nothing to train on.")

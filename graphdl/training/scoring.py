@@ -189,6 +189,11 @@ class EpochMeans:
     def __init__(self, epochs: int, batches: int) -> None:
         self._epochs, self._batches, self._added = [Means() for _ in range(epochs)], batches, 0
 
+    @property
+    def begun(self) -> int:
+        """The number of epochs to which the batches that were added, and the next one, belong."""
+        return min(len(self._epochs), self._added // self._batches + 1)
+
     def add(self, score: Score) -> None:
         """Add the score of a batch."""
         self._epochs[self._added // self._batches].add(score)

@@ -92,3 +92,28 @@ def test_bounds_are_as_wide_as_rounding_reaches():
     assert widened(bounds, [moved], expected) == Bounds(bounds.values, pytest.approx(0.02, rel=1e-3))
     moved.gradients["fc.weight"][0, 0] += largest
     assert widened(bounds, [moved], expected) == Bounds(bounds.values, MOST)
+
+
+def test_gradients_near_the_largest_number_are_compared():
+    expected = Outcome({}, {}, {}, *[{"a": torch.tensor([3.3e38]), "b": torch.tensor([1.0])} for _ in range(2)])
+    found = Outcome({}, {}, {}, {**expected.gradients, "b": torch.tensor([-5e37])}, expected.parameters)
+    assert compare(expected, expected, torch.float32) == ""
+    assert compare(found, expected, torch.float32) == "the gradient of b"
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("-inf"), float("nan")])
+def test_gradients_that_are_not_finite_must_be_the_same(value):
+    expected, same = outcome(torch.float32), outcome(torch.float32)
+    expected.gradients["fc.bias"][1] = same.gradients["fc.bias"][1] = value
+    assert compare(same, expected, torch.float32) == ""
+    same.gradients["fc.bias"][1] = 0.0
+    assert compare(same, expected, torch.float32) == "the gradient of fc.bias"
+
+
+def test_parameters_without_elements_and_no_parameters():
+    empty = {"none": torch.empty(0, 3), "fc": torch.ones(2)}
+    expected = Outcome({}, {}, {}, empty, empty)
+    assert compare(expected, expected, torch.float32) == ""
+    found = Outcome({}, {}, {}, empty, {**empty, "fc": torch.tensor([1.0, 2.0])})
+    assert compare(found, expected, torch.float32) == "the parameter fc"
+    assert compare(Outcome({}, {}, {}, {}, {}), Outcome({}, {}, {}, {}, {}), torch.float32) == ""

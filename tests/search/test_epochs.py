@@ -1,15 +1,17 @@
 """Several epochs of a member that are made at once, because nothing looks at them in between."""
 
 import copy
+import shutil
 from itertools import pairwise
 
 import pytest
 import torch
 
-from graphdl import BatchNorm1d, CrossEntropyLoss, Dropout, Linear, MSELoss, Network, Tanh
+from graphdl import BatchNorm1d, CrossEntropyLoss, Dropout, Linear, Network, Tanh
 from graphdl.data import Batches, disc
 from graphdl.optim import L2, SGD, Adam, Cosine, Exponential
-from graphdl.search import fit_all
+from graphdl.search import Halving, checkpoint, fit_all
+from graphdl.search.run import Run
 from graphdl.training import epochs
 from graphdl.training.scoring import EpochMeans, Score
 from tests.twins import needs_compiler
@@ -59,8 +61,9 @@ def test_the_results_are_the_same_bit_for_bit(middle, seeds, shuffle, made_ahead
     one, many = in_one_and_many(monkeypatch, [make_net(k, *middle) for k in range(5)], **options)
     assert_same(one, many)
     assert {row["way"] for row in many.table} == {"compiled"}
-    interleaved = shuffle and seeds is None and isinstance(middle[0], Dropout)  # they are drawn from one generator
-    assert sorted(made_ahead) == ([] if interleaved else sorted([8, 8, 8, 5] * 5))
+    one_generator = seeds is None and isinstance(middle[0], Dropout)  # draws orders and masks in turn
+    expected = [8, 8, 8, 5] * 5 if shuffle and not one_generator else []
+    assert sorted(made_ahead) == sorted(expected)
 
 
 @needs_compiler
@@ -72,6 +75,7 @@ def test_the_results_are_the_same_bit_for_bit(middle, seeds, shuffle, made_ahead
         {"penalties": (L2(1e-3),)},
         {"accumulate": 4},
         {"batch_size": 50},
+        {"metrics": [lambda prediction, target: 0.0]},
     ],
     ids=lambda options: next(iter(options)),
 )
@@ -82,18 +86,72 @@ def test_where_something_is_done_at_the_end_of_an_epoch_it_is_made_alone(looking
 
 @needs_compiler
 @pytest.mark.parametrize("threads", [1, 2])
-def test_a_member_that_fails_in_the_middle_ends_at_the_same_epoch(threads, made_ahead, monkeypatch):
-    operators = {"fc1": Linear(2, 8), "fc2": Linear(8, 1), "loss": MSELoss()}
-    connectivity = {"x": ["fc1"], "fc1": ["fc2"], "fc2": ["loss"], "target": ["loss"]}
-    nets = [Network(operators, connectivity, seed=k) for k in range(4)]
-    optimizers = [SGD(lr=Exponential(1e-3, factor), momentum=0.5) for factor in (1.0, 1.2, 1.0, 1.25)]
-    options = {"optimizers": optimizers, "threads": threads, "batch_size": 60}
-    data = (X, LABELS.float()[:, None])
-    one, many = in_one_and_many(monkeypatch, nets, data=data, **options)
+@pytest.mark.parametrize("middle", [[], [BatchNorm1d(7), Dropout(0.3)]], ids=["linear", "norm and dropout"])
+def test_a_member_that_fails_in_the_middle_ends_at_the_same_epoch(middle, threads, made_ahead, monkeypatch):
+    nets = [make_net(k, *middle) for k in range(4)]
+    optimizers = [SGD(lr=Exponential(1e-3, factor), momentum=0.5) for factor in (1.0, 1.2, 1.0, 1.15)]
+    options = {"optimizers": optimizers, "threads": threads}
+    one, many = in_one_and_many(monkeypatch, nets, **options)
     assert [row["state"] for row in many.table] == ["finished", "failed", "finished", "failed"]
-    assert any(5 < many.table[k]["epochs"] < 29 for k in (1, 3)), "the learning rates grow until the loss is not finite"
+    assert all(5 < many.table[k]["epochs"] < 29 for k in (1, 3)), "rates grow until a loss is not finite"
     assert max(made_ahead) > 5
     assert_same(one, many)
+
+
+@needs_compiler
+def test_parameters_that_are_not_finite_at_the_end_of_epochs_made_ahead(made_ahead, monkeypatch):
+    nets, found = [make_net(k, Tanh()) for k in range(3)], []
+    flaw = Run.flaw
+
+    def spoilt(run, made):
+        if run.member.number == 1 and run.epoch + len(made) > 7:
+            found.append(len(made))
+            run.member.net.parameters["fc1.weight"].fill_(float("nan"))
+        return flaw(run, made)
+
+    monkeypatch.setattr(Run, "flaw", spoilt)
+    one, many = in_one_and_many(monkeypatch, nets)
+    assert found[0] == 1
+    assert found[1] > 1, "several epochs are given up, and then made one by one"
+    assert many.table[1]["error"] == "epoch 8: a parameter is not finite"
+    assert_same(one, many)
+
+
+@needs_compiler
+def test_halving_drops_at_its_rungs(made_ahead, monkeypatch):
+    nets = [make_net(k, Tanh()) for k in range(6)]
+    one, many = in_one_and_many(monkeypatch, nets, halving=Halving(factor=3, first=4), epochs=12)
+    assert sorted({row["epochs"] for row in many.table}) == [4, 12]
+    assert max(made_ahead) > 2
+    assert_same(one, many)
+
+
+@needs_compiler
+@pytest.mark.parametrize("threads", [1, 2])
+def test_checkpoints_are_of_epoch_ends(threads, made_ahead, monkeypatch, tmp_path):
+    """A folder that is copied at any time, as a kill leaves it, leads to the same results."""
+    monkeypatch.setattr(epochs, "STEPS_AHEAD", 18)
+    monkeypatch.setattr(checkpoint, "SECONDS", 0.0)
+    copies, save = [], checkpoint.Checkpoint.save
+
+    def save_and_copy(self, run):
+        save(self, run)
+        if len(copies) < 40:
+            copies.append(tmp_path / f"copy {len(copies)}")
+            shutil.copytree(tmp_path / "sweep", copies[-1])
+
+    nets = [make_net(k, Dropout(0.3)) for k in range(6)]
+    fresh = copy.deepcopy(nets)
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint.Checkpoint, "save", save_and_copy)
+        expected = train(nets, threads=threads, checkpoint=tmp_path / "sweep")
+    assert max(made_ahead) == 3
+    for folder in copies[1::6]:
+        found = train(copy.deepcopy(fresh), threads=threads, checkpoint=folder)
+        for k, net in enumerate(expected.networks):
+            assert dict(found.histories[k]) == dict(expected.histories[k])
+            for name, tensor in net.state_dict().items():
+                assert torch.equal(tensor, found.networks[k].state_dict()[name]), f"{name} of network {k}, {folder}"
 
 
 def test_means_of_successive_epochs():
@@ -107,16 +165,31 @@ def test_means_of_successive_epochs():
     assert third == {"loss": 4.0, "accuracy": 0.0}
 
 
-def test_the_batches_of_several_epochs_are_those_of_one_after_another():
+@pytest.mark.parametrize("generator", [None, 1])
+def test_the_batches_of_several_epochs_are_those_of_one_after_another(generator):
     data = {"x": torch.arange(12), "y": torch.arange(12.0)[:, None]}
     chosen = torch.tensor([9, 1, 5, 3, 11, 0])
-    for shuffle in (True, False):
-        one, other = (Batches(data, 3, shuffle, torch.Generator().manual_seed(1), chosen) for _ in range(2))
-        assert one.even
-        block = other.ahead(3)
-        expected = [batch for _ in range(3) for batch in one]
-        assert len(block) == len(expected) == 6
-        for k, batch in enumerate(expected):
-            for name, tensor in block.batch(k).items():
-                assert torch.equal(tensor, batch[name])
-    assert not Batches(data, 5).even
+
+    def batches():
+        torch.manual_seed(1)
+        return Batches(data, 3, True, None if generator is None else torch.Generator().manual_seed(generator), chosen)
+
+    one = batches()
+    expected = [batch for _ in range(3) for batch in one]
+    other = batches()
+    block = other.ahead(3)
+    assert len(block) == len(expected) == 6
+    for k, batch in enumerate(expected):
+        for name, tensor in block.batch(k).items():
+            assert torch.equal(tensor, batch[name])
+    other.keep(1)
+    assert all(torch.equal(a["x"], b["x"]) for a, b in zip(list(other) + list(other), expected[2:], strict=True))
+
+
+def test_batches_that_differ_in_size_or_are_not_gathered_are_not_made_ahead():
+    data, chosen = {"x": torch.arange(12)}, torch.tensor([9, 1, 5, 3, 11, 0])
+    assert Batches(data, 4).uniform
+    assert Batches(data, 3, False, chosen=chosen).uniform
+    assert not Batches(data, 5).uniform
+    assert not Batches(data, 4, False, chosen=chosen).uniform
+    assert not Batches(data, 4, False).uniform

@@ -72,12 +72,7 @@ def test_a_loss_that_is_not_finite_ends_it_before_the_same_step(made_ahead):
         train(many, growing)
     assert str(found.value) == str(expected.value)
     assert len(made_ahead) == 2, "it happens after more than ten epochs"
-    assert_same_parameters(one, many)
-
-
-def assert_same_parameters(one, other):
-    for name, tensor in one.parameters.items():
-        assert torch.equal(tensor, other.parameters[name]), name
+    assert_same(one, many)
 
 
 @pytest.mark.parametrize(
