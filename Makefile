@@ -26,7 +26,7 @@ check: .venv/dev        ## style, types, the direction of imports, and the code 
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest --quiet tests/test_docs.py
 
-bench: .venv/bench      ## speed and memory, side by side with peers, into docs/benchmarks.md; under 20 minutes
+bench: .venv/bench      ## speed and memory, side by side with peers, into docs/benchmarks.md; about half an hour
 	$(BIN)/python -m benchmarks
 
 reproduce: .venv/demo   ## the published experiments of five systems, into docs/systems.md; under 20 minutes

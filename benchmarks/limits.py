@@ -29,10 +29,11 @@ INTERRUPTS = 5
 NETS = ("perceptron", "residual", "lenet")
 
 TRAIN = """
-import sys, time, torch
+import signal, sys, time, torch
 from benchmarks.zoo import NETS
 from graphdl import fit
 from graphdl.optim import Adam
+signal.signal(signal.SIGINT, signal.default_int_handler)  # jobs in the background ignore Ctrl-C
 net, batch = NETS[sys.argv[1]]()
 rows = len(next(iter(batch.values())))
 data = {name: torch.cat([tensor] * 400) for name, tensor in batch.items()}

@@ -17,7 +17,7 @@ INTRODUCTION = """\
 several rounds, on one thread. A figure is the median of the rounds, with the fastest and the slowest round in
 parentheses, and its ratio to the reference, which is the first column or the one with 1.00×.
 
-    make bench                              # everything, then this page: under 20 minutes
+    make bench                              # everything, then this page: about half an hour
     .venv/bin/python -m benchmarks step     # one of: {names}
     .venv/bin/python -m benchmarks report   # this page from what is stored in out/benchmarks
 
