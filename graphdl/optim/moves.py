@@ -220,7 +220,7 @@ class Moves:
     def _look(self, rows: Tensor) -> None:
         """Before the first update, if its learning rate is not 0: copy the parameters, to check that they change."""
         if self._memory.first.open:
-            rates = rows[:, sorted({piece.variant.column for group in self.groups for piece in group.pieces})]
+            rates = rows[:1, sorted({piece.variant.column for group in self.groups for piece in group.pieces})]
             self._before = self._memory.store.flat.clone() if bool(rates.any()) else None
 
     def advance(self, count: int, finish: bool = False) -> None:

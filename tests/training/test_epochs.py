@@ -1,12 +1,14 @@
 """Compiled epochs that fit makes at once, where nothing is to be done at the end of each."""
 
+import warnings
+
 import pytest
 import torch
 
 from graphdl import CrossEntropyLoss, Dropout, Linear, Network, Tanh, fit
 from graphdl.data import disc
 from graphdl.errors import NonFiniteError
-from graphdl.optim import L2, SGD, Adam, Exponential
+from graphdl.optim import L2, SGD, Adam, Exponential, Warmup
 from graphdl.training import epochs
 from tests.twins import needs_compiler
 
@@ -87,3 +89,11 @@ def test_the_indices_that_are_held_are_bounded(made_ahead, monkeypatch):
     monkeypatch.setattr(epochs, "ROWS_AHEAD", 400)
     train(make_net(), epochs=8)
     assert made_ahead == [3, 3]
+
+
+def test_a_rate_of_zero_in_the_first_update_is_not_reported():
+    """A block ends in the middle of the second update, whose rate is not 0."""
+    warming = SGD(lr=Warmup(0.03, steps=1, then=Exponential(0.03, 0.9), start=0.0))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        train(make_net(), warming, epochs=2, accumulate=3, batch_size=24)
