@@ -21,7 +21,7 @@ from graphdl.training.evaluation import Validation
 from graphdl.training.hooks import Callbacks
 from graphdl.training.scoring import Scorer
 
-Mark: TypeAlias = tuple[list[Tensor], int, Tensor, Tensor]
+Mark: TypeAlias = tuple[list[Tensor], int, Tensor]
 
 
 class Run:
@@ -113,18 +113,20 @@ class Run:
     def mark(self) -> Mark:
         """What `go_back` needs beside the parameters and buffers that are kept."""
         state, _ = self.stepper.memory()
-        chance = self.member.net.engine.chance.get_state()
-        return [vector.clone() for vector in state], self.stepper.steps, self.generator.get_state(), chance
+        return [vector.clone() for vector in state], self.stepper.steps, self.member.net.engine.chance.get_state()
 
     def go_back(self, mark: Mark) -> None:
-        """Return to the end of the last epoch, where the mark was made, and make one epoch at a time from now on."""
+        """Return to the end of the last epoch, where the mark was made before several were begun.
+
+        From now on, one epoch is made at a time.
+        """
         self.careful = True
-        state, steps, order, chance = mark
+        state, steps, chance = mark
         self._restore()
         for vector, before in zip(self.stepper.memory()[0], state, strict=True):
             vector.copy_(before)
         self.stepper.advance(steps - self.stepper.steps)
-        self.generator.set_state(order)
+        self.batches.keep(0)
         self.member.net.engine.chance.set_state(chance)
 
     def _restore(self) -> None:

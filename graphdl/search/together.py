@@ -52,8 +52,8 @@ class Together:
             yield self._train([first], epochs)
         trained = _unfinished([first, *(self._of(run, first) for run in waiting)], epochs)  # they use its step
         steps = len(first[0].batches) * epochs_ahead(*first, epochs)
-        size = min(MOST_TOGETHER, STEPS_TOGETHER // steps, len(trained) // (2 * self._threads))
-        parts = deque(trained[k : k + max(1, size)] for k in range(0, len(trained), max(1, size)))
+        size = max(1, min(MOST_TOGETHER, STEPS_TOGETHER // steps, len(trained) // (2 * self._threads)))
+        parts = deque(trained[k : k + size] for k in range(0, len(trained), size))
         del waiting, first, trained
         yield from self._side_by_side(parts, epochs)
 
