@@ -37,7 +37,7 @@ def cache_directory() -> Path:
 
 @cache
 def writer_version() -> str:
-    """What tells this writer of C++ from others: its own text."""
+    """A digest of the code that writes C++: another version has another one."""
     found = hashlib.sha256()
     for path in sorted(Path(__file__).parent.iterdir()):
         if path.suffix in (".py", ".h"):
@@ -115,7 +115,7 @@ def _read(folder: Path, key: str) -> bytes | None:
 
 
 def _summary(content: bytes) -> str:
-    """What tells whether a library is whole."""
+    """The length and digest by which a damaged library is recognised."""
     return f"{hashlib.sha256(content).hexdigest()} {len(content)}\n"
 
 

@@ -260,7 +260,7 @@ class StepText:
         return [*lines, f"char* const scratch = w + {scratch}; (void)scratch;"]
 
     def _moving(self, storage: int) -> Iterator[str]:
-        """Where a step finds what it has of its own."""
+        """The addresses of what differs from step to step."""
         if storage not in self.writer.given:
             return
         k, size, rows = self.order.index(storage), self.tape.storages[storage], self.roles.rows

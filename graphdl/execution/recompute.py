@@ -58,7 +58,7 @@ def make_recomputation(plan: BackwardPlan, nodes: Collection[Key]) -> Recomputat
 
 
 def fingerprint(value: Any) -> tuple[Any, ...]:
-    """What tells a value from another one, almost surely."""
+    """A fingerprint of a value: different values almost surely have different ones."""
     if isinstance(value, tuple):
         return tuple(fingerprint(element) for element in value)
     if not isinstance(value, Tensor) or value.is_meta:

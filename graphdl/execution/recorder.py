@@ -77,7 +77,7 @@ class Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 class HostReads(TorchFunctionMode):
-    """A context that tells a recorder when Python reads the numbers of a tensor."""
+    """A context that notifies a recorder when Python reads the numbers of a tensor."""
 
     def __init__(self, recorder: Recorder) -> None:
         super().__init__()
@@ -187,7 +187,7 @@ class Recorder(Watcher):
         elif known.shapes:
             types: list[torch.dtype] = []
             exchange(args[1:], Slot, lambda slot: types.append(slot.dtype))
-            if name != "index" or torch.bool in types:  # an index of integers has a shape of its own
+            if name != "index" or torch.bool in types:  # the shape of an integer index determines that of the result
                 self.note(f"the shape of a tensor depends on numbers ({name})")
         elif args[0].storage in self._given:
             self.note(f"the shape of a tensor that stays is changed in place ({name})")

@@ -1,7 +1,7 @@
 """A training step as a list of tensor calls on storages: the only intermediate form of a step.
 
 A Recorder writes down every call that torch makes while operators run, after torch has taken composite functions apart.
-Each tensor is a Slot: a part of a storage, with an offset, a shape and strides. Views need no call of their own: a view
+Each tensor is a Slot: a part of a storage, with an offset, a shape and strides. Views are not recorded as calls: a view
 is another slot of the same storage. What a step costs is read from the tape, replay binds it to memory, and C++ is
 written from it.
 """
@@ -121,7 +121,7 @@ class Tape:
 
 
 def address(storage: torch.UntypedStorage) -> int:
-    """What tells a storage from others while it lives."""
+    """A number that identifies a storage while it lives."""
     return int(storage._cdata)
 
 

@@ -1,4 +1,4 @@
-"""Parts of a network: the nodes between some inputs and some outputs, as two dictionaries of their own."""
+"""Parts of a network: the nodes between some inputs and some outputs, as two new dictionaries."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ class Checkpoint:
             if stored.get("format") != FORMAT:
                 raise ValueError("it is not a member of a sweep")
             return RunState(json.loads(stored["facts"]), tensors)
-        except Exception as error:  # safetensors has an error of its own
+        except Exception as error:  # safetensors raises its own error class
             raise FileFormatError(f"{path} cannot be read: {error}. Remove it to train the member again.") from None
 
     def save(self, run: Run) -> None:

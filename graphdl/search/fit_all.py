@@ -67,7 +67,7 @@ def fit_all(
     validation       data in the same forms, or a pair (inputs, targets): evaluated after every epoch
     validation_rows  for each network, the indices of the rows on which it is evaluated after every epoch instead
     seeds            of the order of the data, one for all networks, or a list; None takes each network's generator
-    callbacks        such as [EarlyStopping(patience=5)]; every network gets a copy of its own
+    callbacks        such as [EarlyStopping(patience=5)]; every network gets its own copy
     threads          how many threads or processes train networks; by default all cores. Small steps use one each
     compile          compiles the steps of networks of equal structure once, if they are many enough to gain by it
     penalties        terms added to the loss, such as (L2(1e-3),), or a list with those of each network

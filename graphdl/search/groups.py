@@ -27,7 +27,7 @@ def grouped(members: Iterable[Member], recipe: Recipe, data: SharedData) -> list
 
 
 def structure_of(member: Member, recipe: Recipe, data: SharedData) -> Hashable:
-    """What the steps of a member depend on besides numbers that it may have of its own.
+    """What the steps of a member depend on besides numbers that may differ between members.
 
     Operators and their settings, connectivity, shapes and types of parameters and batches, frozen nodes and the kind of
     optimizer. Initial parameters, weights of losses, seeds, rows and the optimizer's numbers may differ.

@@ -77,7 +77,7 @@ def _text(what: str, given: object) -> str:
 
 
 def _name(what: str, given: Any) -> str:
-    """A metric or a callback. Raises SettingError for a function without a name of its own."""
+    """A metric or a callback. Raises SettingError for a function without a unique name."""
     if isinstance(given, str):
         return given
     if not inspect.isfunction(given) and not inspect.isbuiltin(given):

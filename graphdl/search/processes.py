@@ -33,7 +33,7 @@ class Job:
 
 
 class Processes:
-    """Each member in a process of its own, by `joblib.Parallel`.
+    """Each member in a separate process, by `joblib.Parallel`.
 
     `with joblib.parallel_config(backend=..., n_jobs=...)` chooses another backend, such as dask or ray.
 
