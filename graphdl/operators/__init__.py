@@ -4,30 +4,38 @@
 
 from graphdl.operators import (
     activations,
+    attention,
     convolution,
     embedding,
     linear,
     losses,
     merge,
+    multihead,
     normalization,
     pooling,
+    positions,
     regularization,
     structure,
 )
 from graphdl.operators.activations import *
+from graphdl.operators.attention import *
 from graphdl.operators.convolution import *
 from graphdl.operators.embedding import *
 from graphdl.operators.linear import *
 from graphdl.operators.losses import *
 from graphdl.operators.merge import *
+from graphdl.operators.multihead import *
 from graphdl.operators.normalization import *
 from graphdl.operators.operator import EVERYTHING, Buffer, Operator, Parameter
 from graphdl.operators.pooling import *
+from graphdl.operators.positions import *
 from graphdl.operators.regularization import *
 from graphdl.operators.structure import *
 
 __all__ = ["EVERYTHING", "Buffer", "Operator", "Parameter"]
 __all__ += activations.__all__
+__all__ += attention.__all__
+__all__ += multihead.__all__
 __all__ += convolution.__all__
 __all__ += embedding.__all__
 __all__ += linear.__all__
@@ -35,5 +43,6 @@ __all__ += losses.__all__
 __all__ += merge.__all__
 __all__ += normalization.__all__
 __all__ += pooling.__all__
+__all__ += positions.__all__
 __all__ += regularization.__all__
 __all__ += structure.__all__
