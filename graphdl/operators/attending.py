@@ -130,11 +130,9 @@ def check_mask(mask: Tensor, scores: tuple[int, ...]) -> None:
         raise ShapeError(f"the mask (shape {tuple(mask.shape)}) does not fit pairs of the shape {scores}")
 
 
-def keeps(p: float, shape: tuple[int, ...], like: Tensor, generator: Generator | None) -> Tensor | None:
+def keeps(p: float, shape: tuple[int, ...], like: Tensor, generator: Generator | None) -> Tensor:
     """The weights that dropout with the probability p keeps, drawn as booleans."""
-    if not p:
-        return None
-    return torch.rand(shape, device=like.device, generator=generator).ge_(p).to(torch.bool)
+    return torch.rand(shape, device=like.device, generator=generator).ge(p)
 
 
 def factor(p: float) -> float:

@@ -44,7 +44,7 @@ class ScaledDotProductAttention(Operator):
     def draw(self, *inputs: Any, generator: Generator | None) -> Tensor | None:
         """The weights that are kept."""
         q, k, *_ = inputs
-        return keeps(self.dropout_p, (*q.shape[:-1], k.shape[-2]), q, generator)
+        return keeps(self.dropout_p, (*q.shape[:-1], k.shape[-2]), q, generator) if self.dropout_p else None
 
     def forward(
         self,
@@ -62,7 +62,7 @@ class ScaledDotProductAttention(Operator):
             raise ShapeError("query, key and value do not fit together")
         if mask is not None:
             check_mask(mask, (*q.shape[:-1], k.shape[-2]))
-        if drawn is None and training:
+        if training and drawn is None:
             drawn = self.draw(q, k, generator=None)
         a = attend(q, k, v, mask, scale=self.scale, causal=self.is_causal, kept=drawn, factor=factor(self.dropout_p))
         return a.out, (a, number_shape(mask))

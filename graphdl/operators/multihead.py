@@ -115,6 +115,8 @@ class MultiheadAttention(Operator):
 
     def draw(self, *inputs: Any, generator: Generator | None) -> Tensor | None:
         """The weights that dropout keeps."""
+        if not self.dropout:
+            return None
         query, key, *_ = inputs
         (n, t), s = self._extent(query), self._extent(key)[1]
         return keeps(self.dropout, (n, int(self.num_heads or 1), t, s + self._more), query, generator)
@@ -212,7 +214,8 @@ class MultiheadAttention(Operator):
     def _heads(self, x: Tensor) -> Tensor:
         """(n, h, t, d) of features side by side."""
         x = x.unsqueeze(0) if x.dim() == 2 else x if self.batch_first else x.transpose(0, 1)
-        return x.view(*x.shape[:2], int(self.num_heads or 1), -1).transpose(1, 2)
+        heads = int(self.num_heads or 1)
+        return x.view(*x.shape[:2], heads, x.shape[-1] // heads).transpose(1, 2)
 
     def _merged(self, heads: Tensor, like: Tensor) -> Tensor:
         """The features of (n, h, t, d) side by side, with the axes of `like`."""

@@ -50,7 +50,7 @@ class Positions(Operator):
     def rows(self, p: Values, x: Tensor) -> Tensor:
         """The table's rows of the positions of x."""
         if x.dim() < 2 or x.shape[-1] != self.embed_dim:
-            raise ShapeError("the input has not the axes and the features of the positions")
+            raise ShapeError("the input does not have the axes and the features of the positions")
         if x.shape[-2] > self.max_length:
             raise ShapeError(f"the sequence has {x.shape[-2]} positions, more than max_length={self.max_length}")
         return p["table"][: x.shape[-2]]
@@ -81,8 +81,8 @@ class SinusoidalPositions(Positions):
 class RotaryPositions(Positions):
     """Rotate pairs of features by angles that grow with the position; products of two then depend on their distance.
 
-    y[2 k] = x[2 k] cos a - x[2 k + 1] sin a, y[2 k + 1] = x[2 k] sin a + x[2 k + 1] cos a with a = angle[t, k]; dx is dy
-    rotated back. Angles and settings as in Positions. It stands before the queries and the keys of an attention;
+    y[2 k] = x[2 k] cos a - x[2 k + 1] sin a, y[2 k + 1] = x[2 k] sin a + x[2 k + 1] cos a with a = angle[t, k]; dx is
+    dy rotated back. Angles and settings as in Positions. It stands before the queries and the keys of an attention;
     embed_dim is the number of features of one head. Source: Su et al., "RoFormer", 2021.
     """
 
