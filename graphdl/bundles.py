@@ -1,4 +1,4 @@
-"""Batches for several training steps."""
+"""Bundles of batches, for several training steps."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 from graphdl.graph import Key
 
 
-class Block:
+class Bundle:
     """Batches of one shape.
 
     inputs  {name: (K, n, ...)}, or with rows a data set {name: (N, ...)}
@@ -33,13 +33,13 @@ class Block:
         rows = self.rows[k]
         return {name: tensor.index_select(0, rows.to(tensor.device)) for name, tensor in self.inputs.items()}
 
-    def part(self, start: int, stop: int) -> Block:
+    def part(self, start: int, stop: int) -> Bundle:
         """Some of the batches."""
         if stop - start == self._count:
             return self
         if self.rows is not None:
-            return Block(self.inputs, self.rows[start:stop])
-        return Block({name: tensor[start:stop] for name, tensor in self.inputs.items()})
+            return Bundle(self.inputs, self.rows[start:stop])
+        return Bundle({name: tensor[start:stop] for name, tensor in self.inputs.items()})
 
     def stacked(self, name: Key) -> Tensor:
         """The batches of one input, (K, n, ...)."""
