@@ -17,6 +17,7 @@ from graphdl.execution.compiled_steps import CompiledSteps, compile_steps
 from graphdl.execution.engine import Engine
 from graphdl.facts import node_facts
 from graphdl.graph import (
+    Block,
     Connectivity,
     Feed,
     Key,
@@ -27,6 +28,7 @@ from graphdl.graph import (
     known_keys,
     normalise_connectivity,
     normalise_operators,
+    with_sizes,
 )
 from graphdl.habits import NotAModule
 from graphdl.operators import Operator
@@ -84,16 +86,16 @@ class Network(NotAModule):
 
     def __repr__(self) -> str:
         size = f", {counted(self.engine.store.count, 'parameter')}" if self.engine.built else ""
+        operators = sum(node["operator"] is not None for _, node in self.graph.nodes(data=True))
         return (
-            f"Network({counted(len(self._operators), 'operator')}{size}, inputs {listing(self.inputs)}, "
+            f"Network({counted(operators, 'operator')}{size}, inputs {listing(self.inputs)}, "
             f"outputs {listing(self.outputs)})"
         )
 
     @property
-    def operators(self) -> dict[Key, Operator | Shared]:
-        """What each node computes, with the inferred sizes: the first of the two dictionaries."""
-        sized = self.engine.operators
-        return {key: sized.get(key, operator) for key, operator in self._operators.items()}
+    def operators(self) -> dict[Key, Operator | Shared | Block]:
+        """What each node computes, as declared, with the inferred sizes: the first of the two dictionaries."""
+        return with_sizes(self._operators, self.engine.operators)
 
     @property
     def connectivity(self) -> dict[Key, tuple[Feed, ...]]:
