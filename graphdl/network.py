@@ -25,7 +25,7 @@ from graphdl.graph import (
     Shared,
     build_graph,
     cut_part,
-    known_keys,
+    known_values,
     normalise_connectivity,
     normalise_operators,
     with_sizes,
@@ -164,8 +164,10 @@ class Network(NotAModule):
         Returns a tensor, or {node: tensor} if there are several. Only the inputs that these nodes need are required, no
         targets; if it is one input, a tensor may be given. Raises UnknownNodeError for a name that is not a node.
         """
-        wanted = self.predictions if outputs is None else known_keys(outputs, "predict(outputs=[...])", self.graph)
-        found = self.engine.predict(inputs, wanted)
+        given = self.predictions if outputs is None else outputs
+        wanted = known_values(self.graph, given, "predict(outputs=[...])")
+        values = self.engine.predict(inputs, tuple(dict.fromkeys(wanted.values())))
+        found = {key: values[node] for key, node in wanted.items()}
         return found if len(found) > 1 else next(iter(found.values()))
 
     def part(self, inputs: Iterable[Key], outputs: Iterable[Key]) -> Network:

@@ -173,7 +173,7 @@ def _resolve(place: Place, key: Key) -> tuple[Key, float] | None:
     None for an optional input that nothing feeds.
     """
     factor = 1.0
-    passed: dict[tuple[str, Key], None] = {}
+    passed: dict[tuple[str, Key], Key] = {}
     while True:
         located = place.level.located(key)
         assert located is not None  # Level has checked every source
@@ -181,9 +181,9 @@ def _resolve(place: Place, key: Key) -> tuple[Key, float] | None:
             place = place.inner[head]
         key = located[1]
         if (place.path, key) in passed:
-            path = " -> ".join(str(Place.name(place, each)) for _, each in passed)
+            path = " -> ".join(map(str, [*passed.values(), place.name(key)]))
             raise CycleError(f"These blocks pass their inputs on to each other, and nothing computes a value: {path}.")
-        passed[place.path, key] = None
+        passed[place.path, key] = place.name(key)
         if key in place.inner:
             key, place = _only_output(place, key), place.inner[key]
         elif key in place.level.operators:

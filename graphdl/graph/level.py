@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from graphdl.errors import CycleError, SettingError, UnknownNodeError, did_you_mean, listing
-from graphdl.graph.declaration import Feed, Key, Shared
+from graphdl.graph.declaration import Feed, Key, Shared, splits
 from graphdl.graph.declared import (
     check_connected,
     incoming_edges,
@@ -67,19 +67,20 @@ class Level:
         self.given = tuple(key for key in connectivity if key not in operators and self._is_input(key))
         self.names: dict[str, Key] = {str(key): key for key in (*self.given, *operators)}
         feeding = {self._top(key) for key, fed in connectivity.items() if fed}
+        inside = {key for key in connectivity if self._holder(key) is not None}
         sinks = tuple(key for key in operators if key not in feeding)
         self.results = sinks if outputs is None else checked_names(outputs, "outputs")
         for key in self.results:
             if self.located(key) is None:
                 raise UnknownNodeError(f"outputs names {key!r}, which is no node.{did_you_mean(key, self.names)}")
-        used = feeding if outputs is None else {*feeding, *map(self._top, self.results)}
+        used = feeding | inside if outputs is None else {*feeding, *inside, *map(self._top, self.results)}
         check_connected(operators, connectivity, self.incoming, used)
         self.results = tuple(inner for key in self.results for inner in self._ends(key))
         self._find_unfed()
 
     def _holder(self, key: Key) -> Key | None:
         """The block that a key leads into: 'layer1' for 'layer1/conv'; None for a key that leads into none."""
-        for head, _ in _prefixes(key) if key not in self.operators else ():
+        for head, _ in splits(key) if key not in self.operators else ():
             if head in self.blocks:
                 return self.blocks[head]
         return None
@@ -91,7 +92,7 @@ class Level:
 
     def _check_names(self) -> None:
         for key in self.operators:
-            for head, _ in _prefixes(key):
+            for head, _ in splits(key):
                 if head in self.blocks:
                     raise SettingError(
                         f"operators has the node {key!r} beside the block {head!r}, whose nodes are called "
@@ -124,7 +125,7 @@ class Level:
         while isinstance(key, str):
             if heads and key in level.names:
                 return heads, level.names[key]
-            for head, rest in _prefixes(key):
+            for head, rest in splits(key):
                 if head in level.blocks:
                     heads.append(level.blocks[head])
                     level, key = level.computed[heads[-1]].level, rest
@@ -175,19 +176,11 @@ class Level:
         self.optional = frozenset(key for key in self.given if key not in required)
 
 
-def _prefixes(key: Key) -> Iterable[tuple[str, str]]:
-    """The ways to split a key at a "/", the shortest head first."""
-    place = key.find("/") if isinstance(key, str) else -1
-    while place >= 0:
-        yield key[:place], key[place + 1 :]  # type: ignore[index]
-        place = key.find("/", place + 1)  # type: ignore[union-attr]
-
-
 def _computed(operators: Mapping[Key, Any], candidates: Mapping[str, Key]) -> dict[Key, Any]:
     """Node -> the operator or the block that it computes. Errors: UnknownNodeError and CycleError for Shared."""
 
     def inside(key: Key) -> bool:
-        return any(head in candidates for head, _ in _prefixes(key))
+        return any(head in candidates for head, _ in splits(key))
 
     owners = owners_by_key(operators, inside)
     found: dict[Key, Any] = {}
@@ -202,7 +195,7 @@ def _computed(operators: Mapping[Key, Any], candidates: Mapping[str, Key]) -> di
         return found[owner]
 
     def within(key: Key, shared: Shared, path: tuple[Key, ...]) -> Any:
-        for head, rest in _prefixes(shared.key):
+        for head, rest in splits(shared.key):
             block = of(candidates[head], path) if head in candidates else None
             each = block.level.node(block.level.names.get(rest, rest)) if isinstance(block, Nested) else None
             if each is not None:
