@@ -72,9 +72,15 @@ def _read_network(data: object) -> tuple[dict[Key, Operator | Shared | Block], d
 
 
 def _read_level(data: Mapping[str, Any], path: str = "") -> tuple[dict[Key, Any], dict[Key, list[Feed]]]:
-    operators = {key: _read_operator(value, f"{path}operators[{key!r}]") for key, value in _entries(data, "operators")}
-    edges = _entries(data, "connectivity")
-    return operators, {key: _read_feeds(value, f"{path}connectivity[{key!r}]") for key, value in edges}
+    """The two dictionaries of a network, or of the block at a path."""
+    inside = f"{path}, " if path else ""
+    operators = {
+        key: _read_operator(value, f"{inside}operators[{key!r}]") for key, value in _entries(data, "operators", path)
+    }
+    connectivity = {
+        key: _read_feeds(value, f"{inside}connectivity[{key!r}]") for key, value in _entries(data, "connectivity", path)
+    }
+    return operators, connectivity
 
 
 def write_json(data: Mapping[str, Any], path: Path) -> Path:
@@ -168,17 +174,17 @@ def _write_feed(feed: Feed) -> Any:
     return feed.key if list(chosen) == ["key"] else chosen
 
 
-def _entries(data: Mapping[str, Any], name: str) -> list[tuple[Key, Any]]:
+def _entries(data: Mapping[str, Any], name: str, path: str = "") -> list[tuple[Key, Any]]:
     """The entries of one of the dictionaries, in either form."""
-    held = data.get(name)
+    held, where = data.get(name), f"{path}: " if path else ""
     if isinstance(held, Mapping):
-        return [(_read_key(key, name), value) for key, value in held.items()]
+        return [(_read_key(key, f"{where}{name}"), value) for key, value in held.items()]
     if isinstance(held, list) and all(isinstance(pair, list) and len(pair) == 2 for pair in held):
-        keys = [_read_key(pair[0], name) for pair in held]
+        keys = [_read_key(pair[0], f"{where}{name}") for pair in held]
         if len(set(keys)) < len(keys):
-            raise FileFormatError(f'"{name}" has a node more than once: {_repeated(keys)}. Keep one entry.')
+            raise FileFormatError(f'{where}"{name}" has a node more than once: {_repeated(keys)}. Keep one entry.')
         return [(key, pair[1]) for key, pair in zip(keys, held, strict=True)]
-    raise FileFormatError(f'"{name}" is {_short(held)}: write a dictionary, or a list of [key, value] pairs.')
+    raise FileFormatError(f'{where}"{name}" is {_short(held)}: write a dictionary, or a list of [key, value] pairs.')
 
 
 def _read_key(key: object, where: str) -> Key:
@@ -208,7 +214,7 @@ def read_value(value: object, where: str) -> Any:
         raise FileFormatError(f"{where}: {error}") from None
     held = {name: each for name, each in value.items() if name != "type"}
     if cls is Block:
-        held["operators"], held["connectivity"] = _read_level(held, f"{where}, ")
+        held["operators"], held["connectivity"] = _read_level(held, where)
         return construct(cls, held, where)
     stored = {name: read_value(each, f"{where}, {name}") for name, each in held.items()}
     return construct(cls, stored, where)

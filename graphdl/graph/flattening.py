@@ -63,21 +63,23 @@ def flatten(operators: Mapping[Key, Any], connectivity: Mapping[Key, tuple[Feed,
     for place in top.walk():
         place.connect(flat)
     for place in top.walk():
-        for key, inner in place.inner.items():
-            flat.blocks[place.name(key)] = tuple(_value(inner, result) for result in inner.level.results)
+        if place.outer is not None:
+            flat.blocks[place.key] = tuple(_value(place, result) for result in place.level.results)
     return flat
 
 
 class Place:
-    """One use of a block, or the network itself, with its path.
+    """One use of a block, or the network itself.
 
+    key    its name in the whole network; `path` is the start of the names of its nodes
     inner  key of a block -> its place
     bound  input -> the edge that feeds it: the place and key of its source, and the gradient factor
     extra  node -> edges from outside: place, source, feed
     """
 
-    def __init__(self, level: Level, path: str = "", outer: Place | None = None, shares: str | None = None) -> None:
-        self.level, self.path, self.outer, self.shares = level, path, outer, shares
+    def __init__(self, level: Level, key: Key = "", outer: Place | None = None, shares: str | None = None) -> None:
+        self.level, self.key, self.outer, self.shares = level, key, outer, shares
+        self.path = "" if outer is None else f"{key}/"
         self.inner: dict[Key, Place] = {}
         self.bound: dict[Key, tuple[Place, Key, float]] = {}
         self.extra: dict[Key, list[tuple[Place, Key, Feed]]] = {}
@@ -102,7 +104,7 @@ class Place:
                 shares = self.name(each.key)
             if isinstance(block, Block):
                 source = None if shares is None else f"{shares}/"
-                self.inner[key] = place = Place(block.level, f"{name}/", self, source)
+                self.inner[key] = place = Place(block.level, name, self, source)
                 used = {entry.key for entry in block.entries.values() if entry.slot is None}
                 place.optional = block.level.optional & used
                 place.declare(flat)
