@@ -4,6 +4,7 @@
 
 from graphdl.operators import (
     activations,
+    batch_normalization,
     convolution,
     embedding,
     linear,
@@ -12,9 +13,11 @@ from graphdl.operators import (
     normalization,
     pooling,
     regularization,
+    similarity,
     structure,
 )
 from graphdl.operators.activations import *
+from graphdl.operators.batch_normalization import *
 from graphdl.operators.convolution import *
 from graphdl.operators.embedding import *
 from graphdl.operators.linear import *
@@ -24,10 +27,12 @@ from graphdl.operators.normalization import *
 from graphdl.operators.operator import EVERYTHING, Buffer, Operator, Parameter
 from graphdl.operators.pooling import *
 from graphdl.operators.regularization import *
+from graphdl.operators.similarity import *
 from graphdl.operators.structure import *
 
 __all__ = ["EVERYTHING", "Buffer", "Operator", "Parameter"]
 __all__ += activations.__all__
+__all__ += batch_normalization.__all__
 __all__ += convolution.__all__
 __all__ += embedding.__all__
 __all__ += linear.__all__
@@ -36,4 +41,5 @@ __all__ += merge.__all__
 __all__ += normalization.__all__
 __all__ += pooling.__all__
 __all__ += regularization.__all__
+__all__ += similarity.__all__
 __all__ += structure.__all__
