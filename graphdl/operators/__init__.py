@@ -7,6 +7,7 @@ from graphdl.operators import (
     batch_normalization,
     convolution,
     embedding,
+    embedding_bag,
     linear,
     losses,
     merge,
@@ -20,6 +21,7 @@ from graphdl.operators.activations import *
 from graphdl.operators.batch_normalization import *
 from graphdl.operators.convolution import *
 from graphdl.operators.embedding import *
+from graphdl.operators.embedding_bag import *
 from graphdl.operators.linear import *
 from graphdl.operators.losses import *
 from graphdl.operators.merge import *
@@ -35,6 +37,7 @@ __all__ += activations.__all__
 __all__ += batch_normalization.__all__
 __all__ += convolution.__all__
 __all__ += embedding.__all__
+__all__ += embedding_bag.__all__
 __all__ += linear.__all__
 __all__ += losses.__all__
 __all__ += merge.__all__

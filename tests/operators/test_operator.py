@@ -48,7 +48,7 @@ FAMILIES = [
     test_similarity,
     test_structure,
 ]
-HELPERS = {"groups", "operator", "sizes", "tuples"}
+HELPERS = {"groups", "operator", "sizes", "table", "tuples"}
 PUBLIC = [getattr(operators, name) for name in operators.__all__]
 CONCRETE = [
     cls for cls in PUBLIC if isinstance(cls, type) and issubclass(cls, Operator) and not inspect.isabstract(cls)
