@@ -50,8 +50,10 @@ class Embedding(Table):
     slots: ClassVar = (InputSlot("input", kind="integer"),)
 
     def forward(self, p: Values, x: Tensor, *, training: bool) -> tuple[Tensor, Tensor]:
-        x = indices(x)
-        return self.bounded(torch.embedding(p["weight"], x)), x
+        x, table = indices(x), p["weight"]
+        if x.numel() > self.num_embeddings:  # scaling all rows is less work than scaling those that are read
+            return torch.embedding(self.bounded(table), x), x
+        return self.bounded(torch.embedding(table, x)), x
 
     def backward(self, p: Values, x: Tensor, dy: Tensor, needs: Needs = EVERYTHING) -> Gradients:
         if "weight" not in needs:

@@ -24,7 +24,7 @@ class Kept(NamedTuple):
 
 def normalize_groups(p: Values, x: Tensor, groups: int, eps: float) -> tuple[Tensor, Kept]:
     """x (n, c, ...) with mean 0 and variance 1 in each group of channels, times weight plus bias where p has them."""
-    x = x.contiguous(memory_format=memory_format(x))
+    x = x.contiguous(memory_format=memory_format(x, groups))
     y, mean, invstd = aten.native_group_norm(x, p.get("weight"), p.get("bias"), *sizes(x), groups, eps)
     return y, Kept(x, mean, invstd)
 
@@ -35,16 +35,19 @@ def normalize_groups_backward(
     """(dx, {"weight": dweight, "bias": dbias}), without the gradients that are not needed."""
     x = kept.x
     wanted = ["input" in needs, *(name in p and name in needs for name in ("weight", "bias"))]
-    dy = dy.contiguous(memory_format=memory_format(x))
+    dy = dy.contiguous(memory_format=memory_format(x, groups))
     found = aten.native_group_norm_backward(dy, *kept, p.get("weight"), *sizes(x), groups, wanted)
     dx, *gradients = (tensor if asked else None for tensor, asked in zip(found, wanted, strict=True))
     return dx, {name: tensor for name, tensor in zip(("weight", "bias"), gradients, strict=True) if tensor is not None}
 
 
-def memory_format(x: Tensor) -> torch.memory_format:
-    """Channels last where x is laid out so, else contiguous: the layouts that the kernels take."""
+def memory_format(x: Tensor, groups: int) -> torch.memory_format:
+    """Channels last where x is laid out so and groups have several channels, else contiguous.
+
+    The kernels take both, but are slow on channels last with one channel in a group.
+    """
     last = FORMATS.get(x.dim())
-    if last is None or x.is_contiguous() or not x.is_contiguous(memory_format=last):
+    if last is None or groups == x.shape[1] or x.is_contiguous() or not x.is_contiguous(memory_format=last):
         return torch.contiguous_format
     return last
 

@@ -186,7 +186,7 @@ class PairwiseDistance(Operator):
     def forward(self, p: Values, x1: Tensor, x2: Tensor, *, training: bool) -> tuple[Tensor, Distance]:
         check_pair(x1, x2, -1)
         z = torch.sub(x1, x2).add_(self.eps)
-        y = torch.linalg.vector_norm(z, self.p, -1, keepdim=True)
+        y = self.norm(z)
         return y if self.keepdim else y.squeeze(-1), Distance(z, y, x1.shape, x2.shape)
 
     def backward(self, p: Values, saved: Distance, dy: Tensor, needs: Needs = EVERYTHING) -> Gradients:
@@ -194,6 +194,12 @@ class PairwiseDistance(Operator):
         dz = self.norm_gradient(z, y, dy if self.keepdim else dy.unsqueeze(-1))
         dx1 = dz.sum_to_size(shape1) if "x1" in needs else None
         return (dx1, dz.neg().sum_to_size(shape2) if "x2" in needs else None), {}
+
+    def norm(self, z: Tensor) -> Tensor:
+        """The norm of z along the last axis, which stays, with the length 1."""
+        if self.p in (0, 1, 2, math.inf):
+            return torch.linalg.vector_norm(z, self.p, -1, keepdim=True)
+        return z.abs().pow_(self.p).sum(-1, keepdim=True).pow_(1 / self.p)  # vector_norm is slow at other orders
 
     def norm_gradient(self, z: Tensor, y: Tensor, dy: Tensor) -> Tensor:
         """The gradient of the norm y of z."""
@@ -206,8 +212,11 @@ class PairwiseDistance(Operator):
         if self.p == math.inf:
             largest = z.abs() == y
             return z.sign().mul_(largest).mul_(dy / largest.sum(-1, keepdim=True))
-        powers = z.abs().div_(y).pow_(self.p - 1).masked_fill_(z == 0, 0)
-        return powers.copysign_(z).mul_(dy)
+        shares = z * y.reciprocal().masked_fill_(y == 0, 0)
+        powers = shares.abs().pow_(self.p - 1)
+        if self.p < 1:
+            powers.masked_fill_(shares == 0, 0)
+        return shares.sign().mul_(powers).mul_(dy)
 
     def expects(self, *inputs: Tensor) -> str:
         return "two inputs (n, ..., i) of the same shape"
