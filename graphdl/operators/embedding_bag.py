@@ -47,7 +47,7 @@ class EmbeddingBag(Table):
     dweight[k] = sum of the shares of dy where x = k: s dy, dy / t, or dy where the maximum is first found in row k;
     ds_t = sum dy weight[x_t]; x and offsets have no gradient.
 
-    include_last_offset  offsets (n + 1) also hold the end of the last bag, which is the length of x
+    include_last_offset  offsets (n + 1) also hold the end of the last bag; indices after it are in no bag
     padding_idx          an index that counts in no bag, whose row starts at 0 and has no gradient
     max_norm, norm_type, scale_grad_by_freq, weight: as in Embedding. max_norm scales a copy of the table
 
@@ -86,14 +86,17 @@ class EmbeddingBag(Table):
         else:
             starts = indices(offsets).to(row.dtype).contiguous()
         factors = None if factors is None else factors.reshape(-1).contiguous()
-        ends = offsets is not None and self.include_last_offset
         table, how = self.bounded(p["weight"]), (self.scale_grad_by_freq, MODES[self.mode], False)
-        y, *notes = aten._embedding_bag(table, row, starts, *how, factors, ends, self.skipped)
-        return y, Bags(row, starts, factors, x.shape, *notes)
+        y, *notes = aten._embedding_bag(table, row, starts, *how, factors, False, self.skipped)
+        ends = offsets is not None and self.include_last_offset
+        return y[:-1] if ends else y, Bags(row, starts, factors, x.shape, *notes)
 
     def backward(self, p: Values, bags: Bags, dy: Tensor, needs: Needs = EVERYTHING) -> Gradients:
         x, offsets, factors, shape, *notes = bags
-        dfactors, gradients, mode, dy = None, {}, MODES[self.mode], dy.contiguous()
+        dfactors, gradients, mode = None, {}, MODES[self.mode]
+        if len(dy) < len(offsets):  # what follows the end of the last bag has no gradient; torch would read beyond dy
+            dy = torch.cat([dy, dy.new_zeros(1, self.embedding_dim)])
+        dy = dy.contiguous()
         if "weight" in needs:
             how = self.num_embeddings, self.scale_grad_by_freq, mode, False
             gradients["weight"] = aten._embedding_bag_backward(dy, x, offsets, *notes, *how, factors, self.skipped)
