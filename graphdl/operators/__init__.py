@@ -7,6 +7,7 @@ from graphdl.operators import (
     attention,
     convolution,
     embedding,
+    embedding_bag,
     linear,
     losses,
     merge,
@@ -15,12 +16,14 @@ from graphdl.operators import (
     pooling,
     positions,
     regularization,
+    similarity,
     structure,
 )
 from graphdl.operators.activations import *
 from graphdl.operators.attention import *
 from graphdl.operators.convolution import *
 from graphdl.operators.embedding import *
+from graphdl.operators.embedding_bag import *
 from graphdl.operators.linear import *
 from graphdl.operators.losses import *
 from graphdl.operators.merge import *
@@ -30,6 +33,7 @@ from graphdl.operators.operator import EVERYTHING, Buffer, Operator, Parameter
 from graphdl.operators.pooling import *
 from graphdl.operators.positions import *
 from graphdl.operators.regularization import *
+from graphdl.operators.similarity import *
 from graphdl.operators.structure import *
 
 __all__ = ["EVERYTHING", "Buffer", "Operator", "Parameter"]
@@ -38,6 +42,7 @@ __all__ += attention.__all__
 __all__ += multihead.__all__
 __all__ += convolution.__all__
 __all__ += embedding.__all__
+__all__ += embedding_bag.__all__
 __all__ += linear.__all__
 __all__ += losses.__all__
 __all__ += merge.__all__
@@ -45,4 +50,5 @@ __all__ += normalization.__all__
 __all__ += pooling.__all__
 __all__ += positions.__all__
 __all__ += regularization.__all__
+__all__ += similarity.__all__
 __all__ += structure.__all__

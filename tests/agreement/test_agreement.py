@@ -10,7 +10,7 @@ import torch
 from graphdl import operators
 from graphdl.execution import replay
 from graphdl.operators import Activation, Loss, Operator, Tanh
-from graphdl.operators.normalization import BatchNorm
+from graphdl.operators.batch_normalization import BatchNorm
 from graphdl.optim import SGD
 from graphdl.training import recording
 from tests.agreement.campaign import check, draw, prepare

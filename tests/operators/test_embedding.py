@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 
 import pytest
 import torch
@@ -21,10 +22,21 @@ def indices(*shape, below=5, dtype=torch.int64):
 
 def embedding(operator):
     def reference(p, x):
-        padding = operator.padding
-        return functional.embedding(x.long(), p["weight"], padding, scale_grad_by_freq=operator.scale_grad_by_freq)
+        bound = operator.max_norm, operator.norm_type
+        return functional.embedding(
+            x.long(), bounded(p["weight"], *bound), operator.padding, None, 2.0, operator.scale_grad_by_freq
+        )
 
     return reference
+
+
+def bounded(weight, max_norm, norm_type):
+    """The rows scaled as torch scales them in place; the gradient passes as if they had not been."""
+    if max_norm is None:
+        return weight
+    scaled = weight.detach().clone()
+    torch.embedding_renorm_(scaled, torch.arange(len(weight)), max_norm, norm_type)
+    return weight + (scaled - weight).detach()
 
 
 def case(name, operator, given, **settings):
@@ -45,6 +57,9 @@ PADDED = [
     case("padded", Embedding(5, 2, padding_idx=1), indices(8)),
     case("padded-end", Embedding(5, 2, -1), indices(8)),
     case("by-frequency", Embedding(3, 2, scale_grad_by_freq=True), indices(8, below=3)),
+    case("bounded", Embedding(5, 3, max_norm=1.2), indices(8)),
+    case("bounded-sum", Embedding(5, 3, 0, 1.5, 1.0, True), indices(3, 4)),
+    case("bounded-all", Embedding(5, 3, max_norm=0.5, norm_type=math.inf), indices(4)),
 ]
 """Whose gradient is by intention not the derivative."""
 
@@ -74,6 +89,26 @@ def test_it_is_torch_s_module(padding, by_frequency):
     expected.backward(dy)
     assert net.backward({"table": dy}) == {}
     torch.testing.assert_close(net.gradients["table.weight"], module.weight.grad)
+
+
+@pytest.mark.parametrize("norm_type", [2.0, 1.0, 3.5, math.inf])
+@pytest.mark.parametrize("max_norm", [0.0, 1.0, 2.5])
+def test_a_step_with_max_norm_is_torch_s(max_norm, norm_type):
+    """Values and gradient are; weight stays, where torch scales it."""
+    torch.manual_seed(0)
+    module = nn.Embedding(7, 4, 2, max_norm, norm_type)
+    net = Network({"table": Embedding(7, 4, 2, max_norm, norm_type)}, {"x": ["table"]})
+    net.load_state_dict({"table.weight": module.weight.detach()})
+    before = net.parameters["table.weight"].clone()
+    x = torch.randint(7, (5, 6), generator=torch.Generator().manual_seed(0))
+    expected = module(x)
+    torch.testing.assert_close(net.forward(x)["table"], expected.detach())
+    dy = upstream(expected.detach())
+    expected.backward(dy)
+    net.backward({"table": dy})
+    torch.testing.assert_close(net.gradients["table.weight"], module.weight.grad)
+    assert torch.equal(net.parameters["table.weight"], before)
+    assert max_norm > 2 or not torch.equal(module.weight, before)
 
 
 @pytest.mark.parametrize(("padding", "row"), [(3, 3), (-1, 9), (0, 0)])
@@ -138,6 +173,9 @@ def test_a_frozen_table_has_no_gradient():
         (lambda: Embedding(3, 2, 3), "padding_idx must be one of the 3 indices, not 3"),
         (lambda: Embedding(3, 2, -4), "padding_idx must be one of the 3 indices, not -4"),
         (lambda: Embedding(3, 2, 1.0), "padding_idx must be a whole number, not 1.0"),
+        (lambda: Embedding(3, 2, max_norm=-1), "max_norm must be a finite number of at least 0, not -1"),
+        (lambda: Embedding(3, 2, norm_type=0), "norm_type must be a positive number or infinity, not 0"),
+        (lambda: Embedding(3, 2, norm_type=math.nan), "norm_type must be a positive number or infinity, not nan"),
         (lambda: Embedding(3, 2, weight=Uniform), "weight must be an initializer .*, not the class Uniform: write"),
         (lambda: Embedding(3, 2, weight=1), "weight must be an initializer"),
     ],
@@ -149,14 +187,15 @@ def test_settings_are_checked(make, text):
 
 def test_arguments_are_torch_s():
     ours, theirs = inspect.signature(Embedding).parameters, inspect.signature(nn.Embedding).parameters
-    assert [*ours][:3] == [*theirs][:3]
-    assert ours["scale_grad_by_freq"].default == theirs["scale_grad_by_freq"].default
+    assert [*ours] == [*[*theirs][:6], "weight"]
+    assert all(ours[name].default == theirs[name].default for name in [*theirs][:6])
     with pytest.raises(TypeError):
-        Embedding(3, 2, None, 1.0)
+        Embedding(3, 2, None, None, 2.0, False, False)
 
 
 def test_texts():
     assert Embedding(100, 16).describe() == "100 → 16"
     assert Embedding(100, 16, 0, scale_grad_by_freq=True).describe() == "100 → 16, padding_idx 0, by frequency"
+    assert Embedding(100, 16, max_norm=2.0, norm_type=1).describe() == "100 → 16, max_norm 2, norm_type 1"
     assert Embedding(100, 16).expects() == "indices from 0 to 99"
     assert (Embedding.slots, Embedding.family) == (("input",), "embedding")

@@ -17,14 +17,17 @@ from graphdl.optim import SGD
 from graphdl.registry import is_registered
 from tests.operators import (
     test_activations,
+    test_batch_normalization,
     test_convolution,
     test_embedding,
+    test_embedding_bag,
     test_linear,
     test_losses,
     test_merge,
     test_normalization,
     test_pooling,
     test_regularization,
+    test_similarity,
     test_structure,
 )
 from tests.operators.case import Case
@@ -32,17 +35,20 @@ from tests.operators.checks import every_check
 
 FAMILIES = [
     test_activations,
+    test_batch_normalization,
     test_convolution,
     test_embedding,
+    test_embedding_bag,
     test_linear,
     test_losses,
     test_merge,
     test_normalization,
     test_pooling,
     test_regularization,
+    test_similarity,
     test_structure,
 ]
-HELPERS = {"operator", "sizes", "tuples"}
+HELPERS = {"groups", "operator", "sizes", "table", "tuples"}
 PUBLIC = [getattr(operators, name) for name in operators.__all__]
 CONCRETE = [
     cls for cls in PUBLIC if isinstance(cls, type) and issubclass(cls, Operator) and not inspect.isabstract(cls)
