@@ -4,6 +4,7 @@
 
 from graphdl.operators import (
     activations,
+    adaptive_pooling,
     convolution,
     embedding,
     linear,
@@ -12,9 +13,12 @@ from graphdl.operators import (
     normalization,
     pooling,
     regularization,
+    resampling,
     structure,
+    transposed_convolution,
 )
 from graphdl.operators.activations import *
+from graphdl.operators.adaptive_pooling import *
 from graphdl.operators.convolution import *
 from graphdl.operators.embedding import *
 from graphdl.operators.linear import *
@@ -24,10 +28,13 @@ from graphdl.operators.normalization import *
 from graphdl.operators.operator import EVERYTHING, Buffer, Operator, Parameter
 from graphdl.operators.pooling import *
 from graphdl.operators.regularization import *
+from graphdl.operators.resampling import *
 from graphdl.operators.structure import *
+from graphdl.operators.transposed_convolution import *
 
 __all__ = ["EVERYTHING", "Buffer", "Operator", "Parameter"]
 __all__ += activations.__all__
+__all__ += adaptive_pooling.__all__
 __all__ += convolution.__all__
 __all__ += embedding.__all__
 __all__ += linear.__all__
@@ -36,4 +43,6 @@ __all__ += merge.__all__
 __all__ += normalization.__all__
 __all__ += pooling.__all__
 __all__ += regularization.__all__
+__all__ += resampling.__all__
 __all__ += structure.__all__
+__all__ += transposed_convolution.__all__

@@ -1,0 +1,163 @@
+"""Pooling to a given size over one, two and three axes."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, ClassVar, TypeAlias
+
+import torch
+from torch import Tensor
+
+from graphdl.operators.operator import Gradients, Values
+from graphdl.operators.sizes import Windows, hollow, times
+from graphdl.registry import register
+from graphdl.settings import Check, optional, setting, size
+
+__all__ = [
+    "AdaptiveAvgPool1d",
+    "AdaptiveAvgPool2d",
+    "AdaptiveAvgPool3d",
+    "AdaptiveMaxPool1d",
+    "AdaptiveMaxPool2d",
+]
+
+OutputSize: TypeAlias = int | tuple[int | None, ...] | None
+
+aten = torch.ops.aten
+
+OUTPUT_SIZE = Check(
+    "a whole number of at least 1, or a tuple of them, where None keeps the size",
+    lambda value: value != () and all(map(optional(size()).holds, value if isinstance(value, tuple) else (value,))),
+)
+
+
+class AdaptivePooling(Windows):
+    """What the adaptive poolings share: output sizes and texts."""
+
+    output_size: OutputSize
+
+    slots: ClassVar = ("input",)
+    family: ClassVar = "pooling"
+
+    @cached_property
+    def sizes(self) -> tuple[int | None, ...]:
+        """The output size along each axis; None keeps the input's size."""
+        return self.output_size if isinstance(self.output_size, tuple) else (self.output_size,) * len(self.space)
+
+    def known(self, x: Tensor) -> list[int]:
+        """The sizes of the output for an input as the kernel takes it."""
+        sizes = (1, *self.sizes) if len(self.sizes) == 1 else self.sizes
+        return [kept if given is None else given for given, kept in zip(sizes, x.shape[-len(sizes) :], strict=True)]
+
+    def describe(self) -> str:
+        return f"→ {times(self.sizes)}"
+
+    def expects(self, *inputs: Tensor) -> str:
+        return self.layout()
+
+
+@dataclass(frozen=True)
+class AdaptiveAvgPool(AdaptivePooling):
+    """The mean of each of output_size windows, which cover the input; dx sums dy / area over the windows of a pixel.
+
+    x (n, c, *space) or (c, *space) -> y (n, c, *output_size) or (c, *output_size).
+    Along each axis, window k of m reaches from floor(k space / m) to ceil((k + 1) space / m).
+
+    output_size is one number, or a tuple with one for each axis of space, where None keeps the input's size. 1 computes
+    the global mean. Kept for backward: the shape of x.
+    """
+
+    output_size: OutputSize = setting(OUTPUT_SIZE)
+
+    kernels: ClassVar[Any] = aten._adaptive_avg_pool2d, aten._adaptive_avg_pool2d_backward
+
+    def forward(self, p: Values, x: Tensor, *, training: bool) -> tuple[Tensor, torch.Size]:
+        self.check_axes(x)
+        if self.sizes == (1,) * len(self.space):
+            return x.mean(tuple(range(-len(self.space), 0)), keepdim=True), x.shape
+        x = self.lift(x)
+        return self.lower(self.kernels[0](x, self.known(x))), x.shape
+
+    def backward(self, p: Values, shape: torch.Size, dy: Tensor) -> Gradients:
+        if self.sizes == (1,) * len(self.space):
+            share = dy.div(math.prod(shape[-len(self.space) :]))
+            return (share.expand(shape).contiguous(),), {}  # expand alone would give strides of 0
+        dy = self.lift(dy)
+        return (self.lower(self.kernels[1](dy, hollow(dy, shape, dy))),), {}
+
+
+@register
+class AdaptiveAvgPool1d(AdaptiveAvgPool):
+    """The means of output_size windows of a sequence; formulas and settings as in AdaptiveAvgPool.
+
+    x (n, c, t) or (c, t) -> y (n, c, output_size) or (c, output_size).
+    """
+
+    space: ClassVar = "t"
+
+
+@register
+class AdaptiveAvgPool2d(AdaptiveAvgPool):
+    """The means of output_size windows of an image; formulas and settings as in AdaptiveAvgPool.
+
+    x (n, c, h, w) or (c, h, w) -> y (n, c, *output_size) or (c, *output_size).
+    """
+
+    space: ClassVar = "hw"
+
+
+@register
+class AdaptiveAvgPool3d(AdaptiveAvgPool):
+    """The means of output_size windows of a volume; formulas and settings as in AdaptiveAvgPool.
+
+    x (n, c, d, h, w) or (c, d, h, w) -> y (n, c, *output_size) or (c, *output_size).
+    """
+
+    space: ClassVar = "dhw"
+    kernels: ClassVar = (aten._adaptive_avg_pool3d, aten._adaptive_avg_pool3d_backward)
+
+
+@dataclass(frozen=True)
+class AdaptiveMaxPool(AdaptivePooling):
+    """The maximum of each of output_size windows, which cover the input; dx adds up dy at the positions of the maxima.
+
+    x (n, c, *space) or (c, *space) -> y (n, c, *output_size) or (c, *output_size).
+    Along each axis, window k of m reaches from floor(k space / m) to ceil((k + 1) space / m).
+
+    output_size is one number, or a tuple with one for each axis of space, where None keeps the input's size.
+    torch.nn's return_indices does not exist here. Kept for backward: the position of each maximum, and the shape of x.
+    """
+
+    output_size: OutputSize = setting(OUTPUT_SIZE)
+
+    def forward(self, p: Values, x: Tensor, *, training: bool) -> tuple[Tensor, tuple[torch.Size, Tensor]]:
+        self.check_axes(x)
+        x = self.lift(x)
+        y, places = aten.adaptive_max_pool2d(x, self.known(x))
+        return self.lower(y), (x.shape, places)
+
+    def backward(self, p: Values, saved: tuple[torch.Size, Tensor], dy: Tensor) -> Gradients:
+        (shape, places), dy = saved, self.lift(dy)
+        return (self.lower(aten.adaptive_max_pool2d_backward(dy, hollow(dy, shape, places), places)),), {}
+
+
+@register
+class AdaptiveMaxPool1d(AdaptiveMaxPool):
+    """The maxima of output_size windows of a sequence; formulas and settings as in AdaptiveMaxPool.
+
+    x (n, c, t) or (c, t) -> y (n, c, output_size) or (c, output_size).
+    """
+
+    space: ClassVar = "t"
+
+
+@register
+class AdaptiveMaxPool2d(AdaptiveMaxPool):
+    """The maxima of output_size windows of an image; formulas and settings as in AdaptiveMaxPool.
+
+    x (n, c, h, w) or (c, h, w) -> y (n, c, *output_size) or (c, *output_size).
+    """
+
+    space: ClassVar = "hw"
