@@ -10,8 +10,9 @@ from typing import Any, ClassVar, TypeAlias
 import torch
 from torch import Tensor
 
+from graphdl.errors import ShapeError
 from graphdl.operators.operator import Gradients, Values
-from graphdl.operators.sizes import Windows, hollow, times
+from graphdl.operators.sizes import Windows, times
 from graphdl.registry import register
 from graphdl.settings import Check, optional, setting, size
 
@@ -48,6 +49,8 @@ class AdaptivePooling(Windows):
 
     def known(self, x: Tensor) -> list[int]:
         """The sizes of the output for an input as the kernel takes it."""
+        if 0 in x.shape[-len(self.space) :]:
+            raise ShapeError("the input has no pixels")
         sizes = (1, *self.sizes) if len(self.sizes) == 1 else self.sizes
         return [kept if given is None else given for given, kept in zip(sizes, x.shape[-len(sizes) :], strict=True)]
 
@@ -55,7 +58,7 @@ class AdaptivePooling(Windows):
         return f"→ {times(self.sizes)}"
 
     def expects(self, *inputs: Tensor) -> str:
-        return self.layout()
+        return f"{self.layout()} with at least one pixel"
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,7 @@ class AdaptiveAvgPool(AdaptivePooling):
             share = dy.div(math.prod(shape[-len(self.space) :]))
             return (share.expand(shape).contiguous(),), {}  # expand alone would give strides of 0
         dy = self.lift(dy)
-        return (self.lower(self.kernels[1](dy, hollow(dy, shape, dy))),), {}
+        return (self.lower(self.kernels[1](dy, self.hollow(dy, shape, dy))),), {}
 
 
 @register
@@ -140,7 +143,7 @@ class AdaptiveMaxPool(AdaptivePooling):
 
     def backward(self, p: Values, saved: tuple[torch.Size, Tensor], dy: Tensor) -> Gradients:
         (shape, places), dy = saved, self.lift(dy)
-        return (self.lower(aten.adaptive_max_pool2d_backward(dy, hollow(dy, shape, places), places)),), {}
+        return (self.lower(aten.adaptive_max_pool2d_backward(dy, self.hollow(dy, shape, places), places)),), {}
 
 
 @register

@@ -10,7 +10,7 @@ from typing import ClassVar, Self, TypeAlias
 import torch
 from torch import Tensor
 
-from graphdl.errors import SettingError, ShapeError
+from graphdl.errors import SettingError, ShapeError, counted
 from graphdl.initializers import Initializer, Uniform, VarianceScaling
 from graphdl.operators.borders import Borders, PaddingMode, pad, unpad
 from graphdl.operators.operator import EVERYTHING, Gradients, Needs, Parameter, Values
@@ -94,6 +94,8 @@ class Filters(Spatial):
         if x.dim() == len(self.space) + 1:
             return self.forward(p, x[None], training=training)[0][0], x
         self.check_axes(x)
+        if x.shape[1] != self.in_channels:
+            raise ShapeError(f"the input has {counted(x.shape[1], 'channel')} in place of {self.in_channels}")
         padded = pad(x, self.borders, self.padding_mode)
         return torch.convolution(padded, p["weight"], p.get("bias"), *self.geometry), x
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from graphdl.errors import SettingError
 from graphdl.operators.operator import Gradients, Values
-from graphdl.operators.sizes import Sizes, Windows, hollow, times
+from graphdl.operators.sizes import Sizes, Windows, times
 from graphdl.registry import register
 from graphdl.settings import described, flag, number, optional, setting, size, sizes
 
@@ -112,7 +112,7 @@ class MaxPool(Pooling):
 
     def backward(self, p: Values, saved: tuple[torch.Size, Tensor], dy: Tensor) -> Gradients:
         (shape, places), dy = saved, self.lift(dy)
-        dx = self.kernels[1](dy, hollow(dy, shape, places), *self.geometry, places)
+        dx = self.kernels[1](dy, self.hollow(dy, shape, places), *self.geometry, places)
         return (self.lower(dx),), {}
 
 
@@ -187,7 +187,7 @@ class AvgPool(Pooling):
 
     def backward(self, p: Values, shape: torch.Size, dy: Tensor) -> Gradients:
         dy = self.lift(dy)
-        return (self.lower(self.kernels[1](dy, hollow(dy, shape, dy), *self.geometry)),), {}
+        return (self.lower(self.kernels[1](dy, self.hollow(dy, shape, dy), *self.geometry)),), {}
 
 
 @register

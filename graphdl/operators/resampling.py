@@ -145,7 +145,7 @@ class PixelShuffle(Operator):
         return torch.pixel_shuffle(x, self.upscale_factor), None
 
     def backward(self, p: Values, saved: None, dy: Tensor) -> Gradients:
-        return (torch.pixel_unshuffle(dy, self.upscale_factor),), {}
+        return (to_channels(dy, self.upscale_factor),), {}
 
     def describe(self) -> str:
         return f"by {self.upscale_factor}"
@@ -168,7 +168,7 @@ class PixelUnshuffle(Operator):
     family: ClassVar = "resampling"
 
     def forward(self, p: Values, x: Tensor, *, training: bool) -> tuple[Tensor, None]:
-        return torch.pixel_unshuffle(x, self.downscale_factor), None
+        return to_channels(x, self.downscale_factor), None
 
     def backward(self, p: Values, saved: None, dy: Tensor) -> Gradients:
         return (torch.pixel_shuffle(dy, self.downscale_factor),), {}
@@ -178,3 +178,13 @@ class PixelUnshuffle(Operator):
 
     def expects(self, *inputs: Tensor) -> str:
         return f"(..., c, h, w), where h and w are multiples of {self.downscale_factor}"
+
+
+def to_channels(x: Tensor, factor: int) -> Tensor:
+    """pixel_unshuffle, also of a tensor without elements, which torch would return unchanged."""
+    if x.numel() or x.dim() < 3:
+        return torch.pixel_unshuffle(x, factor)
+    *others, c, h, w = x.shape
+    if h % factor or w % factor:
+        raise ShapeError("its sizes cannot be split")
+    return x.reshape(*others, c * factor**2, h // factor, w // factor)

@@ -14,7 +14,7 @@ Sizes: TypeAlias = int | tuple[int, ...]
 """One number for all axes of space, or one for each."""
 
 COUNTS = ("no numbers", "one number", "two", "three")
-CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
+CHANNELS_LAST = {2: torch.channels_last, 3: torch.channels_last_3d}
 
 
 class Spatial(Operator):
@@ -68,6 +68,13 @@ class Windows(Spatial):
         """The output, or the gradient of the input, from what the kernel returned."""
         return y.squeeze(-2) if len(self.space) == 1 else y
 
+    def hollow(self, dy: Tensor, shape: torch.Size, like: Tensor) -> Tensor:
+        """A tensor of the input's shape that is not read: kernels only use its sizes and its memory format."""
+        last = CHANNELS_LAST.get(len(self.space)) if len(shape) == len(self.space) + 2 else None
+        if last is None or like.is_contiguous() or not like.is_contiguous(memory_format=last):
+            last = torch.contiguous_format
+        return torch.empty(shape, dtype=dy.dtype, device=dy.device, memory_format=last)
+
 
 def times(values: tuple[int | None, ...]) -> str:
     """Sizes as text; None is unknown.
@@ -76,11 +83,3 @@ def times(values: tuple[int | None, ...]) -> str:
     ('3×3', '1×?')
     """
     return "×".join("?" if value is None else str(value) for value in values)
-
-
-def hollow(dy: Tensor, shape: torch.Size, like: Tensor) -> Tensor:
-    """A tensor of the input's shape that is not read: kernels only use its sizes and its memory format."""
-    last = CHANNELS_LAST.get(like.dim())
-    if last is None or like.is_contiguous() or not like.is_contiguous(memory_format=last):
-        last = torch.contiguous_format
-    return torch.empty(shape, dtype=dy.dtype, device=dy.device, memory_format=last)

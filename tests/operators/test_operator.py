@@ -17,6 +17,7 @@ from graphdl.optim import SGD
 from graphdl.registry import is_registered
 from tests.operators import (
     test_activations,
+    test_adaptive_pooling,
     test_convolution,
     test_embedding,
     test_linear,
@@ -25,13 +26,16 @@ from tests.operators import (
     test_normalization,
     test_pooling,
     test_regularization,
+    test_resampling,
     test_structure,
+    test_transposed_convolution,
 )
 from tests.operators.case import Case
 from tests.operators.checks import every_check
 
 FAMILIES = [
     test_activations,
+    test_adaptive_pooling,
     test_convolution,
     test_embedding,
     test_linear,
@@ -40,9 +44,11 @@ FAMILIES = [
     test_normalization,
     test_pooling,
     test_regularization,
+    test_resampling,
     test_structure,
+    test_transposed_convolution,
 ]
-HELPERS = {"operator", "sizes", "tuples"}
+HELPERS = {"borders", "filters", "operator", "sizes", "tuples"}
 PUBLIC = [getattr(operators, name) for name in operators.__all__]
 CONCRETE = [
     cls for cls in PUBLIC if isinstance(cls, type) and issubclass(cls, Operator) and not inspect.isabstract(cls)

@@ -5,7 +5,7 @@ import torch
 
 from graphdl import AvgPool1d, AvgPool2d, AvgPool3d
 from graphdl.errors import SettingError, ShapeError
-from graphdl.operators.sizes import hollow, times
+from graphdl.operators.sizes import times
 
 
 def test_a_size_is_one_number_or_one_for_each_axis():
@@ -35,10 +35,22 @@ def test_the_axes_of_an_input_are_told_and_checked():
             AvgPool2d(2).check_axes(torch.zeros((1,) * axes))
 
 
-@pytest.mark.parametrize("layout", [torch.channels_last, torch.channels_last_3d, torch.contiguous_format])
-def test_a_hollow_tensor_has_the_layout_of_another(layout):
-    shape = (2, 3, 4, 5, 6)[: 5 if layout is torch.channels_last_3d else 4]
+LAYOUTS = [
+    (AvgPool2d(2), (2, 3, 4, 5), torch.channels_last),
+    (AvgPool3d(2), (2, 3, 4, 5, 6), torch.channels_last_3d),
+    (AvgPool2d(2), (2, 3, 4, 5), torch.contiguous_format),
+    (AvgPool1d(2), (2, 3, 1, 5), torch.contiguous_format),
+]
+
+
+@pytest.mark.parametrize(("operator", "shape", "layout"), LAYOUTS)
+def test_a_hollow_tensor_has_the_layout_of_another(operator, shape, layout):
     like = torch.zeros(shape).contiguous(memory_format=layout)
-    found = hollow(torch.zeros(1, dtype=torch.float64), torch.Size(shape), like)
+    found = operator.hollow(torch.zeros(1, dtype=torch.float64), torch.Size(shape), like)
     assert found.is_contiguous(memory_format=layout)
     assert (found.shape, found.dtype) == (shape, torch.float64)
+
+
+def test_a_hollow_volume_without_a_batch_is_contiguous():
+    like = torch.zeros(2, 3, 4, 5).contiguous(memory_format=torch.channels_last)
+    assert AvgPool3d(2).hollow(like, like.shape, like).is_contiguous()
