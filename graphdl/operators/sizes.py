@@ -62,7 +62,10 @@ class Windows(Spatial):
 
     def lift(self, x: Tensor) -> Tensor:
         """The input, or the gradient of the output, as the kernel takes it."""
-        return x.unsqueeze(-2) if len(self.space) == 1 else x
+        if len(self.space) == 1:
+            return x.unsqueeze(-2)
+        # kernels for volumes refuse four axes in the memory format of images
+        return x.contiguous() if len(self.space) == 3 and x.dim() == 4 else x
 
     def lower(self, y: Tensor) -> Tensor:
         """The output, or the gradient of the input, from what the kernel returned."""
