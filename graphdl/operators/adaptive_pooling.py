@@ -14,7 +14,7 @@ from graphdl.errors import ShapeError
 from graphdl.operators.operator import Gradients, Values
 from graphdl.operators.sizes import Windows, times
 from graphdl.registry import register
-from graphdl.settings import Check, optional, setting, size
+from graphdl.settings import Check, flag, optional, setting, size
 
 __all__ = [
     "AdaptiveAvgPool1d",
@@ -129,20 +129,26 @@ class AdaptiveMaxPool(AdaptivePooling):
     x (n, c, *space) or (c, *space) -> y (n, c, *output_size) or (c, *output_size).
     Along each axis, window k of m reaches from floor(k space / m) to ceil((k + 1) space / m).
 
-    output_size is one number, or a tuple with one for each axis of space, where None keeps the input's size.
-    torch.nn's return_indices does not exist here. Kept for backward: the position of each maximum, and the shape of x.
+    output_size is one number, or a tuple with one for each axis of space, where None keeps the input's size. With
+    return_indices, the output is a tuple of y and the positions of the maxima, counted over the axes of space.
+    Kept for backward: the position of each maximum, and the shape of x.
     """
 
     output_size: OutputSize = setting(OUTPUT_SIZE)
+    return_indices: bool = setting(flag(), default=False)
 
-    def forward(self, p: Values, x: Tensor, *, training: bool) -> tuple[Tensor, tuple[torch.Size, Tensor]]:
+    def forward(self, p: Values, x: Tensor, *, training: bool) -> tuple[Any, tuple[torch.Size, Tensor]]:
         self.check_axes(x)
         x = self.lift(x)
         y, places = aten.adaptive_max_pool2d(x, self.known(x))
-        return self.lower(y), (x.shape, places)
+        return (self.lower(y), self.lower(places)) if self.return_indices else self.lower(y), (x.shape, places)
 
-    def backward(self, p: Values, saved: tuple[torch.Size, Tensor], dy: Tensor) -> Gradients:
-        (shape, places), dy = saved, self.lift(dy)
+    def backward(self, p: Values, saved: tuple[torch.Size, Tensor], dy: Any) -> Gradients:
+        shape, places = saved
+        dy = dy[0] if self.return_indices else dy
+        if dy is None:
+            return (None,), {}
+        dy = self.lift(dy)
         return (self.lower(aten.adaptive_max_pool2d_backward(dy, self.hollow(dy, shape, places), places)),), {}
 
 

@@ -76,15 +76,17 @@ class MaxPool(Pooling):
 
     kernel_size, stride, padding, dilation   one number, or a tuple with one for each axis of space; stride None is
                                              kernel_size
-    Padding is -inf. Of equal maxima, the first gets dy; a nan is larger than any number. torch.nn's return_indices does
-    not exist here, so ceil_mode is given by name. Kept for backward: the position of each maximum, and the shape of x.
+    return_indices   the output is a tuple of y and the positions of the maxima, counted over the axes of space
+    Padding is -inf. Of equal maxima, the first gets dy; a nan is larger than any number.
+    Kept for backward: the position of each maximum, and the shape of x.
     """
 
     kernel_size: Sizes = setting(sizes())
     stride: Sizes | None = setting(optional(sizes()), default=None)
     padding: Sizes = setting(sizes(0), default=0)
     dilation: Sizes = setting(sizes(), default=1)
-    ceil_mode: bool = setting(flag(), default=False, kw_only=True)
+    return_indices: bool = setting(flag(), default=False)
+    ceil_mode: bool = setting(flag(), default=False)
 
     kernels: ClassVar[Any] = aten.max_pool2d_with_indices, aten.max_pool2d_with_indices_backward
 
@@ -104,14 +106,18 @@ class MaxPool(Pooling):
             self.ceil_mode,
         )
 
-    def forward(self, p: Values, x: Tensor, *, training: bool) -> tuple[Tensor, tuple[torch.Size, Tensor]]:
+    def forward(self, p: Values, x: Tensor, *, training: bool) -> tuple[Any, tuple[torch.Size, Tensor]]:
         self.check_axes(x)
         x = self.lift(x)
         y, places = self.kernels[0](x, *self.geometry)
-        return self.lower(y), (x.shape, places)
+        return (self.lower(y), self.lower(places)) if self.return_indices else self.lower(y), (x.shape, places)
 
-    def backward(self, p: Values, saved: tuple[torch.Size, Tensor], dy: Tensor) -> Gradients:
-        (shape, places), dy = saved, self.lift(dy)
+    def backward(self, p: Values, saved: tuple[torch.Size, Tensor], dy: Any) -> Gradients:
+        shape, places = saved
+        dy = dy[0] if self.return_indices else dy
+        if dy is None:
+            return (None,), {}
+        dy = self.lift(dy)
         dx = self.kernels[1](dy, self.hollow(dy, shape, places), *self.geometry, places)
         return (self.lower(dx),), {}
 

@@ -88,6 +88,19 @@ def test_channels_last_goes_through(operator):
     assert operator.backward({}, saved, dy)[0][0].is_contiguous(memory_format=last)
 
 
+@pytest.mark.parametrize(("cls", "shape"), [(AdaptiveMaxPool1d, (3, 2, 7)), (AdaptiveMaxPool2d, (2, 4, 5))])
+def test_indices_are_returned_as_a_second_output(cls, shape):
+    x = torch.randn(shape, dtype=torch.float64, requires_grad=True)
+    y, indices = getattr(nn, cls.__name__)(3, return_indices=True)(x)
+    found, saved = cls(3, True).forward({}, x.detach(), training=True)
+    assert torch.equal(found[0], y.detach())
+    assert torch.equal(found[1], indices)
+    dy = upstream(y.detach())
+    y.backward(dy)
+    torch.testing.assert_close(cls(3, True).backward({}, saved, (dy, None))[0][0], x.grad)
+    assert cls(3, True).backward({}, saved, (None, None)) == ((None,), {})
+
+
 @pytest.mark.parametrize(
     ("operator", "shape", "text"),
     [
@@ -122,8 +135,10 @@ def test_settings_are_checked(make, text):
 
 @pytest.mark.parametrize("cls", ALL)
 def test_arguments_are_torch_s(cls):
-    theirs = inspect.signature(getattr(nn, cls.__name__)).parameters
-    assert [*inspect.signature(cls).parameters] == [name for name in theirs if name != "return_indices"]
+    ours, theirs = inspect.signature(cls).parameters, inspect.signature(getattr(nn, cls.__name__)).parameters
+    assert [(name, each.default) for name, each in ours.items()] == [
+        (name, each.default) for name, each in theirs.items()
+    ]
 
 
 def test_texts():

@@ -12,6 +12,7 @@ from graphdl import (
     AvgPool1d,
     AvgPool2d,
     AvgPool3d,
+    Item,
     LPPool1d,
     LPPool2d,
     MaxPool1d,
@@ -45,7 +46,7 @@ def positive(shape):
 
 CASES = [
     case("max-1d", MaxPool1d(2), T),
-    case("max-1d-all", MaxPool1d(3, (2,), 1, 2, ceil_mode=True), T),
+    case("max-1d-all", MaxPool1d(3, (2,), 1, 2, False, True), T),
     case("max-1d-single", MaxPool1d(3, 1), (3, 4), batched=False),
     case("max-plain", MaxPool2d(2)),
     case("max-overlapping", MaxPool2d(3, (2, 1))),
@@ -152,6 +153,25 @@ def test_a_nan_is_the_maximum_and_infinities_count(operator):
 
 
 @pytest.mark.parametrize(
+    ("cls", "shape"), [(MaxPool1d, (3, 2, 7)), (MaxPool2d, (2, 4, 5)), (MaxPool3d, (2, 2, 4, 3, 5))]
+)
+def test_indices_are_returned_as_a_second_output(cls, shape):
+    operator = cls(2, 1, 1, return_indices=True)
+    x = torch.randn(shape, dtype=torch.float64, requires_grad=True)
+    y, indices = module(operator)(x)
+    operators = {"pool": operator, "y": Item(0), "indices": Item(1)}
+    net = Network(operators, {"x": ["pool"], "pool": ["y", "indices"]}, dtype=torch.float64)
+    outputs = net.forward(x.detach())
+    assert torch.equal(outputs["y"], y.detach())
+    assert torch.equal(outputs["indices"], indices)
+    dy = upstream(y.detach())
+    y.backward(dy)
+    torch.testing.assert_close(net.backward({"y": dy})["x"], x.grad)
+    _, saved = operator.forward({}, x.detach(), training=True)
+    assert operator.backward({}, saved, (None, None)) == ((None,), {})
+
+
+@pytest.mark.parametrize(
     ("operator", "shape", "text"),
     [
         (MaxPool2d(3), (1, 1, 2, 2), r"Expected \(n, c, h, w\), no smaller than the window of 3×3"),
@@ -198,10 +218,9 @@ def test_settings_are_checked(make, text):
 @pytest.mark.parametrize("cls", ALL)
 def test_arguments_are_torch_s(cls):
     ours, theirs = inspect.signature(cls).parameters, inspect.signature(getattr(nn, cls.__name__)).parameters
-    assert [*ours] == [name for name in theirs if name != "return_indices"]
-    assert {name: parameter.default for name, parameter in ours.items()} == {
-        name: theirs[name].default for name in ours
-    }
+    assert [(name, each.default) for name, each in ours.items()] == [
+        (name, each.default) for name, each in theirs.items()
+    ]
 
 
 def test_texts():
