@@ -1,10 +1,11 @@
 """graphdl: a neural network is two dictionaries, what each node computes and whom it feeds."""
 
 from graphdl import data, errors, initializers, operators, optim
+from graphdl.blocks import Residual, Sequential
 from graphdl.cost import Cost
 from graphdl.errors import GraphDLError
 from graphdl.gradients import check_gradients
-from graphdl.graph import Feed, Shared, reads
+from graphdl.graph import Block, Feed, Shared, reads
 from graphdl.network import Network
 from graphdl.operators import *  # noqa: F403  # each family lists its operators in __all__
 from graphdl.registry import register
@@ -14,6 +15,7 @@ from graphdl.training import Callback, EarlyStopping, History, ReduceOnPlateau, 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Block",
     "Callback",
     "Cost",
     "EarlyStopping",
@@ -23,6 +25,8 @@ __all__ = [
     "InputSlot",
     "Network",
     "ReduceOnPlateau",
+    "Residual",
+    "Sequential",
     "Shared",
     "check_gradients",
     "data",

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from graphdl.errors import MissingInputError, SettingError, ShapeError, UnknownNodeError, did_you_mean, listing
-from graphdl.graph import Key, Shared
+from graphdl.graph import Block, Key, Shared, not_an_operator
 from graphdl.graph.reading import InputKind
 from graphdl.operators import Operator
 
@@ -135,14 +135,10 @@ def _as_tensor(value: Any, what: str) -> Tensor:
 def check_operators(operators: Mapping[Key, object]) -> None:
     """Refuse what is not an operator; the likely mistake is a class without its parentheses."""
     for key, operator in operators.items():
-        if isinstance(operator, type):
-            raise SettingError(f"operators[{key!r}] is the class {operator.__name__}: write {operator.__name__}(...).")
-        if not isinstance(operator, (Operator, Shared)):
-            kind = f"{type(operator).__module__}.{type(operator).__qualname__}".removeprefix("builtins.")
-            raise SettingError(
-                f"operators[{key!r}] is a {kind}: a node computes a graphdl.Operator, such as Linear(2, 25), or is "
-                "Shared(...)."
-            )
+        if isinstance(operator, Block):
+            check_operators({f"{key}/{inner}": each for inner, each in operator.operators.items()})
+        elif isinstance(operator, type) or not isinstance(operator, (Operator, Shared)):
+            raise SettingError(not_an_operator(key, operator))
 
 
 def new_generator(seed: object) -> torch.Generator:

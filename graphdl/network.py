@@ -17,6 +17,7 @@ from graphdl.execution.compiled_steps import CompiledSteps, compile_steps
 from graphdl.execution.engine import Engine
 from graphdl.facts import node_facts
 from graphdl.graph import (
+    Block,
     Connectivity,
     Feed,
     Key,
@@ -24,9 +25,10 @@ from graphdl.graph import (
     Shared,
     build_graph,
     cut_part,
-    known_keys,
+    known_values,
     normalise_connectivity,
     normalise_operators,
+    with_sizes,
 )
 from graphdl.habits import NotAModule
 from graphdl.operators import Operator
@@ -84,16 +86,16 @@ class Network(NotAModule):
 
     def __repr__(self) -> str:
         size = f", {counted(self.engine.store.count, 'parameter')}" if self.engine.built else ""
+        operators = sum(node["operator"] is not None for _, node in self.graph.nodes(data=True))
         return (
-            f"Network({counted(len(self._operators), 'operator')}{size}, inputs {listing(self.inputs)}, "
+            f"Network({counted(operators, 'operator')}{size}, inputs {listing(self.inputs)}, "
             f"outputs {listing(self.outputs)})"
         )
 
     @property
-    def operators(self) -> dict[Key, Operator | Shared]:
-        """What each node computes, with the inferred sizes: the first of the two dictionaries."""
-        sized = self.engine.operators
-        return {key: sized.get(key, operator) for key, operator in self._operators.items()}
+    def operators(self) -> dict[Key, Operator | Shared | Block]:
+        """What each node computes, as declared, with the inferred sizes: the first of the two dictionaries."""
+        return with_sizes(self._operators, self.engine.operators)
 
     @property
     def connectivity(self) -> dict[Key, tuple[Feed, ...]]:
@@ -162,8 +164,10 @@ class Network(NotAModule):
         Returns a tensor, or {node: tensor} if there are several. Only the inputs that these nodes need are required, no
         targets; if it is one input, a tensor may be given. Raises UnknownNodeError for a name that is not a node.
         """
-        wanted = self.predictions if outputs is None else known_keys(outputs, "predict(outputs=[...])", self.graph)
-        found = self.engine.predict(inputs, wanted)
+        given = self.predictions if outputs is None else outputs
+        wanted = known_values(self.graph, given, "predict(outputs=[...])")
+        values = self.engine.predict(inputs, tuple(dict.fromkeys(wanted.values())))
+        found = {key: values[node] for key, node in wanted.items()}
         return found if len(found) > 1 else next(iter(found.values()))
 
     def part(self, inputs: Iterable[Key], outputs: Iterable[Key]) -> Network:

@@ -20,7 +20,7 @@ from graphdl.errors import (
     did_you_mean,
     listing,
 )
-from graphdl.graph import Key
+from graphdl.graph import Key, enclosing
 from graphdl.operators import Operator, Parameter
 
 Name: TypeAlias = tuple[Key, str]
@@ -80,12 +80,13 @@ def like(name: str, held: Tensor, value: Any) -> Tensor:
 
 @dataclass(frozen=True)
 class Extent:
-    """Where a parameter lies in the vector."""
+    """Where a parameter lies in the vector; `blocks` are the names of the blocks around its node."""
 
     node: Key
     name: str
     shape: torch.Size
     start: int
+    blocks: tuple[str, ...] = ()
 
     @property
     def full_name(self) -> str:
@@ -161,7 +162,11 @@ class ParameterStore:
         held: dict[Key, list[Extent]] = {}
         for extent in self.extents:
             held.setdefault(extent.node, []).append(extent)
-        store.extents = [replace(extent, node=key) for key, owner in owners.items() for extent in held.get(owner, ())]
+        store.extents = [
+            replace(extent, node=key, blocks=_blocks(key, owners))
+            for key, owner in owners.items()
+            for extent in held.get(owner, ())
+        ]
         for key, owner in owners.items():
             for name, tensor in self.by_node[owner].items():
                 names = store.parameters if f"{owner}.{name}" in self.parameters else store.buffers
@@ -177,8 +182,9 @@ class ParameterStore:
         declared = {key: _declared(key, operator) for key, operator in operators.items()}
         size = 0
         for key, parameters in declared.items():
+            blocks = _blocks(key, operators)
             for name, parameter in parameters.items():
-                self.extents.append(Extent(key, name, _size(f"{key}.{name}", parameter.shape), size))
+                self.extents.append(Extent(key, name, _size(f"{key}.{name}", parameter.shape), size, blocks))
                 size += padded(self.extents[-1].shape.numel())
         return declared, size
 
@@ -253,6 +259,11 @@ class ParameterStore:
     def runs(self, nodes: Collection[Key]) -> list[list[Extent]]:
         """The parameters of these nodes, those that lie side by side together."""
         return neighbours([extent for extent in self.extents if extent.node in nodes])
+
+
+def _blocks(key: Key, nodes: Collection[Key]) -> tuple[str, ...]:
+    """The blocks around a node, by its name; a name that is a node is no block."""
+    return tuple(name for name in enclosing(key) if name not in nodes)
 
 
 def neighbours(extents: Iterable[Extent]) -> list[list[Extent]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -13,14 +13,21 @@ from graphdl.errors import MissingInputError, SettingError, ShapeError, UnknownN
 from graphdl.execution.engine import Engine
 from graphdl.execution.passes import Backward, Forward, Trace, run_backward, run_forward
 from graphdl.execution.training_passes import ParameterGradients
-from graphdl.graph import Key
+from graphdl.graph import Key, output_of
 from graphdl.operators.tuples import fits, shape_of
+
+if TYPE_CHECKING:
+    from graphdl.graph.build import Graph
 
 
 class Recorded(dict[Any, Any]):
-    """What a pass recorded, by name; a name under which nothing was recorded is explained."""
+    """What a pass recorded, by name; a block means its output. A name with nothing recorded is explained."""
+
+    graph: Graph | None = None
 
     def __missing__(self, name: object) -> Any:
+        if self.graph is not None and (node := output_of(self.graph, name, "The recorded values")) in self:
+            return self[node]
         held = f"Recorded are {listing(map(repr, self))}." if self else "Call forward, and backward, first."
         raise UnknownNodeError(f"No value was recorded for {name!r}.{did_you_mean(name, self)} {held}")
 
@@ -54,7 +61,9 @@ class Record:
             return Recorded()
         index = self._engine.full_plan.index
         found = {key: values[index[key]] for key in self._engine.order}
-        return Recorded((key, value) for key, value in found.items() if value is not None)
+        recorded = Recorded((key, value) for key, value in found.items() if value is not None)
+        recorded.graph = self._engine.graph
+        return recorded
 
     def forward(self, inputs: object, training: bool) -> dict[Key, Any]:
         """Compute and record every value; return those of the network's outputs."""
@@ -80,7 +89,8 @@ class Record:
         if gradients is None:
             starts, keys = engine.loss_starts(plan, values), engine.losses
         else:
-            starts, keys = self._starts(values, gradients), tuple(gradients)
+            starts = self._starts(values, gradients)
+            keys = tuple(dict.fromkeys(output_of(engine.graph, name, "backward") for name in gradients))
         wanted = [name for name, i in plan.inputs.items() if values[i].is_floating_point()]
         backward_plan = engine.backward_plan(plan, keys, wanted)
         with torch.no_grad():
@@ -101,7 +111,8 @@ class Record:
             )
         engine, starts = self._engine, {}
         index = engine.full_plan.index
-        for key, gradient in gradients.items():
+        for name, gradient in gradients.items():
+            key = output_of(engine.graph, name, "backward")
             if key not in index:
                 raise UnknownNodeError(f"backward: {key!r} is not a node of the network.{did_you_mean(key, index)}")
             if not isinstance(gradient, tuple):

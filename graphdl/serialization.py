@@ -4,6 +4,7 @@
      "operators":    {"fc1": {"type": "Linear", "in_features": 2, "out_features": 25}, "copy": {"type": "Shared", ...}},
      "connectivity": {"x": ["fc1"], "fc1": [{"key": "loss", "slot": "prediction", "gradient": 0.5}]}}
 
+A Block is {"type": "Block", "operators": {...}, "connectivity": {...}}, with "inputs" and "outputs" if they were given.
 Settings at their defaults are left out. Where a key is an int, both dictionaries become lists of [key, value] pairs,
 since the keys of JSON are strings; either form is read.
 """
@@ -20,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from graphdl.errors import FileFormatError, GraphDLError, SettingError, did_you_mean, listing
-from graphdl.graph import Feed, Key, Shared
+from graphdl.graph import Block, Feed, Key, Shared
 from graphdl.operators import Operator
 from graphdl.registry import is_registered, registered_class
 from graphdl.settings import chosen_settings
@@ -29,18 +30,22 @@ FORMAT, VERSION = "graphdl", 1
 FIELDS = ("format", "version", "operators", "connectivity")
 
 
-def to_dict(operators: Mapping[Key, Operator | Shared], connectivity: Mapping[Key, Iterable[Feed]]) -> dict[str, Any]:
+def to_dict(
+    operators: Mapping[Key, Operator | Shared | Block], connectivity: Mapping[Key, Iterable[Feed]]
+) -> dict[str, Any]:
     """Write the two dictionaries as plain data. Raises SettingError for a value that cannot be stored."""
+    return {"format": FORMAT, "version": VERSION, **_write_level(operators, connectivity, "operators")}
+
+
+def _write_level(operators: Mapping[Key, Any], connectivity: Mapping[Key, Any], where: str) -> dict[str, Any]:
     pairs = _as_mapping if all(isinstance(key, str) for key in (*operators, *connectivity)) else _as_pairs
     return {
-        "format": FORMAT,
-        "version": VERSION,
-        "operators": pairs((key, _write(operator, f"operators[{key!r}]")) for key, operator in operators.items()),
+        "operators": pairs((key, _write(operator, f"{where}[{key!r}]")) for key, operator in operators.items()),
         "connectivity": pairs((key, [_write_feed(feed) for feed in feeds]) for key, feeds in connectivity.items()),
     }
 
 
-def from_dict(data: object) -> tuple[dict[Key, Operator | Shared], dict[Key, list[Feed]]]:
+def from_dict(data: object) -> tuple[dict[Key, Operator | Shared | Block], dict[Key, list[Feed]]]:
     """Read the two dictionaries. Raises FileFormatError if the data have another format."""
     try:
         return _read_network(data)
@@ -48,7 +53,7 @@ def from_dict(data: object) -> tuple[dict[Key, Operator | Shared], dict[Key, lis
         raise FileFormatError("The stored network is nested too deeply: this is not a stored network.") from None
 
 
-def _read_network(data: object) -> tuple[dict[Key, Operator | Shared], dict[Key, list[Feed]]]:
+def _read_network(data: object) -> tuple[dict[Key, Operator | Shared | Block], dict[Key, list[Feed]]]:
     if not isinstance(data, Mapping):
         raise FileFormatError(f"A stored network is a dictionary, not {_short(data)}.")
     if data.get("format") != FORMAT:
@@ -63,8 +68,18 @@ def _read_network(data: object) -> tuple[dict[Key, Operator | Shared], dict[Key,
     for name in data:
         if name not in FIELDS:
             raise FileFormatError(f"{_short(name)} is not part of a stored network.{did_you_mean(name, FIELDS)}")
-    operators = {key: _read_operator(value, key) for key, value in _entries(data, "operators")}
-    connectivity = {key: _read_feeds(value, key) for key, value in _entries(data, "connectivity")}
+    return _read_level(data)
+
+
+def _read_level(data: Mapping[str, Any], path: str = "") -> tuple[dict[Key, Any], dict[Key, list[Feed]]]:
+    """The two dictionaries of a network, or of the block at a path."""
+    inside = f"{path}, " if path else ""
+    operators = {
+        key: _read_operator(value, f"{inside}operators[{key!r}]") for key, value in _entries(data, "operators", path)
+    }
+    connectivity = {
+        key: _read_feeds(value, f"{inside}connectivity[{key!r}]") for key, value in _entries(data, "connectivity", path)
+    }
     return operators, connectivity
 
 
@@ -137,6 +152,10 @@ def _write(value: object, where: str) -> Any:
         return value
     if isinstance(value, (list, tuple)):
         return [_write(element, where) for element in value]
+    if isinstance(value, Block):
+        ends = {name: list(held) for name in ("inputs", "outputs") if (held := getattr(value, name)) is not None}
+        level = _write_level(value.operators, value.connectivity, f"{where}, operators")
+        return {"type": "Block", **level, **ends}
     if is_registered(type(value)):
         stored = {name: _write(held, f"{where}, {name}") for name, held in chosen_settings(value).items()}
         if "type" in stored:
@@ -155,17 +174,17 @@ def _write_feed(feed: Feed) -> Any:
     return feed.key if list(chosen) == ["key"] else chosen
 
 
-def _entries(data: Mapping[str, Any], name: str) -> list[tuple[Key, Any]]:
+def _entries(data: Mapping[str, Any], name: str, path: str = "") -> list[tuple[Key, Any]]:
     """The entries of one of the dictionaries, in either form."""
-    held = data.get(name)
+    held, where = data.get(name), f"{path}: " if path else ""
     if isinstance(held, Mapping):
-        return [(_read_key(key, name), value) for key, value in held.items()]
+        return [(_read_key(key, f"{where}{name}"), value) for key, value in held.items()]
     if isinstance(held, list) and all(isinstance(pair, list) and len(pair) == 2 for pair in held):
-        keys = [_read_key(pair[0], name) for pair in held]
+        keys = [_read_key(pair[0], f"{where}{name}") for pair in held]
         if len(set(keys)) < len(keys):
-            raise FileFormatError(f'"{name}" has a node more than once: {_repeated(keys)}. Keep one entry.')
+            raise FileFormatError(f'{where}"{name}" has a node more than once: {_repeated(keys)}. Keep one entry.')
         return [(key, pair[1]) for key, pair in zip(keys, held, strict=True)]
-    raise FileFormatError(f'"{name}" is {_short(held)}: write a dictionary, or a list of [key, value] pairs.')
+    raise FileFormatError(f'{where}"{name}" is {_short(held)}: write a dictionary, or a list of [key, value] pairs.')
 
 
 def _read_key(key: object, where: str) -> Key:
@@ -174,10 +193,9 @@ def _read_key(key: object, where: str) -> Key:
     return key
 
 
-def _read_operator(value: object, key: Key) -> Operator | Shared:
-    where = f"operators[{key!r}]"
+def _read_operator(value: object, where: str) -> Operator | Shared | Block:
     read = read_value(value, where)
-    if not isinstance(read, (Operator, Shared)):
+    if not isinstance(read, (Operator, Shared, Block)):
         raise FileFormatError(f'{where} is {_short(value)}: write {{"type": name of an operator, and its settings}}.')
     return read
 
@@ -194,12 +212,15 @@ def read_value(value: object, where: str) -> Any:
         cls = registered_class(value["type"])
     except FileFormatError as error:
         raise FileFormatError(f"{where}: {error}") from None
-    stored = {name: read_value(held, f"{where}, {name}") for name, held in value.items() if name != "type"}
+    held = {name: each for name, each in value.items() if name != "type"}
+    if cls is Block:
+        held["operators"], held["connectivity"] = _read_level(held, where)
+        return construct(cls, held, where)
+    stored = {name: read_value(each, f"{where}, {name}") for name, each in held.items()}
     return construct(cls, stored, where)
 
 
-def _read_feeds(value: object, key: Key) -> list[Feed]:
-    where = f"connectivity[{key!r}]"
+def _read_feeds(value: object, where: str) -> list[Feed]:
     if not isinstance(value, list):
         raise FileFormatError(f"{where} is {_short(value)}: write a list of nodes.")
     return [

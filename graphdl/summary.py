@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from rich import box
@@ -12,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from graphdl.errors import counted
-from graphdl.graph import Key
+from graphdl.graph import Key, enclosing
 from graphdl.rendering import NodeFacts
 
 if TYPE_CHECKING:
@@ -20,7 +21,10 @@ if TYPE_CHECKING:
 
 
 def summary_table(graph: Graph, order: tuple[Key, ...], facts: Mapping[Key, NodeFacts]) -> str:
-    """The table as text, in topological order. In a shape, n is the batch axis; "?" is a shape not yet known."""
+    """The table as text, in topological order, then the totals of the blocks and of the network.
+
+    In a shape, n is the batch axis; "?" is a shape not yet known.
+    """
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for column in ("node", "operator", "reads", "output shape"):
         table.add_column(column, overflow="fold")
@@ -37,12 +41,27 @@ def summary_table(graph: Graph, order: tuple[Key, ...], facts: Mapping[Key, Node
     file = io.StringIO()
     console = Console(file=file, width=10_000, color_system=None, legacy_windows=False)
     console.print(table)
+    for line in _block_totals(graph, facts):
+        console.print(line, highlight=False, markup=False)
     console.print(
         f"{counted(operators, 'operator')}, {counted(total, 'parameter')}, {total - frozen:,} trainable",
         highlight=False,
         markup=False,
     )
     return "\n".join(line.rstrip() for line in file.getvalue().splitlines() if line.strip())
+
+
+def _block_totals(graph: Graph, facts: Mapping[Key, NodeFacts]) -> Iterator[str]:
+    """A line for each block, with its operators and its own parameters; those within a block are indented."""
+    operators: Counter[str] = Counter()
+    parameters: Counter[str] = Counter()
+    for key in graph if graph.graph["blocks"] else ():
+        for name in enclosing(key):
+            operators[name] += facts[key].kind != "input"
+            parameters[name] += facts[key].own_parameters
+    for name in map(str, graph.graph["blocks"]):
+        indent = "  " * sum(outer in operators for outer in enclosing(name))
+        yield f"{indent}{name}: {counted(operators[name], 'operator')}, {counted(parameters[name], 'parameter')}"
 
 
 def _reads(graph: Graph, key: Key) -> str:

@@ -6,14 +6,14 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import torch
 
-from graphdl.blocks import Block
+from graphdl.bundles import Bundle
 from graphdl.data.checks import common_rows, whole_number
 from graphdl.errors import SettingError
 
 __all__ = ["Batches"]
 
 BLOCK_BYTES = 2**20
-"""The size of the blocks that are gathered at once: large enough that many small batches share the cost of a call, and
+"""The size of the pieces that are gathered at once: large enough that many small batches share the cost of a call, and
 small enough to stay in the cache and to take little memory."""
 
 
@@ -64,7 +64,7 @@ class Batches:
         self.generator = generator
         self._inputs, self._chosen = dict(inputs), chosen
         self._step = min(self.batch_size, self.rows)
-        self._kept: list[Block] = []
+        self._kept: list[Bundle] = []
         self._whole: dict[str | int, torch.Tensor] = {}
         self._block_rows = self._rows_of_a_block()
 
@@ -73,45 +73,45 @@ class Batches:
 
     def __iter__(self) -> Iterator[dict[str | int, torch.Tensor]]:
         names = tuple(self._inputs)
-        for blocks in zip(*self._blocks(), strict=True):
-            for batch in zip(*(torch.split(block, self._step) for block in blocks), strict=True):
+        for pieces in zip(*self._split(), strict=True):
+            for batch in zip(*(torch.split(piece, self._step) for piece in pieces), strict=True):
                 yield dict(zip(names, batch, strict=True))
 
-    def blocks(self) -> Iterator[Block]:
-        """The batches of one epoch; a shorter last batch is a separate block.
+    def bundles(self) -> Iterator[Bundle]:
+        """The batches of one epoch; a shorter last batch is a separate bundle.
 
-        >>> blocks = Batches({"x": torch.arange(5)}, batch_size=2, shuffle=False).blocks()
-        >>> [block.stacked("x").tolist() for block in blocks]
+        >>> bundles = Batches({"x": torch.arange(5)}, batch_size=2, shuffle=False).bundles()
+        >>> [bundle.stacked("x").tolist() for bundle in bundles]
         [[[0, 1], [2, 3]], [[4]]]
         """
         if not self.shuffle and self._kept:
             return iter(self._kept)
         whole, order = self.rows // self._step * self._step, self._order()
-        inputs, blocks = self._contiguous(), []
+        inputs, bundles = self._contiguous(), []
         for part, size in ((slice(0, whole), self._step), (slice(whole, self.rows), self.rows - whole)):
             if order is not None and size:
-                blocks.append(Block(inputs, order[part].view(-1, size)))
+                bundles.append(Bundle(inputs, order[part].view(-1, size)))
             elif size:
                 views = {name: tensor[part].view(-1, size, *tensor.shape[1:]) for name, tensor in inputs.items()}
-                blocks.append(Block(views))
-        self._kept = [] if self.shuffle else blocks
-        return iter(blocks)
+                bundles.append(Bundle(views))
+        self._kept = [] if self.shuffle else bundles
+        return iter(bundles)
 
     @property
     def uniform(self) -> bool:
         """Whether all batches have the same number of rows, and are gathered by their indices."""
         return self.rows % self._step == 0 and (self.shuffle or self._chosen is not None)
 
-    def ahead(self, epochs: int) -> Block:
-        """The batches of the next epochs as one block, if they are uniform.
+    def ahead(self, epochs: int) -> Bundle:
+        """The batches of the next epochs as one bundle, if they are uniform.
 
-        >>> block = Batches({"x": torch.arange(6)}, 2, shuffle=False, chosen=torch.tensor([4, 1, 3, 0])).ahead(2)
-        >>> block.stacked("x").tolist()
+        >>> bundle = Batches({"x": torch.arange(6)}, 2, shuffle=False, chosen=torch.tensor([4, 1, 3, 0])).ahead(2)
+        >>> bundle.stacked("x").tolist()
         [[4, 1], [3, 0], [4, 1], [3, 0]]
         """
         self._before = torch.get_rng_state() if self.generator is None else self.generator.get_state()
         orders = [order for _ in range(epochs) if (order := self._order()) is not None]
-        return Block(self._contiguous(), torch.cat(orders).view(-1, self._step))
+        return Bundle(self._contiguous(), torch.cat(orders).view(-1, self._step))
 
     def keep(self, epochs: int) -> None:
         """Undo what the last `ahead` has drawn for other epochs than the first ones."""
@@ -135,8 +135,8 @@ class Batches:
         order = torch.randperm(self.rows, generator=self.generator, device="cpu")
         return order if self._chosen is None else self._chosen[order]
 
-    def _blocks(self) -> list[Iterable[torch.Tensor]]:
-        """The successive blocks of whole batches of each tensor, in this epoch's order."""
+    def _split(self) -> list[Iterable[torch.Tensor]]:
+        """The successive pieces of whole batches of each tensor, in this epoch's order."""
         tensors, order = self._inputs.values(), self._order()
         if order is None:
             return [torch.split(tensor, self._block_rows) for tensor in tensors]

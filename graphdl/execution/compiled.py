@@ -12,7 +12,7 @@ from typing import TypeAlias, TypeVar, cast
 import torch
 from torch import Tensor
 
-from graphdl.blocks import Block
+from graphdl.bundles import Bundle
 from graphdl.cpp import Compiled, Roles, compile_tape, form_of, run_all
 from graphdl.errors import CompileError
 from graphdl.execution.agreement import ROUNDING, disagreement, widened
@@ -144,14 +144,14 @@ class CompiledPasses:
             if not self._step.record(batch)[0].same_as(self._tape):
                 raise CompileError("an operator or the optimizer makes other calls than at first")
 
-    def call(self, block: Block) -> Calls[tuple[int, list[Tensor]]]:
-        """Make some of the steps of a block; return how many, and what they hand out.
+    def call(self, bundle: Bundle) -> Calls[tuple[int, list[Tensor]]]:
+        """Make some of the steps of a bundle; return how many, and what they hand out.
 
         None are made if the total loss of the first is not finite, or its class indices are out of range.
         """
         if self.version != self._engine.version:
             self._make()
-        part = block.part(0, self._size(len(block)))
+        part = bundle.part(0, self._size(len(bundle)))
         if not self._verified:
             return self._verify(part)
         start = time.perf_counter()
@@ -171,14 +171,14 @@ class CompiledPasses:
         in_time = max(1, int(SECONDS / self._seconds)) if self._seconds else 8
         return min(left, in_time, self._most)
 
-    def _begin(self, block: Block) -> None:
+    def _begin(self, bundle: Bundle) -> None:
         """Prepare a run, which writes into the same memory as the last one of as many passes."""
         self._compiled.forget()  # an interruption before the run finds nothing made
-        count, rows = len(block), block.rows
+        count, rows = len(bundle), bundle.rows
         if self._count != count:
             self._count, slots = count, self._roles.results
             self._found = [torch.empty((count, *slot.shape), dtype=slot.dtype, device="cpu") for slot in slots]
-        moving = [each.contiguous() for each in (*map(block.inputs.__getitem__, self.shapes), *self._step.draw(count))]
+        moving = [each.contiguous() for each in (*map(bundle.inputs.__getitem__, self.shapes), *self._step.draw(count))]
         self._running = moving, rows  # they live as long as C++ works on them
         addresses = [each.data_ptr() for each in moving], [each.data_ptr() for each in self._found]
         self._compiled.prepare(*addresses, count, None if rows is None else rows.data_ptr())
@@ -200,18 +200,18 @@ class CompiledPasses:
             raise self._compiled.failure[0]
 
     @torch.no_grad()
-    def _verify(self, block: Block) -> tuple[int, list[Tensor]]:
+    def _verify(self, bundle: Bundle) -> tuple[int, list[Tensor]]:
         """Make one step by the operators and in C++; CompileError, and nothing has changed, if they disagree."""
         step, bounds = self._step, ROUNDING[self._engine.dtype]
         parameters = {name: tensor.clone() for name, tensor in self._engine.store.parameters.items()}
         before = step.snapshot()
         with before:
-            step.load(block.batch(0))
+            step.load(bundle.batch(0))
             expected = step.outcome([result.clone() for result in step.make()])
         if not bool(torch.isfinite(expected.values["the loss"])):
             return 0, [torch.empty(0)] * len(self._roles.results)
         try:
-            self._begin(block)
+            self._begin(bundle)
             self._compiled.run()
             made, found = self._end()
             self._check()

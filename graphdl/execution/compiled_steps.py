@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from graphdl.blocks import Block
+from graphdl.bundles import Bundle
 from graphdl.errors import CompileError, MissingInputError, NonFiniteError, ShapeError, UnknownNodeError, did_you_mean
 from graphdl.execution.chance import Outlines
 from graphdl.execution.compiled import CompiledPasses, completed
@@ -39,7 +39,7 @@ class CompiledSteps(CompiledPasses):
         given = self._checked(inputs)
         losses, made, count = [], 0, len(next(iter(given.values())))
         while made < count:
-            done, found = completed(self.call(Block(given).part(made, count)))
+            done, found = completed(self.call(Bundle(given).part(made, count)))
             if not done:
                 raise NonFiniteError(
                     f"Step {made + 1} of {count} cannot be made: its loss is not finite, or an index is out of range. "

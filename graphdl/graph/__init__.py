@@ -1,19 +1,17 @@
 """The two dictionaries as a checked networkx graph. This package does not import torch."""
 
-from graphdl.graph.build import (
-    Connectivity,
-    Operators,
-    build_graph,
-    normalise_connectivity,
-    normalise_operators,
-)
-from graphdl.graph.declaration import Feed, Key, Shared, reads
-from graphdl.graph.naming import check_recompute, known_keys, owners_of
+from graphdl.graph.block import Block, not_an_operator
+from graphdl.graph.build import Connectivity, Operators, build_graph
+from graphdl.graph.declaration import Feed, Key, Shared, enclosing, reads
+from graphdl.graph.declared import normalise_connectivity, normalise_operators
+from graphdl.graph.flattening import with_sizes
+from graphdl.graph.naming import check_recompute, known_values, output_of, owners_of
 from graphdl.graph.order import ancestors, inputs_of, topological_order
 from graphdl.graph.parts import cut_part
 from graphdl.graph.reading import input_kinds, predictions_of, sources, sources_by_role
 
 __all__ = [
+    "Block",
     "Connectivity",
     "Feed",
     "Key",
@@ -23,15 +21,19 @@ __all__ = [
     "build_graph",
     "check_recompute",
     "cut_part",
+    "enclosing",
     "input_kinds",
     "inputs_of",
-    "known_keys",
+    "known_values",
     "normalise_connectivity",
     "normalise_operators",
+    "not_an_operator",
+    "output_of",
     "owners_of",
     "predictions_of",
     "reads",
     "sources",
     "sources_by_role",
     "topological_order",
+    "with_sizes",
 ]

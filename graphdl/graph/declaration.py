@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -92,3 +92,20 @@ def as_feed(edge: object, where: str) -> Feed:
         return edge
     check_key(edge, f"An entry of {where}")
     return Feed(edge)  # type: ignore[arg-type]  # a key by now
+
+
+def enclosing(key: Key) -> list[str]:
+    """The names of the blocks that a node belongs to by its name, outermost first.
+
+    >>> enclosing("encoder/layer1/conv")
+    ['encoder', 'encoder/layer1']
+    """
+    return [head for head, _ in splits(key)]
+
+
+def splits(key: Key) -> Iterator[tuple[str, str]]:
+    """The ways to split a key at a "/", the shortest head first."""
+    place = key.find("/") if isinstance(key, str) else -1
+    while isinstance(key, str) and place >= 0:
+        yield key[:place], key[place + 1 :]
+        place = key.find("/", place + 1)

@@ -5,11 +5,35 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Any
 
-from graphdl.errors import SettingError, UnknownNodeError, did_you_mean
+from graphdl.errors import SettingError, UnknownNodeError, did_you_mean, listing
+from graphdl.graph.declaration import enclosing
 
 if TYPE_CHECKING:
     from graphdl.graph.build import Graph
     from graphdl.graph.declaration import Key
+
+
+def output_of(graph: Graph, key: Any, where: str) -> Any:
+    """The node whose value a key means: the output of a block, and any other key itself."""
+    outputs = graph.graph["blocks"].get(key, (key,)) if isinstance(key, (str, int)) else (key,)
+    if len(outputs) > 1:
+        raise UnknownNodeError(
+            f"{where}: the block {key} has several outputs, {listing(map(repr, outputs))}: name one of them."
+        )
+    return outputs[0]
+
+
+def members_of(graph: Graph, keys: Iterable[Any]) -> dict[Any, list[Key]]:
+    """The operators that each key chooses: itself, or all nodes of the block of that name; none if there is no such."""
+    found: dict[Any, list[Key]] = {key: [key] for key in keys if key in graph}
+    missing = {str(key): key for key in keys if key not in graph}
+    if missing:
+        found.update((key, []) for key in missing.values())
+        for node in _computed(graph):
+            for head in enclosing(node):
+                if head in missing:
+                    found[missing[head]].append(node)
+    return found
 
 
 def known_keys(keys: object, where: str, known: Collection[Key]) -> tuple[Key, ...]:
@@ -25,32 +49,50 @@ def known_keys(keys: object, where: str, known: Collection[Key]) -> tuple[Key, .
     return tuple(found)
 
 
+def known_values(graph: Graph, keys: object, where: str, more: Iterable[Key] = ()) -> dict[Key, Key]:
+    """Names of values, given as a list: name -> the node, of a block its output. Raises as `known_keys`.
+
+    more  names besides those of nodes and blocks
+    """
+    known = {**dict.fromkeys(graph), **graph.graph["blocks"], **dict.fromkeys(more)}
+    return {key: output_of(graph, key, where) for key in known_keys(keys, where, known)}
+
+
 def owners_of(graph: Graph, nodes: Iterable[Key]) -> frozenset[Key]:
-    """The owners of the parameters of nodes to freeze. Raises SettingError or UnknownNodeError."""
+    """The owners of the parameters of nodes and blocks to freeze. Raises SettingError or UnknownNodeError."""
     nodes = tuple(nodes)
     for key in nodes:
         if isinstance(key, (list, tuple, set)):
             raise SettingError(f"Nodes are given one by one, freeze('fc1', 'fc2'), not as {key!r}.")
-        if key not in graph or graph.nodes[key]["operator"] is None:
-            raise UnknownNodeError(f"The network has no operator {key!r}.{did_you_mean(key, _computed(graph))}")
-    return frozenset(graph.nodes[key]["owner"] for key in nodes)
+    members = members_of(graph, nodes)
+    for key, found in members.items():
+        if not found or graph.nodes[found[0]]["operator"] is None:
+            raise UnknownNodeError(f"The network has no operator {key!r}.{did_you_mean(key, _named(graph))}")
+    return frozenset(graph.nodes[node]["owner"] for found in members.values() for node in found)
 
 
 def check_recompute(graph: Graph, losses: Collection[Key], nodes: Iterable[Key]) -> frozenset[Key]:
-    """The nodes to recompute as a set; inputs and losses are refused."""
+    """The nodes to recompute as a set; of a block, all but its losses. Inputs and losses are refused."""
     if isinstance(nodes, (str, int)):
         raise SettingError(f"recompute is a list of nodes, such as ['fc1', 'tanh'], not {nodes!r}.")
-    found = list(nodes)
-    for key in found:
+    nodes = list(nodes)
+    for key in nodes:
         if isinstance(key, (list, tuple, set)):
             raise SettingError(f"recompute: nodes are given one by one, ['fc1', 'fc2'], not as {key!r}.")
         if key in losses:
             raise SettingError(f"recompute: {key} is a loss, which ends every step: there is nothing to gain.")
-        if key not in graph:
-            raise UnknownNodeError(f"recompute: the network has no node {key!r}.{did_you_mean(key, _computed(graph))}")
-        if graph.nodes[key]["operator"] is None:
+        if key in graph and graph.nodes[key]["operator"] is None:
             raise SettingError(f"recompute: {key} is an input of the network, which is there anyway.")
-    return frozenset(found)
+    members = members_of(graph, nodes)
+    for key, found in members.items():
+        if not found:
+            raise UnknownNodeError(f"recompute: the network has no node {key!r}.{did_you_mean(key, _named(graph))}")
+    return frozenset(node for found in members.values() for node in found if node not in losses)
+
+
+def _named(graph: Graph) -> list[Key]:
+    """The names that choose operators: those of nodes and of blocks."""
+    return [*_computed(graph), *graph.graph["blocks"]]
 
 
 def _computed(graph: Graph) -> list[Key]:

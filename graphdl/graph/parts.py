@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from graphdl.errors import MissingInputError, SettingError, UnreachableError, listing
 from graphdl.graph.declaration import Feed, Key, Shared
-from graphdl.graph.naming import known_keys
+from graphdl.graph.naming import known_values
 from graphdl.graph.reading import sources
 
 if TYPE_CHECKING:
@@ -38,8 +38,8 @@ def cut_part(graph: Graph, order: Iterable[Key], known: Mapping[Key, str], input
     Errors: UnknownNodeError, MissingInputError for a value that the outputs need and that is neither computed inside
     nor given, UnreachableError for an input that they do not need.
     """
-    given = known_keys(inputs, "part(inputs=[...])", {**dict.fromkeys(graph), **known})
-    wanted = known_keys(outputs, "part(outputs=[...])", graph)
+    given = _nodes(graph, inputs, "part(inputs=[...])", known)
+    wanted = _nodes(graph, outputs, "part(outputs=[...])")
     for key in wanted:
         if graph.nodes[key]["operator"] is None or (key in given and key not in known):
             raise SettingError(f"part: {key!r} is an output and an input at once: nothing is left to compute it.")
@@ -57,6 +57,10 @@ def cut_part(graph: Graph, order: Iterable[Key], known: Mapping[Key, str], input
         else:
             operators[key] = Shared(first[owner])
     return Part(operators, _edges(graph, [*(key for key in given if key in cuts), *nodes], inside), owners, wanted)
+
+
+def _nodes(graph: Graph, keys: object, where: str, more: Iterable[Key] = ()) -> tuple[Key, ...]:
+    return tuple(dict.fromkeys(known_values(graph, keys, where, more).values()))
 
 
 def _is_input_node(graph: Graph, key: Key) -> bool:

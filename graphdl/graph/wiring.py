@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from typing import TYPE_CHECKING, ClassVar, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from graphdl.errors import ArityError, DuplicateSlotError, did_you_mean, listing
 from graphdl.graph.declaration import Feed, Key
@@ -14,9 +14,16 @@ if TYPE_CHECKING:
 
 
 class HasSlots(Protocol):
-    """What the graph needs of an operator: its slots, or None for any number, and whether it has parameters."""
+    """What wiring needs of an operator or a block: its slots."""
 
-    slots: ClassVar[tuple[str, ...] | None]
+    @property
+    def slots(self) -> tuple[str, ...] | None:
+        """The names of the inputs, in order; None for any number."""
+        ...
+
+
+class Computes(HasSlots, Protocol):
+    """What the graph needs of an operator: its slots, and whether it has parameters."""
 
     @property
     def trains(self) -> bool:
@@ -79,7 +86,7 @@ def _by_role(
 
 
 def nodes_that_train(
-    operators: Mapping[Key, HasSlots], connectivity: Mapping[Key, tuple[Feed, ...]], owners: Mapping[Key, Key]
+    operators: Mapping[Key, Computes], connectivity: Mapping[Key, tuple[Feed, ...]], owners: Mapping[Key, Key]
 ) -> set[Key]:
     """The nodes that have parameters, or that have an ancestor with parameters along edges that pass a gradient."""
     reached = {key for key, owner in owners.items() if operators[owner].trains}

@@ -5,13 +5,16 @@
 from graphdl.operators import (
     activations,
     adaptive_pooling,
+    attention,
     convolution,
     embedding,
     linear,
     losses,
     merge,
+    multihead,
     normalization,
     pooling,
+    positions,
     regularization,
     resampling,
     structure,
@@ -19,14 +22,17 @@ from graphdl.operators import (
 )
 from graphdl.operators.activations import *
 from graphdl.operators.adaptive_pooling import *
+from graphdl.operators.attention import *
 from graphdl.operators.convolution import *
 from graphdl.operators.embedding import *
 from graphdl.operators.linear import *
 from graphdl.operators.losses import *
 from graphdl.operators.merge import *
+from graphdl.operators.multihead import *
 from graphdl.operators.normalization import *
 from graphdl.operators.operator import EVERYTHING, Buffer, Operator, Parameter
 from graphdl.operators.pooling import *
+from graphdl.operators.positions import *
 from graphdl.operators.regularization import *
 from graphdl.operators.resampling import *
 from graphdl.operators.structure import *
@@ -35,13 +41,16 @@ from graphdl.operators.transposed_convolution import *
 __all__ = ["EVERYTHING", "Buffer", "Operator", "Parameter"]
 __all__ += activations.__all__
 __all__ += adaptive_pooling.__all__
+__all__ += attention.__all__
 __all__ += convolution.__all__
 __all__ += embedding.__all__
 __all__ += linear.__all__
 __all__ += losses.__all__
 __all__ += merge.__all__
+__all__ += multihead.__all__
 __all__ += normalization.__all__
 __all__ += pooling.__all__
+__all__ += positions.__all__
 __all__ += regularization.__all__
 __all__ += resampling.__all__
 __all__ += structure.__all__

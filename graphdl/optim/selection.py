@@ -83,7 +83,7 @@ def check_names(keys: Iterable[Key], extents: Collection[Extent], others: Collec
             raise UnknownNodeError(
                 f"{owner}nodes: {key!r} owns no parameters: give the node that owns them, or remove this key."
             )
-        known = dict.fromkeys(name for extent in extents for name in (extent.node, extent.full_name))
+        known = dict.fromkeys(name for extent in extents for name in (extent.node, *extent.blocks, extent.full_name))
         raise UnknownNodeError(
             f"{owner}nodes: {key!r} matches no node and no parameter.{did_you_mean(key, known)} "
             f"The parameters are {listing(extent.full_name for extent in extents)}."
@@ -91,7 +91,7 @@ def check_names(keys: Iterable[Key], extents: Collection[Extent], others: Collec
 
 
 def fits(key: Key, extent: Extent) -> bool:
-    """Whether a key is a parameter's node, or a pattern that matches its name or its node's."""
-    if key == extent.node:
+    """Whether a key is a parameter's node or a block around it, or a pattern that matches its name or its node's."""
+    if key == extent.node or str(key) in extent.blocks:
         return True
     return isinstance(key, str) and (fnmatchcase(extent.full_name, key) or fnmatchcase(str(extent.node), key))

@@ -1,4 +1,4 @@
-"""Folding: consecutive equal blocks are drawn once, with their number."""
+"""Folding: consecutive equal clusters are drawn once, with their number."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Link: TypeAlias = Counter[tuple[str, str, Wire]]
 
 @dataclass(frozen=True)
 class Folded:
-    """A graph in which the first block represents each run, with the length and the last block of each run."""
+    """A graph in which the first cluster represents each run, with the length and the last cluster of each run."""
 
     graph: Graph
     repeats: Mapping[Namespace, int]
@@ -29,8 +29,8 @@ class Folded:
 
 
 @dataclass(frozen=True)
-class Block:
-    """The nodes in one namespace and those within it, in a form that is compared with sibling blocks."""
+class Cluster:
+    """The nodes in one namespace and those within it, in a form that is compared with sibling clusters."""
 
     path: Namespace
     names: Mapping[str, str]
@@ -48,18 +48,18 @@ class Block:
 
 
 def fold(graph: Graph, facts: FactsOf) -> Folded:
-    """Return the graph with runs of at least LEAST_REPEATS equal consecutive sibling blocks folded.
+    """Return the graph with runs of at least LEAST_REPEATS equal consecutive sibling clusters folded.
 
-    Blocks are equal if the names, facts and edges within them are, and if each feeds only the next block, in the same
-    way. A node outside may feed all blocks in the same way, such as a mask or the output of an encoder. Nothing is
-    folded if folding would create a cycle.
+    Clusters are equal if the names, facts and edges within them are, and if each feeds only the next cluster, in the
+    same way. A node outside may feed all clusters in the same way, such as a mask or the output of an encoder. Nothing
+    is folded if folding would create a cycle.
     """
     folded = graph.copy()
     repeats: dict[Namespace, int] = {}
     last: dict[Namespace, Namespace] = {}
     depth, nodes = 1, [node for node in networkx.topological_sort(folded) if namespace(node)]
     while nodes:
-        for run in _runs(_blocks(folded, facts, nodes, depth)):
+        for run in _runs(_clusters(folded, facts, nodes, depth)):
             repeats[run[0].path], last[run[0].path] = len(run), run[-1].path
             _collapse(folded, run)
         depth += 1
@@ -69,18 +69,18 @@ def fold(graph: Graph, facts: FactsOf) -> Folded:
     return Folded(folded, repeats, last)
 
 
-def _blocks(graph: Graph, facts: FactsOf, nodes: Iterable[Node], depth: int) -> list[Block]:
+def _clusters(graph: Graph, facts: FactsOf, nodes: Iterable[Node], depth: int) -> list[Cluster]:
     members: dict[Namespace, list[str]] = {}
     for node in nodes:
         members.setdefault(namespace(node)[:depth], []).append(str(node))
     return [
-        _block(graph, facts, path, keys)
+        _cluster(graph, facts, path, keys)
         for path, keys in members.items()
         if all(facts[key].kind == "operator" for key in keys)
     ]
 
 
-def _block(graph: Graph, facts: FactsOf, path: Namespace, keys: list[str]) -> Block:
+def _cluster(graph: Graph, facts: FactsOf, path: Namespace, keys: list[str]) -> Cluster:
     cut = sum(map(len, path)) + len(path)
     names = {key: key[cut:] for key in keys}
     inner: Link = Counter()
@@ -92,7 +92,7 @@ def _block(graph: Graph, facts: FactsOf, path: Namespace, keys: list[str]) -> Bl
         else:
             entries.append((u, names[v], wire))
     exits = frozenset(v for _, v in graph.out_edges(keys) if v not in names)
-    return Block(path, names, _content(facts, names), inner, tuple(entries), exits)
+    return Cluster(path, names, _content(facts, names), inner, tuple(entries), exits)
 
 
 def _content(facts: FactsOf, names: Mapping[str, str]) -> frozenset[Hashable]:
@@ -105,14 +105,14 @@ def _content(facts: FactsOf, names: Mapping[str, str]) -> frozenset[Hashable]:
     return frozenset(content)
 
 
-def _runs(blocks: list[Block]) -> list[list[Block]]:
-    successors = _successors(blocks)
-    starts = {block.path for block in blocks} - {after.path for after, _ in successors.values()}
-    runs: list[list[Block]] = []
-    for block in blocks:
-        if block.path not in starts:
+def _runs(clusters: list[Cluster]) -> list[list[Cluster]]:
+    successors = _successors(clusters)
+    starts = {cluster.path for cluster in clusters} - {after.path for after, _ in successors.values()}
+    runs: list[list[Cluster]] = []
+    for cluster in clusters:
+        if cluster.path not in starts:
             continue
-        runs.append([block])
+        runs.append([cluster])
         run_link: Link | None = None
         while runs[-1][-1].path in successors:
             after, link = successors[runs[-1][-1].path]
@@ -123,35 +123,35 @@ def _runs(blocks: list[Block]) -> list[list[Block]]:
     return [run for run in runs if len(run) >= LEAST_REPEATS and not _returns(run)]
 
 
-def _returns(run: list[Block]) -> bool:
-    return any(node in block.names for node in run[-1].exits for block in run)
+def _returns(run: list[Cluster]) -> bool:
+    return any(node in cluster.names for node in run[-1].exits for cluster in run)
 
 
-def _successors(blocks: list[Block]) -> dict[Namespace, tuple[Block, Link]]:
-    owner: dict[Node, Block] = {key: block for block in blocks for key in block.names}
+def _successors(clusters: list[Cluster]) -> dict[Namespace, tuple[Cluster, Link]]:
+    owner: dict[Node, Cluster] = {key: cluster for cluster in clusters for key in cluster.names}
     successors = {}
-    for block in blocks:
-        after = next((owner.get(node) for node in block.exits), None)
-        link = _link(block, after) if after else None
+    for cluster in clusters:
+        after = next((owner.get(node) for node in cluster.exits), None)
+        link = _link(cluster, after) if after else None
         if after and link:
-            successors[block.path] = after, link
+            successors[cluster.path] = after, link
     return successors
 
 
-def _link(before: Block, block: Block) -> Link | None:
-    """Return the edges between two blocks if the second repeats the first, else None."""
+def _link(before: Cluster, cluster: Cluster) -> Link | None:
+    """Return the edges between two clusters if the second repeats the first, else None."""
     alike = (
-        before.path[:-1] == block.path[:-1]
-        and before.exits <= block.names.keys()
-        and before.content == block.content
-        and before.inner == block.inner
-        and before.pattern() == block.pattern()
+        before.path[:-1] == cluster.path[:-1]
+        and before.exits <= cluster.names.keys()
+        and before.content == cluster.content
+        and before.inner == cluster.inner
+        and before.pattern() == cluster.pattern()
     )
     if not alike:
         return None
     common = Counter(before.entries)
     link: Link = Counter()
-    for tail, name, wire in block.entries:
+    for tail, name, wire in cluster.entries:
         if tail in before.names:
             link[before.names[str(tail)], name, wire] += 1
         elif common[tail, name, wire]:
@@ -161,11 +161,11 @@ def _link(before: Block, block: Block) -> Link | None:
     return link
 
 
-def _collapse(graph: Graph, run: list[Block]) -> None:
+def _collapse(graph: Graph, run: list[Cluster]) -> None:
     first, last = run[0], run[-1]
     key_of = {name: key for key, name in first.names.items()}
     leaving = [
         (key_of[last.names[u]], v, edge) for u, v, edge in graph.out_edges(last.names, data=True) if v not in last.names
     ]
-    graph.remove_nodes_from([key for block in run[1:] for key in block.names])
+    graph.remove_nodes_from([key for cluster in run[1:] for key in cluster.names])
     graph.add_edges_from(leaving)

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from graphdl.graph import Shared
+from graphdl.graph import Block, Shared
 from graphdl.initializers import Zeros
 from graphdl.network import Network
 from graphdl.operators import Loss, Operator
@@ -59,8 +59,11 @@ def structure_of_network(net: Network) -> Hashable:
     )
 
 
-def _operator(operator: Operator | Shared) -> Hashable:
+def _operator(operator: Operator | Shared | Block) -> Hashable:
     """The class and the settings that its calls depend on. An initializer is used before training only."""
+    if isinstance(operator, Block):
+        inner = tuple((key, _operator(each)) for key, each in operator.operators.items())
+        return inner, tuple(operator.connectivity.items()), operator.inputs, operator.outputs
     if not dataclasses.is_dataclass(operator):
         return type(operator), id(operator)
     held: dict[str, object] = {}

@@ -9,7 +9,7 @@ import numpy
 import torch
 from torch import Generator, Tensor
 
-from graphdl.blocks import Block
+from graphdl.bundles import Bundle
 from graphdl.data import Batches
 from graphdl.errors import MissingInputError, SettingError, listing
 from graphdl.graph import Key, sources_by_role
@@ -77,13 +77,13 @@ class NamedBatches:
             yield self._net.engine.prepare(batch, self._net.losses)[1]
 
 
-def blocks_of(batches: Iterable[Batch]) -> Iterator[Block]:
+def bundles_of(batches: Iterable[Batch]) -> Iterator[Bundle]:
     """Batches of equal shapes together; batches of other iterables come one by one."""
     if isinstance(batches, Batches):
-        yield from batches.blocks()
+        yield from batches.bundles()
     else:
         for batch in batches:
-            yield Block({name: tensor[None].contiguous() for name, tensor in batch.items()})
+            yield Bundle({name: tensor[None].contiguous() for name, tensor in batch.items()})
 
 
 def repeatable(what: str, batches: Iterable[Batch], epochs: int) -> Iterable[Batch]:

@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterable
 
 import torch
 
-from graphdl.blocks import Block
+from graphdl.bundles import Bundle
 from graphdl.data import Batches
 from graphdl.errors import CompileError, GraphDLWarning, level_outside
 from graphdl.execution.chance import Outlines
 from graphdl.execution.compiled import Calls, CompiledPasses, NoGainError, completed
 from graphdl.execution.placed import PlacedStep
-from graphdl.training.batching import Batch, blocks_of
+from graphdl.training.batching import Batch, bundles_of
 from graphdl.training.guard import steps_into
 from graphdl.training.scoring import EpochMeans, Means, rows_of
 from graphdl.training.step import TrainingStep
@@ -108,51 +108,51 @@ class CompiledEpoch:
     def calls(self, batches: Iterable[Batch]) -> Calls[dict[str, float]]:
         """The same, but C++ is run by the caller."""
         means = Means()
-        yield from self._all(blocks_of(batches), means)
+        yield from self._all(bundles_of(batches), means)
         return means.figures()
 
     def ahead(self, batches: Batches, epochs: int) -> Calls[list[dict[str, float]]]:
         """Several epochs at once, for batches with the same number of rows; C++ is run by the caller."""
         means = EpochMeans(epochs, len(batches))
-        block = batches.ahead(epochs)
+        bundle = batches.ahead(epochs)
         try:
-            yield from self._all([block], means)
+            yield from self._all([bundle], means)
         except BaseException:  # also if Ctrl-C ends it
             batches.keep(means.begun)
             raise
         return means.figures()
 
-    def _all(self, blocks: Iterable[Block], means: Means | EpochMeans) -> Calls[None]:
+    def _all(self, bundles: Iterable[Bundle], means: Means | EpochMeans) -> Calls[None]:
         """Make the steps on all batches."""
         self._others = 0
         self._check_again = True  # whether custom operators and optimizers still do the same
-        for block in blocks:
+        for bundle in bundles:
             made = 0
-            while made < len(block):
-                made += yield from self._steps_on(block.part(made, len(block)), means)
+            while made < len(bundle):
+                made += yield from self._steps_on(bundle.part(made, len(bundle)), means)
                 if self._step_end is not None and self._step_end():
                     return
 
-    def _steps_on(self, block: Block, means: Means | EpochMeans) -> Calls[int]:
-        """Make steps on some batches of a block; return how many."""
+    def _steps_on(self, bundle: Bundle, means: Means | EpochMeans) -> Calls[int]:
+        """Make steps on some batches of a bundle; return how many."""
         try:
-            steps = None if self._given_up else self._ready(block)
-            done, found = (0, []) if steps is None else (yield from steps.call(block))
+            steps = None if self._given_up else self._ready(bundle)
+            done, found = (0, []) if steps is None else (yield from steps.call(bundle))
             if done:
-                self.step.scorer.add_to(means, block.part(0, done), found)
+                self.step.scorer.add_to(means, bundle.part(0, done), found)
                 return done
         except NoGainError:
             self._leave_to_operators()
         except CompileError as error:
             self._give_up(str(error))
-        means.add(self.step(block.batch(0)))
+        means.add(self.step(bundle.batch(0)))
         return 1
 
-    def _ready(self, block: Block) -> CompiledPasses | None:
+    def _ready(self, bundle: Bundle) -> CompiledPasses | None:
         """The compiled steps for such batches; None if the operators make the steps."""
         step = self.step
         if self._steps is None or self._steps.version != step.net.engine.version:
-            first, last = block.batch(0), block.batch(min(1, len(block) - 1))
+            first, last = bundle.batch(0), bundle.batch(min(1, len(bundle) - 1))
             like = self._to_follow()
             if not step.ready:
                 step.prepare(first, all_reached=like is not None)
@@ -165,13 +165,13 @@ class CompiledEpoch:
 
             self._steps = CompiledPasses(step.net.engine, place, [first, last], True, like)
             self._check_again = False
-        if self._steps.shapes != block.layout():
+        if self._steps.shapes != bundle.layout():
             self._others += 1
             if self._others > 1:
                 self._warn("batches of other shapes than the first one are not compiled")
             return None
         if self._check_again and step.may_change:
-            self._steps.check_again(block.batch(0))
+            self._steps.check_again(bundle.batch(0))
         self._check_again = False
         return self._steps
 

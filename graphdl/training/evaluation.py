@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from graphdl.blocks import Block
+from graphdl.bundles import Bundle
 from graphdl.errors import CompileError, GraphDLWarning, MissingInputError, SettingError, level_outside
 from graphdl.execution.chance import Outlines
 from graphdl.execution.compiled import Calls, CompiledPasses, NoGainError, completed
@@ -17,7 +17,7 @@ from graphdl.execution.passes import Forward, run_forward
 from graphdl.execution.placed import PlacedPass
 from graphdl.execution.plan import Plan
 from graphdl.network import Network
-from graphdl.training.batching import Batch, blocks_of, make_batches, repeatable, unpack_validation
+from graphdl.training.batching import Batch, bundles_of, make_batches, repeatable, unpack_validation
 from graphdl.training.metrics import Metric
 from graphdl.training.scoring import Means, Scorer
 from graphdl.training.step import has_custom
@@ -101,21 +101,21 @@ class Measuring:
     def calls(self, batches: Iterable[Batch], what: str) -> Calls[dict[str, float]]:
         """The mean losses and metrics of batches, of which an error says what they are."""
         means = Means()
-        for block in blocks_of(batches):
+        for bundle in bundles_of(batches):
             made = 0
-            while made < len(block):
-                made += yield from self._passes_on(block.part(made, len(block)), means)
+            while made < len(bundle):
+                made += yield from self._passes_on(bundle.part(made, len(bundle)), means)
         if not means.rows:
             raise SettingError(f"{what} has no batches: there is nothing to evaluate.")
         return means.figures()
 
-    def _passes_on(self, block: Block, means: Means) -> Calls[int]:
-        """Measure some batches of a block; return how many."""
+    def _passes_on(self, bundle: Bundle, means: Means) -> Calls[int]:
+        """Measure some batches of a bundle; return how many."""
         plan = self._net.engine.plan(self._scorer.targets)
         if self._compiled:
             try:
-                passes = self._ready(plan, block)
-                done, found = (0, []) if passes is None else (yield from passes.call(block))
+                passes = self._ready(plan, bundle)
+                done, found = (0, []) if passes is None else (yield from passes.call(bundle))
             except NoGainError:
                 self._compiled, done, found = False, 0, []
             except CompileError as error:
@@ -123,24 +123,24 @@ class Measuring:
                 text = f"fit(compile=True) validates by the operators: {error}."
                 warnings.warn(text, GraphDLWarning, stacklevel=level_outside())
             if done:
-                self._scorer.add_to(means, block.part(0, done), found)
+                self._scorer.add_to(means, bundle.part(0, done), found)
                 return done
-        batch = block.batch(0)
+        batch = bundle.batch(0)
         trace = run_forward(plan, self._net.engine.store.by_node, batch, Forward(training=False, saving=()))
         means.add(self._scorer(plan, batch, trace))
         return 1
 
-    def _ready(self, plan: Plan, block: Block) -> CompiledPasses | None:
+    def _ready(self, plan: Plan, bundle: Bundle) -> CompiledPasses | None:
         """The compiled passes for such batches; None for batches of another shape than the first one."""
         engine = self._net.engine
         if self._passes is None or self._passes.version != engine.version:
             if torch.get_num_threads() > 1 or has_custom(plan):
                 raise NoGainError("it is left to the operators")
-            first = block.batch(0)
+            first = bundle.batch(0)
             like = None if self._like is None else self._like._passes
 
             def place(outlines: Outlines | None) -> PlacedPass:
                 return PlacedPass(engine, plan, first, rehearsing=outlines is None)
 
             self._passes = CompiledPasses(engine, place, [first], True, like)
-        return self._passes if self._passes.shapes == block.layout() else None
+        return self._passes if self._passes.shapes == bundle.layout() else None

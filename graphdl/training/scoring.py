@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, get_args
 import torch
 from torch import Tensor
 
-from graphdl.blocks import Block
+from graphdl.bundles import Bundle
 from graphdl.errors import SettingError
 from graphdl.execution.passes import Trace
 from graphdl.execution.plan import Plan
@@ -101,7 +101,7 @@ class Scorer:
             figures[name] = metric(prediction, target)
         return total, figures
 
-    def add_to(self, means: Means | EpochMeans, block: Block, values: Sequence[Tensor]) -> None:
+    def add_to(self, means: Means | EpochMeans, bundle: Bundle, values: Sequence[Tensor]) -> None:
         """Add the scores of passes to means: values are the total losses (K,) and the targets' values (K, n, ...).
 
         They are added one after another, so that the means do not depend on the number of passes in a call.
@@ -113,9 +113,9 @@ class Scorer:
             losses = found[key].double()
             figures[f"loss of {key}"] = losses.flatten(1).sum(1) if losses.dim() > 1 else losses
         for name, metric, pair in self._metrics:
-            compared = [block.stacked(source) if source in block.inputs else found[source] for source in pair]
+            compared = [bundle.stacked(source) if source in bundle.inputs else found[source] for source in pair]
             figures[name] = _measured(name, metric, *compared)
-        means.add_all(block.size, {name: values.tolist() for name, values in figures.items()})
+        means.add_all(bundle.size, {name: values.tolist() for name, values in figures.items()})
 
 
 def _compared(net: Network, loss: Key) -> tuple[Key, Key] | None:

@@ -6,8 +6,16 @@ import pytest
 
 from graphdl import CrossEntropyLoss, Linear, MSELoss, Network
 from graphdl.errors import ArityError, SettingError
-from graphdl.graph import Feed, Shared, input_kinds, sources, sources_by_role
-from graphdl.graph.build import build_graph, normalise_connectivity, normalise_operators
+from graphdl.graph import (
+    Feed,
+    Shared,
+    build_graph,
+    input_kinds,
+    normalise_connectivity,
+    normalise_operators,
+    sources,
+    sources_by_role,
+)
 from graphdl.operators import LayerNorm
 from graphdl.slots import InputSlot
 
