@@ -63,14 +63,7 @@ class AdaptivePooling(Windows):
 
 @dataclass(frozen=True)
 class AdaptiveAvgPool(AdaptivePooling):
-    """The mean of each of output_size windows, which cover the input; dx sums dy / area over the windows of a pixel.
-
-    x (n, c, *space) or (c, *space) -> y (n, c, *output_size) or (c, *output_size).
-    Along each axis, window k of m reaches from floor(k space / m) to ceil((k + 1) space / m).
-
-    output_size is one number, or a tuple with one for each axis of space, where None keeps the input's size. 1 computes
-    the global mean. Kept for backward: the shape of x.
-    """
+    """The mean of each of output_size windows, over any number of axes; described at AdaptiveAvgPool2d."""
 
     output_size: OutputSize = setting(OUTPUT_SIZE)
 
@@ -93,7 +86,7 @@ class AdaptiveAvgPool(AdaptivePooling):
 
 @register
 class AdaptiveAvgPool1d(AdaptiveAvgPool):
-    """The means of output_size windows of a sequence; formulas and settings as in AdaptiveAvgPool.
+    """The means of output_size windows of a sequence; formulas and settings as in AdaptiveAvgPool2d.
 
     x (n, c, t) or (c, t) -> y (n, c, output_size) or (c, output_size).
     """
@@ -103,9 +96,13 @@ class AdaptiveAvgPool1d(AdaptiveAvgPool):
 
 @register
 class AdaptiveAvgPool2d(AdaptiveAvgPool):
-    """The means of output_size windows of an image; formulas and settings as in AdaptiveAvgPool.
+    """The mean of each of output_size windows, which cover an image; dx sums dy / area over the windows of a pixel.
 
     x (n, c, h, w) or (c, h, w) -> y (n, c, *output_size) or (c, *output_size).
+    Of m windows along h, window k reaches from row floor(k h / m) to ceil((k + 1) h / m), without the last; so along w.
+
+    output_size is one number, or a tuple for h and w, where None keeps the input's size. 1 computes the global mean.
+    Kept for backward: the shape of x.
     """
 
     space: ClassVar = "hw"
@@ -113,7 +110,7 @@ class AdaptiveAvgPool2d(AdaptiveAvgPool):
 
 @register
 class AdaptiveAvgPool3d(AdaptiveAvgPool):
-    """The means of output_size windows of a volume; formulas and settings as in AdaptiveAvgPool.
+    """The means of output_size windows of a volume; formulas and settings as in AdaptiveAvgPool2d.
 
     x (n, c, d, h, w) or (c, d, h, w) -> y (n, c, *output_size) or (c, *output_size).
     """
@@ -124,15 +121,7 @@ class AdaptiveAvgPool3d(AdaptiveAvgPool):
 
 @dataclass(frozen=True)
 class AdaptiveMaxPool(AdaptivePooling):
-    """The maximum of each of output_size windows, which cover the input; dx adds up dy at the positions of the maxima.
-
-    x (n, c, *space) or (c, *space) -> y (n, c, *output_size) or (c, *output_size).
-    Along each axis, window k of m reaches from floor(k space / m) to ceil((k + 1) space / m).
-
-    output_size is one number, or a tuple with one for each axis of space, where None keeps the input's size. With
-    return_indices, the output is a tuple of y and the positions of the maxima, counted over the axes of space.
-    Kept for backward: the position of each maximum, and the shape of x.
-    """
+    """The maximum of each of output_size windows, over any number of axes; described at AdaptiveMaxPool2d."""
 
     output_size: OutputSize = setting(OUTPUT_SIZE)
     return_indices: bool = setting(flag(), default=False)
@@ -154,7 +143,7 @@ class AdaptiveMaxPool(AdaptivePooling):
 
 @register
 class AdaptiveMaxPool1d(AdaptiveMaxPool):
-    """The maxima of output_size windows of a sequence; formulas and settings as in AdaptiveMaxPool.
+    """The maxima of output_size windows of a sequence; formulas and settings as in AdaptiveMaxPool2d.
 
     x (n, c, t) or (c, t) -> y (n, c, output_size) or (c, output_size).
     """
@@ -164,9 +153,14 @@ class AdaptiveMaxPool1d(AdaptiveMaxPool):
 
 @register
 class AdaptiveMaxPool2d(AdaptiveMaxPool):
-    """The maxima of output_size windows of an image; formulas and settings as in AdaptiveMaxPool.
+    """The maximum of each of output_size windows, which cover an image; dx adds up dy at the positions of the maxima.
 
     x (n, c, h, w) or (c, h, w) -> y (n, c, *output_size) or (c, *output_size).
+    Of m windows along h, window k reaches from row floor(k h / m) to ceil((k + 1) h / m), without the last; so along w.
+
+    output_size     one number, or a tuple for h and w, where None keeps the input's size
+    return_indices  whether the output is a tuple of y and the positions of the maxima: row times w plus column
+    Kept for backward: the position of each maximum, and the shape of x.
     """
 
     space: ClassVar = "hw"

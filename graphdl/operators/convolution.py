@@ -23,22 +23,7 @@ PaddingName: TypeAlias = Literal["same", "valid"]
 
 @dataclass(frozen=True)
 class Convolution(Filters):
-    """Cross-correlation with learned filters: y[o] = bias[o] + sum_i weight[o, i] ⋆ x[i].
-
-    x (n, i, *space) or (i, *space) -> y (n, o, *space') or (o, *space');
-    weight (o, i / groups, *kernel_size), bias (o).
-    space' = (space + 2 padding - dilation (kernel - 1) - 1) / stride + 1, rounded down.
-    dx is the transposed convolution of dy; dweight correlates x with dy; dbias = sum dy over n and space'.
-
-    kernel_size, stride, padding, dilation   one number, or a tuple with one for each axis of space
-    padding       "valid" for none, "same" to keep the size: where it needs an odd number, the last is at the end
-    padding_mode  "zeros", "reflect", "replicate" or "circular"
-
-    in_channels may be left out: it is inferred from the first input, which then has a batch axis. weight and bias are
-    initializers; by default both are Uniform ±1 / sqrt(i / groups times the kernel's area), as in torch.nn.
-    Kept for backward: x, unpadded.
-    Source: Dumoulin and Visin, "A guide to convolution arithmetic for deep learning", 2016.
-    """
+    """Cross-correlation with learned filters, over any number of axes; described at Conv2d."""
 
     in_channels: int | None = setting(optional(size()), default=None)
     out_channels: int | None = setting(optional(size()), default=None)
@@ -92,7 +77,7 @@ class Convolution(Filters):
 
 @register
 class Conv1d(Convolution):
-    """Convolution of sequences; formulas and settings as in Convolution.
+    """Convolution of sequences; formulas and settings as in Conv2d.
 
     x (n, i, t) or (i, t) -> y (n, o, t') or (o, t'); weight (o, i / groups, kernel_size), bias (o).
     """
@@ -102,9 +87,20 @@ class Conv1d(Convolution):
 
 @register
 class Conv2d(Convolution):
-    """Convolution of images; formulas and settings as in Convolution.
+    """Cross-correlation of images with learned filters: y[o] = bias[o] + sum_i weight[o, i] ⋆ x[i].
 
     x (n, i, h, w) or (i, h, w) -> y (n, o, h', w') or (o, h', w'); weight (o, i / groups, *kernel_size), bias (o).
+    h' = (h + 2 padding - dilation (kernel - 1) - 1) / stride + 1, rounded down.
+    dx is the transposed convolution of dy; dweight correlates x with dy; dbias = sum dy over n, h', w'.
+
+    kernel_size, stride, padding, dilation   one number, or a tuple for h and w
+    padding       "valid" for none, "same" to keep the size: where it needs an odd number, the last is at the end
+    padding_mode  "zeros", "reflect", "replicate" or "circular"
+
+    in_channels may be left out: it is inferred from the first input, which then has a batch axis. weight and bias are
+    initializers; by default both are Uniform ±1 / sqrt(i / groups times the kernel's area), as in torch.nn.
+    Kept for backward: x, unpadded.
+    Source: Dumoulin and Visin, "A guide to convolution arithmetic for deep learning", 2016.
     """
 
     space: ClassVar = "hw"
@@ -112,7 +108,7 @@ class Conv2d(Convolution):
 
 @register
 class Conv3d(Convolution):
-    """Convolution of volumes; formulas and settings as in Convolution.
+    """Convolution of volumes; formulas and settings as in Conv2d.
 
     x (n, i, d, h, w) or (i, d, h, w) -> y (n, o, d', h', w') or (o, d', h', w');
     weight (o, i / groups, *kernel_size), bias (o).

@@ -68,18 +68,7 @@ class Pooling(Windows):
 
 @dataclass(frozen=True)
 class MaxPool(Pooling):
-    """The maximum of each window; dx adds up dy at the positions of the maxima.
-
-    x (n, c, *space) or (c, *space) -> y (n, c, *space') or (c, *space').
-    space' = (space + 2 padding - dilation (kernel - 1) - 1) / stride + 1, rounded down, or up with ceil_mode, which
-    leaves out a window that would begin in the padding at the end.
-
-    kernel_size, stride, padding, dilation   one number, or a tuple with one for each axis of space; stride None is
-                                             kernel_size
-    return_indices   the output is a tuple of y and the positions of the maxima, counted over the axes of space
-    Padding is -inf. Of equal maxima, the first gets dy; a nan is larger than any number.
-    Kept for backward: the position of each maximum, and the shape of x.
-    """
+    """The maximum of each window, over any number of axes; described at MaxPool2d."""
 
     kernel_size: Sizes = setting(sizes())
     stride: Sizes | None = setting(optional(sizes()), default=None)
@@ -124,7 +113,7 @@ class MaxPool(Pooling):
 
 @register
 class MaxPool1d(MaxPool):
-    """The maximum of each window of a sequence; formulas and settings as in MaxPool.
+    """The maximum of each window of a sequence; formulas and settings as in MaxPool2d.
 
     x (n, c, t) or (c, t) -> y (n, c, t') or (c, t').
     """
@@ -134,9 +123,16 @@ class MaxPool1d(MaxPool):
 
 @register
 class MaxPool2d(MaxPool):
-    """The maximum of each window of an image; formulas and settings as in MaxPool.
+    """The maximum of each window of an image; dx adds up dy at the positions of the maxima.
 
     x (n, c, h, w) or (c, h, w) -> y (n, c, h', w') or (c, h', w').
+    h' = (h + 2 padding - dilation (kernel - 1) - 1) / stride + 1, rounded down, or up with ceil_mode, which leaves
+    out a window that would begin in the padding at the end.
+
+    kernel_size, stride, padding, dilation   one number, or a tuple for h and w; stride None is kernel_size
+    return_indices   whether the output is a tuple of y and the positions of the maxima: row times w plus column
+    Padding is -inf. Of equal maxima, the first gets dy; a nan is larger than any number.
+    Kept for backward: the position of each maximum, and the shape of x.
     """
 
     space: ClassVar = "hw"
@@ -144,7 +140,7 @@ class MaxPool2d(MaxPool):
 
 @register
 class MaxPool3d(MaxPool):
-    """The maximum of each window of a volume; formulas and settings as in MaxPool.
+    """The maximum of each window of a volume; formulas and settings as in MaxPool2d.
 
     x (n, c, d, h, w) or (c, d, h, w) -> y (n, c, d', h', w') or (c, d', h', w').
     """
@@ -155,18 +151,7 @@ class MaxPool3d(MaxPool):
 
 @dataclass(frozen=True)
 class AvgPool(Pooling):
-    """The mean of each window; dx adds up dy / area over the windows that hold a pixel.
-
-    x (n, c, *space) or (c, *space) -> y (n, c, *space') or (c, *space').
-    space' = (space + 2 padding - kernel) / stride + 1, rounded down, or up with ceil_mode, which leaves out a window
-    that would begin in the padding at the end.
-
-    kernel_size, stride, padding   one number, or a tuple with one for each axis of space; stride None is kernel_size
-    ceil_mode          also pool the rest at the end; the part of a window beyond the padding does not count
-    count_include_pad  whether the zeros of the padding count in the area
-    divisor_override   the number to divide by, in place of the area (two and three axes)
-    Kept for backward: the shape of x.
-    """
+    """The mean of each window, over any number of axes; described at AvgPool2d."""
 
     kernel_size: Sizes = setting(sizes())
     stride: Sizes | None = setting(optional(sizes()), default=None)
@@ -198,7 +183,7 @@ class AvgPool(Pooling):
 
 @register
 class AvgPool1d(AvgPool):
-    """The mean of each window of a sequence; formulas and settings as in AvgPool.
+    """The mean of each window of a sequence; formulas and settings as in AvgPool2d.
 
     x (n, c, t) or (c, t) -> y (n, c, t') or (c, t').
     """
@@ -208,9 +193,17 @@ class AvgPool1d(AvgPool):
 
 @register
 class AvgPool2d(AvgPool):
-    """The mean of each window of an image; formulas and settings as in AvgPool.
+    """The mean of each window of an image; dx adds up dy / area over the windows that hold a pixel.
 
     x (n, c, h, w) or (c, h, w) -> y (n, c, h', w') or (c, h', w').
+    h' = (h + 2 padding - kernel) / stride + 1, rounded down, or up with ceil_mode, which leaves out a window
+    that would begin in the padding at the end.
+
+    kernel_size, stride, padding   one number, or a tuple for h and w; stride None is kernel_size
+    ceil_mode          also pool the rest at the end; the part of a window beyond the padding does not count
+    count_include_pad  whether the zeros of the padding count in the area
+    divisor_override   the number to divide by, in place of the area; AvgPool1d has none
+    Kept for backward: the shape of x.
     """
 
     divisor_override: int | None = setting(optional(size()), default=None)
@@ -220,7 +213,7 @@ class AvgPool2d(AvgPool):
 
 @register
 class AvgPool3d(AvgPool):
-    """The mean of each window of a volume; formulas and settings as in AvgPool.
+    """The mean of each window of a volume; formulas and settings as in AvgPool2d.
 
     x (n, c, d, h, w) or (c, d, h, w) -> y (n, c, d', h', w') or (c, d', h', w').
     """
@@ -233,16 +226,7 @@ class AvgPool3d(AvgPool):
 
 @dataclass(frozen=True)
 class LPPool(Pooling):
-    """The p-norm of each window: y = (sum x^p)^(1/p), where p is norm_type; p = 1 is the sum.
-
-    x (n, c, *space) or (c, *space) -> y (n, c, *space') or (c, *space').
-    space' = (space - kernel) / stride + 1, rounded down, or up with ceil_mode.
-    dx adds up dy (x / y)^(p - 1) over the windows that hold a pixel; windows with y = 0 send nothing.
-
-    kernel_size, stride   one number, or a tuple with one for each axis of space; stride None is kernel_size
-    As in torch.nn, x^p is not |x|^p, so odd and broken p are for x >= 0, and with ceil_mode a window that reaches
-    beyond the end counts as if its mean went on. Kept for backward: x and y.
-    """
+    """The p-norm of each window, over any number of axes; described at LPPool2d."""
 
     norm_type: float = setting(number(0))
     kernel_size: Sizes = setting(sizes())
@@ -275,7 +259,7 @@ class LPPool(Pooling):
 
 @register
 class LPPool1d(LPPool):
-    """The p-norm of each window of a sequence; formulas and settings as in LPPool.
+    """The p-norm of each window of a sequence; formulas and settings as in LPPool2d.
 
     x (n, c, t) or (c, t) -> y (n, c, t') or (c, t').
     """
@@ -285,9 +269,15 @@ class LPPool1d(LPPool):
 
 @register
 class LPPool2d(LPPool):
-    """The p-norm of each window of an image; formulas and settings as in LPPool.
+    """The p-norm of each window of an image: y = (sum x^p)^(1/p), where p is norm_type; p = 1 is the sum.
 
     x (n, c, h, w) or (c, h, w) -> y (n, c, h', w') or (c, h', w').
+    h' = (h - kernel) / stride + 1, rounded down, or up with ceil_mode.
+    dx adds up dy (x / y)^(p - 1) over the windows that hold a pixel; windows with y = 0 send nothing.
+
+    kernel_size, stride   one number, or a tuple for h and w; stride None is kernel_size
+    As in torch.nn, x^p is not |x|^p: with an odd or fractional p, a sum below 0 gives nan. With ceil_mode, a window
+    that reaches beyond the end counts as if its mean went on there. Kept for backward: x and y.
     """
 
     space: ClassVar = "hw"

@@ -56,11 +56,12 @@ class Upsample(Operator):
     size, scale_factor  one of the two: one number, or a tuple with one for each axis of space
     mode                "nearest" or "nearest-exact" for any number of axes, "linear" for (n, c, t), "bilinear" and
                         "bicubic" for (n, c, h, w), "trilinear" for (n, c, d, h, w)
-    align_corners       for the modes other than nearest: whether the centres of the corner pixels stay where they are,
-                        rather than their outer edges; None is False
-    recompute_scale_factor  compute positions by the quotient of the sizes, rather than by scale_factor
-    Pixel k of y stands at (k + 1/2) / scale - 1/2 in x; "nearest" takes floor(k / scale), "nearest-exact" the nearest
-    one. Kept for backward: the shape of x.
+    align_corners       for the modes other than nearest: whether the corner pixels of x and y have the same centers,
+                        or, with None and False, the same outer corners
+    recompute_scale_factor  whether positions are computed from the quotient of the sizes, which floor has made another
+                            one than scale_factor
+    Pixel k of y lies at (k + 1/2) / scale - 1/2 in x, or with align_corners at k (size of x - 1) / (size of y - 1).
+    "nearest" takes pixel floor(k / scale), "nearest-exact" the nearest one. Kept for backward: the shape of x.
     """
 
     size: int | tuple[int, ...] | None = setting(optional(sizes()), default=None)

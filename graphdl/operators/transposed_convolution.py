@@ -23,24 +23,7 @@ Zeros: TypeAlias = Literal["zeros"]
 
 @dataclass(frozen=True)
 class TransposedConvolution(Filters):
-    """The gradient of a convolution, used as a layer: each pixel of x adds weight times its value to a window of y.
-
-    x (n, i, *space) or (i, *space) -> y (n, o, *space') or (o, *space');
-    weight (i, o / groups, *kernel_size), bias (o).
-    space' = (space - 1) stride - 2 padding + dilation (kernel - 1) + output_padding + 1.
-    dx is the convolution of dy with weight; dweight correlates dy with x; dbias = sum dy over n and space'.
-
-    kernel_size, stride, padding, output_padding, dilation   one number, or a tuple with one for each axis of space
-    padding         what is cut off on each side: the padding of the convolution whose gradient this is
-    output_padding  what is added at the end, less than stride or dilation: with a stride, convolutions of several
-                    sizes give the same size
-    padding_mode    "zeros" only, as in torch.nn
-
-    in_channels may be left out: it is inferred from the first input, which then has a batch axis. weight and bias are
-    initializers; by default both are Uniform ±1 / sqrt(o / groups times the kernel's area), as in torch.nn, whose
-    output_size, an argument of its forward, does not exist here: choose output_padding. Kept for backward: x.
-    Source: Dumoulin and Visin, "A guide to convolution arithmetic for deep learning", 2016.
-    """
+    """Transposed convolution, over any number of axes; described at ConvTranspose2d."""
 
     in_channels: int | None = setting(optional(size()), default=None)
     out_channels: int | None = setting(optional(size()), default=None)
@@ -80,7 +63,7 @@ class TransposedConvolution(Filters):
 
 @register
 class ConvTranspose1d(TransposedConvolution):
-    """Transposed convolution of sequences; formulas and settings as in TransposedConvolution.
+    """Transposed convolution of sequences; formulas and settings as in ConvTranspose2d.
 
     x (n, i, t) or (i, t) -> y (n, o, t') or (o, t'); weight (i, o / groups, kernel_size), bias (o).
     """
@@ -90,9 +73,22 @@ class ConvTranspose1d(TransposedConvolution):
 
 @register
 class ConvTranspose2d(TransposedConvolution):
-    """Transposed convolution of images; formulas and settings as in TransposedConvolution.
+    """The gradient of a convolution, used as a layer: each pixel of x adds weight times its value to a window of y.
 
     x (n, i, h, w) or (i, h, w) -> y (n, o, h', w') or (o, h', w'); weight (i, o / groups, *kernel_size), bias (o).
+    h' = (h - 1) stride - 2 padding + dilation (kernel - 1) + output_padding + 1.
+    dx is the convolution of dy with weight; dweight correlates dy with x; dbias = sum dy over n, h', w'.
+
+    kernel_size, stride, padding, output_padding, dilation   one number, or a tuple for h and w
+    padding         what is cut off on each side: the padding of the convolution whose gradient this is
+    output_padding  what is added at the end, less than stride or dilation: with a stride, convolutions of several
+                    sizes give the same size
+    padding_mode    "zeros" only, as in torch.nn
+
+    in_channels may be left out: it is inferred from the first input, which then has a batch axis. weight and bias are
+    initializers; by default both are Uniform ±1 / sqrt(o / groups times the kernel's area), as in torch.nn, whose
+    output_size, an argument of its forward, does not exist here: choose output_padding. Kept for backward: x.
+    Source: Dumoulin and Visin, "A guide to convolution arithmetic for deep learning", 2016.
     """
 
     space: ClassVar = "hw"
@@ -100,7 +96,7 @@ class ConvTranspose2d(TransposedConvolution):
 
 @register
 class ConvTranspose3d(TransposedConvolution):
-    """Transposed convolution of volumes; formulas and settings as in TransposedConvolution.
+    """Transposed convolution of volumes; formulas and settings as in ConvTranspose2d.
 
     x (n, i, d, h, w) or (i, d, h, w) -> y (n, o, d', h', w') or (o, d', h', w');
     weight (i, o / groups, *kernel_size), bias (o).

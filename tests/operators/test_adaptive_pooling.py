@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import inspect
 
 import pytest
@@ -23,7 +24,7 @@ ALL = (AdaptiveAvgPool1d, AdaptiveAvgPool2d, AdaptiveAvgPool3d, AdaptiveMaxPool1
 
 
 def case(name, operator, shape=HW, **settings):
-    reference = getattr(nn, type(operator).__name__)(operator.output_size)
+    reference = getattr(nn, type(operator).__name__)(*dataclasses.astuple(operator))
     return Case(name, operator, [shape], lambda p, x: reference(x), **settings)
 
 
@@ -48,6 +49,7 @@ CASES = [
     case("max-uneven", AdaptiveMaxPool2d((4, 3))),
     case("max-kept", AdaptiveMaxPool2d((None, 2))),
     case("max-global", AdaptiveMaxPool2d(1)),
+    case("max-indices", AdaptiveMaxPool2d((3, 2), True)),
     case("max-single", AdaptiveMaxPool2d((7, 2)), (3, 4, 5), batched=False),
 ]
 
@@ -86,19 +88,6 @@ def test_channels_last_goes_through(operator):
     assert y.is_contiguous(memory_format=last)
     dy = torch.randn(y.shape).contiguous(memory_format=last)
     assert operator.backward({}, saved, dy)[0][0].is_contiguous(memory_format=last)
-
-
-@pytest.mark.parametrize(("cls", "shape"), [(AdaptiveMaxPool1d, (3, 2, 7)), (AdaptiveMaxPool2d, (2, 4, 5))])
-def test_indices_are_returned_as_a_second_output(cls, shape):
-    x = torch.randn(shape, dtype=torch.float64, requires_grad=True)
-    y, indices = getattr(nn, cls.__name__)(3, return_indices=True)(x)
-    found, saved = cls(3, True).forward({}, x.detach(), training=True)
-    assert torch.equal(found[0], y.detach())
-    assert torch.equal(found[1], indices)
-    dy = upstream(y.detach())
-    y.backward(dy)
-    torch.testing.assert_close(cls(3, True).backward({}, saved, (dy, None))[0][0], x.grad)
-    assert cls(3, True).backward({}, saved, (None, None)) == ((None,), {})
 
 
 @pytest.mark.parametrize(

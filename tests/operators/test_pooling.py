@@ -57,6 +57,8 @@ CASES = [
     case("max-3d", MaxPool3d(2), DHW),
     case("max-3d-all", MaxPool3d((2, 3, 2), (1, 2, 3), (1, 1, 0), (2, 1, 3), ceil_mode=True), DHW),
     case("max-3d-single", MaxPool3d((1, 2, 2)), (2, 2, 2, 3), batched=False),
+    case("max-1d-indices", MaxPool1d(2, 1, return_indices=True), T),
+    case("max-indices", MaxPool2d(2, 2, 1, return_indices=True)),
     case("avg-1d", AvgPool1d(2, 1), T),
     case("avg-1d-all", AvgPool1d(3, (2,), 1, True, False), T),
     case("avg-1d-single", AvgPool1d(3), (3, 4), batched=False),
