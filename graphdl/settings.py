@@ -3,7 +3,7 @@
     @register
     class Conv2d(Operator):
         out_channels: int = setting(size())
-        stride: Pair = setting(size_pair(), default=1)
+        stride: int | tuple[int, ...] = setting(sizes(), default=1)
         bias: bool | Initializer = setting(either(flag(), initializer()), default=True)
 
 A Check says what a value must be. `Settings` runs the checks of all fields when an instance is made. Relations between
@@ -17,12 +17,9 @@ import math
 from collections.abc import Callable
 from dataclasses import MISSING, dataclass, field
 from functools import cache
-from typing import Any, TypeAlias, get_args
+from typing import Any, get_args
 
 from graphdl.errors import SettingError, did_you_mean
-
-Pair: TypeAlias = int | tuple[int, int]
-"""One number for both axes of an image, or (h, w)."""
 
 
 @dataclass(frozen=True)
@@ -55,15 +52,6 @@ def integer() -> Check:
 def size(least: int = 1) -> Check:
     """A whole number of at least `least`."""
     return Check(f"a whole number of at least {least}", lambda value: _is_integer(value) and value >= least)
-
-
-def size_pair(least: int = 1) -> Check:
-    """A whole number of at least `least`, or a tuple of two for the axes of an image."""
-    one = size(least)
-    return Check(
-        f"{one.expected}, or a tuple of two for h and w",
-        lambda value: all(map(one.holds, value if isinstance(value, tuple) and len(value) == 2 else (value,))),
-    )
 
 
 def sizes(least: int = 1) -> Check:

@@ -26,7 +26,6 @@ from graphdl.settings import (
     probability,
     setting,
     size,
-    size_pair,
     sizes,
 )
 
@@ -45,8 +44,6 @@ COLOUR = Literal["red", "green"]
         (integer(), [0, -3, 7], [1.0, "1", None, True], "a whole number"),
         (size(), [1, 7], [0, -1, 1.0, "1", None, True], "a whole number of at least 1"),
         (size(0), [0], [-1], "a whole number of at least 0"),
-        (size_pair(), [1, (1, 2)], [0, (), (1,), (1, 2, 3), [1, 2], ((1, 2), 3), (1, 0), (True, 1)],
-         "a whole number of at least 1, or a tuple of two for h and w"),
         (sizes(), [1, (1,), (1, 2, 3)], [(), 0, (0,), [1], None], "a whole number of at least 1, or a tuple of them"),
         (number(), [0, 1.5, -2], [math.inf, math.nan, "1", None, True], "a finite number"),
         (number(0), [0, 1e9], [-1e-9, math.inf], "a finite number of at least 0"),

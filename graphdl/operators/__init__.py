@@ -4,6 +4,7 @@
 
 from graphdl.operators import (
     activations,
+    adaptive_pooling,
     attention,
     convolution,
     embedding,
@@ -18,8 +19,10 @@ from graphdl.operators import (
     regularization,
     similarity,
     structure,
+    transposed_convolution,
 )
 from graphdl.operators.activations import *
+from graphdl.operators.adaptive_pooling import *
 from graphdl.operators.attention import *
 from graphdl.operators.convolution import *
 from graphdl.operators.embedding import *
@@ -35,20 +38,23 @@ from graphdl.operators.positions import *
 from graphdl.operators.regularization import *
 from graphdl.operators.similarity import *
 from graphdl.operators.structure import *
+from graphdl.operators.transposed_convolution import *
 
 __all__ = ["EVERYTHING", "Buffer", "Operator", "Parameter"]
 __all__ += activations.__all__
+__all__ += adaptive_pooling.__all__
 __all__ += attention.__all__
-__all__ += multihead.__all__
 __all__ += convolution.__all__
 __all__ += embedding.__all__
 __all__ += embedding_bag.__all__
 __all__ += linear.__all__
 __all__ += losses.__all__
 __all__ += merge.__all__
+__all__ += multihead.__all__
 __all__ += normalization.__all__
 __all__ += pooling.__all__
 __all__ += positions.__all__
 __all__ += regularization.__all__
 __all__ += similarity.__all__
 __all__ += structure.__all__
+__all__ += transposed_convolution.__all__

@@ -1,7 +1,9 @@
-"""Pooling over windows of images."""
+"""Pooling over windows of one, two and three axes."""
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -9,113 +11,273 @@ import torch
 from torch import Tensor
 
 from graphdl.errors import SettingError
-from graphdl.operators.operator import Gradients, Operator, Values
-from graphdl.operators.sizes import pair, times
+from graphdl.operators.operator import Gradients, Values
+from graphdl.operators.sizes import Sizes, Windows, times
 from graphdl.registry import register
-from graphdl.settings import Check, Pair, described, flag, optional, setting, size, size_pair
+from graphdl.settings import described, flag, number, optional, setting, size, sizes
 
-__all__ = ["AdaptiveAvgPool2d", "MaxPool2d"]
+__all__ = [
+    "AvgPool1d",
+    "AvgPool2d",
+    "AvgPool3d",
+    "LPPool1d",
+    "LPPool2d",
+    "MaxPool1d",
+    "MaxPool2d",
+    "MaxPool3d",
+]
 
 aten = torch.ops.aten
 
-OUTPUT_SIZE = Check(
-    "a whole number of at least 1, or a tuple of two for h and w, where None keeps the size",
-    lambda value: (
-        (isinstance(value, tuple) and len(value) == 2 and all(map(optional(size()).holds, value)))
-        or optional(size()).holds(value)
-    ),
-)
 
+class Pooling(Windows):
+    """What the poolings share; their settings stand in torch.nn's order in each."""
 
-@register
-class MaxPool2d(Operator):
-    """The maximum of each window; dx adds up dy at the positions of the maxima.
-
-    x (n, c, h, w) or (c, h, w) -> y (n, c, h', w') or (c, h', w').
-    h' = (h + 2 padding - dilation (kernel - 1) - 1) / stride + 1, rounded down, or up with ceil_mode.
-
-    kernel_size, stride, padding, dilation   one number, or a tuple for h and w; stride None is kernel_size
-    Padding is -inf. Kept for backward: the position of each maximum, and the shape of x.
-    """
-
-    kernel_size: Pair = setting(size_pair())
-    stride: Pair | None = setting(optional(size_pair()), default=None)
-    padding: Pair = setting(size_pair(0), default=0)
-    dilation: Pair = setting(size_pair(), default=1)
-    ceil_mode: bool = setting(flag(), default=False, kw_only=True)
+    kernel_size: Sizes
+    stride: Sizes | None
 
     slots: ClassVar = ("input",)
     family: ClassVar = "pooling"
 
-    def check_settings(self) -> None:
-        if any(2 * border > size for border, size in zip(pair(self.padding), pair(self.kernel_size), strict=True)):
+    @property
+    def window(self) -> tuple[int, ...]:
+        """The size of the window along each axis."""
+        return self.each(self.kernel_size)
+
+    @property
+    def strides(self) -> Sizes:
+        """The distance between two windows, by default their size."""
+        return self.kernel_size if self.stride is None else self.stride
+
+    def check_padding(self, padding: Sizes) -> None:
+        """Refuse windows that lie in the padding alone."""
+        if any(2 * border > length for border, length in zip(self.each(padding), self.window, strict=True)):
             raise SettingError(
-                f"MaxPool2d: padding must be at most half of kernel_size {self.kernel_size!r}, not {self.padding!r}"
+                f"{type(self).__name__}: padding must be at most half of kernel_size {self.kernel_size!r}, not "
+                f"{padding!r}"
             )
+
+    def describe(self) -> str:
+        single = len(self.space) == 1
+        without = [*([] if single else ["kernel_size"]), *(["stride"] if self.stride == self.kernel_size else [])]
+        return ", ".join([*([] if single else [times(self.window)]), *described(self, *without)])
+
+    def expects(self, *inputs: Tensor) -> str:
+        return f"{self.layout()}, no smaller than the window of {times(self.window)}"
+
+
+@dataclass(frozen=True)
+class MaxPool(Pooling):
+    """The maximum of each window, over any number of axes; described at MaxPool2d."""
+
+    kernel_size: Sizes = setting(sizes())
+    stride: Sizes | None = setting(optional(sizes()), default=None)
+    padding: Sizes = setting(sizes(0), default=0)
+    dilation: Sizes = setting(sizes(), default=1)
+    return_indices: bool = setting(flag(), default=False)
+    ceil_mode: bool = setting(flag(), default=False)
+
+    kernels: ClassVar[Any] = aten.max_pool2d_with_indices, aten.max_pool2d_with_indices_backward
+
+    def check_settings(self) -> None:
+        super().check_settings()
+        self.check_padding(self.padding)
 
     @cached_property
     def geometry(self) -> tuple[Any, ...]:
-        """Kernel, stride, padding and dilation, (h, w) each, and ceil_mode, as torch's kernels take them."""
-        stride = self.kernel_size if self.stride is None else self.stride
-        return (*map(pair, (self.kernel_size, stride, self.padding, self.dilation)), self.ceil_mode)
+        """Kernel, stride, padding, dilation and ceil_mode, as torch's kernels take them."""
+        padding = self.planar(self.padding, 0)
+        return (
+            self.planar(self.kernel_size),
+            self.planar(self.strides),
+            padding,
+            self.planar(self.dilation),
+            self.ceil_mode,
+        )
 
-    def forward(self, p: Values, x: Tensor, *, training: bool) -> tuple[Tensor, tuple[torch.Size, Tensor]]:
-        y, places = aten.max_pool2d_with_indices(x, *self.geometry)
-        return y, (x.shape, places)
+    def forward(self, p: Values, x: Tensor, *, training: bool) -> tuple[Any, tuple[torch.Size, Tensor]]:
+        self.check_axes(x)
+        x = self.lift(x)
+        y, places = self.kernels[0](x, *self.geometry)
+        return (self.lower(y), self.lower(places)) if self.return_indices else self.lower(y), (x.shape, places)
 
-    def backward(self, p: Values, saved: tuple[torch.Size, Tensor], dy: Tensor) -> Gradients:
+    def backward(self, p: Values, saved: tuple[torch.Size, Tensor], dy: Any) -> Gradients:
         shape, places = saved
-        return (aten.max_pool2d_with_indices_backward(dy, hollow(dy, shape, places), *self.geometry, places),), {}
-
-    def describe(self) -> str:
-        without = ["kernel_size", *(["stride"] if self.stride == self.kernel_size else [])]
-        return ", ".join([times(self.kernel_size), *described(self, *without)])
-
-    def expects(self, *inputs: Tensor) -> str:
-        return f"(n, c, h, w), no smaller than the window of {times(self.kernel_size)}"
+        dy = dy[0] if self.return_indices else dy
+        if dy is None:
+            return (None,), {}
+        dy = self.lift(dy)
+        dx = self.kernels[1](dy, self.hollow(dy, shape, places), *self.geometry, places)
+        return (self.lower(dx),), {}
 
 
 @register
-class AdaptiveAvgPool2d(Operator):
-    """The mean of each of output_size windows, which cover the image; dx sums dy / area over the windows of a pixel.
+class MaxPool1d(MaxPool):
+    """The maximum of each window of a sequence; formulas and settings as in MaxPool2d.
 
-    x (n, c, h, w) or (c, h, w) -> y (n, c, *output_size) or (c, *output_size).
+    x (n, c, t) or (c, t) -> y (n, c, t') or (c, t').
+    """
 
-    output_size is one number, or a tuple for h and w, where None keeps the input's size. 1 computes the global mean.
+    space: ClassVar = "t"
+
+
+@register
+class MaxPool2d(MaxPool):
+    """The maximum of each window of an image; dx adds up dy at the positions of the maxima.
+
+    x (n, c, h, w) or (c, h, w) -> y (n, c, h', w') or (c, h', w').
+    h' = (h + 2 padding - dilation (kernel - 1) - 1) / stride + 1, rounded down, or up with ceil_mode, which leaves
+    out a window that would begin in the padding at the end.
+
+    kernel_size, stride, padding, dilation   one number, or a tuple for h and w; stride None is kernel_size
+    return_indices   whether the output is a tuple of y and the positions of the maxima: row times w plus column
+    Padding is -inf. Of equal maxima, the first gets dy; a nan is larger than any number.
+    Kept for backward: the position of each maximum, and the shape of x.
+    """
+
+    space: ClassVar = "hw"
+
+
+@register
+class MaxPool3d(MaxPool):
+    """The maximum of each window of a volume; formulas and settings as in MaxPool2d.
+
+    x (n, c, d, h, w) or (c, d, h, w) -> y (n, c, d', h', w') or (c, d', h', w').
+    """
+
+    space: ClassVar = "dhw"
+    kernels: ClassVar = (aten.max_pool3d_with_indices, aten.max_pool3d_with_indices_backward)
+
+
+@dataclass(frozen=True)
+class AvgPool(Pooling):
+    """The mean of each window, over any number of axes; described at AvgPool2d."""
+
+    kernel_size: Sizes = setting(sizes())
+    stride: Sizes | None = setting(optional(sizes()), default=None)
+    padding: Sizes = setting(sizes(0), default=0)
+    ceil_mode: bool = setting(flag(), default=False)
+    count_include_pad: bool = setting(flag(), default=True)
+
+    kernels: ClassVar[Any] = torch._C._nn.avg_pool2d, aten.avg_pool2d_backward
+
+    def check_settings(self) -> None:
+        super().check_settings()
+        self.check_padding(self.padding)
+
+    @cached_property
+    def geometry(self) -> tuple[Any, ...]:
+        """Kernel, stride, padding and the further settings, as torch's kernels take them."""
+        sizes = self.planar(self.kernel_size), self.planar(self.strides), self.planar(self.padding, 0)
+        return *sizes, self.ceil_mode, self.count_include_pad, getattr(self, "divisor_override", None)
+
+    def forward(self, p: Values, x: Tensor, *, training: bool) -> tuple[Tensor, torch.Size]:
+        self.check_axes(x)
+        x = self.lift(x)
+        return self.lower(self.kernels[0](x, *self.geometry)), x.shape
+
+    def backward(self, p: Values, shape: torch.Size, dy: Tensor) -> Gradients:
+        dy = self.lift(dy)
+        return (self.lower(self.kernels[1](dy, self.hollow(dy, shape, dy), *self.geometry)),), {}
+
+
+@register
+class AvgPool1d(AvgPool):
+    """The mean of each window of a sequence; formulas and settings as in AvgPool2d.
+
+    x (n, c, t) or (c, t) -> y (n, c, t') or (c, t').
+    """
+
+    space: ClassVar = "t"
+
+
+@register
+class AvgPool2d(AvgPool):
+    """The mean of each window of an image; dx adds up dy / area over the windows that hold a pixel.
+
+    x (n, c, h, w) or (c, h, w) -> y (n, c, h', w') or (c, h', w').
+    h' = (h + 2 padding - kernel) / stride + 1, rounded down, or up with ceil_mode, which leaves out a window
+    that would begin in the padding at the end.
+
+    kernel_size, stride, padding   one number, or a tuple for h and w; stride None is kernel_size
+    ceil_mode          also pool the rest at the end; the part of a window beyond the padding does not count
+    count_include_pad  whether the zeros of the padding count in the area
+    divisor_override   the number to divide by, in place of the area; AvgPool1d has none
     Kept for backward: the shape of x.
     """
 
-    output_size: int | tuple[int | None, int | None] | None = setting(OUTPUT_SIZE)
+    divisor_override: int | None = setting(optional(size()), default=None)
 
-    slots: ClassVar = ("input",)
-    family: ClassVar = "pooling"
+    space: ClassVar = "hw"
+
+
+@register
+class AvgPool3d(AvgPool):
+    """The mean of each window of a volume; formulas and settings as in AvgPool2d.
+
+    x (n, c, d, h, w) or (c, d, h, w) -> y (n, c, d', h', w') or (c, d', h', w').
+    """
+
+    divisor_override: int | None = setting(optional(size()), default=None)
+
+    space: ClassVar = "dhw"
+    kernels: ClassVar = (torch._C._nn.avg_pool3d, aten.avg_pool3d_backward)
+
+
+@dataclass(frozen=True)
+class LPPool(Pooling):
+    """The p-norm of each window, over any number of axes; described at LPPool2d."""
+
+    norm_type: float = setting(number(0))
+    kernel_size: Sizes = setting(sizes())
+    stride: Sizes | None = setting(optional(sizes()), default=None)
+    ceil_mode: bool = setting(flag(), default=False)
+
+    def check_settings(self) -> None:
+        super().check_settings()
+        if not self.norm_type:
+            raise SettingError(f"{type(self).__name__}: norm_type must be larger than 0")
 
     @cached_property
-    def sizes(self) -> tuple[int | None, int | None]:
-        """The output sizes (h, w); None keeps the input's size."""
-        return self.output_size if isinstance(self.output_size, tuple) else (self.output_size, self.output_size)
+    def geometry(self) -> tuple[Any, ...]:
+        """Kernel, stride and the further settings of a mean, as torch's kernels take them, whose divisor 1 is a sum."""
+        return self.planar(self.kernel_size), self.planar(self.strides), (0, 0), self.ceil_mode, True, None
 
-    def forward(self, p: Values, x: Tensor, *, training: bool) -> tuple[Tensor, torch.Size]:
-        if self.sizes == (1, 1):
-            return x.mean((-2, -1), keepdim=True), x.shape
-        known = [given or kept for given, kept in zip(self.sizes, x.shape[-2:], strict=True)]
-        return aten._adaptive_avg_pool2d(x, known), x.shape
+    def forward(self, p: Values, x: Tensor, *, training: bool) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        self.check_axes(x)
+        means = torch._C._nn.avg_pool2d(self.lift(x).pow(self.norm_type), *self.geometry)
+        y = means.mul_(math.prod(self.window)).pow_(1 / self.norm_type)
+        return self.lower(y), (x, y)
 
-    def backward(self, p: Values, shape: torch.Size, dy: Tensor) -> Gradients:
-        if dy.shape[-2:] == (1, 1):
-            share = dy.div(shape[-2] * shape[-1])
-            return (share.expand(shape).contiguous(),), {}  # expand alone would give strides of 0
-        return (aten._adaptive_avg_pool2d_backward(dy, hollow(dy, shape, dy)),), {}
-
-    def describe(self) -> str:
-        return "→ " + "×".join("?" if size is None else str(size) for size in self.sizes)
-
-    def expects(self, *inputs: Tensor) -> str:
-        return "(n, c, h, w)"
+    def backward(self, p: Values, saved: tuple[Tensor, Tensor], dy: Tensor) -> Gradients:
+        x, y = saved
+        lifted, order = self.lift(x), self.norm_type
+        dsums = torch.where(y == 0, 0, self.lift(dy) * y.pow(1 - order)).mul_(math.prod(self.window))
+        dpowers = aten.avg_pool2d_backward(dsums, lifted, *self.geometry)
+        return (self.lower(dpowers.mul_(lifted if order == 2 else lifted.pow(order - 1))),), {}
 
 
-def hollow(dy: Tensor, shape: torch.Size, like: Tensor) -> Tensor:
-    """A tensor of the input's shape that is not read: kernels only use its sizes and its memory format."""
-    last = like.dim() == 4 and like.is_contiguous(memory_format=torch.channels_last) and not like.is_contiguous()
-    layout = torch.channels_last if last else torch.contiguous_format
-    return torch.empty(shape, dtype=dy.dtype, device=dy.device, memory_format=layout)
+@register
+class LPPool1d(LPPool):
+    """The p-norm of each window of a sequence; formulas and settings as in LPPool2d.
+
+    x (n, c, t) or (c, t) -> y (n, c, t') or (c, t').
+    """
+
+    space: ClassVar = "t"
+
+
+@register
+class LPPool2d(LPPool):
+    """The p-norm of each window of an image: y = (sum x^p)^(1/p), where p is norm_type; p = 1 is the sum.
+
+    x (n, c, h, w) or (c, h, w) -> y (n, c, h', w') or (c, h', w').
+    h' = (h - kernel) / stride + 1, rounded down, or up with ceil_mode.
+    dx adds up dy (x / y)^(p - 1) over the windows that hold a pixel; windows with y = 0 send nothing.
+
+    kernel_size, stride   one number, or a tuple for h and w; stride None is kernel_size
+    As in torch.nn, x^p is not |x|^p: with an odd or fractional p, a sum below 0 gives nan. With ceil_mode, a window
+    that reaches beyond the end counts as if its mean went on there. Kept for backward: x and y.
+    """
+
+    space: ClassVar = "hw"

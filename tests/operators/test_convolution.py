@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import itertools
 import math
@@ -7,9 +8,8 @@ import math
 import pytest
 import torch
 from torch import nn
-from torch.nn import functional
 
-from graphdl import Conv2d, Network, check_gradients
+from graphdl import Conv1d, Conv2d, Conv3d, Network, check_gradients
 from graphdl.errors import GraphDLError, MissingInputError, SettingError, ShapeError
 from graphdl.initializers import Constant, KaimingNormal, Zeros
 from tests.operators.case import Case, by_hand, upstream
@@ -18,40 +18,22 @@ from tests.operators.checks import every_check
 pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel")  # torch's own
 
 X = (3, 2, 6, 5)
+SEQUENCE = (3, 2, 7)
+VOLUME = (2, 2, 3, 4, 3)
 
 
-def conv2d(operator):
-    """The same by torch.nn.functional: (p, x) -> y."""
-    modes = {"zeros": "constant"}
-
-    def reference(p, x):
-        batch = x if x.dim() == 4 else x[None]
-        padding = operator.padding
-        if operator.padding_mode != "zeros":
-            module = nn.Conv2d(
-                2,
-                2,
-                operator.kernel_size,
-                padding=padding,
-                dilation=operator.dilation,
-                padding_mode=operator.padding_mode,
-            )
-            batch = functional.pad(
-                batch,
-                module._reversed_padding_repeated_twice,
-                modes.get(operator.padding_mode, operator.padding_mode),
-            )
-            padding = 0
-        y = functional.conv2d(
-            batch, p["weight"], p.get("bias"), operator.stride, padding, operator.dilation, operator.groups
-        )
-        return y if x.dim() == 4 else y[0]
-
-    return reference
+def module(operator):
+    """The module of torch.nn with the same settings."""
+    settings = {name: getattr(operator, name) for name in inspect.signature(operator.__class__).parameters}
+    settings |= {"bias": operator.bias is not False}
+    del settings["weight"]
+    return getattr(nn, type(operator).__name__)(**settings)
 
 
 def case(name, operator, shape=X, **settings):
-    return Case(name, operator, [shape], conv2d(operator), **settings)
+    given = Case(name, operator, [shape], None, **settings)
+    reference = module(given.complete())
+    return dataclasses.replace(given, reference=lambda p, x: torch.func.functional_call(reference, p, (x,)))
 
 
 CASES = [
@@ -76,6 +58,14 @@ CASES = [
     case("initialized", Conv2d(2, 2, 2, bias=Constant(0.5), weight=KaimingNormal())),
     case("single", Conv2d(2, 3, 3, padding=1), (2, 4, 4), batched=False),
     case("single-reflect", Conv2d(2, 2, 2, padding=1, padding_mode="reflect"), (2, 4, 3), batched=False),
+    case("1d", Conv1d(None, 4, 3, 2, 1, 2, 2), SEQUENCE),
+    case("1d-same", Conv1d(2, 3, 4, padding="same", bias=False), SEQUENCE),
+    case("1d-circular", Conv1d(2, 2, (2,), padding=(3,), padding_mode="circular"), SEQUENCE),
+    case("1d-single", Conv1d(2, 3, 3, padding="same", padding_mode="reflect"), (2, 5), batched=False),
+    case("3d", Conv3d(None, 2, 2, (2, 1, 1), (1, 0, 2), (1, 2, 1)), VOLUME),
+    case("3d-same", Conv3d(2, 2, (2, 1, 3), padding="same", groups=2), VOLUME),
+    case("3d-circular", Conv3d(2, 1, 2, padding=(2, 1, 0), padding_mode="circular"), VOLUME),
+    case("3d-single", Conv3d(2, 1, 2, padding=1, padding_mode="replicate"), (2, 3, 2, 3), batched=False),
 ]
 
 
@@ -87,8 +77,9 @@ def test_contract(check, case):
 
 GRID = list(
     itertools.product(
-        (1, 2, (3, 2)),
-        (1, (2, 3)),
+        (Conv1d, Conv2d, Conv3d),
+        (1, 2, 3),
+        (1, 2),
         (0, 1, "same", "valid"),
         (1, 2),
         (1, 2),
@@ -97,15 +88,21 @@ GRID = list(
 )
 
 
-@pytest.mark.parametrize("settings", [s for s in GRID if s[2] != "same" or s[1] == 1], ids=str)
+@pytest.mark.parametrize("settings", [s for s in GRID if s[3] != "same" or s[2] == 1][::5], ids=str)
 def test_it_is_torch_s_module_for_all_settings(settings):
-    """kernel_size, stride, padding, dilation, groups and padding_mode in every combination, also loaded from there."""
-    kernel, stride, padding, dilation, groups, mode = settings
-    module = nn.Conv2d(2, 4, kernel, stride, padding, dilation, groups, True, mode).double()
-    operator = Conv2d(2, 4, kernel, stride, padding, dilation, groups, True, mode)
+    """kernel_size, stride, padding, dilation, groups and padding_mode, also loaded from there."""
+    cls, kernel, *others = settings
+    axes = len(cls.space)
+    kernel = (kernel, 2, 3)[:axes]
+    operator = cls(2, 4, kernel, *others[:-1], True, others[-1])
+    check_against_module(operator, module(operator).double(), (2, 2, 7, 6, 5)[: axes + 2])
+
+
+def check_against_module(operator, module, shape):
+    """Values and gradients, with the parameters and the state_dict of the module."""
     net = Network({"conv": operator}, {"x": ["conv"]}, dtype=torch.float64)
     net.load_state_dict({f"conv.{name}": tensor for name, tensor in module.state_dict().items()})
-    x = torch.randn(2, 2, 7, 6, dtype=torch.float64, requires_grad=True)
+    x = torch.randn(shape, dtype=torch.float64, requires_grad=True)
     expected = module(x)
     torch.testing.assert_close(net.forward(x)["conv"], expected.detach())
     dy = upstream(expected.detach())
@@ -116,16 +113,18 @@ def test_it_is_torch_s_module_for_all_settings(settings):
 
 
 @pytest.mark.parametrize("bias", [True, False])
-def test_parameters_are_laid_out_as_in_torch(bias):
-    net = Network({"conv": Conv2d(4, 6, (3, 2), groups=2, bias=bias)}, {"x": ["conv"]}, seed=0)
-    module = nn.Conv2d(4, 6, (3, 2), groups=2, bias=bias)
-    assert {f"conv.{name}": p.shape for name, p in module.state_dict().items()} == {
+@pytest.mark.parametrize("cls", [Conv1d, Conv2d, Conv3d])
+def test_parameters_are_laid_out_as_in_torch(cls, bias):
+    operator = cls(4, 6, (3, 2, 1)[: len(cls.space)], groups=2, bias=bias)
+    net = Network({"conv": operator}, {"x": ["conv"]}, seed=0)
+    assert {f"conv.{name}": p.shape for name, p in module(operator).state_dict().items()} == {
         name: tensor.shape for name, tensor in net.state_dict().items()
     }
 
 
-def test_arguments_are_torch_s():
-    ours, theirs = inspect.signature(Conv2d).parameters, inspect.signature(nn.Conv2d).parameters
+@pytest.mark.parametrize("cls", [Conv1d, Conv2d, Conv3d])
+def test_arguments_are_torch_s(cls):
+    ours, theirs = inspect.signature(cls).parameters, inspect.signature(getattr(nn, cls.__name__)).parameters
     assert [*ours][:9] == [*theirs][:9]
     for name in [*ours][3:9]:
         assert ours[name].default == theirs[name].default
@@ -184,19 +183,23 @@ SHAPES = [
     (
         Conv2d(out_channels=4, kernel_size=3),
         (10, 28, 28),
-        "in_channels can be inferred from images .* has 3 axes: give grey",
+        r"in_channels can be inferred from \(n, c, h, w\), but the input has 3 axes: give data of one channel",
     ),
     (Conv2d(out_channels=4, kernel_size=3, groups=2), (1, 3, 5, 5), "channels cannot be split into 2 groups"),
     (Conv2d(3, 4, 3), (1, 2, 5, 5), r"\(1, 2, 5, 5\) float32 from the input x.* Expected \(n, 3, h, w\)"),
     (Conv2d(3, 4, (3, 2)), (1, 3, 2, 2), r"\(1, 3, 2, 2\) .* no smaller than the kernel of 3×2"),
     (Conv2d(3, 4, 3), (5, 3), r"\(5, 3\) .* Expected \(n, 3, h, w\)"),
+    (Conv1d(out_channels=4, kernel_size=3), (10, 28), r"can be inferred from \(n, c, t\), but the input has 2 axes"),
+    (Conv1d(3, 4, 3), (1, 3, 5, 5), "the input has 4 axes in place of 3, or 2 without the batch"),
+    (Conv1d(3, 4, 3), (2, 3, 2), r"\(2, 3, 2\) .* Expected \(n, 3, t\), no smaller than the kernel of 3"),
+    (Conv3d(3, 4, 3), (3, 5, 5), r"has 3 axes in place of 5, or 4 .* Expected \(n, 3, d, h, w\), .* of 3×3×3"),
     (Conv2d(3, 4, 3, padding=4, padding_mode="reflect"), (1, 3, 3, 3), "cannot take its inputs"),
 ]
 
 
 @pytest.mark.parametrize(("operator", "shape", "text"), SHAPES, ids=[text for _, _, text in SHAPES])
 def test_shapes_that_do_not_fit_are_told(operator, shape, text):
-    with pytest.raises(ShapeError, match=rf"conv \(Conv2d\) .*{text}"):
+    with pytest.raises(ShapeError, match=rf"conv \({type(operator).__name__}\) .*{text}"):
         node(operator).forward(torch.zeros(shape))
 
 
@@ -217,7 +220,7 @@ def test_integers_are_told():
         ),
         (
             {"out_channels": 2, "kernel_size": [3, 3]},
-            r"kernel_size must be .*, or a tuple of two .* not \[3, 3\]",
+            r"kernel_size must be .*, or a tuple of them, not \[3, 3\]",
         ),
         ({"out_channels": 2, "kernel_size": (3, 3, 3)}, r"kernel_size must be .* not \(3, 3, 3\)"),
         ({"out_channels": 2, "kernel_size": True}, "kernel_size must be .* not True"),
@@ -253,6 +256,8 @@ def test_texts():
     assert Conv2d(None, 16, (1, 5), 2, 1).describe() == "? → 16 1×5, stride 2, padding 1"
     described = Conv2d(4, 4, 3, (2, 1), 0, 2, 4, False, "circular").describe()
     assert described == "4 → 4 3×3, stride 2×1, dilation 2, groups 4, no bias, padding_mode circular"
+    assert Conv1d(3, 16, 5, 2).describe() == "3 → 16, kernel_size 5, stride 2"
+    assert Conv3d(3, 16, 5).describe() == "3 → 16 5×5×5"
     assert Conv2d(3, 16, 5).expects() == "(n, 3, h, w), no smaller than the kernel of 5×5"
     assert (Conv2d.slots, Conv2d.family) == (("input",), "convolution")
 

@@ -29,6 +29,7 @@ from tests.operators import (
     test_regularization,
     test_similarity,
     test_structure,
+    test_transposed_convolution,
 )
 from tests.operators.case import Case
 from tests.operators.checks import every_check
@@ -47,6 +48,7 @@ FAMILIES = [
     test_regularization,
     test_similarity,
     test_structure,
+    test_transposed_convolution,
 ]
 HELPERS = {"groups", "operator", "sizes", "table", "tuples"}
 PUBLIC = [getattr(operators, name) for name in operators.__all__]
