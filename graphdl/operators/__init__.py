@@ -10,10 +10,13 @@ from graphdl.operators import (
     losses,
     merge,
     normalization,
+    piecewise,
     pooling,
     regularization,
+    softmax,
     structure,
 )
+from graphdl.operators.activation import Activation
 from graphdl.operators.activations import *
 from graphdl.operators.convolution import *
 from graphdl.operators.embedding import *
@@ -22,11 +25,13 @@ from graphdl.operators.losses import *
 from graphdl.operators.merge import *
 from graphdl.operators.normalization import *
 from graphdl.operators.operator import EVERYTHING, Buffer, Operator, Parameter
+from graphdl.operators.piecewise import *
 from graphdl.operators.pooling import *
 from graphdl.operators.regularization import *
+from graphdl.operators.softmax import *
 from graphdl.operators.structure import *
 
-__all__ = ["EVERYTHING", "Buffer", "Operator", "Parameter"]
+__all__ = ["EVERYTHING", "Activation", "Buffer", "Operator", "Parameter"]
 __all__ += activations.__all__
 __all__ += convolution.__all__
 __all__ += embedding.__all__
@@ -34,6 +39,8 @@ __all__ += linear.__all__
 __all__ += losses.__all__
 __all__ += merge.__all__
 __all__ += normalization.__all__
+__all__ += piecewise.__all__
 __all__ += pooling.__all__
 __all__ += regularization.__all__
+__all__ += softmax.__all__
 __all__ += structure.__all__

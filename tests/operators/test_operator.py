@@ -23,8 +23,10 @@ from tests.operators import (
     test_losses,
     test_merge,
     test_normalization,
+    test_piecewise,
     test_pooling,
     test_regularization,
+    test_softmax,
     test_structure,
 )
 from tests.operators.case import Case
@@ -38,11 +40,13 @@ FAMILIES = [
     test_losses,
     test_merge,
     test_normalization,
+    test_piecewise,
     test_pooling,
     test_regularization,
+    test_softmax,
     test_structure,
 ]
-HELPERS = {"operator", "sizes", "tuples"}
+HELPERS = {"activation", "operator", "sizes", "tuples"}
 PUBLIC = [getattr(operators, name) for name in operators.__all__]
 CONCRETE = [
     cls for cls in PUBLIC if isinstance(cls, type) and issubclass(cls, Operator) and not inspect.isabstract(cls)
