@@ -196,7 +196,10 @@ class Hardtanh(Activation):
 
 @register
 class Hardsigmoid(Activation):
-    """Piecewise linear sigmoid: y = min(max(x + 3, 0), 6) / 6; dx = dy / 6 where |x| < 3, else 0."""
+    """Piecewise linear sigmoid: y = min(max(x + 3, 0), 6) / 6; dx = dy / 6 where |x| < 3, else 0.
+
+    As in torch, the factor 1 / 6 of the gradient has single precision.
+    """
 
     keeps: ClassVar = "x"
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import inspect
+import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -270,3 +272,10 @@ def test_a_custom_activation_trains():
         p = {name: (w - 0.1 * g).detach().requires_grad_() for (name, w), g in zip(p.items(), gradients, strict=True)}
     for name, tensor in net.parameters.items():
         torch.testing.assert_close(tensor, p[name].detach(), rtol=1e-10, atol=1e-12)
+
+
+def test_the_guide_shows_an_activation_in_twelve_lines_and_one_line_of_test():
+    guide = (Path(__file__).parents[2] / "docs" / "guide.md").read_text()
+    shown = re.search(r"\n(@register\nclass (\w+)\(Activation\):\n.*?)\n```\n.*?```python\n(.*?)```", guide, re.DOTALL)
+    assert len(shown[1].splitlines()) <= 12
+    assert re.fullmatch(rf"check_gradients\({shown[2]}\(.*\), .*\)\n", shown[3])
