@@ -78,10 +78,10 @@ class Dropout(Operator):
 
     def masked(self, x: Tensor, mask: Tensor) -> Tensor:
         """The value in training."""
-        return torch.mul(x, mask).mul_(self.scale)
+        return scaled(x, mask, self.scale)
 
     def backward(self, p: Values, mask: Tensor | None, dy: Tensor) -> Gradients:
-        return (dy if mask is None else torch.mul(dy, mask).mul_(self.scale),), {}
+        return (dy if mask is None else scaled(dy, mask, self.scale),), {}
 
     def describe(self) -> str:
         return f"p {self.p:g}"
@@ -144,7 +144,7 @@ class Dropout3d(ChannelDropout):
 
 @register
 class AlphaDropout(Dropout):
-    """Dropout that keeps mean 0 and variance 1, for SELU: y = scale (x where kept, else floor) - scale p floor.
+    """Dropout that keeps mean 0 and variance 1, for SELU: y = scale (mask (x - floor) + (1 - p) floor).
 
     x (n, ...) -> y (n, ...). Elements are dropped with probability p in training; else y = x. floor ≈ -1.7581 is the
     lowest value of SELU, and scale = 1 / sqrt((1 - p) (1 + p floor²)); dx = scale dy mask. Mask and generator as in
@@ -156,8 +156,13 @@ class AlphaDropout(Dropout):
         """The factor that restores the variance."""
         return 1 / math.sqrt((1 - self.p) * (1 + self.p * SELU_FLOOR**2)) if self.p < 1 else 0.0
 
+    @property
+    def shift(self) -> float:
+        """The value of dropped elements."""
+        return self.scale * (1 - self.p) * SELU_FLOOR
+
     def masked(self, x: Tensor, mask: Tensor) -> Tensor:
-        return torch.where(mask, x, constant(SELU_FLOOR, x)).mul_(self.scale).sub_(self.scale * self.p * SELU_FLOOR)
+        return scaled(x - SELU_FLOOR, mask, self.scale).add_(self.shift)
 
 
 @register
@@ -177,8 +182,19 @@ class FeatureAlphaDropout(AlphaDropout):
             raise ShapeError("the input has no axis of channels")
         return super().forward(p, x, training=training, drawn=drawn)
 
+    def masked(self, x: Tensor, mask: Tensor) -> Tensor:
+        factor = torch.mul(mask, constant(self.scale, x))
+        return torch.mul(x, factor).add_(self.shift - SELU_FLOOR * factor)
+
     def expects(self, *inputs: Tensor) -> str:
         return "(n, c, ...)"
+
+
+def scaled(x: Tensor, mask: Tensor, scale: float) -> Tensor:
+    """Scale x where the mask is true, set it to 0 elsewhere. A mask of channels is small: it is scaled instead of x."""
+    if mask.shape == x.shape:
+        return torch.mul(x, mask).mul_(scale)
+    return torch.mul(x, torch.mul(mask, constant(scale, x)))
 
 
 def channels(x: Tensor) -> tuple[int, ...]:

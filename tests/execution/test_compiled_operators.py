@@ -13,7 +13,10 @@ from tests.twins import assert_twins, needs_compiler
 
 pytestmark = needs_compiler
 
-FAMILIES = ["activations", "embedding", "linear", "losses", "merge", "normalization", "regularization", "structure"]
+FAMILIES = [
+    "activations", "embedding", "linear", "losses", "merge", "normalization", "piecewise", "regularization", "softmax",
+    "structure",
+]  # fmt: skip
 STEPS = 5
 
 
