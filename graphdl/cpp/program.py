@@ -9,13 +9,14 @@ from importlib.resources import files
 
 import torch
 
+from graphdl.cpp.activations import GATES
 from graphdl.cpp.build import processor
-from graphdl.cpp.formulas import FORMULAS, LOGIC, plain_name, pointwise
 from graphdl.cpp.fusion import fused, pruned
 from graphdl.cpp.kernels import KERNELS
 from graphdl.cpp.loops import Nest, Statement, overlap
 from graphdl.cpp.moves import FILLS, MOVES, fill_value
 from graphdl.cpp.normalization import NORMALIZATION
+from graphdl.cpp.pointwise import POINTWISE, plain_name, pointwise
 from graphdl.cpp.products import PRODUCTS
 from graphdl.cpp.text import NestText
 from graphdl.cpp.values import ctype
@@ -23,7 +24,7 @@ from graphdl.cpp.writer import Address, Raw, Writer
 from graphdl.errors import CompileError
 from graphdl.execution.tape import Call, Slot, Tape
 
-FORMS: dict[str, Callable[[Writer, Call], None]] = KERNELS | NORMALIZATION | PRODUCTS | MOVES
+FORMS: dict[str, Callable[[Writer, Call], None]] = KERNELS | NORMALIZATION | PRODUCTS | MOVES | GATES
 ALIGNMENT = 64
 
 
@@ -62,7 +63,7 @@ def form_of(call: Call) -> Callable[[Writer, Call], None] | None:
     plain, lists = plain_name(call)
     if call.name in FORMS:
         return FORMS[call.name]
-    if plain in FORMULAS or plain in LOGIC:
+    if plain in POINTWISE:
         return pointwise
     return None if lists else FORMS.get(plain)
 

@@ -25,7 +25,7 @@ HOST_READS = {
 class Traits(NamedTuple):
     """What a function of torch is like, whatever it is called with.
 
-    composite  whether it is made of other functions
+    composite  whether it is made of other functions and has no kernel of its own
     mutable    whether it writes into tensors that it is given
     view       whether what it returns shares the memory of what it is given
     reads      whether it gives Python a number
@@ -45,8 +45,9 @@ class Traits(NamedTuple):
 def traits(func: Any) -> Traits:
     """The traits of an overload."""
     schema = func._schema
+    has_kernel = torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), "CPU")
     return Traits(
-        composite=func._can_decompose(),
+        composite=func._can_decompose() and not has_kernel,
         mutable=schema.is_mutable,
         view=not schema.is_mutable and any(each.alias_info is not None for each in schema.returns),
         reads=torch.Tag.data_dependent_output in func.tags,

@@ -14,6 +14,7 @@ from graphdl.operators import (
     merge,
     multihead,
     normalization,
+    piecewise,
     pooling,
     positions,
     regularization,
@@ -21,6 +22,7 @@ from graphdl.operators import (
     structure,
     transposed_convolution,
 )
+from graphdl.operators.activation import Activation
 from graphdl.operators.activations import *
 from graphdl.operators.adaptive_pooling import *
 from graphdl.operators.attention import *
@@ -33,6 +35,7 @@ from graphdl.operators.merge import *
 from graphdl.operators.multihead import *
 from graphdl.operators.normalization import *
 from graphdl.operators.operator import EVERYTHING, Buffer, Operator, Parameter
+from graphdl.operators.piecewise import *
 from graphdl.operators.pooling import *
 from graphdl.operators.positions import *
 from graphdl.operators.regularization import *
@@ -40,7 +43,7 @@ from graphdl.operators.similarity import *
 from graphdl.operators.structure import *
 from graphdl.operators.transposed_convolution import *
 
-__all__ = ["EVERYTHING", "Buffer", "Operator", "Parameter"]
+__all__ = ["EVERYTHING", "Activation", "Buffer", "Operator", "Parameter"]
 __all__ += activations.__all__
 __all__ += adaptive_pooling.__all__
 __all__ += attention.__all__
@@ -52,6 +55,7 @@ __all__ += losses.__all__
 __all__ += merge.__all__
 __all__ += multihead.__all__
 __all__ += normalization.__all__
+__all__ += piecewise.__all__
 __all__ += pooling.__all__
 __all__ += positions.__all__
 __all__ += regularization.__all__

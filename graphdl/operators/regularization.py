@@ -1,19 +1,32 @@
-"""Regularization."""
+"""Regularization by random numbers in training: dropout and noise."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 from torch import Generator, Tensor
 
-from graphdl.operators.operator import Gradients, Operator, Values
+from graphdl.errors import ShapeError
+from graphdl.operators.operator import Gradients, Operator, Values, constant
 from graphdl.registry import register
-from graphdl.settings import probability, setting
+from graphdl.settings import number, probability, setting
 
-__all__ = ["Dropout"]
+__all__ = [
+    "AlphaDropout",
+    "Dropout",
+    "Dropout1d",
+    "Dropout2d",
+    "Dropout3d",
+    "FeatureAlphaDropout",
+    "GaussianNoise",
+]
 
 NUMBERS = 2**32  # the number of values of a random 32-bit integer
+SELU_FLOOR = -1.7580993408473766  # -scale alpha of SELU: its value where x goes to -infinity
 
 
 @register
@@ -35,6 +48,10 @@ class Dropout(Operator):
         """The factor of the remaining elements."""
         return 1 / (1 - self.p) if self.p < 1 else 0.0
 
+    def mask_shape(self, x: Tensor) -> Sequence[int]:
+        """The shape of the mask, which fits that of x by broadcasting."""
+        return x.shape
+
     def draw(self, *inputs: Tensor, generator: Generator | None) -> Tensor | None:
         """The mask of the elements that remain.
 
@@ -43,11 +60,12 @@ class Dropout(Operator):
         if not self.p:
             return None
         (x,) = inputs
-        size = x.numel()
+        shape = self.mask_shape(x)
+        size = math.prod(shape)
         integers = torch.empty((size + 1) // 2, dtype=torch.int64, device=x.device)
         numbers = integers.random_(-(2**63), None, generator=generator).view(torch.int32)[:size]
         highest = NUMBERS // 2
-        return numbers.lt(min(round((1 - self.p) * NUMBERS) - highest, highest - 1)).view(x.shape)
+        return numbers.lt(min(round((1 - self.p) * NUMBERS) - highest, highest - 1)).view(shape)
 
     def forward(
         self, p: Values, x: Tensor, *, training: bool, drawn: Tensor | None = None
@@ -56,10 +74,164 @@ class Dropout(Operator):
             return x, None
         mask = self.draw(x, generator=None) if drawn is None else drawn
         assert mask is not None
-        return torch.mul(x, mask).mul_(self.scale), mask
+        return self.masked(x, mask), mask
+
+    def masked(self, x: Tensor, mask: Tensor) -> Tensor:
+        """The value in training."""
+        return scaled(x, mask, self.scale)
 
     def backward(self, p: Values, mask: Tensor | None, dy: Tensor) -> Gradients:
-        return (dy if mask is None else torch.mul(dy, mask).mul_(self.scale),), {}
+        return (dy if mask is None else scaled(dy, mask, self.scale),), {}
 
     def describe(self) -> str:
         return f"p {self.p:g}"
+
+
+@dataclass(frozen=True)
+class ChannelDropout(Dropout):
+    """Set whole channels to 0 with probability p in training: y = x mask / (1 - p); dx = dy mask / (1 - p). Else y = x.
+
+    The mask (n, c, 1, ...) is drawn in every training pass, from the network's generator, and kept for backward. Raises
+    ShapeError for an input with another number of axes; torch's form without the batch axis is not supported.
+    Source: Tompson et al., "Efficient object localization using convolutional networks", 2015.
+    """
+
+    layout: ClassVar[tuple[str, ...]]
+
+    def mask_shape(self, x: Tensor) -> Sequence[int]:
+        return channels(x)
+
+    def forward(
+        self, p: Values, x: Tensor, *, training: bool, drawn: Tensor | None = None
+    ) -> tuple[Tensor, Tensor | None]:
+        if x.dim() != len(self.layout):
+            raise ShapeError(f"the input has {x.dim()} axes")
+        return super().forward(p, x, training=training, drawn=drawn)
+
+    def expects(self, *inputs: Tensor) -> str:
+        return f"({', '.join(self.layout)})"
+
+
+@register
+class Dropout1d(ChannelDropout):
+    """Set whole channels of sequences to 0; formulas and settings as in ChannelDropout.
+
+    x (n, c, t) -> y of the same shape.
+    """
+
+    layout: ClassVar = ("n", "c", "t")
+
+
+@register
+class Dropout2d(ChannelDropout):
+    """Set whole channels of images to 0; formulas and settings as in ChannelDropout.
+
+    x (n, c, h, w) -> y of the same shape.
+    """
+
+    layout: ClassVar = ("n", "c", "h", "w")
+
+
+@register
+class Dropout3d(ChannelDropout):
+    """Set whole channels of volumes to 0; formulas and settings as in ChannelDropout.
+
+    x (n, c, d, h, w) -> y of the same shape.
+    """
+
+    layout: ClassVar = ("n", "c", "d", "h", "w")
+
+
+@register
+class AlphaDropout(Dropout):
+    """Dropout that keeps mean 0 and variance 1, for SELU: y = scale (mask (x - floor) + (1 - p) floor).
+
+    x (n, ...) -> y (n, ...). Elements are dropped with probability p in training; else y = x. floor ≈ -1.7581 is the
+    lowest value of SELU, and scale = 1 / sqrt((1 - p) (1 + p floor²)); dx = scale dy mask. Mask and generator as in
+    Dropout. Source: Klambauer et al., "Self-normalizing neural networks", 2017.
+    """
+
+    @property
+    def scale(self) -> float:
+        """The factor that restores the variance."""
+        return 1 / math.sqrt((1 - self.p) * (1 + self.p * SELU_FLOOR**2)) if self.p < 1 else 0.0
+
+    @property
+    def shift(self) -> float:
+        """The value of dropped elements."""
+        return self.scale * (1 - self.p) * SELU_FLOOR
+
+    def masked(self, x: Tensor, mask: Tensor) -> Tensor:
+        return scaled(x - SELU_FLOOR, mask, self.scale).add_(self.shift)
+
+
+@register
+class FeatureAlphaDropout(AlphaDropout):
+    """AlphaDropout of whole channels; formulas and settings as in AlphaDropout.
+
+    x (n, c, ...) -> y of the same shape; the mask is (n, c, 1, ...). Raises ShapeError for an input without channels.
+    """
+
+    def mask_shape(self, x: Tensor) -> Sequence[int]:
+        return channels(x)
+
+    def forward(
+        self, p: Values, x: Tensor, *, training: bool, drawn: Tensor | None = None
+    ) -> tuple[Tensor, Tensor | None]:
+        if x.dim() < 2:
+            raise ShapeError("the input has no axis of channels")
+        return super().forward(p, x, training=training, drawn=drawn)
+
+    def masked(self, x: Tensor, mask: Tensor) -> Tensor:
+        factor = torch.mul(mask, constant(self.scale, x))
+        return torch.mul(x, factor).add_(self.shift - SELU_FLOOR * factor)
+
+    def expects(self, *inputs: Tensor) -> str:
+        return "(n, c, ...)"
+
+
+def scaled(x: Tensor, mask: Tensor, scale: float) -> Tensor:
+    """Scale x where the mask is true, set it to 0 elsewhere. A mask of channels is small: it is scaled instead of x."""
+    if mask.shape == x.shape:
+        return torch.mul(x, mask).mul_(scale)
+    return torch.mul(x, torch.mul(mask, constant(scale, x)))
+
+
+def channels(x: Tensor) -> tuple[int, ...]:
+    """(n, c, 1, ...) of the shape of x."""
+    return tuple(size if axis < 2 else 1 for axis, size in enumerate(x.shape))
+
+
+@register
+class GaussianNoise(Operator):
+    """Add random numbers in training: y = x + noise, noise from Normal(0, std²); dx = dy. Else y = x.
+
+    x (n, ...) -> y (n, ...). The noise is drawn in every training pass, from the network's generator: the same seed
+    gives the same noise. Nothing is kept for backward.
+    Source: Bishop, "Training with noise is equivalent to Tikhonov regularization", 1995.
+    """
+
+    std: float = setting(number(0), default=0.1)
+
+    family: ClassVar = "dropout"
+
+    def draw(self, *inputs: Tensor, generator: Generator | None) -> Tensor | None:
+        """The noise."""
+        (x,) = inputs
+        noise = torch.empty(x.shape, dtype=x.dtype, device=x.device)
+        return noise.normal_(0, self.std, generator=generator) if self.std else None
+
+    def forward(
+        self, p: Values, x: Tensor, *, training: bool, drawn: Tensor | None = None, out: Tensor | None = None
+    ) -> tuple[Tensor, None]:
+        if not training or not self.std:
+            return x, None
+        noise = self.draw(x, generator=None) if drawn is None else drawn
+        assert noise is not None
+        return torch.add(x, noise, out=out), None
+
+    def backward(self, p: Values, saved: None, dy: Tensor) -> Gradients:
+        return (dy,), {}
+
+    def describe(self) -> str:
+        return f"std {self.std:g}"

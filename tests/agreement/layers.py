@@ -48,7 +48,7 @@ class Split(Operator):
 
 
 @dataclass(frozen=True)
-class Softplus(Operator):
+class LogOnePlusExp(Operator):
     """A custom operator of one output, whose backward takes everything from what it saved: log(1 + exp x)."""
 
     def forward(self, p, x, *, training):
@@ -157,7 +157,7 @@ def average_pool(rng: Random, shape, rows):
 
 
 def softplus(rng: Random, shape, rows):
-    return Softplus(), shape
+    return LogOnePlusExp(), shape
 
 
 ANY = [linear] * 6 + [elementwise] * 8 + [along_an_axis, dropout, dropout, layer_norm, flatten]

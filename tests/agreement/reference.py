@@ -42,7 +42,7 @@ from graphdl import (
     Sum,
     Tanh,
 )
-from tests.agreement.layers import Softplus, Split
+from tests.agreement.layers import LogOnePlusExp, Split
 from tests.agreement.networks import EPOCHS, STEPS, Drawn
 from tests.agreement.rounding import rounded
 from tests.agreement.training import Twin
@@ -134,7 +134,7 @@ FORMULAS: dict[type, Callable[..., Any]] = {
     Sigmoid: lambda op, p, b, x, training: x.sigmoid(),
     Softmax: lambda op, p, b, x, training: functional.softmax(x, op.dim),
     LogSoftmax: lambda op, p, b, x, training: functional.log_softmax(x, op.dim),
-    Softplus: lambda op, p, b, x, training: functional.softplus(x, threshold=100.0),
+    LogOnePlusExp: lambda op, p, b, x, training: functional.softplus(x, threshold=100.0),
     Identity: lambda op, p, b, x, training: x.view_as(x),
     Item: lambda op, p, b, x, training: x[op.index],
     Split: lambda op, p, b, x, training: x.split(op.widths, -1),

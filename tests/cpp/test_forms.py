@@ -64,7 +64,8 @@ def activations(x):
     return (
         F.gelu(x), F.gelu(x, approximate="tanh"), F.elu(x, 0.7), F.hardtanh(x), F.silu(x), F.softplus(x), F.mish(x),
         F.leaky_relu(x, 0.2), F.threshold(x, 0.1, 5.0), x.clamp(-0.5, 0.5), x.clamp_min(0.1), x.clamp_max(0.2),
-        F.selu(x), F.celu(x, 0.8), F.relu6(x), F.softplus(x, 2, 1),
+        F.selu(x), F.celu(x, 0.8), F.relu6(x), F.softplus(x, 2, 1), F.logsigmoid(x), F.hardsigmoid(x), F.hardswish(x),
+        F.hardshrink(x), F.softshrink(x), F.softsign(x), F.tanhshrink(x),
     )  # fmt: skip
 
 
@@ -74,7 +75,9 @@ def slopes(dy, x):
         aten.elu_backward(dy, 0.7, 1.0, 1.0, False, x), aten.elu_backward(dy, 0.7, 1.0, 1.0, True, x),
         aten.hardtanh_backward(dy, x, -1, 1), aten.silu_backward(dy, x), aten.softplus_backward(dy, x, 1, 20),
         aten.leaky_relu_backward(dy, x, 0.2, False), aten.threshold_backward(dy, x, 0.0), aten.tanh_backward(dy, x),
-        aten.sigmoid_backward(dy, x),
+        aten.sigmoid_backward(dy, x), aten.mish_backward(dy, x), aten.hardsigmoid_backward(dy, x),
+        aten.hardswish_backward(dy, x), aten.hardshrink_backward(dy, x, 0.5), aten.softshrink_backward(dy, x, 0.5),
+        *aten.log_sigmoid_forward(x), aten.log_sigmoid_backward(dy, x, torch.exp(-x.abs())),
     )  # fmt: skip
 
 
@@ -83,6 +86,23 @@ def slopes(dy, x):
 def test_activations_and_their_slopes(dtype, shape):
     assert_twins(activations, normal(dtype, *shape))
     assert_twins(slopes, normal(dtype, *shape), normal(dtype, *shape))
+
+
+@both
+@pytest.mark.parametrize(("shape", "slopes"), [((5, 7), (1, 1)), ((5, 7), (1, 7)), ((2, 3, 4, 5), (1, 3, 1, 1))])
+def test_learned_slopes(dtype, shape, slopes):
+    def function(dy, x, slope):
+        return aten._prelu_kernel(x, slope), *aten._prelu_kernel_backward(dy, x, slope)
+
+    assert_twins(function, normal(dtype, *shape), normal(dtype, *shape), normal(dtype, *slopes))
+
+
+@both
+@pytest.mark.parametrize(("shape", "dim"), [((6,), 0), ((5, 14), -1), ((6, 33), 0), ((2, 4, 3, 5), 1), ((0, 4), 1)])
+def test_gates(dtype, shape, dim):
+    x = normal(dtype, *shape)
+    dy = normal(dtype, *F.glu(x, dim).shape)
+    assert_twins(lambda dy, x: (F.glu(x, dim), aten.glu_backward(dy, x, dim)), dy, x)
 
 
 def binary(x, y):

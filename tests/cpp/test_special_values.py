@@ -35,6 +35,11 @@ OF_X: dict[str, Function] = {
     "elu by inf": lambda x: F.elu(x, inf), "selu": F.selu, "celu": lambda x: F.celu(x, 0.8), "hardtanh": F.hardtanh,
     "relu6": F.relu6, "silu": F.silu, "softplus": F.softplus, "softplus of 2 x": lambda x: F.softplus(x, 2, 1),
     "mish": F.mish, "leaky relu": lambda x: F.leaky_relu(x, 0.2), "leaky relu by 0": lambda x: F.leaky_relu(x, 0.0),
+    "log sigmoid": F.logsigmoid, "hardshrink": F.hardshrink,
+    **{f"{f.__name__} at {k}": lambda x, f=f, k=k: f(x + k / 3)
+       for f in (F.hardsigmoid, F.hardswish) for k in (3, -3, 0)},
+    "softshrink": F.softshrink, "softshrink by 0": lambda x: F.softshrink(x, 0.0), "softsign": F.softsign,
+    "hardshrink by -1": lambda x: F.hardshrink(x, -1.0), "tanhshrink": F.tanhshrink,
     "threshold": lambda x: F.threshold(x, 0.1, 5.0), "x + 0": lambda x: x + 0, "x * 0": lambda x: x * 0,
     "0 - x": lambda x: 0 - x, "x + nan": lambda x: x + nan, "x * inf": lambda x: x * inf, "x / 0": lambda x: x / 0.0,
     "lerp": lambda x: x.lerp(x + 1, 0.3), "masked fill": lambda x: x.masked_fill(x > 0, nan),
@@ -58,7 +63,17 @@ OF_TWO: dict[str, Function] = {
     "softplus": lambda dy, x: aten.softplus_backward(dy, x, 1, 20),
     "leaky relu": lambda dy, x: aten.leaky_relu_backward(dy, x, 0.2, False),
     "threshold": lambda dy, x: aten.threshold_backward(dy, x, 0.0), "tanh": aten.tanh_backward,
-    "sigmoid": aten.sigmoid_backward,
+    "sigmoid": aten.sigmoid_backward, "mish": aten.mish_backward, "prelu": aten._prelu_kernel,
+    "log sigmoid": lambda dy, x: aten.log_sigmoid_backward(dy, x, torch.exp(-x.abs())),
+    **{f"{name} at {k}": lambda dy, x, name=name, k=k: getattr(aten, f"{name}_backward")(dy, x + k / 3)
+       for name in ("hardsigmoid", "hardswish") for k in (3, -3, 0)},
+    "hardshrink": lambda dy, x: aten.hardshrink_backward(dy, x, 0.5),
+    "softshrink": lambda dy, x: aten.softshrink_backward(dy, x, 0.5),
+    "prelu's x": lambda dy, x: aten._prelu_kernel_backward(dy, x, x)[0],
+    "prelu's slope": lambda dy, x: aten._prelu_kernel_backward(dy, x, x)[1],
+    "glu": lambda a, b: F.glu(torch.stack([a, b]), 0)[0],
+    "glu's a": lambda dy, b: aten.glu_backward(dy[None], torch.stack([dy, b]), 0)[0],
+    "glu's b": lambda dy, b: aten.glu_backward(dy[None], torch.stack([b, dy]), 0)[1],
 }  # fmt: skip
 
 

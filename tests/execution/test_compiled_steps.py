@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from graphdl import CrossEntropyLoss, Dropout, Embedding, Feed, Identity, Linear, MSELoss, Network, Operator, ReLU, Tanh
-from graphdl.cpp.formulas import FORMULAS
+from graphdl.cpp.pointwise import POINTWISE
 from graphdl.errors import CompileError, MissingInputError, NonFiniteError, ShapeError
 from graphdl.execution import chance
 from graphdl.optim import SGD, Adam, AdamW
@@ -170,8 +170,8 @@ def test_tracing_leaves_no_hollow_constants_behind():
 def test_a_wrong_formula_is_never_used(monkeypatch, tmp_path):
     monkeypatch.setenv("GRAPHDL_CACHE", str(tmp_path))
     monkeypatch.setattr("graphdl.cpp.cache._loaded", {})
-    right = FORMULAS["tanh"]
-    monkeypatch.setitem(FORMULAS, "tanh", lambda x: right(x) * 1.001)
+    right = POINTWISE["tanh"]
+    monkeypatch.setitem(POINTWISE, "tanh", lambda x: right(x) * 1.001)
     net = make()
     before = net.state_dict()
     with pytest.raises(CompileError, match="disagrees with the operators in the loss"):
