@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from graphdl.blocks import Block
-from graphdl.errors import SettingError
+from graphdl.errors import SettingError, listing
 from graphdl.execution.passes import Trace
 from graphdl.execution.plan import Plan
 from graphdl.graph import Key, sources_by_role
@@ -52,10 +52,18 @@ class Scorer:
                 "remove metrics."
             )
         self._metrics = [
-            (f"{name} of {key}" if self._several else name, measure(engine.loss(key)), pair)
+            (f"{name} of {key}" if self._several else name, metric, pair)
             for name, measure in resolved.items()
             for key, pair in compared.items()
+            if (metric := measure(engine.loss(key))) is not None
         ]
+        for name, measure in resolved.items():
+            if all(measure(engine.loss(key)) is None for key in compared):
+                kinds = listing(dict.fromkeys(type(engine.loss(key)).__name__ for key in compared))
+                raise SettingError(
+                    f"There is no {name} for {kinds}, whose targets name no class to compare with the prediction: give a "
+                    "function (prediction, target) -> number."
+                )
         own = [f"loss of {key}" for key in net.losses] if self._several else []
         names = ["loss", *own, *(name for name, _, _ in self._metrics)]
         for name in names:

@@ -17,14 +17,19 @@ from graphdl.optim import SGD
 from graphdl.registry import is_registered
 from tests.operators import (
     test_activations,
+    test_binary_losses,
+    test_classification_losses,
     test_convolution,
     test_embedding,
+    test_likelihood_losses,
     test_linear,
-    test_losses,
     test_merge,
     test_normalization,
     test_pooling,
+    test_ranking_losses,
+    test_regression_losses,
     test_regularization,
+    test_sequence_losses,
     test_structure,
 )
 from tests.operators.case import Case
@@ -32,17 +37,22 @@ from tests.operators.checks import every_check
 
 FAMILIES = [
     test_activations,
+    test_binary_losses,
+    test_classification_losses,
     test_convolution,
     test_embedding,
+    test_likelihood_losses,
     test_linear,
-    test_losses,
     test_merge,
     test_normalization,
     test_pooling,
+    test_ranking_losses,
+    test_regression_losses,
     test_regularization,
+    test_sequence_losses,
     test_structure,
 ]
-HELPERS = {"operator", "sizes", "tuples"}
+HELPERS = {"loss", "operator", "sizes", "tuples"}
 PUBLIC = [getattr(operators, name) for name in operators.__all__]
 CONCRETE = [
     cls for cls in PUBLIC if isinstance(cls, type) and issubclass(cls, Operator) and not inspect.isabstract(cls)
