@@ -8,7 +8,17 @@ import torch
 from torch import Tensor
 
 from graphdl.errors import ShapeError
-from graphdl.operators.loss import Loss, Table, WeightedLoss, as_table, check_equal, check_spread, held, numbers
+from graphdl.operators.loss import (
+    REDUCTIONS,
+    Loss,
+    Table,
+    WeightedLoss,
+    as_table,
+    check_equal,
+    check_spread,
+    held,
+    numbers,
+)
 from graphdl.operators.operator import EVERYTHING, Buffer, Gradients, Needs, Values
 from graphdl.registry import register
 from graphdl.settings import either, number, optional, setting
@@ -36,7 +46,8 @@ class BCELoss(WeightedLoss):
         check_equal(x, target)
         check_spread(self.class_weight, x, "class_weight")
         target = target.to(x.dtype)
-        return aten.binary_cross_entropy(x, target, p.get("weight"), self.kernel_reduction), (x, target)
+        losses = aten.binary_cross_entropy(x, target, p.get("weight"), REDUCTIONS["none"])
+        return self.reduce(losses), (x, target)  # the kernel that reduces is wrong where it writes into a given tensor
 
     def backward(self, p: Values, saved: tuple[Tensor, Tensor], dy: Tensor, needs: Needs = EVERYTHING) -> Gradients:
         x, target = saved

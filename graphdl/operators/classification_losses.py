@@ -124,7 +124,9 @@ class CrossEntropyLoss(WeightedLoss):
     def check_probabilities(self, target: Tensor) -> None:
         """Raise ShapeError for integers, and where classes are to be left out, which probabilities cannot name."""
         if not target.is_floating_point() and not target.is_meta:
-            raise ShapeError("the target has the shape of probabilities but holds integers: give floats, target.float()")
+            raise ShapeError(
+                "the target has the shape of probabilities but holds integers: give floats, target.float()"
+            )
         if self.ignore_index >= 0:
             raise ShapeError("ignore_index leaves out class indices, and the target holds probabilities")
 
@@ -196,7 +198,9 @@ class MultiLabelMarginLoss(Loss):
 
     def expects(self, *inputs: Tensor) -> str:
         x = inputs[0]
-        return f"a prediction (n, c) and a target (n, c) of class indices 0 to {x.shape[-1] - 1}, with -1 after the last"
+        return (
+            f"a prediction (n, c) and a target (n, c) of class indices 0 to {x.shape[-1] - 1}, with -1 after the last"
+        )
 
 
 def likelihood(
@@ -210,7 +214,7 @@ def likelihood(
 
 
 def likelihood_backward(
-    dy: Tensor, logs: Tensor, target: Tensor, total: Tensor, weight: Tensor | None, reduction: int, ignored: int
+    dy: Tensor, logs: Tensor, target: Tensor, total: Tensor | None, weight: Tensor | None, reduction: int, ignored: int
 ) -> Tensor:
     """The gradient of the log-probabilities."""
     if logs.dim() <= 2:

@@ -57,9 +57,10 @@ class KLDivLoss(Loss):
 
 @register(kw_only=True)
 class PoissonNLLLoss(Loss):
-    """Negative log-likelihood of counts, for the logarithm x of their mean: exp(x) - target x; dx = (exp(x) - target) dy.
+    """Negative log-likelihood of counts, for the logarithm x of their mean: exp(x) - target x.
 
     x (n, ...), target (n, ...) -> (), or (n, ...) without reduction. The mean is over all elements.
+    dx = (exp(x) - target) dy.
 
     log_input  False if x is the mean itself: x - target log(x + eps), dx = (1 - target / (x + eps)) dy
     full       whether to add Stirling's approximation of log(target!), for targets above 1:

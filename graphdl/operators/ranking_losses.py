@@ -161,7 +161,8 @@ class TripletMarginLoss(Comparison):
 
     def distance(self, u: Tensor, v: Tensor) -> Tensor:
         """|u - v + eps|_p."""
-        return torch.linalg.vector_norm((u - v).add_(self.eps), self.p, -1)
+        found: Tensor = torch.linalg.vector_norm((u - v).add_(self.eps), self.p, -1)
+        return found
 
     def unit(self, u: Tensor, v: Tensor, distance: Tensor, d: Tensor) -> Tensor:
         """The gradient of the distance from v to u, by u, times d; 0 where they are one point."""

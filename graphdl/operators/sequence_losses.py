@@ -19,7 +19,32 @@ __all__ = ["CTCLoss"]
 Kept: TypeAlias = tuple[list[Tensor], Tensor, Tensor, bool]
 
 aten = torch.ops.aten
-pad = aten.constant_pad_nd
+library = torch.library.Library("graphdl", "FRAGMENT")
+library.define(
+    "ctc_loss(Tensor x, Tensor target, Tensor input_lengths, Tensor target_lengths, int blank, bool zero_infinity) -> "
+    "(Tensor, Tensor)"
+)
+
+
+def ctc_loss(
+    x: Tensor, target: Tensor, input_lengths: Tensor, target_lengths: Tensor, blank: int, zero_infinity: bool
+) -> tuple[Tensor, Tensor]:
+    """torch's kernel, with its second result, which is as large as the longest target, in the size of any target.
+
+    Only so can a recorded step, whose tensors keep their sizes, take targets of other lengths.
+    """
+    losses, alpha = aten._ctc_loss.Tensor(x, target, input_lengths, target_lengths, blank, zero_infinity)
+    return losses, aten.constant_pad_nd(alpha, [0, 2 * target.shape[-1] + 1 - alpha.shape[2]])
+
+
+def hollow_ctc_loss(x: Tensor, target: Tensor, *settings: object) -> tuple[Tensor, Tensor]:
+    """The same without data."""
+    t, n, _ = x.shape
+    return x.new_empty(n), x.new_empty(n, t, 2 * target.shape[-1] + 1)
+
+
+library.impl("ctc_loss", ctc_loss, "CompositeExplicitAutograd")
+library.impl("ctc_loss", hollow_ctc_loss, "Meta")
 
 
 @register(kw_only=True)
@@ -60,20 +85,9 @@ class CTCLoss(Loss):
         single = x.dim() == 2
         if single:
             x, target = x.unsqueeze(1), target.unsqueeze(0)
-        if x.is_meta:  # torch has no kernel without data
-            losses = x.new_empty(x.shape[1])
-            return self.reduce(losses.squeeze(0) if single else losses), ([x], losses, losses, single)
-        # The kernel sizes its second result by the longest target. A last sequence of no steps, whose target is as long
-        # as any can be, keeps that size the same for all numbers, so that a recorded step fits every batch.
-        most, rows = target.shape[-1], x.shape[1]
-        given = [
-            pad(x, [0, 0, 0, 1]),
-            pad(target.long(), [0, 0, 0, 1] if target.dim() == 2 else [0, most]),
-            pad(lengths[0], [0, 1]),
-            pad(lengths[1], [0, 1], most),
-        ]
-        losses, alpha = aten._ctc_loss.Tensor(*given, self.blank, self.zero_infinity)
-        found = losses[:rows]
+        given = [x, target.long(), *lengths]
+        losses, alpha = torch.ops.graphdl.ctc_loss(*given, self.blank, self.zero_infinity)
+        found = losses
         if self.zero_infinity:
             found = torch.where(found == torch.inf, 0, found)
         if self.reduction == "mean":
@@ -82,13 +96,11 @@ class CTCLoss(Loss):
 
     def backward(self, p: Values, saved: Kept, dy: Tensor) -> Gradients:
         given, losses, alpha, single = saved
-        rows = len(losses) - 1
-        dlosses = dy.expand(rows) if self.reduction != "none" else dy.reshape(rows)
+        dlosses = (dy if self.reduction != "none" else dy.reshape(-1)).expand_as(losses)
         if self.reduction == "mean":
-            dlosses = dlosses * constant(1 / max(rows, 1), dy) / given[3][:rows].clamp_min(1)
-        dlosses = pad(dlosses, [0, 1])
+            dlosses = dlosses * constant(1 / max(len(losses), 1), dy) / given[3].clamp_min(1)
         dx = aten._ctc_loss_backward.Tensor(dlosses, *given, losses, alpha, self.blank, self.zero_infinity)
-        return (dx[:, 0] if single else dx[:, :rows], None, None, None), {}
+        return (dx[:, 0] if single else dx, None, None, None), {}
 
     def check(self, x: Tensor, target: Tensor, input_lengths: Tensor, target_lengths: Tensor) -> None:
         """Raise ShapeError for shapes that do not fit, and for a blank that is no class."""
@@ -96,7 +108,9 @@ class CTCLoss(Loss):
             raise ShapeError("the axes of the prediction and of the target do not fit")
         rows = x.shape[1] if x.dim() == 3 else 1
         if len(input_lengths) != rows or len(target_lengths) != rows or (target.dim() == 2 and len(target) != rows):
-            raise ShapeError(f"the prediction has {rows} sequences, which are on its axis 1, and the others not as many")
+            raise ShapeError(
+                f"the prediction has {rows} sequences, which are on its axis 1, and the others not as many"
+            )
         if self.blank >= x.shape[-1]:
             raise ShapeError(f"blank is {self.blank}, and the prediction has {x.shape[-1]} classes")
         if target.is_floating_point() and not target.is_meta:
@@ -104,5 +118,5 @@ class CTCLoss(Loss):
 
     def expects(self, *inputs: Tensor) -> str:
         return (
-            "log-probabilities (t, n, c), targets (n, s), and lengths (n) of at most t and s; the first axis is the time"
+            "log-probabilities (t, n, c), targets (n, s) and lengths (n) of at most t and s; the first axis is the time"
         )

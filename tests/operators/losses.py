@@ -67,7 +67,9 @@ def assert_arguments_of_torch(operator, module):
 
 def assert_state_carries_over(operator, module, *inputs):
     """The state_dict of torch's module makes an operator with other weights compute what the module does."""
-    net = Network({"loss": operator}, {f"x{k}": [Feed("loss", slot=k)] for k in range(len(inputs))}, dtype=torch.float64)
+    net = Network(
+        {"loss": operator}, {f"x{k}": [Feed("loss", slot=k)] for k in range(len(inputs))}, dtype=torch.float64
+    )
     given = {f"x{k}": x for k, x in enumerate(inputs)}
     expected = module.double()(*inputs)
     with pytest.raises(AssertionError):

@@ -106,7 +106,7 @@ def test_mean_and_variance_are_two_nodes():
 @pytest.mark.parametrize("kind", [KLDivLoss, PoissonNLLLoss])
 def test_shapes_never_broadcast(kind, shape):
     net = Network({"loss": kind()}, {"x": ["loss"], "t": ["loss"]})
-    with pytest.raises(ShapeError, match="the prediction and the target differ in shape.*of the same shape"):
+    with pytest.raises(ShapeError, match=r"the prediction and the target differ in shape.*of the same shape"):
         net.forward({"x": torch.ones(5, 3), "t": torch.ones(shape)})
 
 

@@ -107,9 +107,17 @@ def fed(operator, *inputs):
     ("operator", "shapes", "text"),
     [
         (HingeEmbeddingLoss(), [(5, 3), (5, 1)], "differ in shape.*whose elements are 1 or -1"),
-        (MarginRankingLoss(), [(5,), (5,), (1,)], "its inputs differ in shape.*two inputs and a target of the same shape"),
+        (
+            MarginRankingLoss(),
+            [(5,), (5,), (1,)],
+            "its inputs differ in shape.*two inputs and a target of the same shape",
+        ),
         (MarginRankingLoss(), [(5,), (1,), (5,)], "differ in shape"),
-        (CosineEmbeddingLoss(), [(5, 3), (5, 3), (5, 1)], r"do not fit together.*two inputs \(n, i\) and a target \(n\)"),
+        (
+            CosineEmbeddingLoss(),
+            [(5, 3), (5, 3), (5, 1)],
+            r"do not fit together.*two inputs \(n, i\) and a target \(n\)",
+        ),
         (CosineEmbeddingLoss(), [(5, 3), (1, 3), (5,)], "do not fit together"),
         (CosineEmbeddingLoss(), [(5, 3, 2), (5, 3, 2), (5, 3)], "do not fit together"),
         (TripletMarginLoss(), [(5, 3), (5, 3), (1, 3)], "differ in shape.*an anchor, a positive and a negative of the"),
