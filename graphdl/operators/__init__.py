@@ -10,7 +10,6 @@ from graphdl.operators import (
     embedding,
     embedding_bag,
     linear,
-    losses,
     merge,
     multihead,
     normalization,
@@ -30,7 +29,7 @@ from graphdl.operators.convolution import *
 from graphdl.operators.embedding import *
 from graphdl.operators.embedding_bag import *
 from graphdl.operators.linear import *
-from graphdl.operators.losses import *
+from graphdl.operators.loss import Loss
 from graphdl.operators.merge import *
 from graphdl.operators.multihead import *
 from graphdl.operators.normalization import *
@@ -51,7 +50,6 @@ __all__ += convolution.__all__
 __all__ += embedding.__all__
 __all__ += embedding_bag.__all__
 __all__ += linear.__all__
-__all__ += losses.__all__
 __all__ += merge.__all__
 __all__ += multihead.__all__
 __all__ += normalization.__all__

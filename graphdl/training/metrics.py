@@ -30,10 +30,22 @@ def accuracy(prediction: Tensor, target: Tensor, *, threshold: float = 0.5, igno
 
 @dataclass(frozen=True)
 class Accuracy:
-    """The metric "accuracy" for a loss, which says what class 1 is and which targets do not count."""
+    """The metric "accuracy" for a loss, which says what class 1 is and which targets do not count.
+
+    each  whether every element is a label of its own, also where a row has several
+    """
 
     threshold: float = 0.5
     ignored: int | None = None
+    target_threshold: float = 0.5
+    each: bool = False
+
+    @classmethod
+    def of(cls, loss: Loss) -> Accuracy | None:
+        """The accuracy for a loss; None where its targets name no class."""
+        if loss.judged == "nothing":
+            return None
+        return cls(loss.threshold, loss.ignored, loss.target_threshold, loss.judged == "element")
 
     def __call__(self, prediction: Tensor, target: Tensor) -> Tensor:
         """The accuracy of one batch."""
@@ -52,11 +64,11 @@ class Accuracy:
 
     def _hits(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         """Whether each prediction is correct, and the classes wanted."""
-        if prediction.dim() > 1 and prediction.shape[1] > 1:
+        if prediction.dim() > 1 and prediction.shape[1] > 1 and not self.each:
             predicted = prediction.argmax(1)
             wanted = target.argmax(1) if target.shape == prediction.shape else target
         else:
-            predicted, wanted = prediction > self.threshold, target > 0.5
+            predicted, wanted = prediction > self.threshold, target > self.target_threshold
             if predicted.dim() == wanted.dim() + 1:
                 predicted = predicted.squeeze(1)
         if predicted.shape != wanted.shape:
@@ -71,14 +83,17 @@ class Accuracy:
         )
 
 
-METRICS: dict[str, Callable[[Loss], Metric]] = {"accuracy": lambda loss: Accuracy(loss.threshold, loss.ignored)}
+METRICS: dict[str, Callable[[Loss], Metric | None]] = {"accuracy": Accuracy.of}
 
 
-def resolve_metrics(metrics: Sequence[str | Metric]) -> dict[str, Callable[[Loss], Metric]]:
-    """Name -> function that returns the metric for a given loss. A metric is a name or a function."""
+def resolve_metrics(metrics: Sequence[str | Metric]) -> dict[str, Callable[[Loss], Metric | None]]:
+    """Name -> function that returns the metric for a given loss, or None where it has none.
+
+    A metric is a name or a function.
+    """
     if isinstance(metrics, str) or not isinstance(metrics, Iterable):
         raise SettingError(f"metrics must be a sequence such as ['accuracy'], not {metrics!r}.")
-    resolved: dict[str, Callable[[Loss], Metric]] = {}
+    resolved: dict[str, Callable[[Loss], Metric | None]] = {}
     for metric in metrics:
         if isinstance(metric, str):
             if metric not in METRICS:

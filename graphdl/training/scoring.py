@@ -14,6 +14,7 @@ from graphdl.execution.passes import Trace
 from graphdl.execution.plan import Plan
 from graphdl.graph import Key, sources_by_role
 from graphdl.network import Network
+from graphdl.operators import Loss
 from graphdl.slots import SlotRole
 from graphdl.training.metrics import Accuracy, Metric, resolve_metrics
 
@@ -52,10 +53,12 @@ class Scorer:
                 "remove metrics."
             )
         self._metrics = [
-            (f"{name} of {key}" if self._several else name, measure(engine.loss(key)), pair)
+            (f"{name} of {key}" if self._several else name, metric, pair)
             for name, measure in resolved.items()
             for key, pair in compared.items()
+            if (metric := measure(engine.loss(key))) is not None
         ]
+        _refuse_unmeasured(resolved, [engine.loss(key) for key in compared])
         own = [f"loss of {key}" for key in net.losses] if self._several else []
         names = ["loss", *own, *(name for name, _, _ in self._metrics)]
         for name in names:
@@ -122,6 +125,17 @@ def _compared(net: Network, loss: Key) -> tuple[Key, Key] | None:
     """The prediction and the target of a loss; None unless it has exactly one of each."""
     predictions, targets = (sources_by_role(net.graph, loss, role) for role in get_args(SlotRole))
     return (predictions[0], targets[0]) if len(predictions) == len(targets) == 1 else None
+
+
+def _refuse_unmeasured(metrics: Mapping[str, Callable[[Loss], Metric | None]], losses: Sequence[Loss]) -> None:
+    """Raise SettingError for a metric that none of the losses has."""
+    for name, measure in metrics.items():
+        if all(measure(loss) is None for loss in losses):
+            kinds = listing(dict.fromkeys(type(loss).__name__ for loss in losses))
+            raise SettingError(
+                f"There is no {name} for {kinds}, whose targets do not name the class of a prediction: give a function "
+                "(prediction, target) -> number."
+            )
 
 
 def rows_of(inputs: Mapping[Key, Tensor]) -> int:

@@ -1,0 +1,278 @@
+"""Losses of one class out of several, and of a set of classes given by their indices."""
+
+from __future__ import annotations
+
+from typing import ClassVar, TypeAlias
+
+import torch
+from torch import Tensor
+
+from graphdl.errors import ShapeError
+from graphdl.operators.loss import CLASSES, INDICES, PREDICTION, Loss, WeightedLoss, check_equal
+from graphdl.operators.operator import EVERYTHING, Gradients, Needs, Values
+from graphdl.registry import register
+from graphdl.settings import Check, integer, number, probability, setting
+
+__all__ = ["CrossEntropyLoss", "MultiLabelMarginLoss", "MultiMarginLoss", "NLLLoss"]
+
+Kept: TypeAlias = tuple[Tensor, Tensor, Tensor | None]
+
+NEITHER = "the target is neither class indices nor probabilities"
+
+aten = torch.ops.aten
+
+
+@register(kw_only=True)
+class NLLLoss(WeightedLoss):
+    """Negative log-likelihood of the target's class: -w_target x_target, for log-probabilities x.
+
+    x (n, c, ...), as LogSoftmax gives them, target (n, ...) class indices -> (), or (n, ...) without reduction.
+    dx = -w_c dy at the class of the target, else 0. The mean is over the weights w_target of the rows that are not left
+    out: sum_n loss_n / sum_n w_target. Rows whose target is ignore_index are left out.
+    """
+
+    ignore_index: int = setting(integer(), default=-100)
+
+    slots: ClassVar = (PREDICTION, INDICES)
+
+    @property
+    def ignored(self) -> int:
+        return self.ignore_index
+
+    def forward(self, p: Values, x: Tensor, target: Tensor, *, training: bool) -> tuple[Tensor, Kept]:
+        target = class_indices(x, target)
+        self.check_weight(x.shape[class_axis(x)])
+        y, total = likelihood(x, target, p.get("weight"), self.kernel_reduction, self.ignore_index)
+        return y, (x, target, total)
+
+    def backward(self, p: Values, saved: Kept, dy: Tensor) -> Gradients:
+        kernel = p.get("weight"), self.kernel_reduction, self.ignore_index
+        return (likelihood_backward(dy, *saved, *kernel), None), {}
+
+    def expects(self, *inputs: Tensor) -> str:
+        return expected_indices(*inputs) or "a prediction (n, c, ...) with class indices (n, ...)"
+
+
+@register(kw_only=True)
+class CrossEntropyLoss(WeightedLoss):
+    """Cross-entropy of logits: -sum_c q_c log softmax(x)_c; dx = (softmax(x) sum_c q_c - q) dy.
+
+    x (n, c, ...) and as target either
+      class indices (n, ...), integers: q is 1 at the target; rows with ignore_index are left out, or
+      probabilities (n, c, ...): q = target, dtarget = -log softmax(x) dy
+    -> (), or (n, ...) without reduction. The mean is over the rows not left out.
+
+    label_smoothing  e in [0, 1] replaces q by (1 - e) q + e / c
+    class_weight     numbers w: q_c is replaced by w_c q_c, after the smoothing. For class indices the mean is then over
+                     the weights of the targets, sum_n loss_n / sum_n w_target; for probabilities over the rows
+
+    Kept for backward: log softmax(x) and the target.
+    """
+
+    ignore_index: int = setting(integer(), default=-100)
+    label_smoothing: float = setting(probability(), default=0.0)
+
+    slots: ClassVar = (PREDICTION, CLASSES)
+
+    @property
+    def ignored(self) -> int:
+        return self.ignore_index
+
+    def forward(self, p: Values, x: Tensor, target: Tensor, *, training: bool) -> tuple[Tensor, Kept]:
+        axis, w = class_axis(x), p.get("weight")
+        if not x.dim():
+            raise ShapeError("the prediction has no axis of classes")
+        self.check_weight(x.shape[axis])
+        logs = torch.log_softmax(x, axis)
+        if target.shape == x.shape:
+            self.check_probabilities(target)
+            q = spread(self.smooth(target.to(x.dtype), x.shape[axis]), w, axis)
+            return self.reduce(-(logs * q).sum(axis)), (logs, q, None)
+        target = class_indices(x, target, NEITHER)
+        y, total = likelihood(logs, target, w, self.kernel_reduction, self.ignore_index)
+        if self.label_smoothing:
+            e = self.label_smoothing
+            rest = -spread(logs, w, axis).sum(axis).masked_fill_(target == self.ignore_index, 0)
+            rest = rest.sum() / total if self.reduction == "mean" else self.reduce(rest)
+            y = y * (1 - e) + rest * (e / x.shape[axis])
+        return y, (logs, target, total)
+
+    def backward(self, p: Values, saved: Kept, dy: Tensor, needs: Needs = EVERYTHING) -> Gradients:
+        logs, target, total = saved
+        axis, w, dtarget = class_axis(logs), p.get("weight"), None
+        if total is None:
+            dy = self.share(dy, logs.numel() // max(logs.shape[axis], 1))
+            dy = dy.unsqueeze(axis) if self.reduction == "none" else dy
+            dlogs = -target * dy
+            if "target" in needs:
+                dtarget = spread(logs * dy * (self.label_smoothing - 1), w, axis)
+        else:
+            e, kernel = self.label_smoothing, (w, self.kernel_reduction, self.ignore_index)
+            dlogs = likelihood_backward(dy * (1 - e) if e else dy, logs, target, total, *kernel)
+            if e:
+                dlogs = dlogs - self.smoothing_backward(dy * (e / logs.shape[axis]), logs, target, total, w)
+        return (aten._log_softmax_backward_data(dlogs, logs, axis, logs.dtype), dtarget), {}
+
+    def smoothing_backward(self, dy: Tensor, logs: Tensor, target: Tensor, total: Tensor, w: Tensor | None) -> Tensor:
+        """The gradient of sum_c w_c log softmax(x)_c over the rows that are not left out."""
+        axis = class_axis(logs)
+        if self.reduction == "mean":
+            dy = dy / total  # infinite where everything is left out
+        dy = dy.unsqueeze(axis) if self.reduction == "none" else dy
+        return torch.where((target == self.ignore_index).unsqueeze(axis), 0, spread(dy, w, axis, logs.dim()))
+
+    def check_probabilities(self, target: Tensor) -> None:
+        """Raise ShapeError for integers, and where classes are to be left out, which probabilities cannot name."""
+        if not target.is_floating_point() and not target.is_meta:
+            raise ShapeError(
+                "the target has the shape of probabilities but holds integers: give floats, target.float()"
+            )
+        if self.ignore_index >= 0:
+            raise ShapeError("ignore_index leaves out class indices, and the target holds probabilities")
+
+    def smooth(self, target: Tensor, classes: int) -> Tensor:
+        """(1 - e) q + e / c."""
+        e = self.label_smoothing
+        return target * (1 - e) + e / classes if e else target
+
+    def expects(self, *inputs: Tensor) -> str:
+        return (
+            expected_indices(*inputs)
+            or "a prediction (n, c, ...) with class indices (n, ...) or probabilities (n, c, ...)"
+        )
+
+
+@register(kw_only=True)
+class MultiMarginLoss(WeightedLoss):
+    """Hinge loss of several classes: sum_(k ≠ target) w_target max(0, margin - x_target + x_k)^p / c.
+
+    x (n, c), target (n) class indices -> (), or (n) without reduction. The mean is over the rows. p is 1 or 2.
+    dx_k = w_target p max(0, margin - x_target + x_k)^(p - 1) dy / c where that is positive; dx_target = -sum_k dx_k.
+    Source: Crammer and Singer, "On the algorithmic implementation of multiclass kernel-based vector machines", 2001.
+    """
+
+    p: int = setting(Check("1 or 2", lambda value: integer().holds(value) and value in (1, 2)), default=1)
+    margin: float = setting(number(), default=1.0)
+
+    slots: ClassVar = (PREDICTION, INDICES)
+
+    def forward(self, p: Values, x: Tensor, target: Tensor, *, training: bool) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        target = class_indices(x, target, most=2)
+        self.check_weight(x.shape[-1])
+        y = aten.multi_margin_loss(x, target, self.p, self.margin, p.get("weight"), self.kernel_reduction)
+        return y, (x, target)
+
+    def backward(self, p: Values, saved: tuple[Tensor, Tensor], dy: Tensor) -> Gradients:
+        kernel = self.p, self.margin, p.get("weight"), self.kernel_reduction
+        return (aten.multi_margin_loss_backward(dy, *saved, *kernel), None), {}
+
+    def expects(self, *inputs: Tensor) -> str:
+        return expected_indices(*inputs) or "a prediction (n, c) with class indices (n)"
+
+
+@register(kw_only=True)
+class MultiLabelMarginLoss(Loss):
+    """Hinge loss of a set of classes: sum_(j in set) sum_(k not in set) max(0, 1 - x_j + x_k) / c.
+
+    x (n, c), target (n, c) integers -> (), or (n) without reduction. The mean is over the rows. A row of the target
+    lists the classes of the set and ends at the first -1: (3, 0, -1, 1) is the set of the classes 3 and 0.
+    dx_k = dy / c for each j with a positive term, and -dy / c at j. There is no accuracy for such targets.
+    """
+
+    slots: ClassVar = (PREDICTION, INDICES)
+    judged: ClassVar = "nothing"
+
+    def forward(
+        self, p: Values, x: Tensor, target: Tensor, *, training: bool
+    ) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor]]:
+        check_equal(x, target)
+        if x.dim() not in (1, 2) or not x.shape[-1]:
+            raise ShapeError("the prediction must be (n, c) or (c), with at least one class")
+        target = integers(target)
+        y, chosen = aten.multilabel_margin_loss_forward(x, target, self.kernel_reduction)
+        return y, (x, target, chosen)
+
+    def backward(self, p: Values, saved: tuple[Tensor, Tensor, Tensor], dy: Tensor) -> Gradients:
+        x, target, chosen = saved
+        return (aten.multilabel_margin_loss_backward(dy, x, target, self.kernel_reduction, chosen), None), {}
+
+    def expects(self, *inputs: Tensor) -> str:
+        x = inputs[0]
+        return (
+            f"a prediction (n, c) and a target (n, c) of class indices 0 to {x.shape[-1] - 1}, with -1 after the last"
+        )
+
+
+def likelihood(
+    logs: Tensor, target: Tensor, weight: Tensor | None, reduction: int, ignored: int
+) -> tuple[Tensor, Tensor]:
+    """-w_target logs_target by row, reduced, and the sum of the weights of the rows that count."""
+    if logs.dim() <= 2:
+        return aten.nll_loss_forward(logs, target, weight, reduction, ignored)  # type: ignore[no-any-return]
+    y, total = aten.nll_loss2d_forward(planes(logs), plane(target), weight, reduction, ignored)
+    return y if reduction else y.view(target.shape), total
+
+
+def likelihood_backward(
+    dy: Tensor, logs: Tensor, target: Tensor, total: Tensor | None, weight: Tensor | None, reduction: int, ignored: int
+) -> Tensor:
+    """The gradient of the log-probabilities."""
+    if logs.dim() <= 2:
+        kernel = weight, reduction, ignored, total
+        return aten.nll_loss_backward(dy, logs, target, *kernel)  # type: ignore[no-any-return]
+    dy = dy if reduction else plane(dy)
+    found = aten.nll_loss2d_backward(dy, planes(logs), plane(target), weight, reduction, ignored, total)
+    return found.reshape(logs.shape)  # type: ignore[no-any-return]
+
+
+def planes(x: Tensor) -> Tensor:
+    """(n, c, ...) as (n, c, h, w), which the kernel takes."""
+    return (x if x.dim() == 4 else x.reshape(*x.shape[:2], 1, x.shape[2:].numel())).contiguous()
+
+
+def plane(target: Tensor) -> Tensor:
+    """(n, ...) as (n, h, w)."""
+    return target if target.dim() == 3 else target.reshape(target.shape[0], 1, target.shape[1:].numel())
+
+
+def spread(x: Tensor, weight: Tensor | None, axis: int, axes: int | None = None) -> Tensor:
+    """x times the weight of each class, along an axis; `axes` counts those of the product where x has none."""
+    if weight is None:
+        return x
+    return x * weight.view(-1, *[1] * ((axes or x.dim()) - axis - 1))
+
+
+def class_indices(
+    x: Tensor, target: Tensor, wrong: str = "the target is not one class index for each row", most: int | None = None
+) -> Tensor:
+    """The target as class indices. Raises ShapeError for another shape and for floats; `most` bounds the axes of x."""
+    if not x.dim() or (most and x.dim() > most):
+        raise ShapeError("the prediction must be (n, c)" if most else "the prediction has no axis of classes")
+    if target.shape != row_shape(x, class_axis(x)):
+        raise ShapeError(wrong)
+    return integers(target)
+
+
+def integers(target: Tensor) -> Tensor:
+    """The target in the type that kernels take. Raises ShapeError for floats."""
+    if target.is_floating_point() and not target.is_meta:
+        raise ShapeError("the target has the shape of class indices but holds floats: give integers, target.long()")
+    return target.long()
+
+
+def expected_indices(x: Tensor, target: Tensor) -> str:
+    """What the target must hold, if it has the shape of class indices; else nothing."""
+    axis = class_axis(x)
+    if target.shape != row_shape(x, axis) or not target.numel():
+        return ""
+    return f"class indices 0 to {x.shape[axis] - 1}; the target's are from {target.min()} to {target.max()}"
+
+
+def class_axis(x: Tensor) -> int:
+    """Axis 1, or the only axis of a single row."""
+    return 1 if x.dim() > 1 else 0
+
+
+def row_shape(x: Tensor, axis: int) -> torch.Size:
+    """The shape without the axis of classes."""
+    return x.shape[:axis] + x.shape[axis + 1 :]

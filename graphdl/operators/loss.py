@@ -1,0 +1,182 @@
+"""The base class of losses, and what several families of losses share."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, TypeAlias
+
+import torch
+from torch import Generator, Tensor
+
+from graphdl.errors import ShapeError
+from graphdl.operators.operator import Buffer, Operator, constant
+from graphdl.settings import Check, choice, number, optional, setting
+from graphdl.slots import InputSlot
+
+Reduction: TypeAlias = Literal["mean", "sum", "none"]
+Table: TypeAlias = float | tuple[Any, ...]
+"""A number, or numbers in nested tuples of a regular shape."""
+
+REDUCTIONS = {"none": 0, "mean": 1, "sum": 2}  # the numbers that torch's kernels use
+PREDICTION = InputSlot("prediction", role="prediction")
+TARGET = InputSlot("target", role="target")
+CLASSES = InputSlot("target", role="target", kind="class")
+INDICES = InputSlot("target", role="target", kind="integer")
+
+FACTOR = (
+    "It is the factor of the loss in the network's total loss. What torch calls weight is class_weight=(1.0, 2.0), one "
+    "number for each class, in the losses that have it"
+)
+BY_CLASS = "A setting holds no tensor: write tuple(weights.tolist())"
+
+
+def factor() -> Check:
+    """A finite number; the hint tells what is given for weights of classes."""
+    found = number()
+    return Check(
+        found.expected, found.holds, lambda value: FACTOR if isinstance(value, (list, tuple)) or is_array(value) else ""
+    )
+
+
+def above(bound: float) -> Check:
+    """A finite number above a bound."""
+    return Check(f"a finite number above {bound:g}", lambda value: number(bound).holds(value) and value > bound)
+
+
+def numbers() -> Check:
+    """Finite numbers in a tuple, or in nested tuples of a regular shape."""
+    return Check(
+        "a tuple of finite numbers, such as (1.0, 2.0)",
+        lambda value: isinstance(value, tuple) and sizes(value) is not None,
+        lambda value: BY_CLASS if is_array(value) else "",
+    )
+
+
+def is_array(value: object) -> bool:
+    """Whether it is a tensor or an array."""
+    return hasattr(value, "tolist")
+
+
+def sizes(table: Any) -> tuple[int, ...] | None:
+    """The shape of numbers in nested tuples; None where they are not regular, empty or not numbers."""
+    if not isinstance(table, tuple):
+        return () if number().holds(table) else None
+    inner = {sizes(each) for each in table}
+    found = inner.pop() if len(inner) == 1 else None
+    return None if found is None else (len(table), *found)
+
+
+def as_table(value: Any) -> Any:
+    """Lists as tuples, all else as it is."""
+    return tuple(map(as_table, value)) if isinstance(value, (list, tuple)) else value
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """An initializer: the numbers of a setting."""
+
+    table: Table
+
+    def __call__(self, parameter: Tensor, generator: Generator | None) -> Tensor:
+        return parameter.copy_(torch.tensor(self.table, dtype=parameter.dtype, device="cpu"))
+
+
+def held(table: Table) -> Buffer:
+    """A buffer that holds the numbers of a setting."""
+    return Buffer(sizes(table) or (), Numbers(table))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loss(Operator):
+    """prediction, target -> loss.
+
+    reduction  "mean" or "sum" over the elements, or "none" for no reduction
+    weight     the factor of the loss in the network's total loss. It scales the gradient, but not the node's value
+
+    A loss with other inputs declares other slots, for example ("anchor", "positive", "negative"). What feeds
+    slots with the role "prediction" is returned by net.predict; inputs that feed slots with the role "target" take the
+    targets of fit. Metrics are computed for losses with one slot of each role.
+    """
+
+    reduction: str = setting(choice(Reduction), default="mean")
+    weight: float = setting(factor(), default=1.0)
+
+    slots: ClassVar[tuple[str, ...] | None] = (PREDICTION, TARGET)
+    family: ClassVar = "loss"
+    threshold: ClassVar[float] = 0.5
+    """The value above which a single prediction counts as class 1."""
+    target_threshold: ClassVar[float] = 0.5
+    """The value above which a single target counts as class 1."""
+    judged: ClassVar[Literal["class", "element", "nothing"]] = "class"
+    """What accuracy counts: the class with the largest prediction, each element by itself, or nothing."""
+
+    @property
+    def ignored(self) -> int | None:
+        """The class index that is left out of loss and accuracy, or None."""
+        return None
+
+    def reduce(self, losses: Tensor) -> Tensor:
+        """The mean or the sum of the losses, or the losses without a reduction."""
+        if self.reduction == "mean":
+            return losses.mean()
+        return losses.sum() if self.reduction == "sum" else losses
+
+    def share(self, dy: Tensor, count: int, factor: float = 1) -> Tensor:
+        """The gradient of the loss of each of `count` elements, times a factor."""
+        if self.reduction == "mean":
+            return dy * constant(factor / max(count, 1), dy)
+        return dy if factor == 1 else dy * constant(factor, dy)
+
+    @property
+    def kernel_reduction(self) -> int:
+        """The number that torch's kernels take for the reduction."""
+        return REDUCTIONS[self.reduction]
+
+    def expects(self, *inputs: Tensor) -> str:
+        return "a prediction and a target of the same shape"
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeightedLoss(Loss):
+    """A loss with weights of classes, which are a buffer named "weight", as in torch's state_dict.
+
+    class_weight  a number for each class; None for equal weights. Lists are stored as tuples
+    """
+
+    class_weight: Table | None = setting(optional(numbers()), default=None)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "class_weight", as_table(self.class_weight))
+        super().__post_init__()
+
+    def buffers(self) -> dict[str, Buffer]:
+        return {} if self.class_weight is None else {"weight": held(self.class_weight)}
+
+    def check_weight(self, classes: int) -> None:
+        """Raise ShapeError unless there is one weight for each class."""
+        if self.class_weight is not None and sizes(self.class_weight) != (classes,):
+            raise ShapeError(
+                f"class_weight has the shape {sizes(self.class_weight)} and the prediction {classes} classes: give one "
+                "number for each class"
+            )
+
+
+def check_equal(x: Tensor, target: Tensor, *others: Tensor) -> None:
+    """Raise ShapeError for different shapes, which torch would broadcast."""
+    if x.shape != target.shape:
+        raise ShapeError("the prediction and the target differ in shape")
+    if any(other.shape != x.shape for other in others):
+        raise ShapeError("its inputs differ in shape")
+
+
+def check_spread(table: Table | None, x: Tensor, name: str) -> None:
+    """Raise ShapeError unless numbers can be spread over the shape of x, aligned at the last axis."""
+    shape = sizes(table) or ()
+    if len(shape) > x.dim() or any(n not in (1, m) for n, m in zip(shape[::-1], x.shape[::-1], strict=False)):
+        raise ShapeError(f"{name} has the shape {shape}, which cannot be spread over the prediction's {tuple(x.shape)}")
+
+
+def per_element(count: int) -> float:
+    """1 / count, and not a number where there is nothing to average, as in torch."""
+    return 1 / count if count else math.nan
