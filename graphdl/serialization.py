@@ -176,14 +176,14 @@ def _read_key(key: object, where: str) -> Key:
 
 def _read_operator(value: object, key: Key) -> Operator | Shared:
     where = f"operators[{key!r}]"
-    read = read_value(value, where)
+    read = read_value(value, where, "operators")
     if not isinstance(read, (Operator, Shared)):
         raise FileFormatError(f'{where} is {_short(value)}: write {{"type": name of an operator, and its settings}}.')
     return read
 
 
-def read_value(value: object, where: str) -> Any:
-    """Plain data as a setting, an operator or an initializer."""
+def read_value(value: object, where: str, within: str = "") -> Any:
+    """Plain data as a setting, an operator or an initializer; `within` is "operators" where it is an operator."""
     if isinstance(value, list):
         return tuple(read_value(element, where) for element in value)
     if not isinstance(value, Mapping):
@@ -191,7 +191,7 @@ def read_value(value: object, where: str) -> Any:
     if "type" not in value:
         raise FileFormatError(f'{where} is {_short(value)}, without a "type": write the name of its class.')
     try:
-        cls = registered_class(value["type"])
+        cls = registered_class(value["type"], within)
     except FileFormatError as error:
         raise FileFormatError(f"{where}: {error}") from None
     stored = {name: read_value(held, f"{where}, {name}") for name, held in value.items() if name != "type"}

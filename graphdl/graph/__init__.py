@@ -9,7 +9,7 @@ from graphdl.graph.build import (
 )
 from graphdl.graph.declaration import Feed, Key, Shared, reads
 from graphdl.graph.naming import check_recompute, known_keys, owners_of
-from graphdl.graph.order import ancestors, inputs_of, topological_order
+from graphdl.graph.order import ancestors, inputs_of, topological_order, without_inputs
 from graphdl.graph.parts import cut_part
 from graphdl.graph.reading import input_kinds, predictions_of, sources, sources_by_role
 
@@ -34,4 +34,5 @@ __all__ = [
     "sources",
     "sources_by_role",
     "topological_order",
+    "without_inputs",
 ]

@@ -6,6 +6,7 @@ from graphdl.operators import (
     activations,
     convolution,
     embedding,
+    leaves,
     linear,
     losses,
     merge,
@@ -17,6 +18,7 @@ from graphdl.operators import (
 from graphdl.operators.activations import *
 from graphdl.operators.convolution import *
 from graphdl.operators.embedding import *
+from graphdl.operators.leaves import *
 from graphdl.operators.linear import *
 from graphdl.operators.losses import *
 from graphdl.operators.merge import *
@@ -30,6 +32,7 @@ __all__ = ["EVERYTHING", "Buffer", "Operator", "Parameter"]
 __all__ += activations.__all__
 __all__ += convolution.__all__
 __all__ += embedding.__all__
+__all__ += leaves.__all__
 __all__ += linear.__all__
 __all__ += losses.__all__
 __all__ += merge.__all__
