@@ -76,4 +76,6 @@ def _shape_and_type(value: Any, batched: bool = True) -> tuple[tuple[int, ...] |
     """The shape without the batch axis and the short name of the dtype; (None, "") for a tuple of outputs."""
     if not isinstance(value, Tensor):
         return None, ""
-    return tuple(value.shape[1:] if batched else value.shape), TYPES.get(value.dtype, str(value.dtype).removeprefix("torch."))
+    return tuple(value.shape[1:] if batched else value.shape), TYPES.get(
+        value.dtype, str(value.dtype).removeprefix("torch.")
+    )

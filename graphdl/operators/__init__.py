@@ -4,6 +4,7 @@
 
 from graphdl.operators import (
     activations,
+    arrangement,
     convolution,
     embedding,
     leaves,
@@ -13,9 +14,12 @@ from graphdl.operators import (
     normalization,
     pooling,
     regularization,
+    reshaping,
+    selection,
     structure,
 )
 from graphdl.operators.activations import *
+from graphdl.operators.arrangement import *
 from graphdl.operators.convolution import *
 from graphdl.operators.embedding import *
 from graphdl.operators.leaves import *
@@ -26,10 +30,13 @@ from graphdl.operators.normalization import *
 from graphdl.operators.operator import EVERYTHING, Buffer, Operator, Parameter
 from graphdl.operators.pooling import *
 from graphdl.operators.regularization import *
+from graphdl.operators.reshaping import *
+from graphdl.operators.selection import *
 from graphdl.operators.structure import *
 
 __all__ = ["EVERYTHING", "Buffer", "Operator", "Parameter"]
 __all__ += activations.__all__
+__all__ += arrangement.__all__
 __all__ += convolution.__all__
 __all__ += embedding.__all__
 __all__ += leaves.__all__
@@ -39,4 +46,6 @@ __all__ += merge.__all__
 __all__ += normalization.__all__
 __all__ += pooling.__all__
 __all__ += regularization.__all__
+__all__ += reshaping.__all__
+__all__ += selection.__all__
 __all__ += structure.__all__

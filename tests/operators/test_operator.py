@@ -17,14 +17,18 @@ from graphdl.optim import SGD
 from graphdl.registry import is_registered
 from tests.operators import (
     test_activations,
+    test_arrangement,
     test_convolution,
     test_embedding,
+    test_leaves,
     test_linear,
     test_losses,
     test_merge,
     test_normalization,
     test_pooling,
     test_regularization,
+    test_reshaping,
+    test_selection,
     test_structure,
 )
 from tests.operators.case import Case
@@ -32,17 +36,21 @@ from tests.operators.checks import every_check
 
 FAMILIES = [
     test_activations,
+    test_arrangement,
     test_convolution,
     test_embedding,
+    test_leaves,
     test_linear,
     test_losses,
     test_merge,
     test_normalization,
     test_pooling,
     test_regularization,
+    test_reshaping,
+    test_selection,
     test_structure,
 ]
-HELPERS = {"operator", "sizes", "tuples"}
+HELPERS = {"axes", "borders", "indices", "operator", "sizes", "tuples"}
 PUBLIC = [getattr(operators, name) for name in operators.__all__]
 CONCRETE = [
     cls for cls in PUBLIC if isinstance(cls, type) and issubclass(cls, Operator) and not inspect.isabstract(cls)
