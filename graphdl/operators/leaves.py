@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeAlias
 
@@ -11,6 +11,7 @@ from torch import Generator, Tensor
 
 from graphdl.errors import SettingError
 from graphdl.initializers import Initializer, Normal
+from graphdl.operators.axes import by_sizes
 from graphdl.operators.operator import Buffer, Gradients, Operator, Parameter, Values
 from graphdl.registry import register
 from graphdl.settings import Check, initializer, optional, setting
@@ -38,6 +39,15 @@ def shape_of(value: Any) -> Shape:
     if not isinstance(value, tuple):
         return ()
     return (len(value), *(shape_of(value[0]) if value else ()))
+
+
+def flat(value: Any) -> Iterator[bool | float]:
+    """The numbers of nested tuples."""
+    if isinstance(value, tuple):
+        for each in value:
+            yield from flat(each)
+    else:
+        yield value
 
 
 class Leaf(Operator):
@@ -78,7 +88,7 @@ class Weight(Leaf):
         return (), {"weight": dy}
 
     def describe(self) -> str:
-        return "×".join(map(str, self.shape)) or "scalar"
+        return by_sizes(self.shape) or "scalar"
 
 
 @register(within="operators")
@@ -114,11 +124,10 @@ class Constant(Leaf):
         return (), {}
 
     def describe(self) -> str:
-        if not isinstance(self.value, tuple):
-            filled = f" ({'×'.join(map(str, self.shape))})" if self.shape else ""
-            return f"{self.value}{filled}"
-        sizes = shape_of(self.value)
-        return str(self.value) if math.prod(sizes) <= 4 else "×".join(map(str, sizes))
+        sizes = shape_of(self.value) if self.shape is None else self.shape
+        numbers = list(flat(self.value))
+        given = [", ".join(map(str, numbers))] if len(numbers) <= 4 else []
+        return ", ".join([*given, *([by_sizes(sizes)] if self.shape or not given else [])])
 
 
 @dataclass(frozen=True)
