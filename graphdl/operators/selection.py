@@ -41,9 +41,9 @@ class Pieces(Selection):
     dim: int
 
     def backward(self, p: Values, shapes: Shapes, dy: Sequence[Tensor | None]) -> Gradients:
-        if None in dy:
-            like = next(piece for piece in dy if piece is not None)
-            zero = constant(0.0, like)
+        used = [piece for piece in dy if piece is not None]
+        if len(used) < len(dy):
+            zero = constant(0.0, used[0])
             dy = [zero.expand(shape) if piece is None else piece for piece, shape in zip(dy, shapes, strict=True)]
         return (torch.cat(dy, self.dim),), {}  # type: ignore[arg-type]
 
@@ -197,8 +197,6 @@ class IndexSelect(Selection):
         self, p: Values, x: Tensor, index: Tensor, *, training: bool
     ) -> tuple[Tensor, tuple[Tensor, torch.Size]]:
         index = as_indices(index)
-        if x.dim() == 2 and self.dim == 0:
-            return torch.embedding(x, index), (index, x.shape)
         y = x.index_select(self.dim, index.reshape(-1))
         dim = self.dim % x.dim()
         return y.view(*x.shape[:dim], *index.shape, *x.shape[dim + 1 :]), (index, x.shape)
@@ -207,9 +205,11 @@ class IndexSelect(Selection):
         index, shape = saved
         if "input" not in needs:
             return (None, None), {}
-        if len(shape) == 2 and self.dim == 0:
-            return (aten.embedding_dense_backward(dy, index, shape[0], -1, False), None), {}
         dim = self.dim % len(shape)
+        if (
+            dy.is_cuda and dim == 0 and len(shape) == 2
+        ):  # on the GPU, only this sum has an order; on the CPU it is slower
+            return (aten.embedding_dense_backward(dy, index, shape[0], -1, False), None), {}
         dy = dy.reshape(*shape[:dim], index.numel(), *shape[dim + 1 :])
         return (dy.new_zeros(shape).index_add_(dim, index.reshape(-1), dy), None), {}
 
