@@ -36,6 +36,8 @@ def gather_inputs(
     Errors: MissingInputError, UnknownNodeError, and SettingError for what is not a tensor.
     """
     if not isinstance(given, Mapping):
+        if not needed:
+            raise MissingInputError("A tensor was given, and no input is needed. Give an empty dictionary, {}.")
         if len(needed) != 1:
             raise MissingInputError(
                 f"One tensor was given, and {len(needed)} inputs are needed: {listing(map(repr, needed))}. "

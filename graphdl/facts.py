@@ -11,7 +11,7 @@ from torch import Tensor
 
 from graphdl.errors import GraphDLError
 from graphdl.execution.engine import Engine
-from graphdl.graph import Key
+from graphdl.graph import Key, without_inputs
 from graphdl.operators import Loss, Operator
 from graphdl.rendering import NodeFacts
 
@@ -39,8 +39,9 @@ def node_facts(engine: Engine) -> dict[Key, NodeFacts]:
     with contextlib.suppress(GraphDLError):  # shapes that no longer fit are left out
         values = engine.infer(inputs)
     facts: dict[Key, NodeFacts] = {}
+    constant = without_inputs(engine.graph, engine.order)
     for key, node in engine.graph.nodes(data=True):
-        shape, dtype = _shape_and_type(values.get(key))
+        shape, dtype = _shape_and_type(values.get(key), batched=key not in constant)
         if node["operator"] is None:
             facts[key] = NodeFacts("input", shape=shape, dtype=dtype)
             continue
@@ -55,6 +56,7 @@ def node_facts(engine: Engine) -> dict[Key, NodeFacts]:
             shares=None if owner == key else owner,
             frozen=owner in engine.frozen,
             shape=shape,
+            batched=key not in constant,
         )
     for name, tensor in inputs.items():
         if name not in facts:
@@ -70,8 +72,10 @@ def count_parameters(operator: Operator) -> int:
     return sum(torch.Size(parameter.shape).numel() for parameter in operator.parameters().values())
 
 
-def _shape_and_type(value: Any) -> tuple[tuple[int, ...] | None, str]:
+def _shape_and_type(value: Any, batched: bool = True) -> tuple[tuple[int, ...] | None, str]:
     """The shape without the batch axis and the short name of the dtype; (None, "") for a tuple of outputs."""
     if not isinstance(value, Tensor):
         return None, ""
-    return tuple(value.shape[1:]), TYPES.get(value.dtype, str(value.dtype).removeprefix("torch."))
+    return tuple(value.shape[1:] if batched else value.shape), TYPES.get(
+        value.dtype, str(value.dtype).removeprefix("torch.")
+    )

@@ -200,8 +200,8 @@ def _read_operator(value: object, where: str) -> Operator | Shared | Block:
     return read
 
 
-def read_value(value: object, where: str) -> Any:
-    """Plain data as a setting, an operator or an initializer."""
+def read_value(value: object, where: str, within: str = "") -> Any:
+    """Plain data as a setting, an operator or an initializer; `within` is "operators" where it is an operator."""
     if isinstance(value, list):
         return tuple(read_value(element, where) for element in value)
     if not isinstance(value, Mapping):
@@ -209,7 +209,7 @@ def read_value(value: object, where: str) -> Any:
     if "type" not in value:
         raise FileFormatError(f'{where} is {_short(value)}, without a "type": write the name of its class.')
     try:
-        cls = registered_class(value["type"])
+        cls = registered_class(value["type"], within)
     except FileFormatError as error:
         raise FileFormatError(f"{where}: {error}") from None
     held = {name: each for name, each in value.items() if name != "type"}

@@ -79,7 +79,9 @@ def _reads(graph: Graph, key: Key) -> str:
 def _shape(fact: NodeFacts) -> str:
     if fact.shape is None:
         return "?"
-    return "()" if fact.kind == "loss" and not fact.shape else f"({', '.join(map(str, ('n', *fact.shape)))})"
+    if not fact.batched or (fact.kind == "loss" and not fact.shape):
+        return f"({', '.join(map(str, fact.shape))})"
+    return f"({', '.join(map(str, ('n', *fact.shape)))})"
 
 
 def _parameters(fact: NodeFacts) -> str:

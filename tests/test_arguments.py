@@ -91,11 +91,11 @@ def test_one_tensor_will_do_where_one_input_is_needed(value):
     assert gather(value)["x"].tolist() == [1, 1]
 
 
-@pytest.mark.parametrize(("needed", "count"), [((), 0), (("x", 1), 2)])
-def test_one_tensor_for_another_number_of_inputs(needed, count):
-    with pytest.raises(
-        MissingInputError, match=rf"^One tensor was given, and {count} inputs are needed: .* dictionary"
-    ):
+@pytest.mark.parametrize(
+    ("needed", "text"), [((), "A tensor was given, and no input is needed"), (("x", 1), "One tensor .* 2 inputs are")]
+)
+def test_one_tensor_for_another_number_of_inputs(needed, text):
+    with pytest.raises(MissingInputError, match=rf"^{text}.* dictionary"):
         gather(torch.ones(2), needed)
 
 

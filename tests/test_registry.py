@@ -46,6 +46,16 @@ def test_a_name_belongs_to_one_class(name):
         register(make_dataclass(name, [], frozen=True))
 
 
+def test_a_name_may_mean_another_class_within_a_place():
+    cls = register(within="operators")(make_dataclass("Normal", [("size", int)], frozen=True))
+    assert is_registered(cls)
+    assert registered_class("Normal", "operators") is cls
+    assert registered_class("Normal") is registered_class("Normal", "elsewhere") is Normal
+    assert registered_class("Linear", "operators") is Linear
+    with pytest.raises(SettingError, match=r"the name Normal belongs to types\.Normal"):
+        register(within="operators")(type("Normal", (Tanh,), {}))
+
+
 def test_a_class_with_an_init_of_its_own_has_no_settings_to_store():
     with pytest.raises(SettingError, match=r"^register: Plain is not a dataclass, .* Declare them as fields"):
         register(type("Plain", (), {"__init__": lambda self, size: None}))

@@ -157,6 +157,7 @@ def _exclusive(step: Step, xs: Sequence[Any], kept: Collection[int]) -> Tensor |
             and step.reads.count(i) == 1
             and sys.getrefcount(x) == OWNED
             and torch._C._storage_Use_Count(x.untyped_storage()._cdata) == 2  # the tensor, and the one who asks
+            and 0 not in x.stride()  # an expanded tensor has one place for several elements
         ):
             return x
     return None

@@ -39,6 +39,8 @@ class ParameterGradients:
         for name, gradient in gradients.items():
             if name not in parameters or gradient.__class__ is not Tensor or gradient.shape != parameters[name].shape:
                 check_parameter_gradient(entry.step, name, gradient, parameters)
+        if not entry.step.reads:  # a leaf's gradient is that of its value, which other nodes may hold too
+            gradients = {name: gradient.clone() for name, gradient in gradients.items()}
         if owner in self.by_node:
             held = self.by_node[owner]
             gradients = {name: held[name] + gradient for name, gradient in gradients.items()}

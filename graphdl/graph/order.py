@@ -33,6 +33,16 @@ def ancestors(graph: Graph, nodes: Iterable[Key]) -> set[Key]:
     return reached
 
 
+def without_inputs(graph: Graph, order: Iterable[Key]) -> set[Key]:
+    """The nodes that depend on no input of the network, from a topological order: their values have no batch axis."""
+    found: set[Key] = set()
+    for key in order:
+        node = graph.nodes[key]
+        if node["operator"] is not None and not node["implicit"] and found.issuperset(graph.pred[key]):
+            found.add(key)
+    return found
+
+
 def _cycle_text(graph: Graph) -> str:
     components = networkx.strongly_connected_components(graph)
     cyclic = next(nodes for nodes in components if len(nodes) > 1 or any(graph.has_edge(n, n) for n in nodes))

@@ -118,6 +118,9 @@ def _slot_position(key: Key, operator: HasSlots, source: Key, slot: int | str, w
 
 def _arity_text(key: Key, operator: HasSlots, edges: list[Edge]) -> str:
     names = operator.slots or ()
+    if not names:
+        fed = listing(source for source, _ in edges)
+        return f"{key} ({type(operator).__name__}) reads no input and is fed by {fed}: remove the edge"
     takes = "1 input" if len(names) == 1 else f"{len(names)} inputs ({', '.join(names)})"
     sources = listing(source for source, _ in edges)
     return f"{key} ({type(operator).__name__}) takes {takes} and is fed by {sources}: put a Sum or a Concat between"

@@ -1,19 +1,25 @@
-"""Operators that pass values on unchanged, select a part of them or reshape them."""
+"""Operators that pass values on, of a tuple one element, or change their type or their gradient."""
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Literal, TypeAlias
 
 import torch
 from torch import Tensor
 
 from graphdl.errors import ShapeError
+from graphdl.operators.indices import as_indices, range_of
 from graphdl.operators.operator import Gradients, Operator, Values
 from graphdl.operators.tuples import TupleGradient
 from graphdl.registry import register
-from graphdl.settings import integer, setting
+from graphdl.settings import choice, integer, setting, size
+from graphdl.slots import InputSlot
 
-__all__ = ["Flatten", "Identity", "Item"]
+__all__ = ["Cast", "Identity", "Item", "OneHot", "StopGradient"]
+
+TypeName: TypeAlias = Literal[
+    "float64", "float32", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint8", "bool"
+]
 
 
 @register
@@ -48,23 +54,68 @@ class Item(Operator):
 
 
 @register
-class Flatten(Operator):
-    """Flatten the axes from start_dim to end_dim into one; y has the elements of x in the same order.
+class StopGradient(Operator):
+    """y = x (n, ...), without a gradient for x: torch.Tensor.detach. Feed("node", gradient=0) stops one edge."""
 
-    x (n, c, h, w) -> y (n, c h w) by default. Kept for backward: the shape of x.
+    family: ClassVar = "structure"
+
+    def forward(self, p: Values, x: Tensor, *, training: bool) -> tuple[Tensor, None]:
+        return x, None
+
+    def backward(self, p: Values, saved: None, dy: Tensor) -> Gradients:
+        return (None,), {}
+
+
+@register
+class Cast(Operator):
+    """Convert the numbers to another type: torch.Tensor.to. y = x (n, ...) in the type `dtype`.
+
+    dtype  the name of a type: "float64", "float32", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint8"
+           or "bool"
+
+    dx = dy in the type of x. There is no gradient if x or y are integers or booleans. Floats lose their digits after
+    the point. A network computes in its own dtype: floats of another one must be cast back.
     """
 
-    start_dim: int = setting(integer(), default=1)
-    end_dim: int = setting(integer(), default=-1)
+    dtype: TypeName = setting(choice(TypeName))
 
-    slots: ClassVar = ("input",)
-    family: ClassVar = "reshape"
+    family: ClassVar = "structure"
 
-    def forward(self, p: Values, x: Tensor, *, training: bool) -> tuple[Tensor, torch.Size]:
-        return x.flatten(self.start_dim, self.end_dim), x.shape
+    def forward(self, p: Values, x: Tensor, *, training: bool) -> tuple[Tensor, torch.dtype | None]:
+        y = x.to(getattr(torch, self.dtype))
+        return y, x.dtype if x.is_floating_point() and y.is_floating_point() else None
 
-    def backward(self, p: Values, shape: torch.Size, dy: Tensor) -> Gradients:
-        return (dy.reshape(shape),), {}
+    def backward(self, p: Values, dtype: torch.dtype | None, dy: Tensor) -> Gradients:
+        return (None if dtype is None else dy.to(dtype),), {}
+
+    def describe(self) -> str:
+        return self.dtype
+
+
+@register
+class OneHot(Operator):
+    """A row of zeros with a one at the place of each index: torch.nn.functional.one_hot.
+
+    x (n, ...) of integers from 0 to num_classes - 1 -> y (n, ..., num_classes), int64 as in torch; Cast makes floats of
+    it. There is no gradient. torch finds num_classes as the largest index + 1 if it is left out; here it is required.
+
+    Raises ShapeError for floats, and an error with the valid range for an index out of range.
+    """
+
+    num_classes: int = setting(size())
+
+    slots: ClassVar = (InputSlot("input", kind="integer"),)
+    family: ClassVar = "embedding"
+
+    def forward(self, p: Values, x: Tensor, *, training: bool) -> tuple[Tensor, None]:
+        index = as_indices(x)
+        return index.new_zeros((*x.shape, self.num_classes)).scatter_(-1, index.unsqueeze(-1), 1), None
+
+    def backward(self, p: Values, saved: None, dy: Tensor) -> Gradients:
+        return (None,), {}
+
+    def describe(self) -> str:
+        return str(self.num_classes)
 
     def expects(self, *inputs: Tensor) -> str:
-        return f"an axis {self.start_dim}, and an axis {self.end_dim} that is not before it"
+        return f"indices from 0 to {self.num_classes - 1}{range_of(inputs[0]) if inputs else ''}"

@@ -34,7 +34,7 @@ class NodeFacts:
 
     `family` determines the colours and `settings` is a short text such as "2 → 25". `parameters` is the number of
     elements of its parameters, `shares` the key of the node whose parameters it uses, `shape` the output's shape
-    without the batch axis, `dtype` a short name such as "f32".
+    without the batch axis, `dtype` a short name such as "f32". `batched` is False where the output has no batch axis.
     """
 
     kind: Literal["input", "operator", "loss"]
@@ -46,6 +46,7 @@ class NodeFacts:
     frozen: bool = False
     shape: tuple[int, ...] | None = None
     dtype: str = ""
+    batched: bool = True
 
     @property
     def tone(self) -> str:

@@ -60,6 +60,7 @@ LIGHT = Theme(
     frozen="#0284C7",
     families={
         "input": Tone("#475569", "#F1F5F9"),
+        "leaf": Tone("#4D7C0F", "#F7FEE7"),
         "embedding": Tone("#15803D", "#F0FDF4"),
         "convolution": Tone("#2563EB", "#EFF6FF"),
         "dense": Tone("#4F46E5", "#EEF2FF"),
@@ -91,6 +92,7 @@ DARK = Theme(
     frozen="#38BDF8",
     families={
         "input": Tone("#A9B7CB", "#1E293B"),
+        "leaf": Tone("#A3E635", "#212E0C"),
         "embedding": Tone("#4ADE80", "#10301E"),
         "convolution": Tone("#60A5FA", "#14264D"),
         "dense": Tone("#A5B4FC", "#1F2150"),

@@ -1,0 +1,26 @@
+"""Tensors of indices: what operators that look up elements accept, and how they describe it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from graphdl.errors import ShapeError
+
+
+def as_indices(x: Tensor) -> Tensor:
+    """Integers as int64. Raises ShapeError for floats, which a tensor without data may have: only its shape counts."""
+    if x.dtype is torch.int64:
+        return x
+    if (x.is_floating_point() or x.is_complex() or x.dtype is torch.bool) and not x.is_meta:
+        raise ShapeError(f"the indices are {str(x.dtype).removeprefix('torch.')}: give integers, x.long()")
+    return x.long()
+
+
+def range_of(x: Any) -> str:
+    """The smallest and the largest index for the text of an error; "" where there is none."""
+    if not isinstance(x, Tensor) or x.is_meta or x.is_floating_point() or not x.numel():
+        return ""
+    return f"; these are from {int(x.min())} to {int(x.max())}"

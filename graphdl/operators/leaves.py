@@ -1,0 +1,140 @@
+"""Leaves: operators without inputs, whose value is a tensor that the network holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar, TypeAlias
+
+import torch
+from torch import Generator, Tensor
+
+from graphdl.errors import SettingError
+from graphdl.initializers import Initializer, Normal
+from graphdl.operators.axes import by_sizes
+from graphdl.operators.operator import Buffer, Gradients, Operator, Parameter, Values
+from graphdl.registry import register
+from graphdl.settings import Check, initializer, optional, setting
+
+__all__ = ["Constant", "Weight"]
+
+Nested: TypeAlias = "bool | float | tuple[Nested, ...]"
+Shape: TypeAlias = tuple[int, ...]
+
+
+def is_shape(value: object) -> bool:
+    """Whether a value is a tuple of whole numbers that are not negative."""
+    return isinstance(value, tuple) and all(type(size) is int and size >= 0 for size in value)
+
+
+def is_nested(value: object) -> bool:
+    """Whether a value is a number, or tuples of numbers of a regular shape."""
+    if not isinstance(value, tuple):
+        return isinstance(value, (bool, int, float))
+    return all(map(is_nested, value)) and len({shape_of(each) for each in value}) <= 1
+
+
+def shape_of(value: Any) -> Shape:
+    """The shape of nested tuples."""
+    if not isinstance(value, tuple):
+        return ()
+    return (len(value), *(shape_of(value[0]) if value else ()))
+
+
+def flat(value: Any) -> Iterator[bool | float]:
+    """The numbers of nested tuples."""
+    if isinstance(value, tuple):
+        for each in value:
+            yield from flat(each)
+    else:
+        yield value
+
+
+class Leaf(Operator):
+    """An operator without inputs. Its value has no batch axis unless its shape begins with one of length 1."""
+
+    slots: ClassVar[tuple[str, ...] | None] = ()
+    family: ClassVar[str] = "leaf"
+
+
+@register
+class Weight(Leaf):
+    """A learned tensor that nothing feeds: y = weight.
+
+    y of the given shape; weight has the same. dweight = dy.
+
+    Operators that read the same Weight share the parameter, and their gradients add up: tied embeddings, learned
+    queries, learned positions. Its value is the parameter itself, without a copy. The shape has no batch axis; give it
+    one of length 1, as in (1, t, c), where the value is added to a batch.
+
+    initializer  of its first values, Normal(0, 1) as in torch.nn.Embedding
+
+    >>> from graphdl import Network, Sum, Weight
+    >>> net = Network({"bias": Weight((1, 3)), "sum": Sum()}, {"x": ["sum"], "bias": ["sum"]})
+    >>> net.predict(torch.zeros(5, 3)).shape
+    torch.Size([5, 3])
+    """
+
+    shape: Shape = setting(Check("a tuple of sizes, such as (1, 3)", is_shape))
+    initializer: Initializer = setting(initializer(), default=Normal())
+
+    def parameters(self) -> dict[str, Parameter]:
+        return {"weight": Parameter(self.shape, self.initializer)}
+
+    def forward(self, p: Values, *, training: bool) -> tuple[Tensor, None]:
+        return p["weight"], None
+
+    def backward(self, p: Values, saved: None, dy: Tensor) -> Gradients:
+        return (), {"weight": dy}
+
+    def describe(self) -> str:
+        return by_sizes(self.shape) or "scalar"
+
+
+@register(within="operators")
+class Constant(Leaf):
+    """A tensor that is not learned: y = value.
+
+    value  a number, or nested tuples of numbers: ((1.0, 0.0), (0.0, 1.0)) is a matrix
+    shape  fills a tensor of this shape with a number; None takes the shape of the value
+
+    Numbers with a decimal point have the network's type, whole numbers are int64, True and False are booleans. The
+    tensor is the buffer "value" of the node: it is saved with the network and moves with it. It has no batch axis; give
+    it one of length 1, as in ((1.0, 2.0),), where it is added to a batch.
+
+    Raises SettingError for tuples of different lengths, and for a shape beside a tuple.
+    """
+
+    value: Nested = setting(Check("a number, or nested tuples of numbers of a regular shape", is_nested))
+    shape: Shape | None = setting(optional(Check("a tuple of sizes, such as (3, 3)", is_shape)), default=None)
+
+    def check_settings(self) -> None:
+        if self.shape is not None and isinstance(self.value, tuple):
+            raise SettingError(f"Constant: shape {self.shape} fills a tensor with one number, and value is a tuple")
+
+    def buffers(self) -> dict[str, Buffer]:
+        found = torch.tensor(self.value).dtype
+        shape = shape_of(self.value) if self.shape is None else self.shape
+        return {"value": Buffer(shape, Given(self.value), None if found.is_floating_point else found)}
+
+    def forward(self, p: Values, *, training: bool) -> tuple[Tensor, None]:
+        return p["value"], None
+
+    def backward(self, p: Values, saved: None, dy: Tensor) -> Gradients:
+        return (), {}
+
+    def describe(self) -> str:
+        sizes = shape_of(self.value) if self.shape is None else self.shape
+        numbers = list(flat(self.value))
+        given = [", ".join(map(str, numbers))] if len(numbers) <= 4 else []
+        return ", ".join([*given, *([by_sizes(sizes)] if self.shape or not given else [])])
+
+
+@dataclass(frozen=True)
+class Given:
+    """An initializer that fills a tensor with a number, or with nested tuples of numbers."""
+
+    value: Nested
+
+    def __call__(self, parameter: Tensor, generator: Generator | None) -> Tensor:
+        return parameter.copy_(torch.tensor(self.value, dtype=parameter.dtype))

@@ -1,0 +1,214 @@
+"""Operators that change the shape of a tensor or the order of its axes, and Stack, which adds an axis.
+
+Axes are counted as in torch, from 0, the axis of the batch, or from the end if negative. Where torch returns a view, so
+do these operators, forward and backward.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from graphdl.errors import SettingError, ShapeError
+from graphdl.operators.axes import Axes, as_tuple, by_sizes, integers, least_rank, named, one_or_several
+from graphdl.operators.operator import Gradients, Operator, Values
+from graphdl.registry import register
+from graphdl.settings import Check, integer, setting
+
+__all__ = ["Flatten", "Permute", "Reshape", "Squeeze", "Stack", "Transpose", "Unflatten", "Unsqueeze"]
+
+
+def sizes(what: str) -> Check:
+    """A tuple of sizes, one of which may be -1."""
+    whole = integers("", -1)
+    return Check(f"{what}, one of which may be -1", lambda value: whole.holds(value) and value.count(-1) <= 1)
+
+
+class Reshaping(Operator):
+    """One input, reshaped; by default the shape of x is kept for backward, and dx = dy in that shape."""
+
+    slots: ClassVar[tuple[str, ...] | None] = ("input",)
+    family: ClassVar[str] = "reshape"
+
+    def backward(self, p: Values, saved: Any, dy: Tensor) -> Gradients:
+        return (dy.reshape(saved),), {}
+
+
+@register
+class Flatten(Reshaping):
+    """Flatten the axes from start_dim to end_dim into one; y has the elements of x in the same order.
+
+    x (n, c, h, w) -> y (n, c h w) by default. Kept for backward: the shape of x.
+    """
+
+    start_dim: int = setting(integer(), default=1)
+    end_dim: int = setting(integer(), default=-1)
+
+    def forward(self, p: Values, x: Tensor, *, training: bool) -> tuple[Tensor, torch.Size]:
+        return x.flatten(self.start_dim, self.end_dim), x.shape
+
+    def expects(self, *inputs: Tensor) -> str:
+        return f"an axis {self.start_dim}, and an axis {self.end_dim} that is not before it"
+
+
+@register
+class Unflatten(Reshaping):
+    """Split one axis into several, as torch.nn.Unflatten; the opposite of Flatten.
+
+    x (n, a b) -> y (n, a, b) with dim 1 and unflattened_size (a, b), one of which may be -1. Kept for backward: the
+    shape of x. Named axes are not supported.
+    """
+
+    dim: int = setting(integer())
+    unflattened_size: tuple[int, ...] = setting(sizes("a tuple of sizes"))
+
+    def forward(self, p: Values, x: Tensor, *, training: bool) -> tuple[Tensor, torch.Size]:
+        return torch.unflatten(x, self.dim, self.unflattened_size), x.shape
+
+    def describe(self) -> str:
+        return f"dim {self.dim} → {by_sizes(self.unflattened_size)}"
+
+    def expects(self, *inputs: Tensor) -> str:
+        known = math.prod(size for size in self.unflattened_size if size != -1)
+        return f"an axis {self.dim} of length {'a multiple of ' if -1 in self.unflattened_size else ''}{known}"
+
+
+@register
+class Reshape(Reshaping):
+    """Give every row of the batch another shape; y has the elements of x in the same order.
+
+    x (n, ...) -> y (n, *shape): the axis of the batch stays, and `shape` is that of a row, without it, as in
+    Reshape((8, 4, 4)). One size may be -1: it follows from the others. Kept for backward: the shape of x.
+
+    torch.reshape takes the whole shape. Flatten(0) and Unflatten change the first axis too.
+    """
+
+    shape: tuple[int, ...] = setting(sizes("the shape of a row as a tuple of sizes"))
+
+    def forward(self, p: Values, x: Tensor, *, training: bool) -> tuple[Tensor, torch.Size]:
+        if not x.dim():
+            raise ShapeError("the input has no axis of the batch")
+        return x.reshape(x.shape[0], *self._row(math.prod(x.shape[1:]))), x.shape
+
+    def _row(self, count: int) -> list[int]:
+        """The shape of a row of so many elements."""
+        known = math.prod(size for size in self.shape if size != -1)
+        if count != known if -1 not in self.shape else not known or count % known:
+            raise ShapeError(f"a row of the input has {count} elements, which do not fit into {by_sizes(self.shape)}")
+        return [count // known if size == -1 else size for size in self.shape]
+
+    def describe(self) -> str:
+        return by_sizes(self.shape)
+
+
+@register
+class Transpose(Reshaping):
+    """Exchange two axes: torch.transpose. y is a view of x, and dx one of dy."""
+
+    dim0: int = setting(integer())
+    dim1: int = setting(integer())
+
+    def forward(self, p: Values, x: Tensor, *, training: bool) -> tuple[Tensor, None]:
+        return x.transpose(self.dim0, self.dim1), None
+
+    def backward(self, p: Values, saved: None, dy: Tensor) -> Gradients:
+        return (dy.transpose(self.dim0, self.dim1),), {}
+
+    def describe(self) -> str:
+        return f"{self.dim0} ↔ {self.dim1}"
+
+    def expects(self, *inputs: Tensor) -> str:
+        return named((self.dim0, self.dim1))
+
+
+@register
+class Permute(Reshaping):
+    """Put the axes into another order: torch.permute. y is a view of x, and dx one of dy.
+
+    Axis k of y is axis dims[k] of x. All axes are named, that of the batch too: Permute((0, 2, 1)).
+    """
+
+    dims: tuple[int, ...] = setting(integers("a tuple of axes, such as (0, 2, 1)"))
+
+    def check_settings(self) -> None:
+        rank = len(self.dims)
+        if sorted(dim % rank for dim in self.dims) != list(range(rank)) or not -rank <= min(self.dims):
+            raise SettingError(f"Permute: dims must name each of the axes 0 to {rank - 1} once, not {self.dims}")
+
+    def forward(self, p: Values, x: Tensor, *, training: bool) -> tuple[Tensor, None]:
+        return x.permute(self.dims), None
+
+    def backward(self, p: Values, saved: None, dy: Tensor) -> Gradients:
+        rank = len(self.dims)
+        inverse = [0] * rank
+        for k, dim in enumerate(self.dims):
+            inverse[dim % rank] = k
+        return (dy.permute(inverse),), {}
+
+    def describe(self) -> str:
+        return ", ".join(map(str, self.dims))
+
+    def expects(self, *inputs: Tensor) -> str:
+        return f"an input of {len(self.dims)} axes"
+
+
+@register
+class Squeeze(Reshaping):
+    """Remove one axis of length 1, or several: torch.squeeze. y is a view of x. Kept for backward: the shape of x.
+
+    Raises ShapeError for an axis of another length, which torch leaves in place. Without `dim`, torch removes all axes
+    of length 1, also that of a batch of one row: here, `dim` is required.
+    """
+
+    dim: Axes = setting(one_or_several("axes"))
+
+    def forward(self, p: Values, x: Tensor, *, training: bool) -> tuple[Tensor, torch.Size]:
+        axes = as_tuple(self.dim)
+        if any(x.shape[axis] != 1 for axis in axes):
+            raise ShapeError("only an axis of length 1 can be removed")
+        return x.squeeze(axes), x.shape
+
+    def expects(self, *inputs: Tensor) -> str:
+        return f"{named(self.dim)} of length 1"
+
+
+@register
+class Unsqueeze(Reshaping):
+    """Insert an axis of length 1, which then is axis `dim`: torch.unsqueeze. y is a view of x, and dx one of dy."""
+
+    dim: int = setting(integer())
+
+    def forward(self, p: Values, x: Tensor, *, training: bool) -> tuple[Tensor, None]:
+        return x.unsqueeze(self.dim), None
+
+    def backward(self, p: Values, saved: None, dy: Tensor) -> Gradients:
+        return (dy.squeeze(self.dim),), {}
+
+    def expects(self, *inputs: Tensor) -> str:
+        return f"an input of at least {least_rank(self.dim)} axes"
+
+
+@register
+class Stack(Operator):
+    """Join any number of inputs of the same shape along a new axis: torch.stack.
+
+    x_k (n, c, ...) -> y (n, k, c, ...) with dim 1, the default; torch.stack has 0, the axis of the batch. The gradients
+    are views of dy.
+    """
+
+    dim: int = setting(integer(), default=1)
+
+    slots: ClassVar = None
+    family: ClassVar = "merge"
+
+    def forward(self, p: Values, *xs: Tensor, training: bool) -> tuple[Tensor, None]:
+        return torch.stack(xs, self.dim), None
+
+    def backward(self, p: Values, saved: None, dy: Tensor) -> Gradients:
+        return dy.unbind(self.dim), {}
+
+    def expects(self, *inputs: Tensor) -> str:
+        return f"inputs of the same shape, of at least {least_rank(self.dim)} axes"
