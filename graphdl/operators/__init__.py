@@ -4,18 +4,23 @@
 
 from graphdl.operators import (
     activations,
+    arithmetic,
     convolution,
+    elementary,
     embedding,
     linear,
     losses,
     merge,
     normalization,
     pooling,
+    reductions,
     regularization,
     structure,
 )
 from graphdl.operators.activations import *
+from graphdl.operators.arithmetic import *
 from graphdl.operators.convolution import *
+from graphdl.operators.elementary import *
 from graphdl.operators.embedding import *
 from graphdl.operators.linear import *
 from graphdl.operators.losses import *
@@ -23,17 +28,21 @@ from graphdl.operators.merge import *
 from graphdl.operators.normalization import *
 from graphdl.operators.operator import EVERYTHING, Buffer, Operator, Parameter
 from graphdl.operators.pooling import *
+from graphdl.operators.reductions import *
 from graphdl.operators.regularization import *
 from graphdl.operators.structure import *
 
 __all__ = ["EVERYTHING", "Buffer", "Operator", "Parameter"]
 __all__ += activations.__all__
+__all__ += arithmetic.__all__
 __all__ += convolution.__all__
+__all__ += elementary.__all__
 __all__ += embedding.__all__
 __all__ += linear.__all__
 __all__ += losses.__all__
 __all__ += merge.__all__
 __all__ += normalization.__all__
 __all__ += pooling.__all__
+__all__ += reductions.__all__
 __all__ += regularization.__all__
 __all__ += structure.__all__

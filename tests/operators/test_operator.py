@@ -17,13 +17,16 @@ from graphdl.optim import SGD
 from graphdl.registry import is_registered
 from tests.operators import (
     test_activations,
+    test_arithmetic,
     test_convolution,
+    test_elementary,
     test_embedding,
     test_linear,
     test_losses,
     test_merge,
     test_normalization,
     test_pooling,
+    test_reductions,
     test_regularization,
     test_structure,
 )
@@ -32,17 +35,20 @@ from tests.operators.checks import every_check
 
 FAMILIES = [
     test_activations,
+    test_arithmetic,
     test_convolution,
+    test_elementary,
     test_embedding,
     test_linear,
     test_losses,
     test_merge,
     test_normalization,
     test_pooling,
+    test_reductions,
     test_regularization,
     test_structure,
 ]
-HELPERS = {"operator", "sizes", "tuples"}
+HELPERS = {"broadcasting", "elementwise", "operator", "sizes", "tuples"}
 PUBLIC = [getattr(operators, name) for name in operators.__all__]
 CONCRETE = [
     cls for cls in PUBLIC if isinstance(cls, type) and issubclass(cls, Operator) and not inspect.isabstract(cls)
