@@ -10,6 +10,7 @@ from graphdl.operators import (
     embedding,
     linear,
     losses,
+    matmul,
     merge,
     normalization,
     pooling,
@@ -24,6 +25,7 @@ from graphdl.operators.elementary import *
 from graphdl.operators.embedding import *
 from graphdl.operators.linear import *
 from graphdl.operators.losses import *
+from graphdl.operators.matmul import *
 from graphdl.operators.merge import *
 from graphdl.operators.normalization import *
 from graphdl.operators.operator import EVERYTHING, Buffer, Operator, Parameter
@@ -40,6 +42,7 @@ __all__ += elementary.__all__
 __all__ += embedding.__all__
 __all__ += linear.__all__
 __all__ += losses.__all__
+__all__ += matmul.__all__
 __all__ += merge.__all__
 __all__ += normalization.__all__
 __all__ += pooling.__all__

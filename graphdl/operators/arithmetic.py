@@ -18,13 +18,13 @@ import torch
 from torch import Tensor
 
 from graphdl.errors import ShapeError
-from graphdl.operators.broadcasting import as_operand, sum_each, sum_to
+from graphdl.operators.broadcasting import as_operand, sum_each
 from graphdl.operators.operator import EVERYTHING, Gradients, Needs, Operator, Values, constant
 from graphdl.registry import register
 from graphdl.settings import number, optional, setting
 from graphdl.slots import InputSlot
 
-__all__ = ["Add", "Divide", "MatMul", "Maximum", "Minimum", "Multiply", "Power", "Where"]
+__all__ = ["Add", "Divide", "Maximum", "Minimum", "Multiply", "Power", "Where"]
 
 BROADCAST = "inputs whose axes, aligned at the last one, have the same length or length 1"
 
@@ -248,42 +248,6 @@ class Where(Operator):
 
     def expects(self, *inputs: Tensor) -> str:
         return BROADCAST
-
-
-@register
-class MatMul(Operator):
-    """Matrix product of two inputs: y = input other; dinput = dy otherᵀ, dother = inputᵀ dy, summed to their shapes.
-
-    input (..., i, k), other (..., k, j) -> y (..., i, j). Axes in front are batches, which are broadcast. As in
-    torch.matmul, a vector (k,) is a row as input and a column as other, and y lacks its axis. Kept: both inputs.
-    """
-
-    slots: ClassVar = ("input", "other")
-    family: ClassVar = "arithmetic"
-
-    def forward(self, p: Values, a: Tensor, b: Tensor, *, training: bool) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        return torch.matmul(a, b), (a, b)
-
-    def backward(self, p: Values, saved: tuple[Tensor, Tensor], dy: Tensor, needs: Needs = EVERYTHING) -> Gradients:
-        a, b = saved
-        row, column = a.dim() == 1, b.dim() == 1
-        matrix = a.unsqueeze(0) if row else a
-        other = b.unsqueeze(1) if column else b
-        dy = dy.unsqueeze(-1) if column else dy
-        dy = dy.unsqueeze(-2) if row else dy
-        da = product_to(dy, other.mT, matrix.shape) if "input" in needs else None
-        db = product_to(matrix.mT, dy, other.shape) if "other" in needs else None
-        return (None if da is None else da.reshape(a.shape), None if db is None else db.reshape(b.shape)), {}
-
-    def expects(self, *inputs: Tensor) -> str:
-        return "an input (..., i, k) and an other (..., k, j), whose axes in front are the same, 1 or absent"
-
-
-def product_to(a: Tensor, b: Tensor, shape: torch.Size) -> Tensor:
-    """The product of matrices a b, summed to a shape. A sum over all batches is a product of two matrices too."""
-    if len(shape) == 2 and a.dim() > 2 and a.shape[:-2] == b.shape[:-2]:
-        return torch.mm(a.movedim(-2, 0).flatten(1), b.flatten(0, -2))
-    return sum_to(torch.matmul(a, b), shape)
 
 
 def _fits(out: Tensor | None, xs: Sequence[Tensor]) -> bool:

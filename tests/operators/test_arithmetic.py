@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from graphdl import Add, Divide, Feed, MatMul, Maximum, Minimum, Multiply, Network, Power, Where
+from graphdl import Add, Divide, Feed, Maximum, Minimum, Multiply, Network, Power, Where
 from graphdl.errors import ArityError, MissingInputError, SettingError, ShapeError
 from tests.operators.case import Case, by_autograd, by_hand, normal
 from tests.operators.checks import every_check
@@ -70,32 +70,6 @@ CASES = [
     Case("where", Where(), [mask(4, 3), (4, 3), (4, 3)], lambda p, c, a, b: torch.where(c, a, b)),
     Case("where-rows", Where(), [mask(4, 1), (4, 3), (1, 3)], lambda p, c, a, b: torch.where(c, a, b), batched=False),
     Case("where-ranks", Where(), [mask(2, 4, 1), (), (3,)], lambda p, c, a, b: torch.where(c, a, b), batched=False),
-]
-
-PRODUCTS = [
-    [(4, 3), (3, 2)],
-    [(3,), (3,)],
-    [(4, 3), (3,)],
-    [(3,), (3, 2)],
-    [(2, 4, 3), (3,)],
-    [(3,), (2, 3, 4)],
-    [(2, 4, 3), (2, 3, 5)],
-    [(2, 4, 3), (3, 2)],
-    [(4, 3), (2, 3, 2)],
-    [(2, 1, 4, 3), (5, 3, 2)],
-    [(2, 5, 4, 3), (3, 2)],
-    [(2, 5, 4, 3), (2, 5, 3, 2)],
-    [(2, 3, 4, 3), (3, 1)],
-]
-CASES += [
-    Case(
-        f"matmul-{'-'.join(map(str, a))}-by-{'-'.join(map(str, b))}",
-        MatMul(),
-        [a, b],
-        lambda p, a, b: torch.matmul(a, b),
-        batched=len(a) == len(b) and a[0] == b[0] and len(a) > 2,
-    )
-    for a, b in PRODUCTS
 ]
 
 
@@ -194,12 +168,6 @@ def test_shapes_that_do_not_broadcast_are_refused(operator):
         joined(operator).forward({"x0": torch.ones(4, 3), "x1": torch.ones(4, 2)})
 
 
-def test_matrices_that_do_not_fit_are_refused():
-    for other in [(4, 2), (5, 3, 2), ()]:
-        with pytest.raises(ShapeError, match=r"join \(MatMul\) .*Expected an input \(\.\.\., i, k\) and an other"):
-            joined(MatMul()).forward({"x0": torch.ones(2, 4, 3), "x1": torch.ones(other)})
-
-
 def test_a_condition_holds_booleans():
     net = Network({"pick": Where()}, {"c": ["pick"], "a": ["pick"], "b": ["pick"]})
     assert net.shapes({"c": (4, 1), "a": (4, 3), "b": (4, 3)})["pick"] == (4, 3)
@@ -232,5 +200,5 @@ def test_settings_are_checked():
 def test_texts():
     assert Add(2.0).describe() == "other 2"
     assert Power(exponent=0.5).describe() == "exponent 0.5"
-    assert MatMul().describe() == Where().describe() == Add().describe() == ""
-    assert {cls.family for cls, _ in BINARY.values()} | {Where.family, MatMul.family} == {"arithmetic"}
+    assert Where().describe() == Add().describe() == ""
+    assert {cls.family for cls, _ in BINARY.values()} | {Where.family} == {"arithmetic"}
