@@ -19,6 +19,7 @@ from torch import Tensor
 
 from graphdl.errors import ShapeError
 from graphdl.operators.broadcasting import as_operand, sum_each
+from graphdl.operators.elementwise import compared, passed
 from graphdl.operators.operator import EVERYTHING, Gradients, Needs, Operator, Values, constant
 from graphdl.registry import register
 from graphdl.settings import number, optional, setting
@@ -172,8 +173,8 @@ class Extremum(Binary):
         """Compute y."""
 
     @abstractmethod
-    def loses(self, a: Tensor, b: Tensor) -> Tensor:
-        """Where b is chosen and not a."""
+    def lost(self, a: Tensor, b: Tensor, dy: Tensor) -> Tensor:
+        """1 where b is chosen and not a, else 0."""
 
     def forward(self, p: Values, *xs: Tensor, training: bool) -> tuple[Tensor, tuple[Any, ...]]:
         a, b = operands(xs, self.other)
@@ -181,9 +182,10 @@ class Extremum(Binary):
 
     def backward(self, p: Values, saved: tuple[Any, ...], dy: Tensor, needs: Needs = EVERYTHING) -> Gradients:
         a, b, shapes = saved
-        shared = torch.where(a == b, dy * constant(0.5, dy), dy)
-        da = shared.masked_fill(self.loses(a, b), 0) if "input" in needs else None
-        db = shared.masked_fill_(self.loses(b, a), 0) if len(shapes) > 1 and "other" in needs else None
+        one = constant(1.0, dy)
+        shared = torch.sub(one, compared(torch.eq, a, b, dy), alpha=0.5).mul_(dy)
+        da = passed(shared, one - self.lost(a, b, dy)) if "input" in needs else None
+        db = passed(shared, one - self.lost(b, a, dy)) if len(shapes) > 1 and "other" in needs else None
         return sum_each(shapes, da, db), {}
 
 
@@ -198,8 +200,8 @@ class Maximum(Extremum):
     def value(self, a: Tensor, b: Tensor) -> Tensor:
         return torch.maximum(a, b)
 
-    def loses(self, a: Tensor, b: Tensor) -> Tensor:
-        return a < b
+    def lost(self, a: Tensor, b: Tensor, dy: Tensor) -> Tensor:
+        return compared(torch.lt, a, b, dy)
 
 
 @register
@@ -213,8 +215,8 @@ class Minimum(Extremum):
     def value(self, a: Tensor, b: Tensor) -> Tensor:
         return torch.minimum(a, b)
 
-    def loses(self, a: Tensor, b: Tensor) -> Tensor:
-        return a > b
+    def lost(self, a: Tensor, b: Tensor, dy: Tensor) -> Tensor:
+        return compared(torch.gt, a, b, dy)
 
 
 @register
@@ -241,9 +243,9 @@ class Where(Operator):
         self, p: Values, saved: tuple[Tensor, list[torch.Size]], dy: Tensor, needs: Needs = EVERYTHING
     ) -> Gradients:
         condition, shapes = saved
-        zero = constant(0.0, dy)
-        da = torch.where(condition, dy, zero) if "input" in needs else None
-        db = torch.where(condition, zero, dy) if "other" in needs else None
+        chosen = condition.to(dy.dtype).expand(dy.shape)
+        da = passed(dy, chosen) if "input" in needs else None
+        db = passed(dy, constant(1.0, dy) - chosen) if "other" in needs else None
         return (None, *sum_each(shapes, da, db)), {}
 
     def expects(self, *inputs: Tensor) -> str:

@@ -1,10 +1,12 @@
-"""The base class of functions of one input that are computed element by element."""
+"""What operators share that compute element by element: their base class, and the choice of elements."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
 from typing import ClassVar, Literal
 
+import torch
 from torch import Tensor
 
 from graphdl.operators.operator import Gradients, Operator, Values
@@ -38,3 +40,22 @@ class Elementwise(Operator):
 
     def backward(self, p: Values, saved: Tensor, dy: Tensor) -> Gradients:
         return (self.gradient(saved, dy),), {}
+
+
+threshold_backward = torch.ops.aten.threshold_backward.default
+
+
+def compared(comparison: Callable[..., Tensor], a: Tensor, b: Tensor, like: Tensor) -> Tensor:
+    """1 where a comparison holds, else 0, in the type of `like`, which has the shape of the result.
+
+    On a CPU, comparisons take a third of the time if they write numbers in place of booleans.
+    """
+    return comparison(a, b, out=torch.empty_like(like))
+
+
+def passed(dy: Tensor, chosen: Tensor) -> Tensor:
+    """Dy where `chosen` is 1, and 0 where it is 0, even if dy is not finite.
+
+    On a CPU this takes a tenth of the time of torch.where and masked_fill, which branch at each element.
+    """
+    return threshold_backward(dy, chosen, 0)  # type: ignore[no-any-return]

@@ -63,11 +63,15 @@ def product(a: Tensor, b: Tensor) -> Tensor:
     """
     if b.dim() == 2:
         return torch.mm(a.flatten(0, -2), b).view(*a.shape[:-1], b.shape[1])
-    if a.dim() == b.dim() == 3 and len(a) == len(b):
+    batch = b.shape[:-2]
+    if a.dim() == 2:
+        a = a.expand(*batch, *a.shape)
+    elif a.shape[:-2] != batch:
+        batch = torch.broadcast_shapes(a.shape[:-2], batch)  # type: ignore[no-untyped-call]
+        a, b = a.expand(*batch, *a.shape[-2:]), b.expand(*batch, *b.shape[-2:])
+    if len(batch) == 1:
         return torch.bmm(a, b)
-    batch = torch.broadcast_shapes(a.shape[:-2], b.shape[:-2])  # type: ignore[no-untyped-call]
-    wide = (x.expand(*batch, *x.shape[-2:]).flatten(0, -3) for x in (a, b))
-    return torch.bmm(*wide).view(*batch, a.shape[-2], b.shape[-1])
+    return torch.bmm(a.flatten(0, -3), b.flatten(0, -3)).view(*batch, a.shape[-2], b.shape[-1])
 
 
 def product_to(a: Tensor, b: Tensor, shape: torch.Size) -> Tensor:

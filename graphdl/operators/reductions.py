@@ -11,6 +11,7 @@ from torch import Tensor
 
 from graphdl.errors import ShapeError
 from graphdl.operators.broadcasting import sum_to
+from graphdl.operators.elementwise import compared
 from graphdl.operators.operator import Gradients, Operator, Values, constant
 from graphdl.registry import register
 from graphdl.settings import Check, any_number, flag, integer, number, optional, setting
@@ -122,7 +123,7 @@ class ReduceMax(Reduction):
     def backward(self, p: Values, saved: tuple[Tensor, Tensor], dy: Tensor) -> Gradients:
         x, y = saved
         y, dy = self.restored(y, x.shape), self.restored(dy, x.shape)
-        return (shared(x == y, dy),), {}
+        return (shared(compared(torch.eq, x, y, x), dy),), {}
 
 
 @register
@@ -139,7 +140,7 @@ class ReduceMin(Reduction):
     def backward(self, p: Values, saved: tuple[Tensor, Tensor], dy: Tensor) -> Gradients:
         x, y = saved
         y, dy = self.restored(y, x.shape), self.restored(dy, x.shape)
-        return (shared(x == y, dy),), {}
+        return (shared(compared(torch.eq, x, y, x), dy),), {}
 
 
 @register
@@ -234,9 +235,8 @@ class CumSum(Operator):
 
 
 def shared(chosen: Tensor, dy: Tensor) -> Tensor:
-    """Dy, along its axes of length 1, in equal parts for the chosen elements."""
-    parts = chosen.to(dy.dtype)
-    return parts.mul_(dy / sum_to(parts, dy.shape))
+    """Dy, along its axes of length 1, in equal parts for the elements that are 1, not 0; written into `chosen`."""
+    return chosen.mul_(dy / sum_to(chosen, dy.shape))
 
 
 def norm_gradient(x: Tensor, norm: Tensor, dy: Tensor, p: float) -> Tensor:
@@ -244,7 +244,7 @@ def norm_gradient(x: Tensor, norm: Tensor, dy: Tensor, p: float) -> Tensor:
     if p == 1:
         return x.sign().mul_(dy)
     if p == math.inf:
-        return shared(x.abs() == norm, dy).mul_(x.sign())
+        return shared(compared(torch.eq, x.abs(), norm, x), dy).mul_(x.sign())
     if p == 2:
         return x * (dy / norm).masked_fill_(norm == 0, 0)
     slope = x.sign().mul_(x.abs().pow_(p - 1))
