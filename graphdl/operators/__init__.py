@@ -5,6 +5,7 @@
 from graphdl.operators import (
     activations,
     arithmetic,
+    attention,
     convolution,
     elementary,
     embedding,
@@ -12,14 +13,17 @@ from graphdl.operators import (
     losses,
     matmul,
     merge,
+    multihead,
     normalization,
     pooling,
+    positions,
     reductions,
     regularization,
     structure,
 )
 from graphdl.operators.activations import *
 from graphdl.operators.arithmetic import *
+from graphdl.operators.attention import *
 from graphdl.operators.convolution import *
 from graphdl.operators.elementary import *
 from graphdl.operators.embedding import *
@@ -27,9 +31,11 @@ from graphdl.operators.linear import *
 from graphdl.operators.losses import *
 from graphdl.operators.matmul import *
 from graphdl.operators.merge import *
+from graphdl.operators.multihead import *
 from graphdl.operators.normalization import *
 from graphdl.operators.operator import EVERYTHING, Buffer, Operator, Parameter
 from graphdl.operators.pooling import *
+from graphdl.operators.positions import *
 from graphdl.operators.reductions import *
 from graphdl.operators.regularization import *
 from graphdl.operators.structure import *
@@ -37,6 +43,7 @@ from graphdl.operators.structure import *
 __all__ = ["EVERYTHING", "Buffer", "Operator", "Parameter"]
 __all__ += activations.__all__
 __all__ += arithmetic.__all__
+__all__ += attention.__all__
 __all__ += convolution.__all__
 __all__ += elementary.__all__
 __all__ += embedding.__all__
@@ -44,8 +51,10 @@ __all__ += linear.__all__
 __all__ += losses.__all__
 __all__ += matmul.__all__
 __all__ += merge.__all__
+__all__ += multihead.__all__
 __all__ += normalization.__all__
 __all__ += pooling.__all__
+__all__ += positions.__all__
 __all__ += reductions.__all__
 __all__ += regularization.__all__
 __all__ += structure.__all__

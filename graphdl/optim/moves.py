@@ -218,10 +218,10 @@ class Moves:
         return torch.cat([rows[updates.to(rows.device)], columns.view(-1, count).T], 1)
 
     def _look(self, rows: Tensor) -> None:
-        """Before the first update, if its learning rate is not 0: copy the parameters, to check that they change."""
+        """Before the first update, if no learning rate is 0: copy the parameters, to check that they change."""
         if self._memory.first.open:
             rates = rows[:1, sorted({piece.variant.column for group in self.groups for piece in group.pieces})]
-            self._before = self._memory.store.flat.clone() if bool(rates.any()) else None
+            self._before = self._memory.store.flat.clone() if bool(rates.all()) else None
 
     def advance(self, count: int, finish: bool = False) -> None:
         """Count the batches and the updates of steps that were made by compiled code."""

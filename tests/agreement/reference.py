@@ -44,9 +44,8 @@ from graphdl import (
 )
 from tests.agreement.layers import Softplus, Split
 from tests.agreement.networks import EPOCHS, STEPS, Drawn
+from tests.agreement.rounding import rounded
 from tests.agreement.training import Twin
-
-EPSILON = {torch.float32: 6e-8, torch.float64: 1.2e-16}
 
 
 @dataclass
@@ -72,32 +71,6 @@ class Edge(torch.autograd.Function):
     @staticmethod
     def backward(ctx, dy):
         return dy * ctx.factor, None
-
-
-class Rounding(torch.autograd.Function):
-    """Another rounding of a value and of its gradient: each is moved by normal numbers times a unit of rounding."""
-
-    @staticmethod
-    def forward(ctx, x, move):
-        ctx.move = move
-        return move(x)
-
-    @staticmethod
-    def backward(ctx, dy):
-        return ctx.move(dy), None
-
-
-def jitter(generator: torch.Generator, size: float, whole: bool) -> Callable[[Tensor], Tensor]:
-    """Moves numbers, each relative to itself, or to the largest one where sums are computed."""
-
-    def move(x: Tensor) -> Tensor:
-        noise = torch.randn(x.shape, generator=generator, dtype=x.dtype) * size
-        return x + noise * (x.abs().max() if whole and x.numel() else x)
-
-    return move
-
-
-SUMS = (Linear, Conv2d, BatchNorm1d, BatchNorm2d, LayerNorm, Softmax, LogSoftmax, AdaptiveAvgPool2d)
 
 
 def batch_norm(op, p, b, x, training):
@@ -256,9 +229,7 @@ class Reference:
         else:
             p, b = self._tensors(owner, self.leaves), self._tensors(owner, self.buffers)
             y = FORMULAS[type(op)](op, p, b, *xs, training=training)
-        if self.noise is not None and isinstance(y, Tensor):
-            y = Rounding.apply(y, jitter(self.noise, EPSILON[self.drawn.dtype], isinstance(op, SUMS)))
-        return y
+        return y if self.noise is None or not isinstance(y, Tensor) else rounded(op, xs, y, self.noise)
 
     def step(self, batch: dict[Any, Tensor]) -> float:
         """Make a step; return the total loss before it."""

@@ -91,9 +91,17 @@ def test_the_indices_that_are_held_are_bounded(made_ahead, monkeypatch):
     assert made_ahead == [3, 3]
 
 
-def test_a_rate_of_zero_in_the_first_update_is_not_reported():
+WARMING = Warmup(0.03, steps=1, then=Exponential(0.03, 0.9), start=0.0)
+
+
+ONE_WARMING = SGD(lr=0.1, nodes={"fc2": {"lr": WARMING}})
+"""Under a Dropout of everything, the other node has no gradient."""
+
+
+@pytest.mark.parametrize(("optimizer", "middle"), [(SGD(lr=WARMING), Tanh()), (ONE_WARMING, Dropout(1.0))])
+def test_a_rate_of_zero_in_the_first_update_is_not_reported(optimizer, middle):
     """A block ends in the middle of the second update, whose rate is not 0."""
-    warming = SGD(lr=Warmup(0.03, steps=1, then=Exponential(0.03, 0.9), start=0.0))
+    net = make_net(middle)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        train(make_net(), warming, epochs=2, accumulate=3, batch_size=24)
+        train(net, optimizer, epochs=2, accumulate=3, batch_size=24)
