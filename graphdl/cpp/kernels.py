@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from graphdl.cpp.formulas import exp, log, root
+from graphdl.cpp.formulas import exp, log, power, root
 from graphdl.cpp.values import Value, call, cast, choose, equal, lookup, number, position, unequal
 from graphdl.cpp.writer import Writer, arguments, packed
 from graphdl.errors import CompileError
@@ -91,11 +91,27 @@ def norm(writer: Writer, made: Call) -> None:
     target, value = in_place(out, x.shape, axes), cast(writer.read(x), out.dtype)
     if order == math.inf:
         return writer.take(target, call("fabs", value), x.shape, "Largest")
-    if order not in (1, 2):
+    if order in (0, -math.inf):
         raise CompileError(f"a norm of the order {order} has no form in C++ here")
-    writer.take(target, value * value if order == 2 else call("fabs", value), x.shape)
-    if order == 2:
-        writer.store(target, root(writer.read(target)))
+    writer.take(target, value * value if order == 2 else power(call("fabs", value), order), x.shape)
+    if order != 1:
+        total = writer.read(target)
+        writer.store(target, root(total) if order == 2 else power(total, 1 / order))
+
+
+def logsumexp(writer: Writer, made: Call) -> None:
+    """log sum exp x, from the distances to the largest x unless that is infinite."""
+    given, y = arguments(made, writer), results(writer, made)[0]
+    x: Slot = given["self"]
+    if 0 in x.shape:
+        return writer.store(y, number(-math.inf, y.dtype))
+    axes = axes_of(given["dim"], len(x.shape))
+    largest = writer.new(kept_shape(x.shape, axes), y.dtype)
+    target = in_place(y, x.shape, axes)
+    writer.take(largest, cast(writer.read(x), y.dtype), x.shape, "Largest")
+    writer.store(largest, choose(equal(call("fabs", writer.read(largest)), math.inf), 0, writer.read(largest)))
+    writer.take(target, exp(cast(writer.read(x), y.dtype) - writer.read(largest)), x.shape)
+    writer.store(target, log(writer.read(target)) + writer.read(largest))
 
 
 def softmax(writer: Writer, made: Call) -> None:
@@ -184,7 +200,7 @@ def nll_loss_backward(writer: Writer, made: Call) -> None:
 KERNELS: dict[str, Callable[[Writer, Call], None]] = {
     "sum": along("Sum"), "mean": along("Sum"), "amax": along("Largest"), "amin": along("Smallest"),
     "prod": along("Product"), "var": variance, "std": variance,
-    "linalg_vector_norm": norm, "norm": norm,
+    "linalg_vector_norm": norm, "norm": norm, "logsumexp": logsumexp,
     "_softmax": softmax, "_log_softmax": softmax,
     "_softmax_backward_data": softmax_backward, "_log_softmax_backward_data": softmax_backward,
     "nll_loss_forward": nll_loss, "nll_loss2d_forward": nll_loss,

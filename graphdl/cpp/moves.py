@@ -195,6 +195,18 @@ def cumsum(writer: Writer, made: Call) -> None:
     writer.raw(text, [out], [out])
 
 
+def flip(writer: Writer, made: Call) -> None:
+    """The elements in the opposite order along an axis."""
+    given, (out,) = arguments(made, writer), results(writer, made)
+    if len(given["dims"]) != 1:
+        raise CompileError("a flip along other than one axis has no form in C++ here")
+    rank = max(len(out.shape), 1)
+    axis = given["dims"][0] % rank
+    if out.size <= 1:
+        return writer.store(out, writer.read(given["self"]))
+    writer.store(out, lookup(given["self"], axis, out.shape[axis] - 1 - position(axis - rank)))
+
+
 def foreach_copy(writer: Writer, made: Call) -> None:
     """Each tensor's elements into another."""
     given: dict[str, Any] = arguments(made, writer)
@@ -219,5 +231,5 @@ MOVES: dict[str, Callable[[Writer, Call], None]] = {
     "embedding": embedding, "embedding_dense_backward": embedding_backward,
     **dict.fromkeys(("scatter", "scatter_", "scatter_add", "scatter_add_"), scatter),
     "arange": arange, "triu": triangle, "tril": triangle, "triu_": triangle, "tril_": triangle,
-    "cumsum": cumsum, "_foreach_copy_": foreach_copy,
+    "cumsum": cumsum, "flip": flip, "_foreach_copy_": foreach_copy,
 }  # fmt: skip

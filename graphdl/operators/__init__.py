@@ -7,6 +7,7 @@ from graphdl.operators import (
     adaptive_pooling,
     attention,
     convolution,
+    elementary,
     embedding,
     embedding_bag,
     linear,
@@ -16,6 +17,7 @@ from graphdl.operators import (
     piecewise,
     pooling,
     positions,
+    reductions,
     regularization,
     similarity,
     structure,
@@ -26,6 +28,7 @@ from graphdl.operators.activations import *
 from graphdl.operators.adaptive_pooling import *
 from graphdl.operators.attention import *
 from graphdl.operators.convolution import *
+from graphdl.operators.elementary import *
 from graphdl.operators.embedding import *
 from graphdl.operators.embedding_bag import *
 from graphdl.operators.linear import *
@@ -37,6 +40,7 @@ from graphdl.operators.operator import EVERYTHING, Buffer, Operator, Parameter
 from graphdl.operators.piecewise import *
 from graphdl.operators.pooling import *
 from graphdl.operators.positions import *
+from graphdl.operators.reductions import *
 from graphdl.operators.regularization import *
 from graphdl.operators.similarity import *
 from graphdl.operators.structure import *
@@ -47,6 +51,7 @@ __all__ += activations.__all__
 __all__ += adaptive_pooling.__all__
 __all__ += attention.__all__
 __all__ += convolution.__all__
+__all__ += elementary.__all__
 __all__ += embedding.__all__
 __all__ += embedding_bag.__all__
 __all__ += linear.__all__
@@ -56,6 +61,7 @@ __all__ += normalization.__all__
 __all__ += piecewise.__all__
 __all__ += pooling.__all__
 __all__ += positions.__all__
+__all__ += reductions.__all__
 __all__ += regularization.__all__
 __all__ += similarity.__all__
 __all__ += structure.__all__

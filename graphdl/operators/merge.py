@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from graphdl.errors import ShapeError
+from graphdl.operators.broadcasting import sum_to
 from graphdl.operators.operator import EVERYTHING, Gradients, Needs, Operator, Values
 from graphdl.registry import register
 from graphdl.settings import integer, setting
@@ -128,8 +129,3 @@ def check_ranks(xs: Sequence[Tensor]) -> None:
     for x in xs:
         if x.dim() != rank:
             raise ShapeError("its inputs must have the same number of axes, each of the same length or of length 1")
-
-
-def sum_to(dy: Tensor, shape: torch.Size) -> Tensor:
-    """The gradient of an input that was broadcast along axes of length 1."""
-    return dy if dy.shape == shape else dy.sum_to_size(shape)
