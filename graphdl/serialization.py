@@ -194,7 +194,7 @@ def _read_key(key: object, where: str) -> Key:
 
 
 def _read_operator(value: object, where: str) -> Operator | Shared | Block:
-    read = read_value(value, where)
+    read = read_value(value, where, "operators")
     if not isinstance(read, (Operator, Shared, Block)):
         raise FileFormatError(f'{where} is {_short(value)}: write {{"type": name of an operator, and its settings}}.')
     return read

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from graphdl.bundles import Bundle
-from graphdl.errors import SettingError
+from graphdl.errors import SettingError, listing
 from graphdl.execution.passes import Trace
 from graphdl.execution.plan import Plan
 from graphdl.graph import Key, sources_by_role

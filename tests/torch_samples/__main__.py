@@ -18,7 +18,7 @@ from torch.testing._internal.common_modules import ModuleErrorEnum, module_db
 
 import graphdl
 from graphdl import GraphDLError, Network
-from tests.torch_samples.adapters import NotOffered, declared, inputs_by_slot
+from tests.torch_samples.adapters import NotOfferedError, declared, inputs_by_slot
 from tests.torch_samples.comparison import compare, network
 
 
@@ -40,7 +40,7 @@ def run(info: Any, sample: Any, training: bool) -> None:
     """One sample in one mode."""
     given = sample.constructor_input
     if info.is_lazy and sample.desc == "no_batch_dim":
-        raise NotOffered("sizes are inferred from inputs with a batch axis only")
+        raise NotOfferedError("sizes are inferred from inputs with a batch axis only")
     operator = declared(info.module_cls, given)
     module = info.module_cls(*given.args, **given.kwargs).double()
     call = copy.deepcopy(sample.forward_input)
@@ -78,7 +78,7 @@ def main(names: list[str]) -> int:
                 try:
                     run(info, sample, training)
                     count += 1
-                except NotOffered as reason:
+                except NotOfferedError as reason:
                     left_out[f"{name}: {reason}"] += 1
                 except Exception as error:
                     failures += 1
