@@ -200,8 +200,8 @@ class Maximum(Extremum):
     """The larger of two operands, broadcast: y = max(input, other), or nan if one of them is.
 
     dy goes to the larger operand, half of it to each of two equal ones, as in torch.maximum; each gradient is summed
-    to its operand's shape. other is a second input or a number: Maximum(0.0) takes one input. Where the input equals the
-    number it receives dy / 2; with Clamp(min=0.0) it receives dy. Kept for backward: both operands.
+    to its operand's shape. other is a second input or a number: Maximum(0.0) takes one input. Where the input equals
+    the number it receives dy / 2; with Clamp(min=0.0) it receives dy. Kept for backward: both operands.
     """
 
     def value(self, a: Tensor, b: Tensor) -> Tensor:
@@ -216,8 +216,8 @@ class Minimum(Extremum):
     """The smaller of two operands, broadcast: y = min(input, other), or nan if one of them is.
 
     dy goes to the smaller operand, half of it to each of two equal ones, as in torch.minimum; each gradient is summed
-    to its operand's shape. other is a second input or a number: Minimum(0.0) takes one input. Where the input equals the
-    number it receives dy / 2; with Clamp(max=0.0) it receives dy. Kept for backward: both operands.
+    to its operand's shape. other is a second input or a number: Minimum(0.0) takes one input. Where the input equals
+    the number it receives dy / 2; with Clamp(max=0.0) it receives dy. Kept for backward: both operands.
     """
 
     def value(self, a: Tensor, b: Tensor) -> Tensor:
@@ -231,8 +231,9 @@ class Minimum(Extremum):
 class Where(Operator):
     """Choice by a condition, element by element: y = input where it holds, else other.
 
-    dinput = dy where the condition holds, else 0; dother = dy where it does not, else 0. The three inputs are broadcast,
-    and each gradient is summed to its input's shape. The condition holds booleans and has no gradient; it is kept.
+    dinput = dy where the condition holds, else 0; dother = dy where it does not, else 0. The three inputs are
+    broadcast, and each gradient is summed to its input's shape. The condition holds booleans; it has no gradient and is
+    kept for backward.
     Errors: ShapeError for a condition that does not hold booleans.
     """
 
