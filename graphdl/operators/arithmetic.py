@@ -69,7 +69,11 @@ def shapes_of(xs: Sequence[Tensor]) -> list[torch.Size]:
 
 @register
 class Add(Binary):
-    """y = input + other; dinput = dother = dy, each summed to its shape. Kept for backward: the shapes."""
+    """Sum of two operands, broadcast: y = input + other; dinput = dother = dy, each summed to its operand's shape.
+
+    other is a second input or a number: Add(2.0) takes one input. For any number of inputs of the same shape, take Sum.
+    Kept for backward: the shapes.
+    """
 
     def forward(
         self, p: Values, *xs: Tensor, training: bool, out: Tensor | None = None
@@ -84,8 +88,9 @@ class Add(Binary):
 
 @register
 class Multiply(Binary):
-    """y = input other; dinput = dy other, dother = dy input, each summed to its shape.
+    """Product of two operands, broadcast: y = input other; dinput = dy other, dother = dy input.
 
+    Each gradient is summed to its operand's shape. other is a second input or a number: Multiply(2.0) takes one input.
     Kept for backward: both inputs; with a number, nothing.
     """
 
@@ -102,10 +107,11 @@ class Multiply(Binary):
 
 @register
 class Divide(Binary):
-    """y = input / other; dinput = dy / other, dother = -dy y / other, each summed to its shape.
+    """Quotient of two operands, broadcast: y = input / other; dinput = dy / other, dother = -dy y / other.
 
-    Division by 0 gives an infinite value, or nan for 0 / 0, as in torch. 1 / x is Power(-1). Kept for backward: other
-    and y; with a number, nothing.
+    Each gradient is summed to its operand's shape. other is a second input or a number: Divide(2.0) takes one input.
+    Division by 0 gives an infinite value, or nan for 0 / 0, as in torch. 1 / x is Power(-1).
+    Kept for backward: other and y; with a number, nothing.
     """
 
     def forward(self, p: Values, *xs: Tensor, training: bool) -> tuple[Tensor, tuple[Any, ...]]:
@@ -122,11 +128,11 @@ class Divide(Binary):
 
 @register
 class Power(Operator):
-    """y = inputᵉ with the exponent e: a second input, or a number: Power(2.0).
+    """Power of one operand by another, broadcast: y = inputᵉ with the exponent e.
 
     dinput = dy e inputᵉ⁻¹, and 0 where e is 0; dexponent = dy y log(input), and 0 where the input is 0 and e is at
-    least 0; each summed to its shape. Kept for backward: input and e, and y if e is an input.
-    The power of a negative number is nan unless e is whole.
+    least 0; each is summed to its operand's shape. exponent is a second input or a number: Power(2.0) takes one input.
+    The power of a negative number is nan unless e is whole. Kept for backward: input and e, and y if e is an input.
     """
 
     exponent: float | None = setting(optional(number()), default=None)
@@ -191,10 +197,11 @@ class Extremum(Binary):
 
 @register
 class Maximum(Extremum):
-    """y = max(input, other), nan if one of them is; dy goes to the larger one, halved between equal ones.
+    """The larger of two operands, broadcast: y = max(input, other), or nan if one of them is.
 
-    As in torch.maximum. With a number x receives dy / 2 where it equals the number; for dy there, take Clamp(min=...).
-    Kept for backward: both operands.
+    dy goes to the larger operand, half of it to each of two equal ones, as in torch.maximum; each gradient is summed
+    to its operand's shape. other is a second input or a number: Maximum(0.0) takes one input. Where the input equals
+    the number it receives dy / 2; with Clamp(min=0.0) it receives dy. Kept for backward: both operands.
     """
 
     def value(self, a: Tensor, b: Tensor) -> Tensor:
@@ -206,10 +213,11 @@ class Maximum(Extremum):
 
 @register
 class Minimum(Extremum):
-    """y = min(input, other), nan if one of them is; dy goes to the smaller one, halved between equal ones.
+    """The smaller of two operands, broadcast: y = min(input, other), or nan if one of them is.
 
-    As in torch.minimum. With a number x receives dy / 2 where it equals the number; for dy there, take Clamp(max=...).
-    Kept for backward: both operands.
+    dy goes to the smaller operand, half of it to each of two equal ones, as in torch.minimum; each gradient is summed
+    to its operand's shape. other is a second input or a number: Minimum(0.0) takes one input. Where the input equals
+    the number it receives dy / 2; with Clamp(max=0.0) it receives dy. Kept for backward: both operands.
     """
 
     def value(self, a: Tensor, b: Tensor) -> Tensor:
@@ -221,9 +229,11 @@ class Minimum(Extremum):
 
 @register
 class Where(Operator):
-    """y = input where the condition holds, else other; dinput = dy where it holds and 0 elsewhere, dother the opposite.
+    """Choice by a condition, element by element: y = input where it holds, else other.
 
-    The three inputs are broadcast; the condition holds booleans and has no gradient. Kept for backward: the condition.
+    dinput = dy where the condition holds, else 0; dother = dy where it does not, else 0. The three inputs are
+    broadcast, and each gradient is summed to its input's shape. The condition holds booleans; it has no gradient and is
+    kept for backward.
     Errors: ShapeError for a condition that does not hold booleans.
     """
 

@@ -41,7 +41,12 @@ ORDER = Check("a number above 0, or math.inf", lambda value: any_number().holds(
 
 
 class AlongAxes(Operator):
-    """An operator with the settings dim and keepdim, which are described at Reduction."""
+    """An operator with the settings dim and keepdim.
+
+    dim      an axis or a tuple of axes; None is every axis but the first, which is the batch. Functions of torch
+             reduce all axes by default; here the batch is reduced only if dim names its axis, 0
+    keepdim  whether the reduced axes remain, with length 1
+    """
 
     dim: Dim | None
     keepdim: bool
@@ -49,12 +54,12 @@ class AlongAxes(Operator):
     slots: ClassVar = ("input",)
     family: ClassVar = "arithmetic"
 
-    def axes(self, x: Tensor) -> tuple[int, ...]:
+    def axes(self, rank: int) -> tuple[int, ...]:
         """The axes that are reduced."""
         if self.dim is None:
-            if x.dim() < 2:
+            if rank < 2:
                 raise ShapeError("dim is None, which is every axis but the batch, and its input has no other axis")
-            return tuple(range(1, x.dim()))
+            return tuple(range(1, rank))
         return self.dim if isinstance(self.dim, tuple) else (self.dim,)
 
     def restored(self, reduced: Tensor, shape: torch.Size) -> Tensor:
@@ -62,8 +67,7 @@ class AlongAxes(Operator):
         if self.keepdim:
             return reduced
         rank = len(shape)
-        axes = range(1, rank) if self.dim is None else self.dim if isinstance(self.dim, tuple) else (self.dim,)
-        gone = {axis % rank for axis in axes if rank}
+        gone = {axis % rank for axis in self.axes(rank)} if rank else set()
         return reduced.reshape([1 if axis in gone else n for axis, n in enumerate(shape)])
 
     def expects(self, *inputs: Tensor) -> str:
@@ -74,12 +78,7 @@ class AlongAxes(Operator):
 
 @dataclass(frozen=True)
 class Reduction(AlongAxes):
-    """x (n, ...) -> y, without the axes `dim`, or with length 1 there.
-
-    dim      an axis or a tuple of axes; None is every axis but the first, which is the batch: y (n,). Functions of
-             torch reduce all axes by default; here the batch is reduced only if dim names its axis, 0
-    keepdim  whether the reduced axes remain, with length 1
-    """
+    """A reduction whose only settings are dim and keepdim."""
 
     dim: Dim | None = setting(optional(AXES), default=None)
     keepdim: bool = setting(flag(), default=False)
@@ -87,10 +86,14 @@ class Reduction(AlongAxes):
 
 @register
 class ReduceSum(Reduction):
-    """y = sum x along the axes; dx = dy. Kept for backward: the shape of x."""
+    """Sum along axes: y = sum x; dx = dy.
+
+    x (n, ...) -> y (n,), or as dim says: an axis or a tuple of axes to reduce; None is every axis but the batch.
+    keepdim keeps the reduced axes, with length 1. Kept for backward: the shape of x.
+    """
 
     def forward(self, p: Values, x: Tensor, *, training: bool) -> tuple[Tensor, torch.Size]:
-        return x.sum(self.axes(x), self.keepdim), x.shape
+        return x.sum(self.axes(x.dim()), self.keepdim), x.shape
 
     def backward(self, p: Values, shape: torch.Size, dy: Tensor) -> Gradients:
         return (self.restored(dy, shape).expand(shape),), {}
@@ -98,10 +101,14 @@ class ReduceSum(Reduction):
 
 @register
 class ReduceMean(Reduction):
-    """y = sum x / k along the axes, for the mean of k elements; dx = dy / k. Kept for backward: the shape of x."""
+    """Mean along axes: y = sum x / k over k elements; dx = dy / k.
+
+    x (n, ...) -> y (n,), or as dim says: an axis or a tuple of axes to reduce; None is every axis but the batch.
+    keepdim keeps the reduced axes, with length 1. Kept for backward: the shape of x.
+    """
 
     def forward(self, p: Values, x: Tensor, *, training: bool) -> tuple[Tensor, torch.Size]:
-        return x.mean(self.axes(x), self.keepdim), x.shape
+        return x.mean(self.axes(x.dim()), self.keepdim), x.shape
 
     def backward(self, p: Values, shape: torch.Size, dy: Tensor) -> Gradients:
         dy = self.restored(dy, shape)
@@ -111,13 +118,15 @@ class ReduceMean(Reduction):
 
 @register
 class ReduceMax(Reduction):
-    """y = max x along the axes; dx = dy at the largest element, shared evenly among equal ones, as in torch.amax.
+    """The largest element along axes: y = max x; dx = dy there, shared evenly among equal ones, as in torch.amax.
 
-    Kept for backward: x and y. Errors: ShapeError for axes without elements.
+    x (n, ...) -> y (n,), or as dim says: an axis or a tuple of axes to reduce; None is every axis but the batch.
+    keepdim keeps the reduced axes, with length 1. Kept for backward: x and y.
+    Errors: ShapeError for axes without elements.
     """
 
     def forward(self, p: Values, x: Tensor, *, training: bool) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        y = x.amax(self.axes(x), self.keepdim)
+        y = x.amax(self.axes(x.dim()), self.keepdim)
         return y, (x, y)
 
     def backward(self, p: Values, saved: tuple[Tensor, Tensor], dy: Tensor) -> Gradients:
@@ -128,13 +137,15 @@ class ReduceMax(Reduction):
 
 @register
 class ReduceMin(Reduction):
-    """y = min x along the axes; dx = dy at the smallest element, shared evenly among equal ones, as in torch.amin.
+    """The smallest element along axes: y = min x; dx = dy there, shared evenly among equal ones, as in torch.amin.
 
-    Kept for backward: x and y. Errors: ShapeError for axes without elements.
+    x (n, ...) -> y (n,), or as dim says: an axis or a tuple of axes to reduce; None is every axis but the batch.
+    keepdim keeps the reduced axes, with length 1. Kept for backward: x and y.
+    Errors: ShapeError for axes without elements.
     """
 
     def forward(self, p: Values, x: Tensor, *, training: bool) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        y = x.amin(self.axes(x), self.keepdim)
+        y = x.amin(self.axes(x.dim()), self.keepdim)
         return y, (x, y)
 
     def backward(self, p: Values, saved: tuple[Tensor, Tensor], dy: Tensor) -> Gradients:
@@ -145,10 +156,14 @@ class ReduceMin(Reduction):
 
 @register
 class ReduceLogSumExp(Reduction):
-    """y = log sum exp x along the axes, without overflow; dx = dy exp(x - y). Kept for backward: x and y."""
+    """Logarithm of a sum of exponentials along axes: y = log sum exp x, which does not overflow; dx = dy exp(x - y).
+
+    x (n, ...) -> y (n,), or as dim says: an axis or a tuple of axes to reduce; None is every axis but the batch.
+    keepdim keeps the reduced axes, with length 1. Kept for backward: x and y.
+    """
 
     def forward(self, p: Values, x: Tensor, *, training: bool) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        y = torch.logsumexp(x, self.axes(x), self.keepdim)
+        y = torch.logsumexp(x, self.axes(x.dim()), self.keepdim)
         return y, (x, y)
 
     def backward(self, p: Values, saved: tuple[Tensor, Tensor], dy: Tensor) -> Gradients:
@@ -159,10 +174,12 @@ class ReduceLogSumExp(Reduction):
 
 @register
 class Norm(AlongAxes):
-    """The norm of order p along the axes: y = (sum |x|ᵖ)^(1 / p), or max |x| for p = inf.
+    """Norm of order p along axes: y = (sum |x|ᵖ)^(1 / p), or max |x| for p = inf.
 
+    x (n, ...) -> y (n,), or as dim says: an axis or a tuple of axes to reduce; None is every axis but the batch.
+    keepdim keeps the reduced axes, with length 1. Kept for backward: x and y.
     dx = dy sign(x) (|x| / y)^(p - 1), and 0 where y is 0; for p = inf, dy sign(x) at the largest |x|, shared evenly
-    among equal ones. Kept for backward: x and y. As torch.linalg.vector_norm, without its orders 0 and below.
+    among equal ones. As torch.linalg.vector_norm, without its orders 0 and below.
     """
 
     p: float = setting(ORDER, default=2.0)
@@ -170,7 +187,7 @@ class Norm(AlongAxes):
     keepdim: bool = setting(flag(), default=False)
 
     def forward(self, p: Values, x: Tensor, *, training: bool) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        y = torch.linalg.vector_norm(x, self.p, self.axes(x), self.keepdim)
+        y = torch.linalg.vector_norm(x, self.p, self.axes(x.dim()), self.keepdim)
         return y, (x, y)
 
     def backward(self, p: Values, saved: tuple[Tensor, Tensor], dy: Tensor) -> Gradients:
