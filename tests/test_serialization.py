@@ -203,7 +203,7 @@ def test_any_two_dictionaries_come_back_from_a_file(tmp_path_factory, nodes, edg
 def test_a_number_that_json_has_not_is_refused_and_nothing_is_left(tmp_path):
     path = tmp_path / "net.json"
     with pytest.raises(SettingError, match="infinite or not a number"):
-        write_json(to_dict({"a": Threshold(math.inf)}, {}), path)
+        write_json(to_dict({"a": Limit(math.inf)}, {}), path)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -214,5 +214,5 @@ def test_a_folder_in_place_of_a_file_is_told(tmp_path):
 
 @register
 @dataclass(frozen=True)
-class Threshold(Passing):
+class Limit(Passing):
     at: float
