@@ -1,4 +1,4 @@
-"""Writes docs/operators.md, the list of operators, from their classes and their test cases: python -m docs.catalogue."""
+"""Writes docs/operators.md, the list of operators, from classes and test cases: python -m docs.catalogue."""
 
 from __future__ import annotations
 

@@ -113,8 +113,8 @@ def test_a_mask_of_integers_is_refused():
         Network(NODES, reads({"attend": ["x", "x", "x", "mask"]})).forward({"x": x, "mask": torch.ones(3, 3).long()})
 
 
-@pytest.mark.parametrize("compile", [False, pytest.param(True, marks=needs_compiler)])
-def test_a_head_learns_to_copy_the_marked_position(compile):
+@pytest.mark.parametrize("compiled", [False, pytest.param(True, marks=needs_compiler)])
+def test_a_head_learns_to_copy_the_marked_position(compiled):
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(256, 6, 5, generator=generator)
     x[..., 0] = functional.one_hot(torch.randint(6, (256,), generator=generator), 6)
@@ -124,7 +124,9 @@ def test_a_head_learns_to_copy_the_marked_position(compile):
     edges = reads({"q": ["x"], "k": ["x"], "v": ["x"], "attend": ["q", "k", "v"], "loss": ["attend", "target"]})
     net = Network(operators, edges, seed=0)
     data = {"x": x, "target": target}
-    history = fit(net, data, optimizer=Adam(lr=0.03), epochs=30, batch_size=32, compile=compile, progress=False, seed=0)
+    history = fit(
+        net, data, optimizer=Adam(lr=0.03), epochs=30, batch_size=32, compile=compiled, progress=False, seed=0
+    )
     assert history["loss"][-1] < 0.1 * history["loss"][0]
 
 
