@@ -18,7 +18,7 @@ from torch.testing._internal.common_modules import ModuleErrorEnum, module_db
 import graphdl
 from graphdl import GraphDLError, Network
 from tests.torch_samples.adapters import NotOfferedError, declared, inputs_by_slot
-from tests.torch_samples.comparison import compare, network
+from tests.torch_samples.comparison import compare, names, network
 
 
 def shared(names: list[str]) -> Iterator[Any]:
@@ -59,7 +59,7 @@ def refused(info: Any, wrong: Any) -> str:
         module = info.module_cls(*sample.constructor_input.args, **sample.constructor_input.kwargs)
         inputs = inputs_by_slot(module, operator, sample.forward_input)
         net: Network = network(operator, inputs, 1)
-        net.forward({f"x {slot}": x.detach() for slot, x in inputs.items()})
+        net.forward({name: inputs[slot].detach() for slot, name in names(inputs).items()})
     except GraphDLError:
         return ""
     except Exception as error:

@@ -31,8 +31,6 @@ class NotOfferedError(Exception):
 def arguments(module: type[nn.Module], given: Any) -> dict[str, Any]:
     """The arguments of a constructor by name, with tuples in place of lists and tensors."""
     bound = inspect.signature(module).bind(*given.args, **given.kwargs)
-    if bound.arguments.get("return_indices"):
-        raise NotOfferedError("return_indices")
     named = bound.arguments | bound.kwargs
     return {name: plain(value) for name, value in named.items() if name not in (*WITHOUT_MEANING, "args", "kwargs")}
 

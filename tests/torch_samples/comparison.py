@@ -13,9 +13,17 @@ from tests.torch_samples.adapters import flat
 TOLERANCE = 1e-8
 
 
+def names(inputs: dict[Any, Tensor]) -> dict[Any, str]:
+    """The network's input for each slot; one tensor may feed several."""
+    first: dict[int, str] = {}
+    return {slot: first.setdefault(id(x), f"x {slot}") for slot, x in inputs.items()}
+
+
 def network(operator: Operator, inputs: dict[Any, Tensor], outputs: int) -> Network:
     """A network of one node, with an Item for each of several outputs."""
-    connectivity: dict[Any, list[Any]] = {f"x {slot}": [Feed("node", slot=slot)] for slot in inputs}
+    connectivity: dict[Any, list[Any]] = {}
+    for slot, name in names(inputs).items():
+        connectivity.setdefault(name, []).append(Feed("node", slot=slot))
     operators: dict[Any, Any] = {"node": operator}
     if outputs > 1:
         operators |= {f"item {k}": Item(k) for k in range(outputs)}
@@ -42,7 +50,7 @@ def compare(
     state = {f"node.{name}": tensor.detach().clone() for name, tensor in module.state_dict().items()}
     expected = [y for y in flat(as_tuple(module(*args, **kwargs))) if y is not None]
     net = network(operator, inputs, len(expected))
-    fed = {f"x {slot}": x.detach() for slot, x in inputs.items()}
+    fed = {name: inputs[slot].detach() for slot, name in names(inputs).items()}
     net.build({name: x.to("meta") for name, x in fed.items()})
     net.load_state_dict(state)
     keys = ["node"] if len(expected) == 1 else [f"item {k}" for k in range(len(expected))]
@@ -58,7 +66,7 @@ def gradients(
     net: Network, module: nn.Module, inputs: dict[Any, Tensor], ys: dict[str, Tensor], generator: Any
 ) -> None:
     """Compare the gradients of all inputs and parameters, from random gradients of the outputs."""
-    leaves = {f"x {slot}": x for slot, x in inputs.items() if x.requires_grad}
+    leaves = {name: inputs[slot] for slot, name in names(inputs).items() if inputs[slot].requires_grad}
     leaves |= {f"node.{name}": parameter for name, parameter in module.named_parameters()}
     dys = {key: torch.randn(y.shape, generator=generator, dtype=y.dtype) for key, y in ys.items() if y.requires_grad}
     if not dys:
