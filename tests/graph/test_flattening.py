@@ -281,10 +281,16 @@ def test_random_networks(seed):
             {"b": LAYER, "t": Tanh()},
             {"x": ["b"], "b/fd": ["t"]},
             UnknownNodeError,
-            "the block b has no such node. Did you mean 'b/fc'",
+            r"^connectivity has the key 'b/fd', which is no node\. Did you mean 'b/fc'\? The nodes in the block b",
+        ),
+        (
+            {"b": LAYER, "t": Tanh()},
+            {"y": ["b"], "b/x": ["t"]},
+            UnknownNodeError,
+            "'b/x', which is an input of",
         ),
         ({"b": LAYER, "b/t": Tanh()}, {"x": ["b", "b/t"]}, SettingError, "the node 'b/t' beside the block 'b'"),
-        ({1: LAYER, "1": Tanh()}, {"x": [1, "1"]}, SettingError, "nodes 1 and '1'"),
+        ({1: LAYER, "1": Tanh()}, {"x": [1, "1"]}, SettingError, "^the nodes 1 and '1' would have the same name"),
         (
             {"b": LAYER, "c": Shared("b/fd")},
             {"x": ["b", "c"]},
