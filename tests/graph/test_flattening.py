@@ -21,6 +21,14 @@ class Attention(Operator):
         return (dy, None, None, None), {}
 
 
+class WeightedLoss(MSELoss):
+    slots = (
+        InputSlot("prediction", role="prediction"),
+        InputSlot("target", role="target"),
+        InputSlot("weight", optional=True),
+    )
+
+
 def graph_of(operators, connectivity):
     return build_graph(normalise_operators(operators), normalise_connectivity(connectivity))
 
@@ -155,6 +163,29 @@ def test_optional_inputs():
         assert alone.nodes[path]["absent"] == (2, 3)
         biased = graph_of({"b": key}, {"x": ["b"], "bias": [Feed("b", slot="bias")]})
         assert {(u, e["slot"]) for u, _, e in biased.in_edges(path, data=True)} == {("x", 0), ("x", 1), ("bias", 3)}
+
+
+def test_optional_inputs_that_are_inputs_of_the_network_all_the_same():
+    parts = {"att": Attention()}, {"x": ["att", "att"], "mask": ["att"]}
+    for block in (Block(*parts, inputs=["x"]), Block(*parts, outputs=["att", "mask"])):
+        graph = graph_of({"b": block}, {"x": ["b"]})
+        assert [key for key in graph if graph.nodes[key]["kind"] == "input"] == ["x", "b/mask"]
+
+
+def test_a_loss_keeps_its_roles_where_an_optional_edge_is_left_out():
+    block = Block(
+        {"fc": Linear(2, 1), "loss": WeightedLoss()},
+        {"weight": [Feed("loss", slot="weight")], "y": ["loss"], "x": ["fc"], "fc": ["loss"]},
+        inputs=["x", "y", "weight"],
+    )
+    graph = graph_of({"b": block}, {"x": ["b"], "y": ["b"]})
+    assert slot_names(graph, "b/loss") == {"b/fc": "prediction", "y": "target"}
+
+
+def test_gradient_factors_into_slots_that_nothing_feeds_inside():
+    inner = Block({"act": Tanh()}, {})
+    graph = graph_of({"b": Block({"inner": inner}, {})}, {"x": [Feed("b", gradient=0.5)]})
+    assert [(u, v, e["gradient"]) for u, v, e in graph.edges(data=True)] == [("x", "b/inner/act", 0.5)]
 
 
 def test_shared_blocks_and_nodes():
