@@ -41,13 +41,8 @@ def summary_table(graph: Graph, order: tuple[Key, ...], facts: Mapping[Key, Node
     file = io.StringIO()
     console = Console(file=file, width=10_000, color_system=None, legacy_windows=False)
     console.print(table)
-    for line in _block_totals(graph, facts):
-        console.print(line, highlight=False, markup=False)
-    console.print(
-        f"{counted(operators, 'operator')}, {counted(total, 'parameter')}, {total - frozen:,} trainable",
-        highlight=False,
-        markup=False,
-    )
+    whole = f"{counted(operators, 'operator')}, {counted(total, 'parameter')}, {total - frozen:,} trainable"
+    console.print("\n".join([*_block_totals(graph, facts), whole]), highlight=False, markup=False)
     return "\n".join(line.rstrip() for line in file.getvalue().splitlines() if line.strip())
 
 
