@@ -72,11 +72,15 @@ def _reads(graph: Graph, key: Key) -> str:
 
 
 def _shape(fact: NodeFacts) -> str:
+    if fact.shapes:
+        return " ".join(_axes(shape, fact.batched) for shape in fact.shapes)
     if fact.shape is None:
         return "?"
-    if not fact.batched or (fact.kind == "loss" and not fact.shape):
-        return f"({', '.join(map(str, fact.shape))})"
-    return f"({', '.join(map(str, ('n', *fact.shape)))})"
+    return _axes(fact.shape, fact.batched and (fact.kind != "loss" or fact.shape != ()))
+
+
+def _axes(shape: tuple[int, ...], batched: bool) -> str:
+    return f"({', '.join(map(str, ('n', *shape) if batched else shape))})"
 
 
 def _parameters(fact: NodeFacts) -> str:
