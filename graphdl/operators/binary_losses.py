@@ -44,7 +44,7 @@ class BCELoss(WeightedLoss):
 
     def forward(self, p: Values, x: Tensor, target: Tensor, *, training: bool) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         check_equal(x, target)
-        check_spread(self.class_weight, x, "class_weight")
+        check_spread(p.get("weight"), x, "class_weight")
         target = target.to(x.dtype)
         losses = aten.binary_cross_entropy(x, target, p.get("weight"), REDUCTIONS["none"])
         return self.reduce(losses), (x, target)  # the kernel that reduces is wrong where it writes into a given tensor
@@ -91,8 +91,8 @@ class BCEWithLogitsLoss(WeightedLoss):
 
     def forward(self, p: Values, x: Tensor, target: Tensor, *, training: bool) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         check_equal(x, target)
-        check_spread(self.class_weight, x, "class_weight")
-        check_spread(self.pos_weight, x, "pos_weight")
+        check_spread(p.get("weight"), x, "class_weight")
+        check_spread(p.get("pos_weight"), x, "pos_weight")
         v = p.get("pos_weight")
         if v is not None:
             losses = aten.binary_cross_entropy_with_logits(
@@ -156,7 +156,7 @@ class MultiLabelSoftMarginLoss(WeightedLoss):
         check_equal(x, target)
         if not x.dim():
             raise ShapeError("the prediction has no axis of classes")
-        self.check_weight(x.shape[-1])
+        self.check_weight(p.get("weight"), x.shape[-1])
         return self.reduce(weighted(entropy(x, target), p).mean(-1)), (x, target)
 
     def backward(self, p: Values, saved: tuple[Tensor, Tensor], dy: Tensor, needs: Needs = EVERYTHING) -> Gradients:

@@ -41,7 +41,7 @@ class NLLLoss(WeightedLoss):
 
     def forward(self, p: Values, x: Tensor, target: Tensor, *, training: bool) -> tuple[Tensor, Kept]:
         target = class_indices(x, target)
-        self.check_weight(x.shape[class_axis(x)])
+        self.check_weight(p.get("weight"), x.shape[class_axis(x)])
         y, total = likelihood(x, target, p.get("weight"), self.kernel_reduction, self.ignore_index)
         return y, (x, target, total)
 
@@ -82,7 +82,7 @@ class CrossEntropyLoss(WeightedLoss):
         axis, w = class_axis(x), p.get("weight")
         if not x.dim():
             raise ShapeError("the prediction has no axis of classes")
-        self.check_weight(x.shape[axis])
+        self.check_weight(p.get("weight"), x.shape[axis])
         logs = torch.log_softmax(x, axis)
         if target.shape == x.shape:
             self.check_probabilities()
@@ -155,7 +155,7 @@ class MultiMarginLoss(WeightedLoss):
 
     def forward(self, p: Values, x: Tensor, target: Tensor, *, training: bool) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         target = class_indices(x, target, most=2)
-        self.check_weight(x.shape[-1])
+        self.check_weight(p.get("weight"), x.shape[-1])
         y = aten.multi_margin_loss(x, target, self.p, self.margin, p.get("weight"), self.kernel_reduction)
         return y, (x, target)
 
