@@ -29,7 +29,7 @@ CATALOGUE = {
         SoftMarginLoss MultiLabelSoftMarginLoss MultiMarginLoss MultiLabelMarginLoss HingeEmbeddingLoss
         MarginRankingLoss CosineEmbeddingLoss TripletMarginLoss PoissonNLLLoss GaussianNLLLoss CTCLoss""",
 }
-BLOCKS = "Block Sequential Residual TransformerEncoderLayer TransformerDecoderLayer".split()
+BLOCKS = ["Block", "Sequential", "Residual", "TransformerEncoderLayer", "TransformerDecoderLayer"]
 
 
 def test_every_operator_of_the_catalogue_exists_and_is_documented():
