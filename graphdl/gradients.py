@@ -73,8 +73,8 @@ def _alone(operator: Operator, inputs: tuple[Any, ...], seed: int) -> tuple[Netw
         )
         raise SettingError(f"check_gradients takes an operator or a network, not {wrong}.")
     kind, slots = type(operator).__name__, operator.slots
-    if not inputs or (slots is not None and len(inputs) != len(slots)):
-        expected = "one input or more" if slots is None else listing(slots)
+    if len(inputs) != len(slots) if slots is not None else not inputs:
+        expected = "one input or more" if slots is None else listing(slots) or "no input"
         raise SettingError(
             f"check_gradients takes an operator and an example of each of its inputs: {kind} takes "
             f"{expected}, and {len(inputs)} were given."

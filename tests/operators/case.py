@@ -26,9 +26,9 @@ from graphdl import Operator
 class Case:
     """An operator, what it is given, and the same in torch.
 
-    inputs     of each input its shape, or a function from a generator to a tensor
-    reference  (parameters and buffers, *inputs) -> output, which torch can differentiate; also takes drawn=
-               where the operator draws
+    inputs     of each input its shape, or a function from a generator to a tensor; () for an operator without slots
+    reference  (parameters and buffers, *inputs) -> output or tuple of outputs, which torch can differentiate where
+               they are floats; also takes drawn= where the operator draws
     batched    whether the first axis of every input is the batch
     small      the sizes of small batches that the operator takes
     training   the mode in which it is checked
@@ -37,7 +37,7 @@ class Case:
     name: str
     operator: Operator
     inputs: Sequence[tuple[int, ...] | Callable[[torch.Generator], Tensor]]
-    reference: Callable[..., Tensor]
+    reference: Callable[..., Any]
     batched: bool = True
     small: Sequence[int] = (1, 0)
     training: bool = True
@@ -87,23 +87,36 @@ def normal(shape: Sequence[int], generator: torch.Generator) -> Tensor:
     return x + 0.05 * torch.where(x < 0, -1.0, 1.0)
 
 
-def upstream(y: Tensor, seed: int = 1) -> Tensor:
-    """A random gradient of an output."""
+def upstream(y: Any, seed: int = 1) -> Any:
+    """A random gradient of an output, or of each of a tuple."""
+    if isinstance(y, tuple):
+        return tuple(upstream(element, seed + 100 * k) for k, element in enumerate(y))
     drawn = normal(y.shape, torch.Generator().manual_seed(seed))
-    return drawn.to(y.dtype)
+    return drawn.to(y.dtype) if y.is_floating_point() else drawn
+
+
+def partly(dy: Any) -> list[Any]:
+    """The gradient of an output; of a tuple also each gradient where only one element was used."""
+    alone = range(len(dy)) if isinstance(dy, tuple) else ()
+    return [dy, *(tuple(d if j == k else None for j, d in enumerate(dy)) for k in alone)]
+
+
+def elements(value: Any) -> tuple[Any, ...]:
+    """The elements of a tuple of outputs, or the one output."""
+    return value if isinstance(value, tuple) else (value,)
 
 
 @dataclass
 class Outcome:
-    """An output, the gradients of the inputs and those of the parameters."""
+    """An output or a tuple of them, the gradients of the inputs and those of the parameters."""
 
-    y: Tensor
+    y: Any
     dxs: list[Tensor | None]
     dps: dict[str, Tensor | None]
 
 
 def by_hand(
-    case: Case, p: dict[str, Tensor], xs: Sequence[Tensor], dy: Tensor, operator: Operator | None = None
+    case: Case, p: dict[str, Tensor], xs: Sequence[Tensor], dy: Any, operator: Operator | None = None
 ) -> Outcome:
     """What the operator computes."""
     operator = operator or case.complete()
@@ -114,7 +127,7 @@ def by_hand(
 
 
 def by_autograd(
-    case: Case, p: dict[str, Tensor], xs: Sequence[Tensor], dy: Tensor, chance: dict[str, Any] | None = None
+    case: Case, p: dict[str, Tensor], xs: Sequence[Tensor], dy: Any, chance: dict[str, Any] | None = None
 ) -> Outcome:
     """What torch computes; None for an input of integers. chance is what another generator drew."""
     chance = case.chance(xs) if chance is None else chance
@@ -122,27 +135,35 @@ def by_autograd(
     buffers = {name: p[name].clone() for name in p if name not in leading}
     xs = [x.detach().clone().requires_grad_() if x.is_floating_point() else x for x in xs]
     y = case.reference(leading | buffers, *xs, **chance)
+    pairs = zip(elements(y), elements(dy), strict=True)
+    used = [(e, d.to(e.dtype)) for e, d in pairs if d is not None and e.requires_grad]
     leaves = [*leading.values(), *(x for x in xs if x.requires_grad)]
-    found = iter(torch.autograd.grad(y, leaves, dy.to(y.dtype), materialize_grads=True) if leaves else ())
+    starts = [e for e, _ in used], leaves, [d for _, d in used]
+    reached = torch.autograd.grad(*starts, materialize_grads=True) if used else map(torch.zeros_like, leaves)
+    found = iter(reached)
     dps: dict[str, Tensor | None] = {name: next(found) for name in leading}
-    return Outcome(y.detach(), [next(found) if x.requires_grad else None for x in xs], dps)
+    detached = tuple(e.detach() for e in y) if isinstance(y, tuple) else y.detach()
+    return Outcome(detached, [next(found) if x.requires_grad else None for x in xs], dps)
 
 
 def assert_same(found: Outcome, expected: Outcome, rtol: float = 1e-10, atol: float = 1e-10) -> None:
-    """Refuse a value or a gradient that differs, in type, shape or number."""
-    pairs = [("value", found.y, expected.y)]
+    """Refuse a value or a gradient that differs, in type, shape or number; None may stand for a gradient of zeros."""
+    assert isinstance(found.y, tuple) == isinstance(expected.y, tuple)
+    pairs = [("value", a, b) for a, b in zip(elements(found.y), elements(expected.y), strict=True)]
     assert found.dps.keys() == expected.dps.keys()
     pairs += [(f"gradient of {name}", found.dps[name], expected.dps[name]) for name in expected.dps]
     for k, (dx, wanted) in enumerate(zip(found.dxs, expected.dxs, strict=True)):
         if wanted is not None:
             pairs.append((f"gradient of input {k}", dx, wanted))
     for what, a, b in pairs:
-        assert a is not None, f"there is no {what}"
+        if a is None:
+            assert not b.any(), f"there is no {what}"
+            continue
         torch.testing.assert_close(
             a, b, rtol=rtol, atol=atol, equal_nan=True, msg=lambda text, what=what: f"{what}: {text}"
         )
 
 
 def compare(case: Case, p: dict[str, Tensor], xs: Sequence[Tensor], operator: Operator | None = None) -> None:
-    dy = upstream(case.forward(p, xs, operator)[0])
-    assert_same(by_hand(case, p, xs, dy, operator), by_autograd(case, p, xs, dy))
+    for dy in partly(upstream(case.forward(p, xs, operator)[0])):
+        assert_same(by_hand(case, p, xs, dy, operator), by_autograd(case, p, xs, dy))
