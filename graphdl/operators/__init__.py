@@ -11,6 +11,7 @@ from graphdl.operators import (
     merge,
     normalization,
     pooling,
+    recurrent,
     regularization,
     structure,
 )
@@ -23,6 +24,7 @@ from graphdl.operators.merge import *
 from graphdl.operators.normalization import *
 from graphdl.operators.operator import EVERYTHING, Buffer, Operator, Parameter
 from graphdl.operators.pooling import *
+from graphdl.operators.recurrent import *
 from graphdl.operators.regularization import *
 from graphdl.operators.structure import *
 
@@ -35,5 +37,6 @@ __all__ += losses.__all__
 __all__ += merge.__all__
 __all__ += normalization.__all__
 __all__ += pooling.__all__
+__all__ += recurrent.__all__
 __all__ += regularization.__all__
 __all__ += structure.__all__
