@@ -14,6 +14,7 @@ from graphdl.errors import GradientError, SettingError, listing
 from graphdl.graph import Feed, Key
 from graphdl.network import Network
 from graphdl.operators import Operator
+from graphdl.slots import is_optional
 
 MOST_OUTPUTS = 8
 """For a tuple of outputs: how many elements are also tried as the only one that is used."""
@@ -73,13 +74,14 @@ def _alone(operator: Operator, inputs: tuple[Any, ...], seed: int) -> tuple[Netw
         )
         raise SettingError(f"check_gradients takes an operator or a network, not {wrong}.")
     kind, slots = type(operator).__name__, operator.slots
-    if len(inputs) != len(slots) if slots is not None else not inputs:
+    least = 1 if slots is None else sum(not is_optional(slot) for slot in slots)
+    if len(inputs) < least or (slots is not None and len(inputs) > len(slots)):
         expected = "one input or more" if slots is None else listing(slots) or "no input"
         raise SettingError(
             f"check_gradients takes an operator and an example of each of its inputs: {kind} takes "
             f"{expected}, and {len(inputs)} were given."
         )
-    names: list[Key] = list(range(len(inputs)) if slots is None or len(slots) == 1 else map(str, slots))
+    names: list[Key] = list(range(len(inputs)) if slots is None or len(slots) == 1 else map(str, slots[: len(inputs)]))
     connectivity: dict[Key, list[Key | Feed]] = {name: [Feed(kind, slot=k)] for k, name in enumerate(names)}
     net = Network({kind: operator}, connectivity, seed=seed, dtype=torch.float64)
     return net, dict(zip(names, inputs, strict=True))

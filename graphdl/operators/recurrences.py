@@ -168,7 +168,7 @@ class LongShortTerm(Recurrence):
         dys, dh = arriving(sent, y, not reverse)
         dc = torch.zeros_like(dh) if sent.c is None else sent.c.clone(memory_format=torch.contiguous_format)
         dcs = [None] * len(y) if sent.cs is None else unbound(not reverse, sent.cs)
-        of_cell, wide = da.view(*y.shape[:2], 4, -1)[..., :3, :], dc.unsqueeze(1)
+        of_cell, wide = da.view(*y.shape[:2], 4, y.shape[2])[..., :3, :], dc.unsqueeze(1)
         for (a, a_cell, a_o, s, forget), dy, more in zip(
             steps(not reverse, da, of_cell, do, slope, f), dys, dcs, strict=True
         ):
@@ -226,7 +226,7 @@ class GatedUnit(Recurrence):
         dys, dh = arriving(sent, y, not reverse)
         wide = dh.unsqueeze(1)
         for (a, hidden, update), dy in zip(
-            steps(not reverse, da.view(*y.shape[:2], 4, -1), da[..., : gates.shape[-1]], z), dys, strict=True
+            steps(not reverse, da.view(*y.shape[:2], 4, y.shape[2]), da[..., : gates.shape[-1]], z), dys, strict=True
         ):
             a.mul_(wide)
             torch.addcmul(dy, dh, update, out=dh).addmm_(hidden, w.hh)
@@ -237,7 +237,7 @@ def products(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """The products of the inputs (t, n, i) of all steps, a new tensor (t, n, g o)."""
     rows = x.reshape(-1, x.shape[-1])
     made = torch.mm(rows, weight.t()) if bias is None else torch.addmm(bias, rows, weight.t())
-    return made.view(*x.shape[:2], -1)
+    return made.view(*x.shape[:2], len(weight))
 
 
 def input_gradient(made: Recurrence, w: Weights, da: Tensor) -> Tensor:
@@ -247,7 +247,7 @@ def input_gradient(made: Recurrence, w: Weights, da: Tensor) -> Tensor:
         factors = rows[:, columns], w.ih[part]
         dx = torch.mm(*factors) if dx is None else dx.addmm_(*factors)
     assert dx is not None
-    return dx.view(*da.shape[:2], -1)
+    return dx.view(*da.shape[:2], w.ih.shape[1])
 
 
 def parameter_gradients(made: Recurrence, da: Tensor, x: Tensor, before: Tensor, w: Weights, needs: Needs) -> Values:

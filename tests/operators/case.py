@@ -122,8 +122,14 @@ def by_hand(
     operator = operator or case.complete()
     y, saved = case.forward(p, xs, operator)
     dxs, dps = operator.backward(p, saved, dy)
-    assert len(dxs) == len(xs)
-    return Outcome(y, list(dxs), dict(dps))
+    return Outcome(y, fed(dxs, len(xs)), dict(dps))
+
+
+def fed(dxs: Sequence[Tensor | None], count: int) -> list[Tensor | None]:
+    """The gradients of the inputs; optional ones at the end, which nothing feeds, have none."""
+    assert len(dxs) >= count
+    assert all(dx is None for dx in dxs[count:])
+    return list(dxs[:count])
 
 
 def by_autograd(
