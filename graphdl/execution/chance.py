@@ -46,7 +46,7 @@ class Chance:
 
     def __init__(self, plan: Plan, outlines: Outlines, generator: Generator) -> None:
         self._generator = generator
-        self._operators: list[tuple[Operator, list[Tensor]]] = []
+        self._operators: list[tuple[Operator, list[Tensor | None]]] = []
         self._before: Tensor | None = None
         self._count = 0
         self.positions: list[int] = []
@@ -55,16 +55,16 @@ class Chance:
             step = plan.steps[k]
             if step.frozen:
                 continue
-            if any(i not in outlines for i in step.reads):
+            if any(i not in outlines for i in step.reads if i != plan.absent):
                 raise CompileError(f"{step.name} draws by a tuple of tensors")
-            reads = [outline(*outlines[i]) for i in step.reads]
+            reads = [None if i == plan.absent else outline(*outlines[i]) for i in step.reads]
             example = self._try(step, reads)
             if example is not None:
                 self._operators.append((step.operator, reads))
                 self.positions.append(k)
                 self.examples.append(example)
 
-    def _try(self, step: Step, reads: list[Tensor]) -> Tensor | None:
+    def _try(self, step: Step, reads: list[Tensor | None]) -> Tensor | None:
         try:
             example = step.operator.draw(*reads, generator=Generator().manual_seed(0))
         except CompileError:

@@ -24,6 +24,7 @@ from tests.operators import (
     test_merge,
     test_normalization,
     test_pooling,
+    test_recurrent,
     test_regularization,
     test_structure,
 )
@@ -39,10 +40,11 @@ FAMILIES = [
     test_merge,
     test_normalization,
     test_pooling,
+    test_recurrent,
     test_regularization,
     test_structure,
 ]
-HELPERS = {"operator", "sizes", "tuples"}
+HELPERS = {"cell", "masks", "onednn", "operator", "recurrences", "sequences", "sizes", "stacked", "tuples"}
 PUBLIC = [getattr(operators, name) for name in operators.__all__]
 CONCRETE = [
     cls for cls in PUBLIC if isinstance(cls, type) and issubclass(cls, Operator) and not inspect.isabstract(cls)
