@@ -13,7 +13,7 @@ from graphdl.cpp.writer import Writer, arguments, common_type
 from graphdl.errors import CompileError
 from graphdl.execution.tape import Call, Slot
 
-IGNORED = {"dtype", "layout", "device", "pin_memory", "memory_format", "non_blocking", "out", "generator"}
+IGNORED = {"dtype", "layout", "device", "pin_memory", "memory_format", "non_blocking", "grad_input", "out", "generator"}
 """Arguments that say where and how the result lies, which the result's slot says already."""
 
 

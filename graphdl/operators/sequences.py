@@ -81,7 +81,7 @@ def run(
     recurrence: Recurrence, w: Weights, x: Tensor, first: States, reverse: bool, lengths: Lengths | None, training: bool
 ) -> tuple[Ends, Kept]:
     """Run through the steps of x (t, n, i) from the states `first` (n, o)."""
-    if lengths is None and isinstance(recurrence, LongShortTerm) and onednn.can_be_taken(x):
+    if lengths is None and isinstance(recurrence, LongShortTerm) and onednn.is_best(x, w):
         made = onednn.forward(x, w, first.h, cells(first), reverse, training)
         return Ends(*made[:3]), Kept(x, first, None, made)
     if lengths is not None and reverse:
