@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from graphdl.operators.compiling import is_compiling
-from graphdl.operators.recurrences import Weights
+from graphdl.operators.recurrent_weights import Weights
 
 LSTM = 2
 """oneDNN's number of the kind of a layer."""

@@ -14,12 +14,12 @@ from graphdl.operators.recurrences import (
     Recurrence,
     Sent,
     States,
-    Weights,
     cells,
     halves,
     input_gradient,
     parameter_gradients,
 )
+from graphdl.operators.recurrent_weights import Weights
 
 NAMES = "weight_ih", "weight_hh", "bias_ih", "bias_hh"
 
@@ -131,4 +131,4 @@ def _at_ends(sent: Sent, y: Tensor, lengths: Lengths) -> Sent:
     """The gradients of the last states as gradients of the states after each row's last step."""
     dys = torch.zeros_like(y) if sent.ys is None else lengths.cut(sent.ys)
     dcs = None if sent.c is None else lengths.add_end(torch.zeros_like(y), sent.c)
-    return Sent(lengths.add_end(dys, sent.h), cs=dcs)
+    return Sent(lengths.add_end(dys, sent.h), cs=dcs, first=sent.first)

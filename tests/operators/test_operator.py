@@ -44,7 +44,19 @@ FAMILIES = [
     test_regularization,
     test_structure,
 ]
-HELPERS = {"cell", "compiling", "masks", "onednn", "operator", "recurrences", "sequences", "sizes", "stacked", "tuples"}
+HELPERS = {
+    "cell",
+    "compiling",
+    "masks",
+    "onednn",
+    "operator",
+    "recurrences",
+    "recurrent_weights",
+    "sequences",
+    "sizes",
+    "stacked",
+    "tuples",
+}
 PUBLIC = [getattr(operators, name) for name in operators.__all__]
 CONCRETE = [
     cls for cls in PUBLIC if isinstance(cls, type) and issubclass(cls, Operator) and not inspect.isabstract(cls)
