@@ -295,7 +295,6 @@ def _size(name: str, shape: tuple[int, ...]) -> torch.Size:
         size = torch.Size(shape)
         size.numel()
     except (TypeError, ValueError, OverflowError, RuntimeError):
-        raise SettingError(
-            f"{name} cannot have the shape {shape!r}: write a tuple of sizes that memory holds."
-        ) from None
+        wrong = f"{name} cannot have the shape {shape!r}: write a tuple of sizes that memory holds."
+        raise SettingError(wrong) from None
     return size
