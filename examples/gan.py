@@ -6,13 +6,15 @@ import torch
 from torch import Tensor
 
 from graphdl import BCEWithLogitsLoss, GaussianNoise, LeakyReLU, Linear, Network, ReLU, Sequential
-from graphdl.optim import Adam
+from graphdl.optim import Adam, Cosine
 from graphdl.plots import COLOURS, new_figure, save_figure
 
 operators = {
-    "generator": Sequential(fc1=Linear(8, 128), relu1=ReLU(), fc2=Linear(128, 128), relu2=ReLU(), points=Linear(128, 2)),
+    "generator": Sequential(
+        fc1=Linear(8, 128), relu1=ReLU(), fc2=Linear(128, 128), relu2=ReLU(), points=Linear(128, 2)
+    ),
     "judge": Sequential(
-        noise=GaussianNoise(0.1),
+        noise=GaussianNoise(0.05),
         fc1=Linear(2, 128),
         relu1=LeakyReLU(0.2),
         fc2=Linear(128, 128),
@@ -38,12 +40,14 @@ def train(net: Network, steps: int, rows: int, generator: torch.Generator) -> No
     """Train the judge, a part of the network, to tell points; and the network, with a frozen judge, to mislead it."""
     judge = net.part(inputs=["generator/points", "real"], outputs=["loss"])
     net.freeze("judge")
-    optimizer = Adam(lr=1e-3, betas=(0.5, 0.99))
+    optimizer = Adam(lr=Cosine(2e-3, steps=steps), betas=(0.5, 0.99))
     train_judge, train_generator = optimizer.bind(judge), optimizer.bind(net)
     real, forged = torch.ones(rows, 1), torch.zeros(rows, 1)
     for _ in range(steps):
         points = net.predict(torch.randn(rows, 8, generator=generator), outputs=["generator"])
-        judge.forward({"generator/points": torch.cat([ring(rows, generator), points]), "real": torch.cat([real, forged])})
+        judge.forward(
+            {"generator/points": torch.cat([ring(rows, generator), points]), "real": torch.cat([real, forged])}
+        )
         judge.backward()
         train_judge.step()
         net.forward({"noise": torch.randn(rows, 8, generator=generator), "real": real})
@@ -51,25 +55,28 @@ def train(net: Network, steps: int, rows: int, generator: torch.Generator) -> No
         train_generator.step()
 
 
-def main(steps: int = 4000, folder: str = "out", seed: int = 0) -> float:
-    net = Network(operators, connectivity, seed=seed)
-    generator = torch.Generator().manual_seed(seed)
-    train(net, steps, 256, generator)
-    points = net.predict(torch.randn(2000, 8, generator=generator), outputs=["generator"])
-    distances, modes = torch.cdist(points, MODES).min(1)
-    near = distances < 3 * SPREAD
-    counts = modes[near].bincount(minlength=8)
-    share = float(near.float().mean())
-    print(f"{share:.1%} of the points are near a mode; points near each mode: {counts.tolist()}")
+def plot(path: str, **sets: Tensor) -> None:
+    """Sets of points (n, 2), one above the other."""
     figure = new_figure(5, 5)
     axes = figure.subplots()
-    for k, (label, drawn) in enumerate({"real": ring(2000, generator), "generated": points}.items()):
-        axes.scatter(*drawn.T, s=4, color=COLOURS[k], label=label, alpha=0.5)
+    for colour, (label, points) in zip(COLOURS, sets.items(), strict=False):
+        axes.scatter(*points.T, s=4, alpha=0.5, color=colour, label=label)
     axes.set_aspect("equal")
-    axes.legend()
-    save_figure(figure, f"{folder}/points.png")
+    figure.legend(loc="outside lower center", ncols=len(sets), frameon=False, markerscale=3)
+    save_figure(figure, path)
+
+
+def main(steps: int = 4000, folder: str = "out", seed: int = 0) -> tuple[float, int]:
+    net = Network(operators, connectivity, seed=seed)
+    train(net, steps, 256, net.generator)
+    points = net.predict(torch.randn(2000, 8, generator=net.generator), outputs=["generator"])
+    distances, nearest = torch.cdist(points, MODES).min(1)
+    near = distances < 3 * SPREAD
+    share, modes = float(near.float().mean()), len(nearest[near].unique())
+    print(f"{share:.1%} of the points are within three standard deviations of a mode; {modes} of 8 modes are found")
+    plot(f"{folder}/points.png", real=ring(2000, net.generator), generated=points)
     net.render(f"{folder}/network.svg", title="A generator and its judge")
-    return share
+    return share, modes
 
 
 if __name__ == "__main__":

@@ -1,12 +1,11 @@
 """A variational autoencoder that draws digits. Run: graphdl run vae. It draws into out/."""
 
 import torch
-from torch import Tensor
 
 from graphdl import Linear, Loss, MSELoss, Network, Operator, ReLU, Sequential, Sigmoid, fit, register
 from graphdl.data import digits, split
 from graphdl.optim import Adam, Cosine
-from graphdl.plots import new_figure, save_figure
+from graphdl.plots import plot_images
 
 LATENT = 8
 DEVIATION = 0.15  # of a pixel from the image that the decoder draws
@@ -53,7 +52,9 @@ operators = {
     "mean": Linear(128, LATENT),
     "log_variance": Linear(128, LATENT),
     "sample": NormalSample(),
-    "decode": Sequential(fc1=Linear(LATENT, 128), relu1=ReLU(), fc2=Linear(128, 256), relu2=ReLU(), fc3=Linear(256, 64), image=Sigmoid()),
+    "decode": Sequential(
+        fc1=Linear(LATENT, 128), relu1=ReLU(), fc2=Linear(128, 256), relu2=ReLU(), fc3=Linear(256, 64), image=Sigmoid()
+    ),
     "reconstruction": MSELoss(weight=64 / (2 * DEVIATION**2)),
     "divergence": NormalDivergence(weight=LATENT),
 }
@@ -67,25 +68,17 @@ connectivity = {
 }
 
 
-def plot_sheet(path: str, images: Tensor, columns: int = 16) -> None:
-    """Images (n, h, w) of [0, 1] on one sheet."""
-    figure = new_figure(8, 8 * len(images) / columns**2)
-    axes = figure.subplots()
-    axes.imshow(torch.cat([torch.cat(list(row), 1) for row in images.split(columns)]), cmap="gray_r", vmin=0, vmax=1)
-    axes.axis("off")
-    save_figure(figure, path)
-
-
 def main(epochs: int = 100, folder: str = "out", seed: int = 0) -> float:
     net = Network(operators, connectivity, seed=seed)
     (training,), (test,) = split(digits()[0], fractions=(0.8, 0.2), seed=seed)
-    history = fit(net, {"pixels": training}, optimizer=Adam(lr=Cosine(2e-3, steps=epochs * 23)), epochs=epochs, batch_size=64)
-    terms = net.forward({"pixels": test})
-    bound = sum(float(terms[key]) * net.operators[key].weight for key in net.losses)
-    print(f"{bound:.2f} nats for a test image, of which {LATENT * terms['divergence']:.2f} are the divergence")
+    optimizer = Adam(lr=Cosine(2e-3, steps=epochs * -(-len(training) // 64)))
+    fit(net, {"pixels": training}, optimizer=optimizer, epochs=epochs, batch_size=64)
+    terms = {key: net.operators[key].weight * float(loss) for key, loss in net.forward({"pixels": test}).items()}
+    bound = sum(terms.values())
+    print(f"{bound:.1f} nats for a test image: {' and '.join(f'{term:.1f} {key}' for key, term in terms.items())}")
     decoder = net.part(inputs=["sample"], outputs=["decode"])
     noise = torch.randn(128, LATENT, generator=torch.Generator().manual_seed(seed))
-    plot_sheet(f"{folder}/samples.png", decoder.predict(noise).view(-1, 8, 8))
+    plot_images(f"{folder}/samples.png", decoder.predict(noise).view(-1, 8, 8), colours="gray_r")
     net.render(f"{folder}/network.svg", title="A variational autoencoder")
     return bound
 
