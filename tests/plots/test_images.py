@@ -13,8 +13,9 @@ def test_images_are_drawn(shape, tmp_path):
 
 def test_a_row_has_so_many_images(tmp_path):
     image = pytest.importorskip("matplotlib.image")
-    rows, width, _ = image.imread(plot_images(tmp_path / "sheet.png", torch.rand(12, 8, 8), columns=6)).shape
-    assert width == pytest.approx(3 * rows, rel=0.02)
+    height, width, _ = image.imread(plot_images(tmp_path / "sheet.png", torch.rand(12, 8, 8), columns=6)).shape
+    margins = 2 * 15  # pixels around the sheet
+    assert width - margins == pytest.approx(3 * (height - margins), rel=0.02)
 
 
 def test_the_darkest_and_the_lightest_image(tmp_path):
