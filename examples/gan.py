@@ -1,6 +1,7 @@
 """Two networks that train each other to draw points of eight Gaussians. Run: graphdl run gan. It draws into out/.
 
-After 4,000 steps, in 20 s, about 95 % of the points are near one of the eight modes, and all modes are found.
+After 4,000 steps, in 20 s on one core, 96 % of the points are near one of the eight modes, and all modes are found;
+with other seeds 80 to 94 %.
 """
 
 import math
@@ -72,13 +73,14 @@ def plot(path: str, **sets: Tensor) -> None:
 
 def main(steps: int = 4000, folder: str = "out", seed: int = 0) -> tuple[float, int]:
     net = Network(operators, connectivity, seed=seed)
-    train(net, steps, 256, net.generator)
-    points = net.predict(torch.randn(2000, 8, generator=net.generator), outputs=["generator"])
+    generator = torch.Generator().manual_seed(seed)
+    train(net, steps, 256, generator)
+    points = net.predict(torch.randn(2000, 8, generator=generator), outputs=["generator"])
     distances, nearest = torch.cdist(points, MODES).min(1)
     near = distances < 3 * SPREAD
     share, modes = float(near.float().mean()), len(nearest[near].unique())
     print(f"{share:.1%} of the points are within three standard deviations of a mode; {modes} of 8 modes are found")
-    plot(f"{folder}/points.png", real=ring(2000, net.generator), generated=points)
+    plot(f"{folder}/points.png", real=ring(2000, generator), generated=points)
     net.render(f"{folder}/network.svg", title="A generator and its judge")
     return share, modes
 

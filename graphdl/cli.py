@@ -15,7 +15,7 @@ from graphdl.errors import GraphDLError, SettingError
 from graphdl.experiments import EXPERIMENTS, Experiment, find_experiment
 from graphdl.network import Network
 from graphdl.plots import new_figure
-from graphdl.scripts import find_scripts
+from graphdl.scripts import Script, find_scripts
 from graphdl.search import sweep_file
 
 app = typer.Typer(
@@ -32,7 +32,7 @@ errors = Console(stderr=True, highlight=False, soft_wrap=True)
 Model = Annotated[Path, typer.Argument(help="A JSON file of the two dictionaries, as Network.save writes it.")]
 
 SCRIPTS = {name: script for name, script in find_scripts().items() if name not in EXPERIMENTS}
-EXAMPLES = {**EXPERIMENTS, **SCRIPTS}
+EXAMPLES: dict[str, Experiment | Script] = {**EXPERIMENTS, **SCRIPTS}
 TITLES = "\n\n".join(f"{name}: {example.title}." for name, example in EXAMPLES.items())
 
 PUBLISHED = f"The experiments, which docs/systems.md describes: {', '.join(systems.EXPERIMENTS)}."
