@@ -127,6 +127,11 @@ def to_tensor(value: Any, what: str, device: torch.device, dtype: torch.dtype) -
 
 
 def _as_tensor(value: Any, what: str) -> Tensor:
+    if isinstance(value, (list, tuple)) and any(isinstance(each, Tensor) and each.dim() for each in value):
+        raise SettingError(
+            f"{what} is a {type(value).__name__} of {len(value)} tensors; give one tensor: an element of it, or "
+            "torch.stack(...) of all."
+        )
     try:
         array = numpy.array(value)
         return torch.from_numpy(array.astype(array.dtype.newbyteorder("="), copy=False))

@@ -12,9 +12,10 @@ from safetensors.torch import save_file
 
 from graphdl import systems
 from graphdl.errors import GraphDLError, SettingError
-from graphdl.experiments import EXPERIMENTS, find_experiment
+from graphdl.experiments import EXPERIMENTS, Experiment, find_experiment
 from graphdl.network import Network
 from graphdl.plots import new_figure
+from graphdl.scripts import Script, find_scripts
 from graphdl.search import sweep_file
 
 app = typer.Typer(
@@ -30,27 +31,39 @@ errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
 Model = Annotated[Path, typer.Argument(help="A JSON file of the two dictionaries, as Network.save writes it.")]
 
-EXAMPLES = "\n\n".join(f"{name}: {experiment.title}." for name, experiment in EXPERIMENTS.items())
+SCRIPTS = {name: script for name, script in find_scripts().items() if name not in EXPERIMENTS}
+EXAMPLES: dict[str, Experiment | Script] = {**EXPERIMENTS, **SCRIPTS}
+TITLES = "\n\n".join(f"{name}: {example.title}." for name, example in EXAMPLES.items())
 
 PUBLISHED = f"The experiments, which docs/systems.md describes: {', '.join(systems.EXPERIMENTS)}."
 
 
-@app.command(help=f"Train an example, print its figures, and draw it.\n\n{EXAMPLES}")
+@app.command(help=f"Train an example, print its figures, and draw it.\n\n{TITLES}")
 def run(
-    example: Annotated[str, typer.Argument(help="What to train: " + ", ".join(EXPERIMENTS) + ".")],
+    example: Annotated[str, typer.Argument(help="What to train: " + ", ".join(EXAMPLES) + ".")],
     out: Annotated[Path, typer.Option(help="The folder for the pictures.")] = Path("out"),
-    seed: Annotated[int, typer.Option(help="The seed of the data, the first parameters and the batches.", min=0)] = 2,
+    seed: Annotated[
+        int | None, typer.Option(help="The seed of the data, the first parameters and the batches.", min=0)
+    ] = None,
     epochs: Annotated[
         int | None, typer.Option(help="Passes through the data; the default depends on the example.", min=1)
     ] = None,
 ) -> None:
     """Train an example, print its figures, and draw it."""
-    experiment = find_experiment(example)
+    experiment = None if example in SCRIPTS else find_experiment(example, SCRIPTS)
     new_figure(1, 1)  # a missing package is reported before training, not after
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise SettingError(f"--out {out} cannot be made: {error.strerror}.") from None
+    if experiment:
+        _run(experiment, out, 2 if seed is None else seed, epochs)
+    else:
+        SCRIPTS[example].run({"epochs": epochs, "folder": str(out), "seed": seed})
+
+
+def _run(experiment: Experiment, out: Path, seed: int, epochs: int | None) -> None:
+    """Train an experiment, print its figures, and draw it."""
     console.print(f"[bold]{escape(experiment.title)}[/bold]  {escape(repr(experiment.network(seed)))}")
     result = experiment.run(seed, epochs=epochs)
     history = result.history

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -178,10 +178,11 @@ EXPERIMENTS: dict[str, Experiment] = {
 }  # fmt: skip
 
 
-def find_experiment(name: str) -> Experiment:
-    """The experiment of that name. Raises SettingError if there is none."""
+def find_experiment(name: str, others: Iterable[str] = ()) -> Experiment:
+    """The experiment of that name. Raises SettingError if there is none; its text names the other examples as well."""
     if name not in EXPERIMENTS:
+        known = [*EXPERIMENTS, *others]
         raise SettingError(
-            f"No example is called {name!r}.{did_you_mean(name, EXPERIMENTS)} The examples are {listing(EXPERIMENTS)}."
+            f"No example is called {name!r}.{did_you_mean(name, known)} The examples are {listing(known)}."
         )
     return EXPERIMENTS[name]

@@ -4,6 +4,7 @@ import runpy
 from pathlib import Path
 
 import pytest
+import torch
 
 from graphdl.search import sweep_file
 
@@ -27,8 +28,44 @@ def test_custom_operator():
     assert main("custom_operator")() < 0.12
 
 
+def test_resnet(tmp_path):
+    assert main("resnet")(epochs=4, folder=tmp_path) >= 0.97
+    assert drawn(tmp_path) == {"network.svg", "confusion.png"}
+
+
+def test_unet(tmp_path):
+    assert main("unet")(epochs=5, count=640, folder=tmp_path) >= 0.85
+    assert drawn(tmp_path) == {"network.svg", "segments.png"}
+
+
+def test_vae(tmp_path):
+    assert main("vae")(epochs=15, folder=tmp_path) <= 85  # 108 without a code, whose images are all the mean image
+    assert drawn(tmp_path) == {"network.svg", "samples.png"}
+
+
+@pytest.fixture
+def threads():
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+def test_gan(tmp_path, threads):
+    share, modes = main("gan")(steps=1000, folder=tmp_path)
+    assert share >= 0.5
+    assert modes == 8
+    assert drawn(tmp_path) == {"network.svg", "points.png"}
+
+
+def drawn(folder):
+    return {path.name for path in folder.iterdir()}
+
+
+OTHERS = {"custom_operator", "resnet", "unet", "vae", "gan"}
+
+
 def test_none_is_left_out():
-    assert {path.stem for path in EXAMPLES.glob("*.py")} == {*LEAST, "custom_operator"}
+    assert {path.stem for path in EXAMPLES.glob("*.py")} == {*LEAST, *OTHERS}
 
 
 def test_sweep():

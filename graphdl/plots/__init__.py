@@ -6,6 +6,7 @@ from graphdl.plots.confusion import plot_confusion
 from graphdl.plots.curves import plot_curves
 from graphdl.plots.figures import COLOURS, new_figure, save_figure
 from graphdl.plots.heat_map import plot_heat_map
+from graphdl.plots.images import plot_images
 from graphdl.plots.lines import plot_lines
 from graphdl.plots.parallel import plot_parallel
 from graphdl.plots.points import plot_points
@@ -16,6 +17,7 @@ __all__ = [
     "plot_confusion",
     "plot_curves",
     "plot_heat_map",
+    "plot_images",
     "plot_lines",
     "plot_parallel",
     "plot_points",

@@ -1,0 +1,45 @@
+"""Many small images on one sheet."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from graphdl.errors import SettingError, ShapeError
+from graphdl.plots.figures import new_figure, save_figure
+
+__all__ = ["plot_images"]
+
+INCHES = 0.6  # width and height of an image on the sheet
+
+
+def plot_images(path: str | Path, images: Tensor, columns: int = 16, colours: str = "gray") -> Path:
+    """Draw images (n, h, w) or (n, 1, h, w) in rows of `columns`, with a thin line between them.
+
+    The smallest number of all images has the first of the colours, the largest one the last; `colours` is a colour map
+    of matplotlib. The file is a .svg, .png or .pdf.
+
+    Raises ShapeError for other shapes and without images, SettingError if columns is not a whole number of at least 1,
+    MissingPackageError without matplotlib.
+    """
+    found = tuple(images.shape)
+    if images.dim() == 4 and images.shape[1] == 1:
+        images = images[:, 0]
+    if images.dim() != 3 or not images.numel():
+        raise ShapeError(f"plot_images draws images (n, h, w) or (n, 1, h, w), and these have the shape {found}.")
+    if not isinstance(columns, int) or columns < 1:
+        raise SettingError(f"plot_images: columns must be a whole number of at least 1, not {columns!r}.")
+    n, h, w = images.shape
+    columns = min(columns, n)
+    rows = -(-n // columns)
+    sheet = torch.full((rows * columns, h + 1, w + 1), torch.nan)
+    sheet[:n, 1:, 1:] = images
+    sheet = sheet.view(rows, columns, h + 1, w + 1).transpose(1, 2).reshape(rows * (h + 1), columns * (w + 1))
+    figure = new_figure(INCHES * columns, INCHES * rows * h / w)
+    figure.set_layout_engine("none")
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.imshow(sheet.numpy(), cmap=colours, interpolation="nearest")
+    axes.axis("off")
+    return save_figure(figure, path)
