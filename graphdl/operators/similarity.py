@@ -197,9 +197,10 @@ class PairwiseDistance(Operator):
 
     def norm(self, z: Tensor) -> Tensor:
         """The norm of z along the last axis, which stays, with the length 1."""
-        if self.p in (0, 1, 2, math.inf):
-            return torch.linalg.vector_norm(z, self.p, -1, keepdim=True)
-        return z.abs().pow_(self.p).sum(-1, keepdim=True).pow_(1 / self.p)  # vector_norm is slow at other orders
+        if self.p not in (0, 1, 2, math.inf):  # where vector_norm is slow
+            return z.abs().pow_(self.p).sum(-1, keepdim=True).pow_(1 / self.p)
+        norm: Tensor = torch.linalg.vector_norm(z, self.p, -1, keepdim=True)
+        return norm
 
     def norm_gradient(self, z: Tensor, y: Tensor, dy: Tensor) -> Tensor:
         """The gradient of the norm y of z."""

@@ -6,7 +6,6 @@ samples locks flags of torch.backends when it is imported, so this runs in a pro
 
 from __future__ import annotations
 
-import copy
 import sys
 import traceback
 from collections import Counter
@@ -33,7 +32,7 @@ def shared(names: list[str]) -> Iterator[Any]:
 
 def samples(info: Any, make: Any, training: bool) -> list[Any]:
     torch.manual_seed(0)
-    return list(make(info, device="cpu", dtype=torch.float64, requires_grad=False, training=training))
+    return list(make(info, device="cpu", dtype=torch.float64, requires_grad=True, training=training))
 
 
 def run(info: Any, sample: Any, training: bool) -> None:
@@ -43,7 +42,7 @@ def run(info: Any, sample: Any, training: bool) -> None:
         raise NotOfferedError("sizes are inferred from inputs with a batch axis only")
     operator = declared(info.module_cls, given)
     module = info.module_cls(*given.args, **given.kwargs).double()
-    call = copy.deepcopy(sample.forward_input)
+    call = sample.forward_input
     if info.is_lazy:
         module(*call.args)  # its sizes follow from the first input
     inputs = inputs_by_slot(module, operator, call)

@@ -40,9 +40,6 @@ def compare(
     module.train(training)
     randomize(module, generator)
     state = {f"node.{name}": tensor.detach().clone() for name, tensor in module.state_dict().items()}
-    for x in inputs.values():
-        if x.is_floating_point():
-            x.requires_grad_()
     expected = [y for y in flat(as_tuple(module(*args, **kwargs))) if y is not None]
     net = network(operator, inputs, len(expected))
     fed = {f"x {slot}": x.detach() for slot, x in inputs.items()}
