@@ -27,8 +27,25 @@ def test_custom_operator():
     assert main("custom_operator")() < 0.12
 
 
+def test_text_beats_pairs_of_characters(tmp_path):
+    loss, bigram_loss = main("text")(epochs=4, folder=str(tmp_path))
+    assert loss < bigram_loss - 0.15
+
+
+def test_lstm_remembers(tmp_path):
+    assert main("lstm")(folder=str(tmp_path)) < 0.01
+
+
+def test_experts_help(tmp_path):
+    mixture, dense = main("moe")(folder=str(tmp_path))
+    assert mixture < dense / 4
+
+
+OTHERS = {"custom_operator", "text", "lstm", "moe"}
+
+
 def test_none_is_left_out():
-    assert {path.stem for path in EXAMPLES.glob("*.py")} == {*LEAST, "custom_operator"}
+    assert {path.stem for path in EXAMPLES.glob("*.py")} == {*LEAST, *OTHERS}
 
 
 def test_sweep():
