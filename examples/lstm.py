@@ -2,7 +2,8 @@
 
 The adding problem: each of 60 steps has a number in [0, 1] and a mark, which is 1 at two steps, one in the first ten
 and one in the second half, and 0 elsewhere; wanted is the sum of the two marked numbers. Always to answer 1, the mean,
-has an error of 0.167; the network reaches 0.001 in 12 s on one core. Source: Hochreiter and Schmidhuber, "Long short-term memory", 1997.
+has an error of 0.167; the network reaches 0.001 in 12 s on one core. Source: Hochreiter and Schmidhuber, "Long
+short-term memory", 1997.
 """
 
 import torch
