@@ -36,12 +36,16 @@ def test_lstm_remembers(tmp_path):
     assert main("lstm")(folder=str(tmp_path)) < 0.01
 
 
+def test_siamese_compares_digits_never_seen(tmp_path):
+    assert main("siamese")(folder=str(tmp_path)) > 0.7
+
+
 def test_experts_help(tmp_path):
     mixture, dense = main("moe")(folder=str(tmp_path))
     assert mixture < dense / 4
 
 
-OTHERS = {"custom_operator", "text", "lstm", "moe"}
+OTHERS = {"custom_operator", "text", "lstm", "moe", "siamese"}
 
 
 def test_none_is_left_out():
