@@ -28,7 +28,7 @@ def test_custom_operator():
 
 
 def test_text_beats_pairs_of_characters(tmp_path):
-    loss, bigram_loss = main("text")(epochs=4, folder=str(tmp_path))
+    loss, bigram_loss = main("text")(epochs=6, folder=str(tmp_path))
     assert loss < bigram_loss - 0.15
 
 
