@@ -57,11 +57,29 @@ def test_gan(tmp_path, threads):
     assert drawn(tmp_path) == {"network.svg", "points.png"}
 
 
+def test_text_beats_pairs_of_characters(tmp_path):
+    loss, bigram_loss = main("text")(epochs=6, folder=str(tmp_path))
+    assert loss < bigram_loss - 0.15
+
+
+def test_lstm_remembers(tmp_path):
+    assert main("lstm")(folder=str(tmp_path)) < 0.01
+
+
+def test_siamese_compares_digits_never_seen(tmp_path):
+    assert main("siamese")(folder=str(tmp_path)) > 0.7
+
+
+def test_experts_help(tmp_path):
+    mixture, dense = main("moe")(folder=str(tmp_path))
+    assert mixture < dense / 4
+
+
 def drawn(folder):
     return {path.name for path in folder.iterdir()}
 
 
-OTHERS = {"custom_operator", "resnet", "unet", "vae", "gan"}
+OTHERS = {"custom_operator", "resnet", "unet", "vae", "gan", "text", "lstm", "siamese", "moe"}
 
 
 def test_none_is_left_out():
