@@ -169,6 +169,14 @@ FORMULAS: dict[type, Callable[..., Any]] = {
 }
 
 
+def whole(y: Any, tensors: list[Tensor]) -> Any:
+    """An output; of a tuple, each so that what it does not depend on has a gradient of zeros, as in graphdl."""
+    if not isinstance(y, tuple):
+        return y
+    nothing = sum(0 * x.sum() for x in tensors if x.is_floating_point())
+    return tuple(each + nothing if each.is_floating_point() else each for each in y)
+
+
 def sources_of(drawn: Drawn, key: Any) -> list[tuple[Any, float]]:
     """(source, factor) of every slot: edges that name theirs, and the others in the order of writing."""
     edges: list[tuple[Any, Feed]] = [
@@ -255,11 +263,10 @@ class Reference:
         op, chance = case.operator, {}
         if training and type(op).draw is not Operator.draw:
             chance = {"drawn": op.draw(*xs, generator=self.generator)}
-        if training and "num_batches_tracked" in b:
-            b["num_batches_tracked"] += 1
         if self.noise is None:
-            return case.reference(p | b, *xs, **chance)
-        return rounded_output(case.reference(p | b, *rounded_inputs(xs, self.noise), **chance), self.noise)
+            return whole(case.reference(p | b, *xs, **chance), [*p.values(), *xs])
+        xs = rounded_inputs(xs, self.noise)
+        return rounded_output(whole(case.reference(p | b, *xs, **chance), [*p.values(), *xs]), self.noise)
 
     def step(self, batch: dict[Any, Tensor]) -> float:
         """Make a step; return the total loss before it."""

@@ -38,6 +38,7 @@ FUNCTIONS = {
     "a split": lambda x: [piece * 2 for piece in x.split(2)],
     "writing in place": lambda x: [(x + 1).mul_(2).add_(x)],
     "writing into a view": lambda x: _write_into_a_view(x),
+    "a buffer that torch resizes": lambda x: _log_sigmoid_beside_others(x),
     "lists": lambda x: [torch.cat([x, x + 1], 1), torch.stack([x, x])],
     "filled tensors": lambda x: [torch.zeros_like(x).add_(x), torch.full((2,), 3.0), torch.ones(4, 1) * x],
     "a mask": lambda x: [torch.where(x > 0, x, torch.zeros(()))],
@@ -52,6 +53,12 @@ def _write_into_a_view(x):
     y = torch.zeros(4, 3)
     y[1:3].copy_(x[:2])
     return [y + 0]
+
+
+def _log_sigmoid_beside_others(x):
+    before, found = x * 2, torch.empty_like(x)
+    torch._C._nn.log_sigmoid(x, out=found)
+    return [found, before, x * 3]
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
