@@ -56,9 +56,15 @@ def _write_into_a_view(x):
 
 
 def _log_sigmoid_beside_others(x):
-    before, found = x * 2, torch.empty_like(x)
+    """The buffer, empty at first, takes the place of `few`, and the memory behind it holds `kept`."""
+    x = torch.cat([x] * 8)
+    few = x[:1] * 2
+    kept = x * 3
+    total = few.sum()
+    del few
+    found = torch.empty_like(x)
     torch._C._nn.log_sigmoid(x, out=found)
-    return [found, before, x * 3]
+    return [found, kept, total]
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
