@@ -104,7 +104,9 @@ class Placing:
             artist.drawn.frozen.append(key)
         if isinstance(operator, Loss):
             return
-        many, few = (case.forward(self.p, xs)[0] for xs in (self.xs, [x[:3] for x in self.xs] if self.batched else self.xs))
+        many, few = (
+            case.forward(self.p, xs)[0] for xs in (self.xs, [x[:3] for x in self.xs] if self.batched else self.xs)
+        )
         for k, (y, less) in enumerate(zip(elements(many), elements(few), strict=True)):
             by_row = self.batched and y.dim() and len(y) == artist.count and len(less) == 3
             self._use(artist.add(Item(k), None, [key]) if isinstance(many, tuple) else key, y, by_row)

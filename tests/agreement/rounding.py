@@ -50,9 +50,7 @@ def rounded_output(y: Any, generator: torch.Generator) -> Any:
 
 def rounded_inputs(xs: Sequence[Any], generator: torch.Generator) -> list[Any]:
     """The inputs as they are, each with another rounding of its gradient, relative to the largest number."""
-    return [
-        RoundedGradient.apply(x, jitter(generator, epsilon(x), True)) if x.is_floating_point() else x for x in xs
-    ]
+    return [RoundedGradient.apply(x, jitter(generator, epsilon(x), True)) if x.is_floating_point() else x for x in xs]
 
 
 def epsilon(x: Tensor) -> float:
