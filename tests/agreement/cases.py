@@ -34,8 +34,10 @@ from tests.agreement.layers import MOST
 from tests.operators.case import Case, elements
 from tests.operators.test_operator import CONCRETE, FAMILIES
 
-LEFT_OUT: dict[str, str] = {}
-"""Operators that are not drawn, and why."""
+LEFT_OUT = {
+    "Block": "and the blocks made of it: their nodes take their place before anything runs, see tests/test_blocks.py",
+}
+"""What is not drawn, and why."""
 
 BEFORE = {CTCLoss: LogSoftmax(-1)}
 """What stands before the first input: the gradient of CTCLoss is that by the input of a LogSoftmax."""
@@ -68,6 +70,21 @@ def nested(x: Tensor) -> Any:
 def depends_on_training(operator: Operator) -> bool:
     """Whether it computes something else where it is frozen."""
     return type(operator).draw is not Operator.draw or bool(operator.buffers())
+
+
+def place(artist: Any, kind: type) -> None:
+    """Place an operator of a kind into a network, by one of its cases."""
+    least = min(artist.drawn.rows, artist.drawn.last)
+    fitting = [case for case in CASES[kind] if least > 1 or not case.batched or 1 in case.small]
+    Placing(artist, artist.rng.choice(fitting)).place()
+
+
+def whole(y: Any, tensors: list[Tensor]) -> Any:
+    """An output; of a tuple, each so that what it does not depend on has a gradient of zeros, as in graphdl."""
+    if not isinstance(y, tuple):
+        return y
+    nothing = sum(0 * x.sum() for x in tensors if x.is_floating_point())
+    return tuple(each + nothing if each.is_floating_point() else each for each in y)
 
 
 class Placing:
@@ -104,9 +121,8 @@ class Placing:
             artist.drawn.frozen.append(key)
         if isinstance(operator, Loss):
             return
-        many, few = (
-            case.forward(self.p, xs)[0] for xs in (self.xs, [x[:3] for x in self.xs] if self.batched else self.xs)
-        )
+        some = [x[:3] for x in self.xs] if self.batched else self.xs
+        many, few = (case.forward(self.p, xs)[0] for xs in (self.xs, some))
         for k, (y, less) in enumerate(zip(elements(many), elements(few), strict=True)):
             by_row = self.batched and y.dim() and len(y) == artist.count and len(less) == 3
             self._use(artist.add(Item(k), None, [key]) if isinstance(many, tuple) else key, y, by_row)

@@ -29,7 +29,7 @@ from graphdl import (
     Subtract,
     Sum,
 )
-from tests.agreement.cases import CASES, Placing, depends_on_training, turn
+from tests.agreement.cases import depends_on_training, place, turn
 from tests.agreement.layers import Split, layer
 from tests.agreement.training import Training, draw_training
 from tests.operators.case import Case
@@ -240,13 +240,6 @@ class Artist:
         """A loss with a weight."""
         return replace(loss, weight=self.rng.choice([1.0, 1.0, 0.5, -0.3, 2]))
 
-    def add_case(self, kind: type) -> None:
-        """An operator of a kind, by one of its cases."""
-        least = min(self.drawn.rows, self.drawn.last)
-        fitting = [case for case in CASES[kind] if least > 1 or not case.batched or 1 in case.small]
-        assert fitting, (kind, CASES[kind], least)
-        Placing(self, self.rng.choice(fitting)).place()
-
     def add_loss(self, prediction: Any) -> None:
         shape = self.shapes[prediction]
         kind = self.rng.choice([MSELoss, L1Loss, BCEWithLogitsLoss, CrossEntropyLoss, CrossEntropyLoss])
@@ -278,7 +271,7 @@ class Artist:
         steps = [self.add_layer] * 8 + [self.add_merge] * 3 + [self.add_embedding] * (rng.random() < 0.1)
         if self.custom:
             steps.append(self.add_split)
-        drawing = [partial(self.add_case, kind) for kind in turn(drawn.seed)]
+        drawing = [partial(place, self, kind) for kind in turn(drawn.seed)]
         drawing += rng.choices(steps, k=rng.randint(1, 6))
         rng.shuffle(drawing)
         for add in drawing:

@@ -51,6 +51,7 @@ from graphdl import (
     Tanh,
     Weight,
 )
+from tests.agreement.cases import whole
 from tests.agreement.layers import LogOnePlusExp, Split
 from tests.agreement.networks import EPOCHS, STEPS, Drawn
 from tests.agreement.rounding import rounded, rounded_inputs, rounded_output
@@ -167,14 +168,6 @@ FORMULAS: dict[type, Callable[..., Any]] = {
     BCEWithLogitsLoss: two_sided(functional.binary_cross_entropy_with_logits),
     CrossEntropyLoss: cross_entropy,
 }
-
-
-def whole(y: Any, tensors: list[Tensor]) -> Any:
-    """An output; of a tuple, each so that what it does not depend on has a gradient of zeros, as in graphdl."""
-    if not isinstance(y, tuple):
-        return y
-    nothing = sum(0 * x.sum() for x in tensors if x.is_floating_point())
-    return tuple(each + nothing if each.is_floating_point() else each for each in y)
 
 
 def sources_of(drawn: Drawn, key: Any) -> list[tuple[Any, float]]:
