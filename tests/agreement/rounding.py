@@ -33,7 +33,9 @@ DIFFERENCES = (BCEWithLogitsLoss, CrossEntropyLoss)
 
 def rounded(op: Operator, xs: Sequence[Tensor], y: Tensor, generator: torch.Generator) -> Tensor:
     """The output of an operator, with other roundings of its value and of its gradient."""
-    size = EPSILON[y.dtype]
+    if not y.is_floating_point():
+        return y
+    size = epsilon(y)
     if isinstance(op, DIFFERENCES):
         y = y + no_value(op, xs[0], generator, size)
     return Rounding.apply(y, jitter(generator, size, isinstance(op, SUMS)))
