@@ -18,7 +18,7 @@ from tests.operators.test_operator import CONCRETE
 
 pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths")
 
-NETWORKS = 200
+NETWORKS = 120
 COMPILED = 15
 STEADY = tuple(way for way in WAYS if way not in COMPILING and way != "resume")
 
