@@ -133,7 +133,7 @@ class StepText:
 
     def _leave(self, position: int, call: Call) -> None:
         """Leave a call to torch, on tensors in the memory of the text."""
-        if not call.name or torch.Tag.nondeterministic_seeded in call.function.tags:
+        if not call.name or call.draws:
             reason = f"{call.name or call.function} draws random numbers elsewhere than in Operator.draw"
             raise CompileError(f"{call.origin}: {reason}".removeprefix(": "))
         self._calls_torch = True

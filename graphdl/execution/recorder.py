@@ -163,6 +163,8 @@ class Recorder(Watcher):
             return func(*args, **kwargs)
         held_args, held_kwargs = exchange((args, kwargs), Tensor, self.slot)
         result = func(*args, **kwargs)
+        if known.mutable:
+            exchange((args, kwargs), Tensor, self._measure)
         if known.reads or known.shapes or known.reshapes:
             self._look(func._overloadpacket.__name__, known, held_args)
         returned = tuple(result) if isinstance(result, (tuple, list)) else (result,)
@@ -197,6 +199,13 @@ class Recorder(Watcher):
         """The number of a storage that has been met and still lives."""
         held, number = self._known.get(address(storage), (None, None))
         return number if held is not None and held() is storage else None
+
+    def _measure(self, tensor: Tensor) -> None:
+        """Note the size of a storage again: torch resizes an empty tensor that it writes into."""
+        storage = tensor.untyped_storage()
+        number = self._number(storage)
+        if number is not None:
+            self._storages[number] = storage.nbytes()
 
     def _enter(self, storage: torch.UntypedStorage) -> int:
         number = len(self._storages)

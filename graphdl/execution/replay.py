@@ -93,7 +93,13 @@ def writes(call: Call) -> bool:
     """Whether a form of a call writes into given tensors, and does not copy into them what it makes."""
     if call.name == "rsub":
         return True
-    return len(call.results) == 1 and _has_writing_form(call.function._overloadpacket)
+    return len(call.results) == 1 and not reduces(call) and _has_writing_form(call.function._overloadpacket)
+
+
+def reduces(call: Call) -> bool:
+    """Whether it is a loss of torch that is reduced: its writing form first writes the loss of each element there."""
+    losses = any(argument.name == "reduction" for argument in call.function._schema.arguments)
+    return losses and call.results[0] is not None and not call.results[0].shape
 
 
 @cache
@@ -191,7 +197,7 @@ def _forms(call: Call, args: Any, kwargs: Any, made: list[Tensor]) -> Iterator[B
             yield partial(quick, *args, **kwargs)
         yield partial(call.function._op, *args, **kwargs)
         return
-    if len(made) == 1 and len(call.results) == 1 and not call.function._schema.is_mutable:
+    if len(made) == 1 and len(call.results) == 1 and not call.function._schema.is_mutable and not reduces(call):
         if call.name == "rsub" and len(args) == 2 and not kwargs and not isinstance(args[1], Tensor):
             yield partial(_subtract_from, args[1], args[0], made[0])
         if quick is not None:

@@ -85,12 +85,22 @@ class Call:
         found: list[Slot] = []
         if schema is None or not schema.is_mutable:
             return found
-        given = {argument.name: value for argument, value in zip(schema.arguments, self.args, strict=False)}
-        given |= dict(self.kwargs)
+        given = self._given()
         for argument in schema.arguments:
             if argument.alias_info is not None and argument.alias_info.is_write:
                 exchange(given.get(argument.name), Slot, found.append)
         return found
+
+    @property
+    def draws(self) -> bool:
+        """Whether it draws random numbers; attention without dropout draws none."""
+        return torch.Tag.nondeterministic_seeded in self.function.tags and self._given().get("dropout_p") != 0
+
+    def _given(self) -> dict[str, Any]:
+        """The arguments by name, those left out with their defaults."""
+        arguments = self.function._schema.arguments
+        given = {argument.name: value for argument, value in zip(arguments, self.args, strict=False)}
+        return {argument.name: argument.default_value for argument in arguments} | given | dict(self.kwargs)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -28,8 +29,10 @@ from graphdl import (
     Subtract,
     Sum,
 )
+from tests.agreement.cases import depends_on_training, place, turn
 from tests.agreement.layers import Split, layer
 from tests.agreement.training import Training, draw_training
+from tests.operators.case import Case
 
 STEPS = 5
 """Batches an epoch."""
@@ -44,6 +47,7 @@ class Drawn:
     inputs     name -> all rows, those of a batch after those of another
     rows       of a batch; `last` of the last one of an epoch
     recompute  nodes that one way computes twice
+    cases      node -> the case that its operator and its reference are of, if they are
     """
 
     seed: int
@@ -56,12 +60,13 @@ class Drawn:
     frozen: list[Any] = field(default_factory=list)
     recompute: list[Any] = field(default_factory=list)
     training: Training = field(default_factory=Training)
+    cases: dict[Any, Case] = field(default_factory=dict)
 
     def network(self) -> Network:
         """The network, with the same parameters in every call."""
         net = Network(self.operators, self.edges, seed=self.seed, dtype=self.dtype)
         if not net.engine.built:
-            net.build({name: tuple(tensor.shape[1:]) for name, tensor in self.inputs.items()})
+            net.build({name: tensor[: self.rows].to("meta") for name, tensor in self.inputs.items()})
         return net.freeze(*self.frozen) if self.frozen else net
 
     def batches(self) -> list[dict[Any, Tensor]]:
@@ -101,6 +106,7 @@ class Artist:
         self.shapes: dict[Any, tuple[int, ...]] = {}  # of what is a floating-point tensor
         self.read: dict[Any, tuple[int, ...]] = {}  # of what an operator of one input reads
         self.indices: dict[Any, int] = {}  # inputs of integers -> how many there are
+        self.ends: list[Any] = []  # what must lead to a loss
         self.style = rng.choice(["{}", "n{}", "a.b {}'"])
         self.custom = rng.random() < 0.1
 
@@ -230,22 +236,22 @@ class Artist:
         target[:: self.drawn.rows] = kept
         return self.add_given(target.to(self.rng.choice([torch.int64, torch.int64, torch.int32])))
 
-    def add_loss(self) -> None:
-        prediction = self.source()
+    def weighted(self, loss: Loss) -> Loss:
+        """A loss with a weight."""
+        return replace(loss, weight=self.rng.choice([1.0, 1.0, 0.5, -0.3, 2]))
+
+    def add_loss(self, prediction: Any) -> None:
         shape = self.shapes[prediction]
         kind = self.rng.choice([MSELoss, L1Loss, BCEWithLogitsLoss, CrossEntropyLoss, CrossEntropyLoss])
-        settings = {
-            "reduction": self.rng.choice(["mean", "mean", "sum", "none"]),
-            "weight": self.rng.choice([1.0, 1.0, 0.5, -0.3, 2]),
-        }
+        settings: dict[str, Any] = {"reduction": self.rng.choice(["mean", "mean", "sum", "none"])}
         if kind is CrossEntropyLoss:
             settings["label_smoothing"] = self.rng.choice([0.0, 0.0, 0.1, 1.0])
-            settings["ignore_index"] = ignored = self.rng.choice([-100, -1, *([0] if shape[0] > 1 else [])])
         if kind is CrossEntropyLoss and self.chance(0.6):
-            target = self.classes(shape, ignored)
+            settings["ignore_index"] = self.rng.choice([-100, -1, *([0] if shape[0] > 1 else [])])
+            target = self.classes(shape, settings["ignore_index"])
         else:
             target = self.target(prediction, kind)
-        key = self.add(kind(**settings), None, [])
+        key = self.add(self.weighted(kind(**settings)), None, [])
         factor = self.rng.choice([1.0, 1.0, 1.0, -0.5, 2.0])
         self.drawn.edges.setdefault(prediction, []).append(Feed(key, "prediction", factor))
         self.drawn.edges.setdefault(target, []).append(Feed(key, "target", self.rng.choice([1.0, 1.0, 0.0, -1.0])))
@@ -265,10 +271,16 @@ class Artist:
         steps = [self.add_layer] * 8 + [self.add_merge] * 3 + [self.add_embedding] * (rng.random() < 0.1)
         if self.custom:
             steps.append(self.add_split)
-        for _ in range(rng.randint(2, 10)):
-            rng.choice(steps)()
-        for _ in range(rng.choice([1, 1, 1, 2, 3])):
-            self.add_loss()
+        drawing = [partial(place, self, kind) for kind in turn(drawn.seed)]
+        drawing += rng.choices(steps, k=rng.randint(1, 6))
+        rng.shuffle(drawing)
+        for add in drawing:
+            add()
+        for end in self.ends:
+            if not drawn.edges.get(end):
+                self.add_loss(end)
+        for _ in range(rng.choice([0, 1, 1, 2]) if drawn.losses else 1):
+            self.add_loss(self.source())
         self._finish()
         return drawn
 
@@ -277,7 +289,8 @@ class Artist:
         read = {source for source, feeds in drawn.edges.items() if feeds}
         drawn.inputs = {key: x for key, x in drawn.inputs.items() if key in read or key in drawn.operators}
         owners = [key for key, op in drawn.operators.items() if not isinstance(op, (Shared, Loss))]
-        drawn.frozen = [key for key in owners if self.chance(0.12)] if self.chance(0.5) else []
+        owners = [key for key in owners if key not in drawn.cases or not depends_on_training(drawn.operators[key])]
+        drawn.frozen += [key for key in owners if self.chance(0.12)] if self.chance(0.5) else []
         computed = [key for key in drawn.operators if key not in drawn.losses]
         drawn.recompute = [key for key in computed if self.chance(0.4)]
         written = list(drawn.edges.items())

@@ -15,8 +15,11 @@ from graphdl import (
     AdaptiveAvgPool2d,
     BatchNorm1d,
     BatchNorm2d,
+    BatchNorm3d,
     BCEWithLogitsLoss,
+    Cast,
     Concat,
+    Constant,
     Conv2d,
     CrossEntropyLoss,
     Dropout,
@@ -33,19 +36,27 @@ from graphdl import (
     MaxPool2d,
     Mean,
     MSELoss,
+    Multiply,
+    Operator,
     Product,
     RectifiedTanh,
     ReLU,
+    Reshape,
+    Scale,
+    Select,
     Sigmoid,
     Softmax,
     Subtract,
     Sum,
     Tanh,
+    Weight,
 )
+from tests.agreement.cases import whole
 from tests.agreement.layers import LogOnePlusExp, Split
 from tests.agreement.networks import EPOCHS, STEPS, Drawn
-from tests.agreement.rounding import rounded
+from tests.agreement.rounding import rounded, rounded_inputs, rounded_output
 from tests.agreement.training import Twin
+from tests.operators.case import Case
 
 
 @dataclass
@@ -123,6 +134,7 @@ FORMULAS: dict[type, Callable[..., Any]] = {
     Conv2d: convolution,
     BatchNorm1d: batch_norm,
     BatchNorm2d: batch_norm,
+    BatchNorm3d: batch_norm,
     LayerNorm: layer_norm,
     Embedding: embedding,
     MaxPool2d: max_pool,
@@ -139,6 +151,13 @@ FORMULAS: dict[type, Callable[..., Any]] = {
     Item: lambda op, p, b, x, training: x[op.index],
     Split: lambda op, p, b, x, training: x.split(op.widths, -1),
     Flatten: lambda op, p, b, x, training: x.flatten(op.start_dim, op.end_dim),
+    Reshape: lambda op, p, b, x, training: x.reshape(len(x), *op.shape),
+    Select: lambda op, p, b, x, training: x.select(op.dim, op.index),
+    Cast: lambda op, p, b, x, training: x.to(getattr(torch, op.dtype)),
+    Scale: lambda op, p, b, x, training: x * op.factor + op.shift,
+    Weight: lambda op, p, b, training: p["weight"],
+    Constant: lambda op, p, b, training: b["value"],
+    Multiply: lambda op, p, b, x, y, training: x * y,
     Sum: lambda op, p, b, *xs, training: sum(xs),
     Mean: lambda op, p, b, *xs, training: sum(xs) / len(xs),
     Product: lambda op, p, b, *xs, training: torch.stack(torch.broadcast_tensors(*xs)).prod(0),
@@ -192,6 +211,7 @@ class Reference:
         nodes = {
             f"{key}.{name}": key for key, op in net.operators.items() for name in net.engine.store.by_node.get(key, {})
         }
+        self.names = {key: list(tensors) for key, tensors in net.engine.store.by_node.items()}
         self.leaves = {name: tensor.clone() for name, tensor in net.parameters.items()}
         self.buffers = {name: tensor.clone() for name, tensor in net.buffers.items()}
         self.training = {name: leaf for name, leaf in self.leaves.items() if nodes[name] not in frozen}
@@ -203,9 +223,8 @@ class Reference:
         self.noise = None if noise is None else torch.Generator().manual_seed(noise)
 
     def _tensors(self, owner: Any, found: dict[str, Tensor]) -> dict[str, Tensor]:
-        start = f"{owner}."
-        names = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
-        return {name: found[start + name] for name in names if start + name in found}
+        names = ((name, f"{owner}.{name}") for name in self.names.get(owner, ()))
+        return {name: found[whole] for name, whole in names if whole in found}
 
     def _edge(self, value: Any, factor: float) -> Any:
         """What an edge passes on: its gradient is scaled, and none goes back where the factor is 0."""
@@ -224,12 +243,23 @@ class Reference:
         op, training = self.drawn.operators[owner], owner not in self.frozen
         xs = [values[key]] if key in values else []  # nothing feeds it: an input of its own name
         xs += [self._edge(values[source], factor) for source, factor in self.sources[key]]
+        p, b = self._tensors(owner, self.leaves), self._tensors(owner, self.buffers)
+        if owner in self.drawn.cases:
+            return self._by_case(self.drawn.cases[owner], p, b, xs, training)
         if isinstance(op, Dropout):
             y = self._dropout(op, *xs, training)
         else:
-            p, b = self._tensors(owner, self.leaves), self._tensors(owner, self.buffers)
             y = FORMULAS[type(op)](op, p, b, *xs, training=training)
         return y if self.noise is None or not isinstance(y, Tensor) else rounded(op, xs, y, self.noise)
+
+    def _by_case(self, case: Case, p: dict[str, Tensor], b: dict[str, Tensor], xs: list[Any], training: bool) -> Any:
+        op, chance = case.operator, {}
+        if training and type(op).draw is not Operator.draw:
+            chance = {"drawn": op.draw(*xs, generator=self.generator)}
+        if self.noise is None:
+            return whole(case.reference(p | b, *xs, **chance), [*p.values(), *xs])
+        xs = rounded_inputs(xs, self.noise)
+        return rounded_output(whole(case.reference(p | b, *xs, **chance), [*p.values(), *xs]), self.noise)
 
     def step(self, batch: dict[Any, Tensor]) -> float:
         """Make a step; return the total loss before it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -32,10 +33,31 @@ DIFFERENCES = (BCEWithLogitsLoss, CrossEntropyLoss)
 
 def rounded(op: Operator, xs: Sequence[Tensor], y: Tensor, generator: torch.Generator) -> Tensor:
     """The output of an operator, with other roundings of its value and of its gradient."""
-    size = EPSILON[y.dtype]
+    if not y.is_floating_point():
+        return y
+    size = epsilon(y)
     if isinstance(op, DIFFERENCES):
         y = y + no_value(op, xs[0], generator, size)
     return Rounding.apply(y, jitter(generator, size, isinstance(op, SUMS)))
+
+
+def rounded_output(y: Any, generator: torch.Generator) -> Any:
+    """An output, or a tuple of them, rounded relative to the largest number, as is its gradient."""
+    if isinstance(y, tuple):
+        return tuple(rounded_output(each, generator) for each in y)
+    if not y.is_floating_point():
+        return y
+    return Rounding.apply(y, jitter(generator, epsilon(y), True))
+
+
+def rounded_inputs(xs: Sequence[Any], generator: torch.Generator) -> list[Any]:
+    """The inputs as they are, each with another rounding of its gradient, relative to the largest number."""
+    return [RoundedGradient.apply(x, jitter(generator, epsilon(x), True)) if x.is_floating_point() else x for x in xs]
+
+
+def epsilon(x: Tensor) -> float:
+    """A unit of rounding."""
+    return EPSILON.get(x.dtype) or torch.finfo(x.dtype).eps / 2
 
 
 def no_value(op: Operator, x: Tensor, generator: torch.Generator, size: float) -> Tensor:
@@ -45,6 +67,19 @@ def no_value(op: Operator, x: Tensor, generator: torch.Generator, size: float) -
         z = z.sum(min(1, x.dim() - 1))
     z = z if op.reduction == "none" else z.mean() if op.reduction == "mean" else z.sum()
     return z - z.detach()
+
+
+class RoundedGradient(torch.autograd.Function):
+    """The value itself, and another rounding of its gradient."""
+
+    @staticmethod
+    def forward(ctx, x, move):
+        ctx.move = move
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx, dy):
+        return ctx.move(dy), None
 
 
 class Rounding(torch.autograd.Function):

@@ -7,18 +7,18 @@ from unittest.mock import patch
 import pytest
 import torch
 
-from graphdl import operators
+from graphdl import Tanh
 from graphdl.execution import replay
-from graphdl.operators import Activation, Loss, Operator, Tanh
-from graphdl.operators.batch_normalization import BatchNorm
 from graphdl.optim import SGD
 from graphdl.training import recording
 from tests.agreement.campaign import check, draw, prepare
+from tests.agreement.cases import LEFT_OUT
 from tests.agreement.ways import COMPILING, WAYS
+from tests.operators.test_operator import CONCRETE
 
 pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths")
 
-NETWORKS = 200
+NETWORKS = 120
 COMPILED = 15
 STEADY = tuple(way for way in WAYS if way not in COMPILING and way != "resume")
 
@@ -61,10 +61,11 @@ def test_steps_of_all_networks_of_built_in_operators_are_replayed(verdicts):
 
 def test_every_operator_is_drawn():
     drawn = Counter(type(op) for seed in range(NETWORKS) for op in draw(seed).operators.values())
-    public = (getattr(operators, name) for name in operators.__all__)
-    kinds = {op for op in public if isinstance(op, type) and issubclass(op, Operator)}
-    kinds -= {Activation, BatchNorm, Loss, Operator}
+    kinds = {kind for kind in CONCRETE if kind.__name__ not in LEFT_OUT}
     assert not {kind.__name__ for kind in kinds if drawn[kind] < 3}
+    for name, reason in LEFT_OUT.items():
+        print(f"not drawn: {name}: {reason}")
+    assert LEFT_OUT.keys().isdisjoint(kind.__name__ for kind in drawn)
 
 
 def test_a_network_is_the_same_when_it_is_drawn_again():

@@ -31,6 +31,11 @@ def convolved(x, w, b):
     return dx + x, y
 
 
+def attended(q, k, v):
+    y, sums = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(q * 2, k, v, 0.0)
+    return y + 1, sums * 3
+
+
 PLACES, ROWS = torch.tensor([[0, 1, 2], [1, 0, 3], [4, 2, 1]]), torch.tensor([0, 2, 1, 2])
 FUNCTIONS = {
     "convolution": (convolved, [(2, 1, 6, 6), (3, 1, 3, 3), (3,)]),
@@ -46,6 +51,7 @@ FUNCTIONS = {
     "in place": (lambda x: (x.mul_(2), x.t().logit_(0.1), x.add_(1)), [(3, 4)]),
     "sorted": (lambda x: [each * 2 for each in (x + 1).sort(1)], [(5, 7)]),
     "a part of what is given": (lambda x: (x[1:3].logcumsumexp(1) * 2, x[:, ::2].mul_(3).logcumsumexp(0)), [(4, 6)]),
+    "attention": (attended, [(2, 1, 3, 4), (2, 1, 5, 4), (2, 1, 5, 4)]),
     "masked": (lambda x: (x.masked_scatter(x > 0, x.flip(0)), x.sum()), [(4, 6)]),
 }
 

@@ -38,6 +38,8 @@ FUNCTIONS = {
     "a split": lambda x: [piece * 2 for piece in x.split(2)],
     "writing in place": lambda x: [(x + 1).mul_(2).add_(x)],
     "writing into a view": lambda x: _write_into_a_view(x),
+    "a buffer that torch resizes": lambda x: _log_sigmoid_beside_others(x),
+    "a loss that is reduced": lambda x: _losses(x),
     "lists": lambda x: [torch.cat([x, x + 1], 1), torch.stack([x, x])],
     "filled tensors": lambda x: [torch.zeros_like(x).add_(x), torch.full((2,), 3.0), torch.ones(4, 1) * x],
     "a mask": lambda x: [torch.where(x > 0, x, torch.zeros(()))],
@@ -52,6 +54,28 @@ def _write_into_a_view(x):
     y = torch.zeros(4, 3)
     y[1:3].copy_(x[:2])
     return [y + 0]
+
+
+def _log_sigmoid_beside_others(x):
+    """The buffer, empty at first, takes the place of `few`, and the memory behind it holds `kept`."""
+    x = torch.cat([x] * 8)
+    few = x[:1] * 2
+    kept = x * 3
+    total = few.sum()
+    del few
+    found = torch.empty_like(x)
+    torch._C._nn.log_sigmoid(x, out=found)
+    return [found, kept, total]
+
+
+def _losses(x):
+    """torch writes the losses of all elements to where the reduced one belongs: into the memory of `kept` as well."""
+    x = torch.cat([x] * 8)
+    few = x[:1] * 2
+    kept = x * 3
+    total = few.sum()
+    del few
+    return [torch.ops.aten.huber_loss(x, kept, 1, 1.0), kept, total]
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
