@@ -26,6 +26,7 @@ from graphdl.operators import (
     pooling,
     positions,
     ranking_losses,
+    recurrent,
     reductions,
     regression_losses,
     regularization,
@@ -64,6 +65,7 @@ from graphdl.operators.piecewise import *
 from graphdl.operators.pooling import *
 from graphdl.operators.positions import *
 from graphdl.operators.ranking_losses import *
+from graphdl.operators.recurrent import *
 from graphdl.operators.reductions import *
 from graphdl.operators.regression_losses import *
 from graphdl.operators.regularization import *
@@ -100,6 +102,7 @@ __all__ += piecewise.__all__
 __all__ += pooling.__all__
 __all__ += positions.__all__
 __all__ += ranking_losses.__all__
+__all__ += recurrent.__all__
 __all__ += reductions.__all__
 __all__ += regression_losses.__all__
 __all__ += regularization.__all__
