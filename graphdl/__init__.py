@@ -11,6 +11,7 @@ from graphdl.operators import *  # noqa: F403  # each family lists its operators
 from graphdl.registry import register
 from graphdl.slots import InputSlot
 from graphdl.training import Callback, EarlyStopping, History, ReduceOnPlateau, evaluate, fit, minimize
+from graphdl.transformer import TransformerDecoderLayer, TransformerEncoderLayer
 
 __version__ = "0.1.0"
 
@@ -28,6 +29,8 @@ __all__ = [
     "Residual",
     "Sequential",
     "Shared",
+    "TransformerDecoderLayer",
+    "TransformerEncoderLayer",
     "check_gradients",
     "data",
     "errors",

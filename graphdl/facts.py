@@ -41,7 +41,8 @@ def node_facts(engine: Engine) -> dict[Key, NodeFacts]:
     facts: dict[Key, NodeFacts] = {}
     constant = without_inputs(engine.graph, engine.order)
     for key, node in engine.graph.nodes(data=True):
-        shape, dtype = _shape_and_type(values.get(key), batched=key not in constant)
+        value = values.get(key)
+        shape, dtype = _shape_and_type(value, batched=key not in constant)
         if node["operator"] is None:
             facts[key] = NodeFacts("input", shape=shape, dtype=dtype)
             continue
@@ -57,6 +58,7 @@ def node_facts(engine: Engine) -> dict[Key, NodeFacts]:
             frozen=owner in engine.frozen,
             shape=shape,
             batched=key not in constant,
+            shapes=tuple(_shape(element, key not in constant) for element in _elements(value)),
         )
     for name, tensor in inputs.items():
         if name not in facts:
@@ -72,10 +74,18 @@ def count_parameters(operator: Operator) -> int:
     return sum(torch.Size(parameter.shape).numel() for parameter in operator.parameters().values())
 
 
+def _elements(value: Any) -> list[Tensor]:
+    """The tensors of a tuple of outputs."""
+    return [element for element in value if isinstance(element, Tensor)] if isinstance(value, tuple) else []
+
+
+def _shape(value: Tensor, batched: bool) -> tuple[int, ...]:
+    """The shape without the batch axis."""
+    return tuple(value.shape[1:] if batched else value.shape)
+
+
 def _shape_and_type(value: Any, batched: bool = True) -> tuple[tuple[int, ...] | None, str]:
     """The shape without the batch axis and the short name of the dtype; (None, "") for a tuple of outputs."""
     if not isinstance(value, Tensor):
         return None, ""
-    return tuple(value.shape[1:] if batched else value.shape), TYPES.get(
-        value.dtype, str(value.dtype).removeprefix("torch.")
-    )
+    return _shape(value, batched), TYPES.get(value.dtype, str(value.dtype).removeprefix("torch."))

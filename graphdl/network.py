@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 class Network(NotAModule):
     """A neural network from two dictionaries: what each node computes, and which nodes it feeds.
 
-    operators      node -> operator
+    operators      node -> operator, Shared or Block
     connectivity   node -> the nodes it feeds; a key that is not an operator is an input
     seed           of the first parameters and of the random numbers in training; None draws one from torch's global
                    generator
@@ -87,10 +87,8 @@ class Network(NotAModule):
     def __repr__(self) -> str:
         size = f", {counted(self.engine.store.count, 'parameter')}" if self.engine.built else ""
         operators = sum(node["operator"] is not None for _, node in self.graph.nodes(data=True))
-        return (
-            f"Network({counted(operators, 'operator')}{size}, inputs {listing(self.inputs)}, "
-            f"outputs {listing(self.outputs)})"
-        )
+        ends = f"inputs {listing(self.inputs)}, outputs {listing(self.outputs)}"
+        return f"Network({counted(operators, 'operator')}{size}, {ends})"
 
     @property
     def operators(self) -> dict[Key, Operator | Shared | Block]:
@@ -99,7 +97,7 @@ class Network(NotAModule):
 
     @property
     def connectivity(self) -> dict[Key, tuple[Feed, ...]]:
-        """Which nodes each node feeds: the second of the two dictionaries."""
+        """Which nodes each node feeds, as declared: the second of the two dictionaries."""
         return dict(self._connectivity)
 
     @property
@@ -159,22 +157,20 @@ class Network(NotAModule):
         return self._record.backward(gradients)
 
     def predict(self, inputs: object, outputs: Iterable[Key] | None = None) -> Any:
-        """Compute the predictions, or the nodes named in `outputs`, in inference mode.
+        """Compute the predictions, or the nodes and blocks named in `outputs`, in inference mode.
 
         Returns a tensor, or {node: tensor} if there are several. Only the inputs that these nodes need are required, no
         targets; if it is one input, a tensor may be given. Raises UnknownNodeError for a name that is not a node.
         """
-        given = self.predictions if outputs is None else outputs
-        wanted = known_values(self.graph, given, "predict(outputs=[...])")
+        wanted = known_values(self.graph, self.predictions if outputs is None else outputs, "predict(outputs=[...])")
         values = self.engine.predict(inputs, tuple(dict.fromkeys(wanted.values())))
-        found = {key: values[node] for key, node in wanted.items()}
-        return found if len(found) > 1 else next(iter(found.values()))
+        return values[wanted.popitem()[1]] if len(wanted) == 1 else {key: values[node] for key, node in wanted.items()}
 
     def part(self, inputs: Iterable[Key], outputs: Iterable[Key]) -> Network:
         """The nodes between some inputs and some outputs, as a network over the same tensors.
 
         inputs   inputs of this network, or nodes, whose values the part takes as inputs under their names
-        outputs  the nodes that the part computes, which are its outputs
+        outputs  the nodes that the part computes, which are its outputs; in both, a block means its output node
 
         Training the part changes this network, and vice versa; each has its own frozen nodes. `to` raises SettingError
         for tensors that networks share. Copies and files of a part do not share tensors. Raises MissingInputError if
@@ -216,7 +212,7 @@ class Network(NotAModule):
         return {key: shape_of(values[key]) for key in self.order if key in values}
 
     def freeze(self, *nodes: Key) -> Self:
-        """Keep the parameters and buffers of these nodes, which then run as in inference.
+        """Keep the parameters and buffers of these nodes, or all those of blocks, which then run as in inference.
 
         To freeze all nodes: net.freeze(*net.operators).
         """

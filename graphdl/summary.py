@@ -41,13 +41,8 @@ def summary_table(graph: Graph, order: tuple[Key, ...], facts: Mapping[Key, Node
     file = io.StringIO()
     console = Console(file=file, width=10_000, color_system=None, legacy_windows=False)
     console.print(table)
-    for line in _block_totals(graph, facts):
-        console.print(line, highlight=False, markup=False)
-    console.print(
-        f"{counted(operators, 'operator')}, {counted(total, 'parameter')}, {total - frozen:,} trainable",
-        highlight=False,
-        markup=False,
-    )
+    whole = f"{counted(operators, 'operator')}, {counted(total, 'parameter')}, {total - frozen:,} trainable"
+    console.print("\n".join([*_block_totals(graph, facts), whole]), highlight=False, markup=False)
     return "\n".join(line.rstrip() for line in file.getvalue().splitlines() if line.strip())
 
 
@@ -77,11 +72,15 @@ def _reads(graph: Graph, key: Key) -> str:
 
 
 def _shape(fact: NodeFacts) -> str:
+    if fact.shapes:
+        return " ".join(_axes(shape, fact.batched) for shape in fact.shapes)
     if fact.shape is None:
         return "?"
-    if not fact.batched or (fact.kind == "loss" and not fact.shape):
-        return f"({', '.join(map(str, fact.shape))})"
-    return f"({', '.join(map(str, ('n', *fact.shape)))})"
+    return _axes(fact.shape, fact.batched and (fact.kind != "loss" or fact.shape != ()))
+
+
+def _axes(shape: tuple[int, ...], batched: bool) -> str:
+    return f"({', '.join(map(str, ('n', *shape) if batched else shape))})"
 
 
 def _parameters(fact: NodeFacts) -> str:

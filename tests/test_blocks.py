@@ -126,6 +126,38 @@ def test_a_block_by_its_key_means_its_nodes_where_nodes_are_chosen():
         nested.freeze("encd")
 
 
+def test_a_name_that_is_a_node_means_that_node_only():
+    net = Network(
+        {"res": Linear(2, 2), "res/fc": Linear(2, 2), "loss": MSELoss()},
+        {"x": ["res"], "res": ["res/fc"], "res/fc": ["loss"], "y": ["loss"]},
+        seed=0,
+    )
+    assert net.freeze("res").engine.frozen == {"res"}
+    net.unfreeze("res")
+    before = net.state_dict()
+    fit(
+        net,
+        torch.ones(4, 2),
+        torch.zeros(4, 2),
+        optimizer=SGD(lr=0.1, nodes={"res": {"lr": 0.0}}),
+        epochs=1,
+        batch_size=4,
+    )
+    same = {name: torch.equal(tensor, before[name]) for name, tensor in net.state_dict().items()}
+    assert same == {"res.weight": True, "res.bias": True, "res/fc.weight": False, "res/fc.bias": False}
+
+
+def test_recomputing_a_block_leaves_out_its_losses():
+    nets = []
+    for chosen in (["net"], ["net/0", "net/1"], []):
+        net = Network({"net": Sequential(Linear(2, 2), Tanh(), MSELoss())}, {"x": ["net"]}, seed=0)
+        data = {"x": torch.ones(4, 2), "net/2": torch.zeros(4, 2)}
+        fit(net, data, optimizer=SGD(lr=0.1), epochs=2, batch_size=2, recompute=chosen, progress=False)
+        nets.append(net.state_dict())
+    assert_equal(nets[0], nets[1])
+    assert_equal(nets[0], nets[2])
+
+
 def test_a_block_by_its_key_means_its_output_where_a_value_is_wanted():
     nested, flat = both()
     x = DATA["x"]
@@ -233,6 +265,8 @@ def test_residual():
         {"r": Residual(Linear(4, 4), ReLU()), "s": Residual(ReLU(), shortcut=Linear(4, 4))}, {"x": ["r"], "r": ["s"]}
     )
     assert net.order == ("x", "r/0", "r/1", "r/sum", "s/0", "s/shortcut", "s/sum")
+    assert [u for u, _ in net.graph.in_edges("r/sum")] == ["x", "r/1"]  # the input comes first
+    assert [u for u, _ in net.graph.in_edges("s/sum")] == ["s/shortcut", "s/0"]
     y = x + torch.relu(x @ net.parameters["r/0.weight"].T + net.parameters["r/0.bias"])
     assert torch.allclose(net.predict(x, outputs=["r"]), y, atol=1e-6)
     z = y @ net.parameters["s/shortcut.weight"].T + net.parameters["s/shortcut.bias"] + torch.relu(y)

@@ -107,10 +107,10 @@ def test_settings_stand_beside_the_operator():
     assert found["b"][0] == "Linear 2 → 1 no bias"
 
 
-def test_a_tuple_of_outputs_has_no_one_shape():
+def test_a_tuple_of_outputs_has_several_shapes():
     net = Network({"split": Halves()}, {"x": ["split"]})
     net.forward(X)
-    assert rows(net)[0]["split"][2] == "?"
+    assert rows(net)[0]["split"][2] == "(n, 1) (n, 1)"
 
 
 def test_markup_in_a_name_is_printed_as_it_is():

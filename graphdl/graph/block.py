@@ -11,7 +11,7 @@ from typing import Any
 from graphdl.errors import GraphDLError, SettingError, UnknownNodeError, did_you_mean, listing
 from graphdl.graph.declaration import Feed, Key, Shared
 from graphdl.graph.declared import normalise_connectivity, normalise_operators
-from graphdl.graph.level import Entry, Level, Nested, checked_names
+from graphdl.graph.level import Entry, Level, Nested, check_distinct, checked_names
 from graphdl.registry import register
 from graphdl.slots import InputSlot
 
@@ -69,6 +69,7 @@ class Block(Nested):
                     object.__setattr__(self, name, checked_names(given, name))
             if self.level.depth > MOST_NESTED:
                 raise SettingError(f"blocks are nested more than {MOST_NESTED} deep: write fewer levels.")
+            check_distinct([*self.level.given, *operators])
             _ = self.entries
         except GraphDLError as error:
             raise type(error)(f"In a Block: {error}") from None

@@ -108,8 +108,6 @@ class Place:
                 used = {entry.key for entry in block.entries.values() if entry.slot is None}
                 place.optional = block.level.optional & used
                 place.declare(flat)
-            elif name in flat.operators:
-                raise SettingError(f"Two nodes are called {name!r}: rename one of them, or the block that holds it.")
             else:
                 flat.operators[name] = each if shares is None else Shared(shares)
 

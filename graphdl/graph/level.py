@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,8 +71,7 @@ class Level:
         sinks = tuple(key for key in operators if key not in feeding)
         self.results = sinks if outputs is None else checked_names(outputs, "outputs")
         for key in self.results:
-            if self.located(key) is None:
-                raise UnknownNodeError(f"outputs names {key!r}, which is no node.{did_you_mean(key, self.names)}")
+            self._check_name(key, f"outputs names {key!r}")
         used = feeding | inside if outputs is None else {*feeding, *inside, *map(self._top, self.results)}
         check_connected(operators, connectivity, self.incoming, used)
         self.results = tuple(inner for key in self.results for inner in self._ends(key))
@@ -98,24 +97,28 @@ class Level:
                         f"operators has the node {key!r} beside the block {head!r}, whose nodes are called "
                         f"'{head}/...': put the node into the block, or rename one of them."
                     )
-        if self.blocks and len({str(key) for key in self.operators}) < len(self.operators):
-            twice = next(key for key in self.operators if isinstance(key, int) and str(key) in self.operators)
-            raise SettingError(
-                f"operators has the nodes {twice!r} and {str(twice)!r}: names inside blocks would clash."
-            )
+        if self.blocks:
+            check_distinct(self.operators)
 
     def _is_input(self, key: Key) -> bool:
         """Whether a key that is no operator is an input; UnknownNodeError for a wrong name of a node inside a block."""
-        holder = self._holder(key)
-        if holder is None:
+        if self._holder(key) is None:
             return True
-        if self.located(key) is None:
-            known = [f"{holder}/{name}" for name in self.computed[holder].level.names]
-            raise UnknownNodeError(
-                f"connectivity has the key {key!r}, but the block {holder} has no such node.{did_you_mean(key, known)} "
-                f"Its nodes are {listing(map(repr, known))}."
-            )
+        self._check_name(key, f"connectivity has the key {key!r}")
         return False
+
+    def _check_name(self, key: Key, what: str) -> None:
+        """Refuse a name that is no node, or an input inside a block that is not one of its outputs."""
+        place, holder = self.located(key), self._holder(key)
+        if place is None:
+            inner = {} if holder is None else self.computed[holder].level.computed
+            known = [*self.operators] if holder is None else [f"{holder}/{name}" for name in inner]
+            raise UnknownNodeError(
+                f"{what}, which is no node.{did_you_mean(key, known)} The nodes "
+                f"{'are' if holder is None else f'in the block {holder} are'} {listing(map(repr, known))}."
+            )
+        if place[0] and self.node(key) is None and place[1] not in self._within(place[0]).results:
+            raise UnknownNodeError(f"{what}, which is an input of a block: name what feeds it.")
 
     def located(self, key: Key) -> tuple[list[Key], Key] | None:
         """The blocks that a key leads through, and the node or input in the last one."""
@@ -137,12 +140,14 @@ class Level:
     def node(self, key: Key) -> Any:
         """The operator or the block that a located key computes; None for an input."""
         place = self.located(key)
-        if place is None:
-            return None
+        return None if place is None else self._within(place[0]).computed.get(place[1])
+
+    def _within(self, heads: Iterable[Key]) -> Level:
+        """The level inside these blocks, one in the other."""
         level = self
-        for head in place[0]:
+        for head in heads:
             level = level.computed[head].level
-        return level.computed.get(place[1])
+        return level
 
     def _ends(self, key: Key) -> tuple[Key, ...]:
         """An output as nodes: those of a block with several are named one by one."""
@@ -203,6 +208,16 @@ def _computed(operators: Mapping[Key, Any], candidates: Mapping[str, Key]) -> di
         raise UnknownNodeError(unknown_shared(key, shared, operators))
 
     return {key: of(key) for key in operators}
+
+
+def check_distinct(keys: Iterable[Key]) -> None:
+    """Raise SettingError for an int and an equal str: inside a block, or as blocks, their names would be the same."""
+    named: dict[str, Key] = {}
+    for key in keys:
+        if named.setdefault(str(key), key) != key:
+            raise SettingError(
+                f"the nodes {named[str(key)]!r} and {key!r} would have the same name: rename one of them"
+            )
 
 
 def checked_names(given: object, what: str) -> tuple[Key, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -54,7 +55,7 @@ def known_values(graph: Graph, keys: object, where: str, more: Iterable[Key] = (
 
     more  names besides those of nodes and blocks
     """
-    known = {**dict.fromkeys(graph), **graph.graph["blocks"], **dict.fromkeys(more)}
+    known: ChainMap[Key, Any] = ChainMap(dict.fromkeys(more), graph.graph["blocks"], graph.nodes)  # type: ignore[arg-type]
     return {key: output_of(graph, key, where) for key in known_keys(keys, where, known)}
 
 

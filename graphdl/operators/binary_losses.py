@@ -44,7 +44,7 @@ class BCELoss(WeightedLoss):
 
     def forward(self, p: Values, x: Tensor, target: Tensor, *, training: bool) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         check_equal(x, target)
-        check_spread(self.class_weight, x, "class_weight")
+        check_spread(p.get("weight"), x, "class_weight")
         target = target.to(x.dtype)
         losses = aten.binary_cross_entropy(x, target, p.get("weight"), REDUCTIONS["none"])
         return self.reduce(losses), (x, target)  # the kernel that reduces is wrong where it writes into a given tensor
@@ -91,23 +91,23 @@ class BCEWithLogitsLoss(WeightedLoss):
 
     def forward(self, p: Values, x: Tensor, target: Tensor, *, training: bool) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         check_equal(x, target)
-        check_spread(self.class_weight, x, "class_weight")
-        check_spread(self.pos_weight, x, "pos_weight")
+        check_spread(p.get("weight"), x, "class_weight")
+        check_spread(p.get("pos_weight"), x, "pos_weight")
         v = p.get("pos_weight")
-        rest = x.abs().neg_().exp_().log1p_()
-        if v is None:
-            losses = x.clamp_min(0) - target * x + rest
-        else:
-            losses = (rest + x.neg().clamp_min_(0)) * (target * (v - 1) + 1) + x - target * x
-        return self.reduce(weighted(losses, p)), (x, target)
+        if v is not None:
+            losses = aten.binary_cross_entropy_with_logits(
+                x, target.to(x.dtype), p.get("weight"), v, REDUCTIONS["none"]
+            )
+            return self.reduce(losses), (x, target)
+        return self.reduce(weighted(entropy(x, target), p)), (x, target)
 
     def backward(self, p: Values, saved: tuple[Tensor, Tensor], dy: Tensor, needs: Needs = EVERYTHING) -> Gradients:
         x, target = saved
         v, dy = p.get("pos_weight"), weighted(self.share(dy, x.numel()), p)
+        target = target.to(x.dtype)
         if v is None:
-            dx = (torch.sigmoid(x) - target.to(x.dtype)) * dy
-            return (dx, -x * dy if "target" in needs else None), {}
-        dx = (torch.sigmoid(x) * (target * (v - 1) + 1) - target * v) * dy
+            return (torch.sigmoid(x).sub_(target).mul_(dy), -x * dy if "target" in needs else None), {}
+        dx = (target * (v - 1)).add_(1).mul_(torch.sigmoid(x)).sub_(target * v).mul_(dy)
         if "target" not in needs:
             return (dx, None), {}
         softplus = x.abs().neg_().exp_().log1p_() + x.neg().clamp_min_(0)
@@ -156,19 +156,23 @@ class MultiLabelSoftMarginLoss(WeightedLoss):
         check_equal(x, target)
         if not x.dim():
             raise ShapeError("the prediction has no axis of classes")
-        self.check_weight(x.shape[-1])
-        losses = x.clamp_min(0) - target * x + x.abs().neg_().exp_().log1p_()
-        return self.reduce(weighted(losses, p).mean(-1)), (x, target)
+        self.check_weight(p.get("weight"), x.shape[-1])
+        return self.reduce(weighted(entropy(x, target), p).mean(-1)), (x, target)
 
     def backward(self, p: Values, saved: tuple[Tensor, Tensor], dy: Tensor, needs: Needs = EVERYTHING) -> Gradients:
         x, target = saved
         classes = x.shape[-1]
         dy = self.share(dy, x.numel() // max(classes, 1), 1 / max(classes, 1))
         dy = weighted(dy.unsqueeze(-1) if self.reduction == "none" else dy, p)
-        return ((torch.sigmoid(x) - target.to(x.dtype)) * dy, -x * dy if "target" in needs else None), {}
+        return (torch.sigmoid(x).sub_(target.to(x.dtype)).mul_(dy), -x * dy if "target" in needs else None), {}
 
     def expects(self, *inputs: Tensor) -> str:
         return "a prediction (n, c) and a target (n, c), whose elements are 0 or 1"
+
+
+def entropy(x: Tensor, target: Tensor) -> Tensor:
+    """log(1 + exp x) - target x of each element, as max(x, 0) - target x + log(1 + exp(-|x|))."""
+    return x.clamp_min(0).sub_(target * x).add_(x.abs().neg_().exp_().log1p_())
 
 
 def weighted(losses: Tensor, p: Values) -> Tensor:

@@ -41,7 +41,7 @@ class NLLLoss(WeightedLoss):
 
     def forward(self, p: Values, x: Tensor, target: Tensor, *, training: bool) -> tuple[Tensor, Kept]:
         target = class_indices(x, target)
-        self.check_weight(x.shape[class_axis(x)])
+        self.check_weight(p.get("weight"), x.shape[class_axis(x)])
         y, total = likelihood(x, target, p.get("weight"), self.kernel_reduction, self.ignore_index)
         return y, (x, target, total)
 
@@ -82,17 +82,19 @@ class CrossEntropyLoss(WeightedLoss):
         axis, w = class_axis(x), p.get("weight")
         if not x.dim():
             raise ShapeError("the prediction has no axis of classes")
-        self.check_weight(x.shape[axis])
+        self.check_weight(p.get("weight"), x.shape[axis])
         logs = torch.log_softmax(x, axis)
         if target.shape == x.shape:
-            self.check_probabilities(target)
+            self.check_probabilities()
             q = spread(self.smooth(target.to(x.dtype), x.shape[axis]), w, axis)
             return self.reduce(-(logs * q).sum(axis)), (logs, q, None)
         target = class_indices(x, target, NEITHER)
         y, total = likelihood(logs, target, w, self.kernel_reduction, self.ignore_index)
         if self.label_smoothing:
             e = self.label_smoothing
-            rest = -spread(logs, w, axis).sum(axis).masked_fill_(target == self.ignore_index, 0)
+            rest = -(logs.sum(axis) if w is None else torch.matmul(logs.movedim(axis, -1), w)).masked_fill_(
+                target == self.ignore_index, 0
+            )
             rest = rest.sum() / total if self.reduction == "mean" else self.reduce(rest)
             y = y * (1 - e) + rest * (e / x.shape[axis])
         return y, (logs, target, total)
@@ -103,30 +105,25 @@ class CrossEntropyLoss(WeightedLoss):
         if total is None:
             dy = self.share(dy, logs.numel() // max(logs.shape[axis], 1))
             dy = dy.unsqueeze(axis) if self.reduction == "none" else dy
-            dlogs = -target * dy
+            dlogs = target * dy.neg()
             if "target" in needs:
                 dtarget = spread(logs * dy * (self.label_smoothing - 1), w, axis)
         else:
             e, kernel = self.label_smoothing, (w, self.kernel_reduction, self.ignore_index)
             dlogs = likelihood_backward(dy * (1 - e) if e else dy, logs, target, total, *kernel)
             if e:
-                dlogs = dlogs - self.smoothing_backward(dy * (e / logs.shape[axis]), logs, target, total, w)
+                rows = self.smoothing_backward(dy * (e / logs.shape[axis]), target, total, axis)
+                dlogs = dlogs - rows if w is None else torch.addcmul(dlogs, rows, along(w, axis, logs), value=-1)
         return (aten._log_softmax_backward_data(dlogs, logs, axis, logs.dtype), dtarget), {}
 
-    def smoothing_backward(self, dy: Tensor, logs: Tensor, target: Tensor, total: Tensor, w: Tensor | None) -> Tensor:
-        """The gradient of sum_c w_c log softmax(x)_c over the rows that are not left out."""
-        axis = class_axis(logs)
+    def smoothing_backward(self, dy: Tensor, target: Tensor, total: Tensor, axis: int) -> Tensor:
+        """The gradient of each row's sum of w_c log softmax(x)_c, 0 where it is left out, with an axis of classes."""
         if self.reduction == "mean":
             dy = dy / total  # infinite where everything is left out
-        dy = dy.unsqueeze(axis) if self.reduction == "none" else dy
-        return torch.where((target == self.ignore_index).unsqueeze(axis), 0, spread(dy, w, axis, logs.dim()))
+        return torch.where(target == self.ignore_index, 0, dy).unsqueeze(axis)
 
-    def check_probabilities(self, target: Tensor) -> None:
-        """Raise ShapeError for integers, and where classes are to be left out, which probabilities cannot name."""
-        if not target.is_floating_point() and not target.is_meta:
-            raise ShapeError(
-                "the target has the shape of probabilities but holds integers: give floats, target.float()"
-            )
+    def check_probabilities(self) -> None:
+        """Raise ShapeError where classes are to be left out, which probabilities cannot name."""
         if self.ignore_index >= 0:
             raise ShapeError("ignore_index leaves out class indices, and the target holds probabilities")
 
@@ -158,7 +155,7 @@ class MultiMarginLoss(WeightedLoss):
 
     def forward(self, p: Values, x: Tensor, target: Tensor, *, training: bool) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         target = class_indices(x, target, most=2)
-        self.check_weight(x.shape[-1])
+        self.check_weight(p.get("weight"), x.shape[-1])
         y = aten.multi_margin_loss(x, target, self.p, self.margin, p.get("weight"), self.kernel_reduction)
         return y, (x, target)
 
@@ -235,11 +232,14 @@ def plane(target: Tensor) -> Tensor:
     return target if target.dim() == 3 else target.reshape(target.shape[0], 1, target.shape[1:].numel())
 
 
-def spread(x: Tensor, weight: Tensor | None, axis: int, axes: int | None = None) -> Tensor:
-    """x times the weight of each class, along an axis; `axes` counts those of the product where x has none."""
-    if weight is None:
-        return x
-    return x * weight.view(-1, *[1] * ((axes or x.dim()) - axis - 1))
+def spread(x: Tensor, weight: Tensor | None, axis: int) -> Tensor:
+    """x times the weight of each class."""
+    return x if weight is None else x * along(weight, axis, x)
+
+
+def along(weight: Tensor, axis: int, x: Tensor) -> Tensor:
+    """The weights of the classes along an axis of x."""
+    return weight.view(-1, *[1] * (x.dim() - axis - 1))
 
 
 def class_indices(

@@ -37,7 +37,7 @@ class KLDivLoss(Loss):
     def forward(self, p: Values, x: Tensor, target: Tensor, *, training: bool) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         check_equal(x, target)
         target = target.to(x.dtype)
-        losses = (target - x) * target.exp() if self.log_target else torch.xlogy(target, target) - target * x
+        losses = (target - x) * target.exp() if self.log_target else torch.xlogy(target, target).sub_(target * x)
         return self.reduce(losses), (x, target)
 
     def backward(self, p: Values, saved: tuple[Tensor, Tensor], dy: Tensor, needs: Needs = EVERYTHING) -> Gradients:
@@ -47,7 +47,7 @@ class KLDivLoss(Loss):
         dtarget = None
         if "target" in needs:
             dtarget = q * (target - x + 1) * dy if self.log_target else (target.log() - x + 1) * dy
-        return (-q * dy, dtarget), {}
+        return (q * dy.neg(), dtarget), {}
 
     def reduce(self, losses: Tensor) -> Tensor:
         if self.reduction == "batchmean":

@@ -153,11 +153,12 @@ class WeightedLoss(Loss):
     def buffers(self) -> dict[str, Buffer]:
         return {} if self.class_weight is None else {"weight": held(self.class_weight)}
 
-    def check_weight(self, classes: int) -> None:
+    @staticmethod
+    def check_weight(weight: Tensor | None, classes: int) -> None:
         """Raise ShapeError unless there is one weight for each class."""
-        if self.class_weight is not None and sizes(self.class_weight) != (classes,):
+        if weight is not None and weight.shape != (classes,):
             raise ShapeError(
-                f"class_weight has the shape {sizes(self.class_weight)} and the prediction {classes} classes: give one "
+                f"class_weight has the shape {tuple(weight.shape)} and the prediction {classes} classes: give one "
                 "number for each class"
             )
 
@@ -170,9 +171,11 @@ def check_equal(x: Tensor, target: Tensor, *others: Tensor) -> None:
         raise ShapeError("its inputs differ in shape")
 
 
-def check_spread(table: Table | None, x: Tensor, name: str) -> None:
-    """Raise ShapeError unless numbers can be spread over the shape of x, aligned at the last axis."""
-    shape = sizes(table) or ()
+def check_spread(weight: Tensor | None, x: Tensor, name: str) -> None:
+    """Raise ShapeError unless weights can be spread over the shape of x, aligned at the last axis."""
+    if weight is None:
+        return
+    shape = tuple(weight.shape)
     if len(shape) > x.dim() or any(n not in (1, m) for n, m in zip(shape[::-1], x.shape[::-1], strict=False)):
         raise ShapeError(f"{name} has the shape {shape}, which cannot be spread over the prediction's {tuple(x.shape)}")
 

@@ -174,8 +174,9 @@ class TripletMarginLoss(Comparison):
             return z.sign_().mul_(largest).mul_(d / largest.sum(-1, keepdim=True))
         if self.p == 2:
             return z.mul_(torch.where(distance == 0, 0, d / distance))
-        slope = torch.where(distance == 0, 0, z.abs() / distance).pow_(self.p - 1)
-        return torch.where(z == 0, 0, z.sign() * slope) * d
+        slope = z.abs().mul_(torch.where(distance == 0, 0, 1 / distance)).pow_(self.p - 1)
+        slope = slope.masked_fill_(z == 0, 0) if self.p < 1 else slope
+        return slope.copysign_(z).mul_(d)
 
     def expects(self, *inputs: Tensor) -> str:
         return "an anchor, a positive and a negative of the same shape (n, i)"

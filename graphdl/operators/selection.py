@@ -196,6 +196,8 @@ class IndexSelect(Selection):
     def forward(
         self, p: Values, x: Tensor, index: Tensor, *, training: bool
     ) -> tuple[Tensor, tuple[Tensor, torch.Size]]:
+        if not x.dim():
+            raise ShapeError("the input is one number, without axes")
         index = as_indices(index)
         y = x.index_select(self.dim, index.reshape(-1))
         dim = self.dim % x.dim()
@@ -206,9 +208,7 @@ class IndexSelect(Selection):
         if "input" not in needs:
             return (None, None), {}
         dim = self.dim % len(shape)
-        if (
-            dy.is_cuda and dim == 0 and len(shape) == 2
-        ):  # on the GPU, only this sum has an order; on the CPU it is slower
+        if dy.is_cuda and dim == 0 and len(shape) == 2:  # where index_add_ sums in no fixed order
             return (aten.embedding_dense_backward(dy, index, shape[0], -1, False), None), {}
         dy = dy.reshape(*shape[:dim], index.numel(), *shape[dim + 1 :])
         return (dy.new_zeros(shape).index_add_(dim, index.reshape(-1), dy), None), {}

@@ -19,8 +19,8 @@ __all__ = ["CTCLoss"]
 Kept: TypeAlias = tuple[list[Tensor], Tensor, Tensor, bool]
 
 aten = torch.ops.aten
-library = torch.library.Library("graphdl", "FRAGMENT")
-library.define(
+library = torch.library.Library("graphdl", "FRAGMENT")  # type: ignore[no-untyped-call]
+library.define(  # type: ignore[no-untyped-call]
     "ctc_loss(Tensor x, Tensor target, Tensor input_lengths, Tensor target_lengths, int blank, bool zero_infinity) -> "
     "(Tensor, Tensor)"
 )
@@ -34,7 +34,8 @@ def ctc_loss(
     Only so can a recorded step, whose tensors keep their sizes, take targets of other lengths.
     """
     losses, alpha = aten._ctc_loss.Tensor(x, target, input_lengths, target_lengths, blank, zero_infinity)
-    return losses, aten.constant_pad_nd(alpha, [0, 2 * target.shape[-1] + 1 - alpha.shape[2]])
+    missing = 2 * target.shape[-1] + 1 - alpha.shape[2]
+    return losses, aten.constant_pad_nd(alpha, [0, missing]) if missing else alpha
 
 
 def hollow_ctc_loss(x: Tensor, target: Tensor, *settings: object) -> tuple[Tensor, Tensor]:
@@ -43,8 +44,8 @@ def hollow_ctc_loss(x: Tensor, target: Tensor, *settings: object) -> tuple[Tenso
     return x.new_empty(n), x.new_empty(n, t, 2 * target.shape[-1] + 1)
 
 
-library.impl("ctc_loss", ctc_loss, "CompositeExplicitAutograd")
-library.impl("ctc_loss", hollow_ctc_loss, "Meta")
+library.impl("ctc_loss", ctc_loss, "CompositeExplicitAutograd")  # type: ignore[no-untyped-call]
+library.impl("ctc_loss", hollow_ctc_loss, "Meta")  # type: ignore[no-untyped-call]
 
 
 @register(kw_only=True)

@@ -35,6 +35,7 @@ class NodeFacts:
     `family` determines the colours and `settings` is a short text such as "2 → 25". `parameters` is the number of
     elements of its parameters, `shares` the key of the node whose parameters it uses, `shape` the output's shape
     without the batch axis, `dtype` a short name such as "f32". `batched` is False where the output has no batch axis.
+    `shapes` holds the shape of each element of a tuple of outputs.
     """
 
     kind: Literal["input", "operator", "loss"]
@@ -47,6 +48,7 @@ class NodeFacts:
     shape: tuple[int, ...] | None = None
     dtype: str = ""
     batched: bool = True
+    shapes: tuple[tuple[int, ...], ...] = ()
 
     @property
     def tone(self) -> str:

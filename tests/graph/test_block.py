@@ -91,6 +91,9 @@ def test_the_text_shows_what_was_written():
         ((*PLAIN, "x"), SettingError, r"inputs must be a list of names, such as inputs=\['x'\], not 'x'"),
         ((*PLAIN, ["x", "x"]), SettingError, "inputs names a node twice"),
         ((*PLAIN, None, ["acd"]), UnknownNodeError, "outputs names 'acd', which is no node. Did you mean 'act'"),
+        (({0: Tanh(), "0": Tanh()}, {0: ["0"]}), SettingError, "the nodes 0 and '0' would have the same name"),
+        (({"0": Tanh()}, {0: ["0"]}), SettingError, "the nodes 0 and '0' would have the same name"),
+        (({"a": Block(*PLAIN)}, {"y": ["a"]}, None, ["a/x"]), UnknownNodeError, "'a/x', which is an input of a block"),
         ((*PLAIN, None, []), SettingError, "outputs must name at least one node"),
     ],
 )

@@ -21,6 +21,14 @@ class Attention(Operator):
         return (dy, None, None, None), {}
 
 
+class WeightedLoss(MSELoss):
+    slots = (
+        InputSlot("prediction", role="prediction"),
+        InputSlot("target", role="target"),
+        InputSlot("weight", optional=True),
+    )
+
+
 def graph_of(operators, connectivity):
     return build_graph(normalise_operators(operators), normalise_connectivity(connectivity))
 
@@ -157,6 +165,29 @@ def test_optional_inputs():
         assert {(u, e["slot"]) for u, _, e in biased.in_edges(path, data=True)} == {("x", 0), ("x", 1), ("bias", 3)}
 
 
+def test_optional_inputs_that_are_inputs_of_the_network_all_the_same():
+    parts = {"att": Attention()}, {"x": ["att", "att"], "mask": ["att"]}
+    for block in (Block(*parts, inputs=["x"]), Block(*parts, outputs=["att", "mask"])):
+        graph = graph_of({"b": block}, {"x": ["b"]})
+        assert [key for key in graph if graph.nodes[key]["kind"] == "input"] == ["x", "b/mask"]
+
+
+def test_a_loss_keeps_its_roles_where_an_optional_edge_is_left_out():
+    block = Block(
+        {"fc": Linear(2, 1), "loss": WeightedLoss()},
+        {"weight": [Feed("loss", slot="weight")], "y": ["loss"], "x": ["fc"], "fc": ["loss"]},
+        inputs=["x", "y", "weight"],
+    )
+    graph = graph_of({"b": block}, {"x": ["b"], "y": ["b"]})
+    assert slot_names(graph, "b/loss") == {"b/fc": "prediction", "y": "target"}
+
+
+def test_gradient_factors_into_slots_that_nothing_feeds_inside():
+    inner = Block({"act": Tanh()}, {})
+    graph = graph_of({"b": Block({"inner": inner}, {})}, {"x": [Feed("b", gradient=0.5)]})
+    assert [(u, v, e["gradient"]) for u, v, e in graph.edges(data=True)] == [("x", "b/inner/act", 0.5)]
+
+
 def test_shared_blocks_and_nodes():
     outer = Block({"a": LAYER, "b": Shared("a"), "c": Shared("a/fc")}, {"x": ["a"], "a": ["b"], "b": ["c"]})
     graph = graph_of(
@@ -281,10 +312,16 @@ def test_random_networks(seed):
             {"b": LAYER, "t": Tanh()},
             {"x": ["b"], "b/fd": ["t"]},
             UnknownNodeError,
-            "the block b has no such node. Did you mean 'b/fc'",
+            r"^connectivity has the key 'b/fd', which is no node\. Did you mean 'b/fc'\? The nodes in the block b",
+        ),
+        (
+            {"b": LAYER, "t": Tanh()},
+            {"y": ["b"], "b/x": ["t"]},
+            UnknownNodeError,
+            "'b/x', which is an input of",
         ),
         ({"b": LAYER, "b/t": Tanh()}, {"x": ["b", "b/t"]}, SettingError, "the node 'b/t' beside the block 'b'"),
-        ({1: LAYER, "1": Tanh()}, {"x": [1, "1"]}, SettingError, "nodes 1 and '1'"),
+        ({1: LAYER, "1": Tanh()}, {"x": [1, "1"]}, SettingError, "^the nodes 1 and '1' would have the same name"),
         (
             {"b": LAYER, "c": Shared("b/fd")},
             {"x": ["b", "c"]},

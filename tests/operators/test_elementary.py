@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from graphdl import Abs, Clamp, Exp, Log, Negate, Scale, Sqrt
+from graphdl import Abs, Clamp, Exp, Log, Negate, Operator, Scale, Sqrt
 from graphdl.errors import SettingError
 from tests.operators.case import Case, by_autograd, by_hand, normal
 from tests.operators.checks import every_check
@@ -58,7 +58,7 @@ def assert_as_torch(operator, reference, x):
         (Clamp(min=-0.0), lambda x: x.clamp(min=0)),
         (Clamp(1, 1), lambda x: x.clamp(1, 1)),
     ],
-    ids=repr,
+    ids=lambda given: repr(given) if isinstance(given, Operator) else "",
 )
 def test_kinks_infinities_and_nan(operator, reference):
     inf, nan = math.inf, math.nan

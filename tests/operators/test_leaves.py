@@ -272,6 +272,7 @@ def test_shapes_in_summaries_and_diagrams_have_no_batch_axis(tmp_path):
     assert "= table" in rows["again"]
     source = net.diagram().source
     assert "7×4" in source
+    assert net.part(inputs=["word"], outputs=["tanh"]).inputs == ("word",)
     assert "1×4" in source
     turned = Network({"w": Weight((2, 3)), "turned": Transpose(0, 1)}, {"w": ["turned"]}).build({})
     assert "(3, 2)" in turned.summary()

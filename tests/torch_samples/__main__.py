@@ -18,7 +18,7 @@ from torch.testing._internal.common_modules import ModuleErrorEnum, module_db
 import graphdl
 from graphdl import GraphDLError, Network
 from tests.torch_samples.adapters import NotOfferedError, declared, inputs_by_slot
-from tests.torch_samples.comparison import compare, network
+from tests.torch_samples.comparison import compare, names, network
 
 
 def shared(names: list[str]) -> Iterator[Any]:
@@ -49,6 +49,10 @@ def run(info: Any, sample: Any, training: bool) -> None:
     compare(module, operator, call.args, call.kwargs, inputs, training=training)
 
 
+ACCEPTED = {"Expected floating point type for target with class probabilities": "one-hot targets of integers are taken"}
+"""Errors of torch's that graphdl has not, by intention."""
+
+
 def refused(info: Any, wrong: Any) -> str:
     """How a graphdl error answers a declared error; what else happened otherwise."""
     sample = wrong.module_error_input
@@ -59,7 +63,7 @@ def refused(info: Any, wrong: Any) -> str:
         module = info.module_cls(*sample.constructor_input.args, **sample.constructor_input.kwargs)
         inputs = inputs_by_slot(module, operator, sample.forward_input)
         net: Network = network(operator, inputs, 1)
-        net.forward({f"x {slot}": x.detach() for slot, x in inputs.items()})
+        net.forward({name: inputs[slot].detach() for slot, name in names(inputs).items()})
     except GraphDLError:
         return ""
     except Exception as error:
@@ -87,7 +91,9 @@ def main(names: list[str]) -> int:
         passed += count
         wrongs = samples(info, info.module_error_inputs_func, True) if info.module_error_inputs_func else []
         for k, wrong in enumerate(wrongs):
-            if found := refused(info, wrong):
+            if why := ACCEPTED.get(wrong.error_regex):
+                left_out[why] += 1
+            elif found := refused(info, wrong):
                 failures += 1
                 print(f"FAILED {name}, error input {k} ({wrong.error_regex}): {found}")
             else:

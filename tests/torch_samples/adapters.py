@@ -8,9 +8,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 import graphdl
-from graphdl import Operator
+from graphdl import Block, Operator
 
 WITHOUT_MEANING = ("device", "dtype", "inplace", "size_average", "reduce")
 """Arguments of torch.nn that say where a module lies, or that torch has deprecated."""
@@ -31,20 +32,20 @@ class NotOfferedError(Exception):
 def arguments(module: type[nn.Module], given: Any) -> dict[str, Any]:
     """The arguments of a constructor by name, with tuples in place of lists and tensors."""
     bound = inspect.signature(module).bind(*given.args, **given.kwargs)
-    if bound.arguments.get("return_indices"):
-        raise NotOfferedError("return_indices")
     named = bound.arguments | bound.kwargs
     return {name: plain(value) for name, value in named.items() if name not in (*WITHOUT_MEANING, "args", "kwargs")}
 
 
 def plain(value: Any) -> Any:
     """A setting as graphdl takes it."""
+    if value is functional.gelu:
+        return graphdl.GELU()
     if isinstance(value, Tensor):
         value = value.tolist()
     return tuple(map(plain, value)) if isinstance(value, (list, tuple)) else value
 
 
-def declared(module: type[nn.Module], given: Any) -> Operator:
+def declared(module: type[nn.Module], given: Any) -> Operator | Block:
     """The operator with the same settings."""
     settings = arguments(module, given)
     name = module.__name__.removeprefix("Lazy")
@@ -64,13 +65,14 @@ def pad(name: str, padding: Any, value: float = 0.0) -> Operator:
     return graphdl.Pad(amounts, mode, value) if mode == "constant" else graphdl.Pad(amounts, mode)
 
 
-def inputs_by_slot(module: nn.Module, operator: Operator, given: Any) -> dict[str | int, Tensor]:
+def inputs_by_slot(module: nn.Module, operator: Operator | Block, given: Any) -> dict[str | int, Tensor]:
     """The tensors that a module is called with, by the slots of the operator: in order, and those given by name."""
     bound = inspect.signature(module.forward).bind(*given.args, **given.kwargs).arguments
-    slots, found = operator.slots, {}
-    for k, value in enumerate(flat(bound.values())):
-        if value is not None:
-            found[k if slots is None else slots[k]] = value
+    slots, found = operator.slots or (), dict[str | int, Tensor]()
+    for name, value in bound.items():
+        for part in flat([value]):
+            if isinstance(part, Tensor):
+                found[name if name in slots else slots[len(found)] if slots else len(found)] = part
     return found
 
 

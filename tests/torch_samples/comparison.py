@@ -7,15 +7,23 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from graphdl import Feed, Item, Network, Operator
+from graphdl import Block, Feed, Item, Network, Operator
 from tests.torch_samples.adapters import flat
 
 TOLERANCE = 1e-8
 
 
-def network(operator: Operator, inputs: dict[Any, Tensor], outputs: int) -> Network:
+def names(inputs: dict[Any, Tensor]) -> dict[Any, str]:
+    """The network's input for each slot; one tensor may feed several."""
+    first: dict[int, str] = {}
+    return {slot: first.setdefault(id(x), f"x {slot}") for slot, x in inputs.items()}
+
+
+def network(operator: Operator | Block, inputs: dict[Any, Tensor], outputs: int) -> Network:
     """A network of one node, with an Item for each of several outputs."""
-    connectivity: dict[Any, list[Any]] = {f"x {slot}": [Feed("node", slot=slot)] for slot in inputs}
+    connectivity: dict[Any, list[Any]] = {}
+    for slot, name in names(inputs).items():
+        connectivity.setdefault(name, []).append(Feed("node", slot=slot))
     operators: dict[Any, Any] = {"node": operator}
     if outputs > 1:
         operators |= {f"item {k}": Item(k) for k in range(outputs)}
@@ -33,33 +41,35 @@ def randomize(module: nn.Module, generator: torch.Generator) -> None:
 
 
 def compare(
-    module: nn.Module, operator: Operator, args: Any, kwargs: Any, inputs: dict[Any, Tensor], *, training: bool
+    module: nn.Module, operator: Operator | Block, args: Any, kwargs: Any, inputs: dict[Any, Tensor], *, training: bool
 ) -> None:
     """Raise AssertionError for a value, a gradient or a buffer that differs from torch's."""
     generator = torch.Generator().manual_seed(0)
     module.train(training)
     randomize(module, generator)
-    state = {f"node.{name}": tensor.detach().clone() for name, tensor in module.state_dict().items()}
+    start = "node/" if isinstance(operator, Block) else "node."
+    state = {f"{start}{name}": tensor.detach().clone() for name, tensor in module.state_dict().items()}
     expected = [y for y in flat(as_tuple(module(*args, **kwargs))) if y is not None]
     net = network(operator, inputs, len(expected))
-    fed = {f"x {slot}": x.detach() for slot, x in inputs.items()}
+    fed = {name: inputs[slot].detach() for slot, name in names(inputs).items()}
     net.build({name: x.to("meta") for name, x in fed.items()})
     net.load_state_dict(state)
-    keys = ["node"] if len(expected) == 1 else [f"item {k}" for k in range(len(expected))]
+    keys = [*net.outputs] if len(expected) == 1 else [f"item {k}" for k in range(len(expected))]
     found = net.forward(fed, training=training)
     for key, y in zip(keys, expected, strict=True):
         same(f"value of {key}", found[key], y.detach())
-    gradients(net, module, inputs, dict(zip(keys, expected, strict=True)), generator)
+    leaves = {f"{start}{name}": parameter for name, parameter in module.named_parameters()}
+    gradients(net, leaves, inputs, dict(zip(keys, expected, strict=True)), generator)
     for name, buffer in module.named_buffers():
-        same(f"buffer {name}", net.buffers[f"node.{name}"], buffer)
+        same(f"buffer {name}", net.buffers[f"{start}{name}"], buffer)
 
 
 def gradients(
-    net: Network, module: nn.Module, inputs: dict[Any, Tensor], ys: dict[str, Tensor], generator: Any
+    net: Network, parameters: dict[str, Tensor], inputs: dict[Any, Tensor], ys: dict[Any, Tensor], generator: Any
 ) -> None:
     """Compare the gradients of all inputs and parameters, from random gradients of the outputs."""
-    leaves = {f"x {slot}": x for slot, x in inputs.items() if x.requires_grad}
-    leaves |= {f"node.{name}": parameter for name, parameter in module.named_parameters()}
+    leaves = {name: inputs[slot] for slot, name in names(inputs).items() if inputs[slot].requires_grad}
+    leaves |= parameters
     dys = {key: torch.randn(y.shape, generator=generator, dtype=y.dtype) for key, y in ys.items() if y.requires_grad}
     if not dys:
         return
