@@ -7,7 +7,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from graphdl import Block, CrossEntropyLoss, Feed, Linear, Network, Residual, Sequential, Sum
+from graphdl import Block, CrossEntropyLoss, Feed, Linear, Network, Residual, Sequential, Sum, TransformerEncoderLayer
 from graphdl.operators import (
     GELU,
     Embedding,
@@ -19,7 +19,6 @@ from graphdl.operators import (
     Transpose,
     Weight,
 )
-from graphdl.transformer import TransformerEncoderLayer
 
 TOKENS = 256
 ENCODER = {"d_model": 16, "nhead": 4, "dim_feedforward": 32, "dropout": 0.0, "batch_first": True}
