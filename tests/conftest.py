@@ -3,6 +3,10 @@ import pytest
 from graphdl.training.epochs import CompiledEpoch
 
 
+def pytest_addoption(parser):
+    parser.addoption("--every-check", action="store_true", help="run every shared check of every case of an operator")
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _compiled_libraries(tmp_path_factory):
     """All tests share compiled libraries, and leave the user's alone."""

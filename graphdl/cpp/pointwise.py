@@ -17,7 +17,7 @@ from graphdl.execution.tape import Call, Slot
 POINTWISE: dict[str, Callable[..., Any]] = FORMULAS | ACTIVATIONS | LOGIC
 """The function's name, without the _ of its form in place -> the formula."""
 
-IGNORED = {"dtype", "layout", "device", "pin_memory", "memory_format", "non_blocking", "out", "generator"}
+IGNORED = {"dtype", "layout", "device", "pin_memory", "memory_format", "non_blocking", "grad_input", "out", "generator"}
 """Arguments that say where and how the result lies, which the result's slot says already."""
 
 

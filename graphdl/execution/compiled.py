@@ -21,6 +21,7 @@ from graphdl.execution.engine import Engine
 from graphdl.execution.placed import Batch, PlacedPass
 from graphdl.execution.replay import TorchCalls, compiling_gains
 from graphdl.execution.tape import Tape, address
+from graphdl.operators.compiling import compiling
 
 T = TypeVar("T")
 Calls: TypeAlias = Generator[Compiled, None, T]
@@ -88,9 +89,10 @@ class CompiledPasses:
         self.__dict__.pop("_places", None)
         self._verified, self._seconds = False, 0.0
         like = self._like if self._like is not None and self._like.may_be_followed(engine) else None
-        self._step = self._place(None if like is None else like._step.outlines)
-        followed = like is not None and self._follow(like)
-        calls = TorchCalls(self._tape) if followed else self._record()
+        with compiling():
+            self._step = self._place(None if like is None else like._step.outlines)
+            followed = like is not None and self._follow(like)
+            calls = TorchCalls(self._tape) if followed else self._record()
         self._workspace = calls.make_workspace(self._compiled.workspace)
         given = [self._tape.given[storage].data_ptr() for storage in self._compiled.given]
         self._compiled.place(given, self._workspace.data_ptr())
@@ -140,7 +142,7 @@ class CompiledPasses:
 
     def check_again(self, batch: Batch) -> None:
         """Record the step once more. Raises CompileError if it makes other calls than those that were compiled."""
-        with torch.inference_mode(False), torch.no_grad():
+        with torch.inference_mode(False), torch.no_grad(), compiling():
             if not self._step.record(batch)[0].same_as(self._tape):
                 raise CompileError("an operator or the optimizer makes other calls than at first")
 

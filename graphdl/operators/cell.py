@@ -11,16 +11,8 @@ from torch import Tensor
 from graphdl.errors import SettingError, ShapeError
 from graphdl.initializers import Initializer
 from graphdl.operators.operator import EVERYTHING, Gradients, Needs, Operator, Parameter, Values, constant
-from graphdl.operators.recurrences import (
-    Recurrence,
-    Sent,
-    States,
-    halves,
-    input_gradient,
-    layer_parameters,
-    parameter_gradients,
-    weights,
-)
+from graphdl.operators.recurrences import Recurrence, Sent, States, halves, input_gradient, parameter_gradients
+from graphdl.operators.recurrent_weights import layer_parameters, weights
 from graphdl.settings import described
 
 
@@ -86,7 +78,9 @@ class Cell(Operator):
         x, states, kept, given, batch = saved
         dys: Sequence[Tensor | None] = dy if self.recurrence.has_cells else (dy,)
         w, sent = weights(p, ""), [d if d is None or batch else d.unsqueeze(0) for d in dys]
-        back = self.recurrence.backward(w, kept, states, Sent(None, *sent), False)
+        back = self.recurrence.backward(
+            w, kept, states, Sent(None, sent[0], sent[1] if len(sent) > 1 else None, first=any(given)), False
+        )
         before, _ = halves(states.h, False)
         dps = parameter_gradients(self.recurrence, back.gates, x, before, w, needs)
         dx = input_gradient(self.recurrence, w, back.gates)[0] if "input" in needs else None

@@ -12,13 +12,19 @@ from typing import Any, TypeAlias, cast
 import torch
 from torch import Tensor
 
-from graphdl.operators.recurrences import Weights
+from graphdl.operators.compiling import is_compiling
+from graphdl.operators.recurrent_weights import Weights
 
 LSTM = 2
 """oneDNN's number of the kind of a layer."""
 
+MOST_WRITTEN, MOST_STEPS = 128, 100
+"""The largest size of a state, and number of steps, of a layer that is written in C++ in a compiled step."""
+
 Layer: TypeAlias = tuple[Tensor, Tensor, Tensor, Tensor]
 """The outputs (t, n, o), the last state and cell state (n, o), and what backward needs."""
+
+AVAILABLE: bool = torch._C._has_mkldnn
 
 aten = torch.ops.aten
 library = torch.library.Library("graphdl", "DEF")  # type: ignore[no-untyped-call]
@@ -42,10 +48,15 @@ def _forward(x: Tensor, tensors: Sequence[Tensor], reverse: bool, training: bool
     return aten.mkldnn_rnn_layer(x, *tensors, reverse, [], LSTM, size, 1, True, False, False, training)
 
 
-def can_be_taken(x: Tensor) -> bool:
-    """Whether oneDNN can compute a layer."""
-    usable = x.device.type == "cpu" and x.dtype == torch.float32 and x.numel() > 0
-    return usable and torch._C._has_mkldnn and torch._C._get_mkldnn_enabled()
+def is_best(x: Tensor, w: Weights) -> bool:
+    """Whether oneDNN can compute a layer, and is quicker than the steps one by one.
+
+    Written in C++, these are quicker if they are small, and few, because the compiler takes its time for each.
+    """
+    if is_compiling() and w.hh.shape[1] <= MOST_WRITTEN and len(x) <= MOST_STEPS:
+        return False
+    usable = x.device.type == "cpu" and x.dtype == w.ih.dtype == torch.float32 and x.numel() > 0
+    return usable and AVAILABLE and torch._C._get_mkldnn_enabled()
 
 
 def forward(x: Tensor, w: Weights, h: Tensor, c: Tensor, reverse: bool, training: bool) -> Layer | tuple[Tensor, ...]:

@@ -2,13 +2,12 @@
 
 States stand in one tensor h (t + 1, n, o), with the initial state first, or last in the reverse direction: the states
 before all steps and those after them are two views of it. So are cell states c. The products of the inputs of all steps
-are made at once, before the loop over time; and so are, before the loop back, the factors of all gradients that follow
-from the values alone. The loops make only what depends on the step before.
+are made at once before the loop over time, as are the factors of gradients that follow from the values alone before the
+loop back. The loops make only what depends on the step before.
 """
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar, NamedTuple
@@ -16,45 +15,10 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
-from graphdl.initializers import Initializer, Uniform
-from graphdl.operators.operator import Needs, Parameter, Values, constant
+from graphdl.operators.operator import Needs, Values, constant
+from graphdl.operators.recurrent_weights import Weights
 
 aten = torch.ops.aten
-
-
-class Weights(NamedTuple):
-    """The parameters: ih (g o, i), hh (g o, o), and the biases (g o) or None."""
-
-    ih: Tensor
-    hh: Tensor
-    bias_ih: Tensor | None
-    bias_hh: Tensor | None
-
-    @property
-    def bias(self) -> Tensor | None:
-        """The sum of both biases."""
-        return None if self.bias_ih is None or self.bias_hh is None else self.bias_ih + self.bias_hh
-
-
-def weights(p: Values, suffix: str) -> Weights:
-    """The parameters of a layer, whose names end in `suffix`."""
-    return Weights(
-        p[f"weight_ih{suffix}"], p[f"weight_hh{suffix}"], *(p.get(f"bias_{w}{suffix}") for w in ("ih", "hh"))
-    )
-
-
-def layer_parameters(
-    gates: int, i: int, o: int, weight: Initializer | None, bias: bool | Initializer, suffix: str
-) -> dict[str, Parameter]:
-    """The parameters of a layer, by default Uniform ±1 / sqrt(o) as in torch.nn."""
-    bound = 1 / math.sqrt(max(o, 1))
-    usual = Uniform(-bound, bound)
-    found = {f"weight_ih{suffix}": Parameter((gates * o, i), weight or usual)}
-    found[f"weight_hh{suffix}"] = Parameter((gates * o, o), weight or usual)
-    if bias is not False:
-        first = Parameter((gates * o,), usual if bias is True else bias)
-        found |= {f"bias_ih{suffix}": first, f"bias_hh{suffix}": first}
-    return found
 
 
 class States(NamedTuple):
@@ -65,16 +29,20 @@ class States(NamedTuple):
 
 
 class Sent(NamedTuple):
-    """The gradients that arrive: those of the states after each step (t, n, o), and of the last states (n, o)."""
+    """The gradients that arrive: those of the states after each step (t, n, o), and of the last states (n, o).
+
+    first  whether the gradients of the initial states are needed
+    """
 
     ys: Tensor | None = None
     h: Tensor | None = None
     c: Tensor | None = None
     cs: Tensor | None = None
+    first: bool = True
 
 
 class Back(NamedTuple):
-    """The gradients before the activations, (t, n, ...), and those of the initial states (n, o)."""
+    """The gradients before the activations, (t, n, ...), and those of the initial states (n, o), if they are needed."""
 
     gates: Tensor
     h: Tensor
@@ -127,7 +95,8 @@ class Elman(Recurrence):
         dys, dh = arriving(sent, y, not reverse)
         for a, dy in zip(unbound(not reverse, da), dys, strict=True):
             a.mul_(dh)
-            torch.addmm(dy, a, w.hh, out=dh)
+            if dy is not None:
+                torch.addmm(dy, a, w.hh, out=dh)
         return Back(da, dh)
 
 
@@ -177,8 +146,9 @@ class LongShortTerm(Recurrence):
                 dc.add_(more)
             a_cell.mul_(wide)
             a_o.mul_(dh)
-            dc.mul_(forget)
-            torch.addmm(dy, a, w.hh, out=dh)
+            if dy is not None:
+                dc.mul_(forget)
+                torch.addmm(dy, a, w.hh, out=dh)
         return Back(da, dh, dc)
 
 
@@ -229,7 +199,8 @@ class GatedUnit(Recurrence):
             steps(not reverse, da.view(*y.shape[:2], 4, y.shape[2]), da[..., : gates.shape[-1]], z), dys, strict=True
         ):
             a.mul_(wide)
-            torch.addcmul(dy, dh, update, out=dh).addmm_(hidden, w.hh)
+            if dy is not None:
+                torch.addcmul(dy, dh, update, out=dh).addmm_(hidden, w.hh)
         return Back(da, dh)
 
 
@@ -296,9 +267,12 @@ def steps(reverse: bool, *tensors: Tensor) -> Iterable[tuple[Tensor, ...]]:
     return zip(*(unbound(reverse, tensor) for tensor in tensors), strict=True)
 
 
-def arriving(sent: Sent, y: Tensor, reverse: bool) -> tuple[Sequence[Tensor], Tensor]:
-    """For each step, the gradient that arrives at the state before it; and that of the last state, a new tensor."""
+def arriving(sent: Sent, y: Tensor, reverse: bool) -> tuple[Sequence[Tensor | None], Tensor]:
+    """For each step, the gradient that arrives at the state before it; and that of the last state, a new tensor.
+
+    It is None for the initial state if that state's gradient is not needed.
+    """
     zero = constant(0.0, y).expand_as(y[0])
     dys = [zero] * len(y) if sent.ys is None else unbound(reverse, sent.ys)
     dh = dys[0].clone(memory_format=torch.contiguous_format) if sent.h is None else torch.add(dys[0], sent.h)
-    return [*dys[1:], zero], dh
+    return [*dys[1:], zero if sent.first else None], dh

@@ -77,7 +77,8 @@ class LSTM(Stacked):
     dh_(t-1) = dy_(t-1) + W_hhᵀ da_t; over all steps and rows: dW_ih = sum da_t x_tᵀ, dW_hh = sum da_t h_(t-1)ᵀ,
     db = sum da_t.
     Kept for backward: x, states, cell states and gates. In float32 on a CPU, oneDNN computes rows without lengths, as
-    in torch.nn, and keeps what it needs; in inference it keeps nothing, and a backward computes the layer again.
+    in torch.nn, and keeps what it needs; in inference it keeps nothing, and a backward computes the layer again. In
+    compiled steps, layers of at most 128 states and 100 steps are written in C++ instead.
 
     Errors: ShapeError for inputs of other shapes. Lengths out of range end in an error of the kernel, with this range.
     Source: Hochreiter and Schmidhuber, "Long short-term memory", 1997; Gers et al., "Learning to forget", 2000.

@@ -14,12 +14,12 @@ from graphdl.operators.recurrences import (
     Recurrence,
     Sent,
     States,
-    Weights,
     cells,
     halves,
     input_gradient,
     parameter_gradients,
 )
+from graphdl.operators.recurrent_weights import Weights
 
 NAMES = "weight_ih", "weight_hh", "bias_ih", "bias_hh"
 
@@ -81,7 +81,7 @@ def run(
     recurrence: Recurrence, w: Weights, x: Tensor, first: States, reverse: bool, lengths: Lengths | None, training: bool
 ) -> tuple[Ends, Kept]:
     """Run through the steps of x (t, n, i) from the states `first` (n, o)."""
-    if lengths is None and isinstance(recurrence, LongShortTerm) and onednn.can_be_taken(x):
+    if lengths is None and isinstance(recurrence, LongShortTerm) and onednn.is_best(x, w):
         made = onednn.forward(x, w, first.h, cells(first), reverse, training)
         return Ends(*made[:3]), Kept(x, first, None, made)
     if lengths is not None and reverse:
@@ -131,4 +131,4 @@ def _at_ends(sent: Sent, y: Tensor, lengths: Lengths) -> Sent:
     """The gradients of the last states as gradients of the states after each row's last step."""
     dys = torch.zeros_like(y) if sent.ys is None else lengths.cut(sent.ys)
     dcs = None if sent.c is None else lengths.add_end(torch.zeros_like(y), sent.c)
-    return Sent(lengths.add_end(dys, sent.h), cs=dcs)
+    return Sent(lengths.add_end(dys, sent.h), cs=dcs, first=sent.first)

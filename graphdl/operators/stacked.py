@@ -14,7 +14,8 @@ from graphdl.errors import SettingError, ShapeError
 from graphdl.initializers import Initializer
 from graphdl.operators.masks import random_mask
 from graphdl.operators.operator import EVERYTHING, Gradients, Needs, Operator, Parameter, Values, constant
-from graphdl.operators.recurrences import Recurrence, Sent, States, cells, layer_parameters, weights
+from graphdl.operators.recurrences import Recurrence, Sent, States, cells
+from graphdl.operators.recurrent_weights import layer_parameters, weights
 from graphdl.operators.sequences import NAMES, Ends, Kept, Lengths, run, run_back
 from graphdl.settings import described
 
@@ -137,7 +138,9 @@ class Stacked(Operator):
             dx, states = None, []
             for direction, suffix in enumerate(suffixes):
                 k = layer * directions + direction
-                sent, wanted = Sent(dys[direction], *(each[k] for each in last)), _needs(needs, suffix, bool(layer))
+                h, c = last[0][k], last[1][k] if len(last) > 1 else None
+                sent = Sent(dys[direction], h, c, first=any(saved.given))
+                wanted = _needs(needs, suffix, bool(layer))
                 part, state, found = run_back(
                     self.recurrence, weights(p, suffix), ways[k], sent, direction == 1, saved.lengths, wanted
                 )

@@ -10,10 +10,24 @@ import pytest
 import torch
 
 from graphdl import (
-    GRU, LSTM, RNN, Feed, Flatten, GRUCell, Item, Linear, LSTMCell, MSELoss, Network, RNNCell, fit,
+    GRU,
+    LSTM,
+    RNN,
+    Feed,
+    Flatten,
+    GRUCell,
+    Item,
+    Linear,
+    LSTMCell,
+    MSELoss,
+    Network,
+    RNNCell,
+    fit,
 )  # fmt: skip
 from graphdl.errors import GraphDLError, GraphDLWarning, SettingError, ShapeError
 from graphdl.initializers import Constant
+from graphdl.operators import onednn
+from graphdl.operators.compiling import compiling
 from graphdl.optim import Adam
 from tests.operators.case import Case
 from tests.operators.checks import every_check
@@ -113,7 +127,16 @@ def test_arguments_are_those_of_torch(operator):
         theirs = dict(inspect.signature(torch.nn.RNNBase).parameters)
         del theirs["mode"]
     if name == "RNN":
-        names = "input_size hidden_size num_layers nonlinearity bias batch_first dropout bidirectional".split()
+        names = [
+            "input_size",
+            "hidden_size",
+            "num_layers",
+            "nonlinearity",
+            "bias",
+            "batch_first",
+            "dropout",
+            "bidirectional",
+        ]
         made = torch.nn.RNN(2, 3, 1, "relu", False, True, 0.0, True)
         assert [getattr(made, each) for each in names] == [2, 3, 1, "relu", False, True, 0.0, True]
     else:
@@ -234,28 +257,36 @@ def test_training(compiled):
     assert history["loss"][-1] < 0.1 * history["loss"][0]
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_compiled_steps_agree(dtype):
-    """With dropout, whose masks are drawn beforehand, and slots that nothing feeds."""
-    x = torch.randn(3, 4, 5, 2, generator=torch.Generator().manual_seed(0), dtype=dtype)
-    losses = []
-    for _ in range(2):
-        operators = {"lstm": LSTM(2, 4, 2, dropout=0.3, batch_first=True), "y": Item(0), "loss": MSELoss()}
-        path = {"x": ["lstm"], "lstm": ["y"], "y": ["loss"], "target": ["loss"]}
-        net = Network(operators, path, seed=0).to(dtype=dtype)
-        batches = {"x": x, "target": x.repeat(1, 1, 1, 2)}
-        if losses:
-            steps = net.compile(Adam(lr=0.01), {name: tensor[0] for name, tensor in batches.items()})
-            losses.append(steps(batches))
-        else:
-            stepper = Adam(lr=0.01).bind(net)
-            found = []
-            for k in range(3):
-                found.append(net.forward({name: tensor[k] for name, tensor in batches.items()})["loss"].double())
-                net.backward()
-                stepper.step()
-            losses.append(torch.stack(found))
-    torch.testing.assert_close(losses[1].double(), losses[0], rtol=1e-4, atol=1e-5)
+@pytest.mark.parametrize("operator", [RNN, LSTM, GRU])
+def test_compiled_steps_agree(operator):
+    """Written in C++ as a whole, with dropout, whose masks are drawn beforehand, and slots that nothing feeds."""
+    x = torch.randn(3, 4, 3, 2, generator=torch.Generator().manual_seed(0))
+    batches = {"x": x, "target": x.repeat(1, 1, 1, 2)}
+    first = {name: tensor[0] for name, tensor in batches.items()}
+
+    def network():
+        operators = {"node": operator(2, 4, 2, dropout=0.3, batch_first=True), "y": Item(0), "loss": MSELoss()}
+        return Network(operators, {"x": ["node"], "node": ["y"], "y": ["loss"], "target": ["loss"]}, seed=0)
+
+    steps = network().compile(Adam(lr=0.01), first)
+    assert "call(" not in steps.source.partition("made_steps")[2]
+    net = network()
+    stepper, expected = Adam(lr=0.01).bind(net), []
+    for k in range(3):
+        expected.append(net.forward({name: tensor[k] for name, tensor in batches.items()})["loss"].double())
+        net.backward()
+        stepper.step()
+    torch.testing.assert_close(steps(batches), torch.stack(expected), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(("size", "steps", "written"), [(128, 100, True), (129, 2, False), (2, 101, False)])
+def test_what_is_compiled_is_left_to_onednn_if_it_is_large(size, steps, written):
+    operator, x = LSTM(2, size), torch.zeros(steps, 1, 2)
+    p = {name: torch.zeros(each.shape) for name, each in operator.parameters().items()}
+    made = bool(operator.forward(p, x, training=True)[1].ways[0].made)
+    with compiling():
+        kept = bool(operator.forward(p, x, training=True)[1].ways[0].made)
+    assert (made, kept) == (onednn.AVAILABLE, onednn.AVAILABLE and not written)
 
 
 def test_one_state_alone_and_lengths_by_name():
@@ -263,7 +294,7 @@ def test_one_state_alone_and_lengths_by_name():
     feeds = {"x": [Feed("node", slot="input")], "n": [Feed("node", slot="lengths")], "h": [Feed("node", slot="h_0")]}
     net = Network({"node": LSTM(2, 5)}, feeds, seed=0)
     given = {"x": x, "h": h, "n": torch.tensor([4, 2, 1])}
-    y, h_n, c_n = net.forward(given)["node"]
+    y, h_n, _ = net.forward(given)["node"]
     assert y.shape == (4, 3, 5)
     assert torch.equal(y[torch.tensor([3, 1, 0]), torch.arange(3)], h_n[0])
     sent = net.backward({"node": (None, torch.ones_like(h_n), None)})

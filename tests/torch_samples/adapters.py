@@ -51,6 +51,8 @@ def declared(module: type[nn.Module], given: Any) -> Operator | Block:
     name = module.__name__.removeprefix("Lazy")
     if name[-5:-2] == "Pad":
         return pad(name, **settings)
+    if settings.get("proj_size"):
+        raise NotOfferedError("projections are refused")
     if issubclass(module, nn.modules.loss._Loss) and "weight" in settings:
         settings["class_weight"] = settings.pop("weight")
     if module is nn.MultiheadAttention:

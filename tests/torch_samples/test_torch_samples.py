@@ -6,7 +6,7 @@ import re
 import subprocess
 import sys
 
-SAMPLES, ERRORS = 0, 0
+SAMPLES, ERRORS = 1612, 84
 """How many pass with the version of torch in constraints.txt."""
 
 
