@@ -70,10 +70,10 @@ def run(quick: bool = False) -> Result:
     for name, (_, _, batches) in (SMALL if quick else NETS).items():
         worst = max(worst, first_losses(name, quick))
         skipped[name] = {THEIRS_COMPILED: "it is not in quick runs"} if quick else {}
-        rounds, seconds = (2, 0.0) if quick else (9, 0.5)
+        rounds, turn = (2, 0.0) if quick else (9, 0.5)
         for table, which in ((steps, (OURS, THEIRS)), (compiled_steps, (OURS_COMPILED, THEIRS_COMPILED))):
             ways = assemble({way: _maker(name, way, quick) for way in which if way not in skipped[name]}, skipped[name])
-            seconds = interleave(ways, **timed)
+            seconds = interleave(ways, rounds=rounds, seconds=turn)
             table.add(name, {way: [each / batches for each in found] for way, found in seconds.items()}, 1e-3)
         memory.add(name, {way: [in_a_process(name, way, quick)] for way in (OURS, THEIRS)}, MB)
     note = f"The losses of the first steps differ by at most {worst:.1e} of the loss."

@@ -26,6 +26,7 @@ from graphdl.execution.tape import Call, Slot, Tape
 
 FORMS: dict[str, Callable[[Writer, Call], None]] = KERNELS | NORMALIZATION | PRODUCTS | MOVES | GATES
 ALIGNMENT = 64
+FLASH_ATTENTION = "_scaled_dot_product_flash_attention_for_cpu"
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,12 @@ class Roles:
     results: tuple[Slot, ...]
     chosen: tuple[int, ...] = ()
     rows: int = 0
+
+
+def draws(call: Call) -> bool:
+    """Whether a call of torch draws random numbers. Attention without dropout does not, though torch marks it."""
+    marked = torch.Tag.nondeterministic_seeded in call.function.tags
+    return marked and not (call.name == FLASH_ATTENTION and len(call.args) > 3 and call.args[3] == 0)
 
 
 def vector_bytes() -> int:
@@ -133,7 +140,7 @@ class StepText:
 
     def _leave(self, position: int, call: Call) -> None:
         """Leave a call to torch, on tensors in the memory of the text."""
-        if not call.name or torch.Tag.nondeterministic_seeded in call.function.tags:
+        if not call.name or draws(call):
             reason = f"{call.name or call.function} draws random numbers elsewhere than in Operator.draw"
             raise CompileError(f"{call.origin}: {reason}".removeprefix(": "))
         self._calls_torch = True

@@ -31,10 +31,19 @@ def convolved(x, w, b):
     return dx + x, y
 
 
+def attended(x):
+    q = x * 2
+    y, sums = flash(q, x, x, 0.0, True)
+    return y + 1, *flash_backward(y, q, x, x, y, sums, 0.0, True)
+
+
+flash = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+flash_backward = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward
 PLACES, ROWS = torch.tensor([[0, 1, 2], [1, 0, 3], [4, 2, 1]]), torch.tensor([0, 2, 1, 2])
 FUNCTIONS = {
     "convolution": (convolved, [(2, 1, 6, 6), (3, 1, 3, 3), (3,)]),
     "large product": (lambda a, b: ((a @ b).relu() @ b.t() + 1, b.sub_(a.t() @ a @ b)), [(150, 120), (120, 110)]),
+    "attention": (attended, [(2, 2, 5, 4)]),
     "inverse": (lambda x: torch.linalg.inv(x * 2 + 5 * torch.eye(4)) * 3, [(4, 4)]),
     "picked": (
         lambda x: [
