@@ -61,7 +61,7 @@ class Linear(Operator):
             return y if self.bias is False else y.add_(p["bias"]), x
         rows = x if x.dim() == 2 else x.reshape(-1, x.shape[-1])
         y = torch.addmm(p["bias"].expand(len(rows), -1), rows, p["weight"].t())
-        return y if x.dim() == 2 else y.view(*x.shape[:-1], self.out_features), x
+        return y if x.dim() == 2 else y.view(*x.shape[:-1], y.shape[1]), x
 
     def backward(self, p: Values, x: Tensor, dy: Tensor, needs: Needs = EVERYTHING) -> Gradients:
         shape = x.shape
