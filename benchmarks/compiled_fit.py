@@ -15,7 +15,7 @@ import torch
 from benchmarks import charts
 from benchmarks.results import Result, Table
 from benchmarks.timing import interleave
-from benchmarks.zoo import blocks, convolutional
+from benchmarks.zoo import convolutional, custom, segmentation
 from benchmarks.zoo.perceptrons import perceptron
 from graphdl import Network
 from graphdl.errors import GraphDLWarning
@@ -28,8 +28,8 @@ from graphdl.training.step import TrainingStep
 REFERENCE, COMPILED = "graphdl", "graphdl, compiled"
 NETS: dict[str, tuple[Callable[..., tuple[Network, dict[str, torch.Tensor]]], int]] = {
     "perceptron": (perceptron, 20),
-    "GPT block": (blocks.gpt_block, 20),
-    "U-Net": (blocks.unet, 20),
+    "GPT block": (custom.gpt_block, 20),
+    "U-Net": (segmentation.unet, 20),
     "LeNet": (convolutional.lenet, 10),
     "ResNet-18": (convolutional.resnet18, 3),
 }

@@ -18,6 +18,7 @@ BENCHMARKS = {
         "nets",
         "memory",
         "compiled_fit",
+        "catalogue",
         "limits",
         "compile_time",
         "overhead",

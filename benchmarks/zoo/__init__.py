@@ -49,8 +49,13 @@ TWINS: dict[str, Callable[[], nn.Module]] = {
 
 def copy_parameters(net: Network, twin: nn.Module) -> None:
     """Give the twin the net's parameters and buffers, by name."""
+    state = {name_in_torch(name): tensor for name, tensor in net.state_dict().items()}
     counters = {name for name in twin.state_dict() if name.endswith("num_batches_tracked")}
-    state = net.state_dict()
     missing, unexpected = twin.load_state_dict(state, strict=False)
     if set(missing) - counters or unexpected:
         raise ValueError(f"the twin lacks {unexpected} and has {missing} besides")
+
+
+def name_in_torch(name: str) -> str:
+    """The twin's name of a parameter or a buffer: a block's nodes are modules of a module."""
+    return name.replace("/", ".")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 
 from benchmarks.zoo.declaration import Declaration
-from graphdl import CrossEntropyLoss, Linear, Network, ReLU, Sum
+from graphdl import Block, CrossEntropyLoss, Linear, Network, ReLU, Sequential, Sum
 from graphdl.operators import AdaptiveAvgPool2d, BatchNorm2d, Conv2d, Flatten, MaxPool2d
 
 WIDTHS = (64, 128, 256, 512)
@@ -50,49 +53,49 @@ class LeNetTwin(nn.Module):
         return nn.functional.cross_entropy(self.fc3(x), target)
 
 
-def resnet18(rows: int = 16) -> tuple[Network, dict[str, Tensor]]:
-    """Four stages of two blocks; keys and parameters are named as in torchvision."""
-    declared = Declaration()
-    source = declared.chain(
-        "x",
-        ("conv1", Conv2d(3, 64, 3, padding=1, bias=False)),
-        ("bn1", BatchNorm2d(64)),
-        ("relu", ReLU()),
+def resnet18(rows: int = 16, widths: Sequence[int] = WIDTHS, size: int = 32) -> tuple[Network, dict[str, Tensor]]:
+    """Four stages of two blocks; parameters are named as in torchvision."""
+    channels = [widths[0], *widths]
+    stages = {
+        f"layer{k}": Sequential(basic_block(channels[k - 1], width, 1 if k == 1 else 2), basic_block(width, width, 1))
+        for k, width in enumerate(widths, 1)
+    }
+    operators = {
+        "conv1": Conv2d(3, widths[0], 3, padding=1, bias=False),
+        "bn1": BatchNorm2d(widths[0]),
+        "relu": ReLU(),
+        **stages,
+        "avgpool": AdaptiveAvgPool2d(1),
+        "flatten": Flatten(),
+        "fc": Linear(widths[-1], CLASSES),
+        "loss": CrossEntropyLoss(),
+    }
+    connectivity = {source: [node] for source, node in pairwise(["x", *operators])}
+    return Network(operators, {**connectivity, "target": ["loss"]}, seed=0), _pictures(rows, 3, size)
+
+
+def basic_block(channels: int, width: int, stride: int) -> Block:
+    """Two convolutions beside a shortcut."""
+    operators = {
+        "conv1": Conv2d(channels, width, 3, stride=stride, padding=1, bias=False),
+        "bn1": BatchNorm2d(width),
+        "relu1": ReLU(),
+        "conv2": Conv2d(width, width, 3, padding=1, bias=False),
+        "bn2": BatchNorm2d(width),
+        "sum": Sum(),
+        "relu2": ReLU(),
+    }
+    connectivity = {source: [node] for source, node in pairwise(["x", *operators])}
+    if stride == 1 and channels == width:
+        return Block(operators, {**connectivity, "x": ["conv1", "sum"]})
+    shortcut = Sequential(Conv2d(channels, width, 1, stride=stride, bias=False), BatchNorm2d(width))
+    return Block(
+        {**operators, "downsample": shortcut},
+        {**connectivity, "x": ["conv1", "downsample"], "downsample": ["sum"]},
     )
-    channels = 64
-    for stage, width in enumerate(WIDTHS, 1):
-        for k in range(2):
-            stride = 2 if stage > 1 and k == 0 else 1
-            source = _block(declared, f"layer{stage}.{k}", source, channels, width, stride)
-            channels = width
-    source = declared.chain(
-        source, ("avgpool", AdaptiveAvgPool2d(1)), ("flatten", Flatten()), ("fc", Linear(channels, CLASSES))
-    )
-    declared.add("loss", CrossEntropyLoss(), source, "target")
-    return declared.network(), _pictures(rows, 3, 32)
 
 
-def _block(declared: Declaration, name: str, source: str, channels: int, width: int, stride: int) -> str:
-    """Add a block: two convolutions beside a shortcut; return its last node."""
-    shortcut = source
-    if stride != 1 or channels != width:
-        shortcut = declared.chain(
-            source,
-            (f"{name}.downsample.0", Conv2d(channels, width, 1, stride=stride, bias=False)),
-            (f"{name}.downsample.1", BatchNorm2d(width)),
-        )
-    end = declared.chain(
-        source,
-        (f"{name}.conv1", Conv2d(channels, width, 3, stride=stride, padding=1, bias=False)),
-        (f"{name}.bn1", BatchNorm2d(width)),
-        (f"{name}.relu1", ReLU()),
-        (f"{name}.conv2", Conv2d(width, width, 3, padding=1, bias=False)),
-        (f"{name}.bn2", BatchNorm2d(width)),
-    )
-    return declared.add(f"{name}.relu2", ReLU(), declared.add(f"{name}.sum", Sum(), end, shortcut))
-
-
-class Block(nn.Module):
+class BlockTwin(nn.Module):
     """A block in torch, in place where torchvision's is."""
 
     def __init__(self, channels: int, width: int, stride: int) -> None:
@@ -114,13 +117,13 @@ class Block(nn.Module):
 class ResNet18Twin(nn.Module):
     """ResNet-18 in torch."""
 
-    def __init__(self) -> None:
+    def __init__(self, widths: Sequence[int] = WIDTHS) -> None:
         super().__init__()
-        self.conv1, self.bn1 = nn.Conv2d(3, 64, 3, padding=1, bias=False), nn.BatchNorm2d(64)
-        channels = 64
-        for stage, width in enumerate(WIDTHS, 1):
-            first = Block(channels, width, 1 if stage == 1 else 2)
-            self.add_module(f"layer{stage}", nn.Sequential(first, Block(width, width, 1)))
+        channels = widths[0]
+        self.conv1, self.bn1 = nn.Conv2d(3, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels)
+        for stage, width in enumerate(widths, 1):
+            first = BlockTwin(channels, width, 1 if stage == 1 else 2)
+            self.add_module(f"layer{stage}", nn.Sequential(first, BlockTwin(width, width, 1)))
             channels = width
         self.fc = nn.Linear(channels, CLASSES)
 

@@ -56,10 +56,12 @@ class Linear(Operator):
         return replace(self, in_features=shapes[0][-1]) if self.in_features is None else self
 
     def forward(self, p: Values, x: Tensor, *, training: bool) -> tuple[Tensor, Tensor]:
-        if x.dim() == 2 and self.bias is not False:
-            return torch.addmm(p["bias"].expand(len(x), -1), x, p["weight"].t()), x
-        y = torch.matmul(x, p["weight"].t())
-        return y if self.bias is False else y.add_(p["bias"]), x
+        if x.dim() < 2 or self.bias is False:
+            y = torch.matmul(x, p["weight"].t())
+            return y if self.bias is False else y.add_(p["bias"]), x
+        rows = x if x.dim() == 2 else x.reshape(-1, x.shape[-1])
+        y = torch.addmm(p["bias"].expand(len(rows), -1), rows, p["weight"].t())
+        return y if x.dim() == 2 else y.view(*x.shape[:-1], y.shape[1]), x
 
     def backward(self, p: Values, x: Tensor, dy: Tensor, needs: Needs = EVERYTHING) -> Gradients:
         shape = x.shape

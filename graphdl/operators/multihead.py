@@ -188,9 +188,10 @@ class MultiheadAttention(Operator):
         weights, gradients = self._weights(p), dict[str, Tensor]()
         dxs = [torch.matmul(d, w) if slot in needs else None for slot, d, w in zip(SOURCES, ds, weights, strict=True)]
         if self.same_widths and "in_proj_weight" in needs:
-            gradients["in_proj_weight"] = torch.cat(
-                [torch.mm(rows(d).t(), rows(x)) for d, x in zip(ds, xs, strict=True)]
-            )
+            whole = needs["in_proj_weight"]
+            whole = gradients["in_proj_weight"] = torch.empty_like(p["in_proj_weight"]) if whole is None else whole
+            for part, d, x in zip(whole.chunk(3), ds, xs, strict=True):
+                torch.mm(rows(d).t(), rows(x), out=part)
         for name, d, x in zip("qkv", ds, xs, strict=True):
             if not self.same_widths and f"{name}_proj_weight" in needs:
                 gradients[f"{name}_proj_weight"] = torch.mm(rows(d).t(), rows(x))

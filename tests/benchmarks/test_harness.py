@@ -5,14 +5,15 @@ import json
 import pytest
 import torch
 
-from benchmarks import charts, tables
+from benchmarks import catalogue, charts, tables
 from benchmarks.__main__ import main
 from benchmarks.memory import held_bytes, peak
 from benchmarks.report import write
 from benchmarks.results import Result, Table, join_skipped, load
 from benchmarks.timing import Absent, assemble, interleave
 from benchmarks.training import graphdl_step
-from benchmarks.zoo import NETS, TWINS, copy_parameters
+from benchmarks.zoo import NETS, TWINS, copy_parameters, name_in_torch
+from tests.twins import needs_compiler
 
 
 @pytest.fixture(autouse=True)
@@ -145,9 +146,10 @@ def test_a_twin_has_the_same_loss_and_gradients(name):
     torch.testing.assert_close(net.forward(batch)["loss"], loss.detach())
     net.backward()
     theirs = {key: parameter.grad for key, parameter in twin.named_parameters()}
-    assert set(net.gradients) == set(theirs)
+    gradients = {name_in_torch(key): gradient for key, gradient in net.gradients.items()}
+    assert set(gradients) == set(theirs)
     for key, gradient in theirs.items():
-        torch.testing.assert_close(net.gradients[key], gradient, msg=lambda text, key=key: f"{key}: {text}")
+        torch.testing.assert_close(gradients[key], gradient, msg=lambda text, key=key: f"{key}: {text}")
 
 
 def test_the_peak_is_above_what_training_holds():
@@ -156,6 +158,19 @@ def test_the_peak_is_above_what_training_holds():
     held = held_bytes(net, batch)
     values = 50 * (3 * 25 + 2) * 4
     assert held + values < most < 20 * held
+
+
+@needs_compiler
+def test_a_whole_net_is_measured_in_every_way(monkeypatch):
+    monkeypatch.setattr(catalogue, "SMALL", {"GPT": catalogue.SMALL["GPT"]})
+    monkeypatch.setattr(catalogue, "in_a_process", catalogue.measured_peak)
+    result = catalogue.run(quick=True)
+    steps, compiled, memory = result.tables
+    for table, contestants in ((steps, 2), (compiled, 1), (memory, 2)):
+        assert table.groups == ["GPT"]
+        assert len(table.measurements) == contestants
+    assert result.skipped == {catalogue.THEIRS_COMPILED: "it is not in quick runs"}
+    assert len(catalogue.CHARTS) == len(result.tables)
 
 
 def test_stored_results_name_no_place(table, tmp_path):

@@ -1,4 +1,4 @@
-"""Networks with custom operators: a GPT block, whose GELU and attention are custom, and a U-Net that doubles maps."""
+"""A network with custom operators: a GPT block, whose GELU, attention and transposition are custom."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from benchmarks.zoo.declaration import Declaration
-from graphdl import Concat, CrossEntropyLoss, Linear, MSELoss, Network, Operator, ReLU, Sum
-from graphdl.operators import Conv2d, Embedding, LayerNorm, MaxPool2d
+from graphdl import CrossEntropyLoss, Linear, Network, Operator, Sum
+from graphdl.operators import Embedding, LayerNorm
 
 TOKENS, LENGTH, WIDTH, HEADS = 64, 32, 32, 4
 
@@ -73,20 +73,6 @@ class Turned(Operator):
         return (dy.transpose(1, 2),), {}
 
 
-class Doubled(Operator):
-    """Every pixel as a square of four; x (n, c, h, w) -> (n, c, 2 h, 2 w)."""
-
-    def forward(self, p: Any, x: Tensor, *, training: bool) -> Any:
-        """Return the larger map."""
-        n, c, h, w = x.shape
-        return x[:, :, :, None, :, None].expand(n, c, h, 2, w, 2).reshape(n, c, 2 * h, 2 * w), None
-
-    def backward(self, p: Any, saved: Any, dy: Tensor) -> Any:
-        """Return the sums over the squares."""
-        n, c, h, w = dy.shape
-        return (dy.reshape(n, c, h // 2, 2, w // 2, 2).sum((3, 5)),), {}
-
-
 def gpt_block(rows: int = 8) -> tuple[Network, dict[str, Tensor]]:
     """Embedded tokens, attention and a perceptron beside shortcuts, and the next token; 32 tokens of width 32."""
     declared = Declaration()
@@ -108,29 +94,3 @@ def gpt_block(rows: int = 8) -> tuple[Network, dict[str, Tensor]]:
     generator = torch.Generator().manual_seed(0)
     batch = {name: torch.randint(TOKENS, (rows, LENGTH), generator=generator) for name in ("tokens", "target")}
     return declared.network(), batch
-
-
-def unet(rows: int = 4) -> tuple[Network, dict[str, Tensor]]:
-    """Two levels down and up again on 16 x 16 pictures, with shortcuts that are joined (Ronneberger et al., 2015)."""
-    declared = Declaration()
-    first = _convolved(declared, "down1", 1, 8, "x")
-    second = _convolved(declared, "down2", 8, 16, declared.add("pool1", MaxPool2d(2), first))
-    bottom = _convolved(declared, "bottom", 16, 32, declared.add("pool2", MaxPool2d(2), second))
-    joined = declared.add("join2", Concat(), second, declared.add("doubled2", Doubled(), bottom))
-    up = _convolved(declared, "up2", 48, 16, joined)
-    joined = declared.add("join1", Concat(), first, declared.add("doubled1", Doubled(), up))
-    end = declared.add("head", Conv2d(8, 1, 1), _convolved(declared, "up1", 24, 8, joined))
-    declared.add("loss", MSELoss(), end, "target")
-    generator = torch.Generator().manual_seed(0)
-    batch = {name: torch.rand(rows, 1, 16, 16, generator=generator) for name in ("x", "target")}
-    return declared.network(), batch
-
-
-def _convolved(declared: Declaration, name: str, channels: int, width: int, source: str) -> str:
-    return declared.chain(
-        source,
-        (f"{name}.conv1", Conv2d(channels, width, 3, padding=1)),
-        (f"{name}.relu1", ReLU()),
-        (f"{name}.conv2", Conv2d(width, width, 3, padding=1)),
-        (f"{name}.relu2", ReLU()),
-    )
