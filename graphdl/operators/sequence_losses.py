@@ -81,6 +81,8 @@ class CTCLoss(Loss):
     def forward(
         self, p: Values, x: Tensor, target: Tensor, input_lengths: Tensor, target_lengths: Tensor, *, training: bool
     ) -> tuple[Tensor, Kept]:
+        if any(each.is_floating_point() and not each.is_meta for each in (input_lengths, target_lengths)):
+            raise ShapeError("the lengths are floats: give integers, lengths.long()")
         lengths = [each.long().reshape(-1) for each in (input_lengths, target_lengths)]
         self.check(x, target, *lengths)
         single = x.dim() == 2
