@@ -86,7 +86,7 @@ class _Layer:
         self, width: int, hidden: int, dropout: float, activation: Any, eps: float, norm_first: bool, bias: bool
     ) -> None:
         named = {"relu": ReLU(), "gelu": GELU()}
-        if not isinstance(activation, Operator) and activation not in named:
+        if not isinstance(activation, Operator) and activation not in list(named):
             raise SettingError(f"activation must be 'relu', 'gelu' or an operator such as Tanh(), not {activation!r}")
         self.activation = activation if isinstance(activation, Operator) else named[activation]
         self.width, self.hidden, self.dropout, self.norm_first, self.bias = width, hidden, dropout, norm_first, bias

@@ -62,3 +62,8 @@ def test_a_decoder_without_memory_is_refused():
     assert net.inputs == ("x", "layer/memory")
     with pytest.raises(ArityError, match="layer"):
         Network({"layer": TransformerEncoderLayer(4, 2)}, {name: ["layer"] for name in "abcd"})
+
+
+def test_an_activation_that_is_none_is_refused():
+    with pytest.raises(SettingError, match="activation must be 'relu', 'gelu' or an operator"):
+        TransformerEncoderLayer(8, 2, activation=["relu"])

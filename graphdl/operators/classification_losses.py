@@ -160,6 +160,8 @@ class MultiMarginLoss(WeightedLoss):
         return y, (x, target)
 
     def backward(self, p: Values, saved: tuple[Tensor, Tensor], dy: Tensor) -> Gradients:
+        if dy.is_meta:  # the kernel has no form without data
+            return (torch.empty_like(saved[0]), None), {}
         kernel = self.p, self.margin, p.get("weight"), self.kernel_reduction
         return (aten.multi_margin_loss_backward(dy, *saved, *kernel), None), {}
 
@@ -191,6 +193,8 @@ class MultiLabelMarginLoss(Loss):
 
     def backward(self, p: Values, saved: tuple[Tensor, Tensor, Tensor], dy: Tensor) -> Gradients:
         x, target, chosen = saved
+        if dy.is_meta:  # the kernel has no form without data
+            return (torch.empty_like(x), None), {}
         return (aten.multilabel_margin_loss_backward(dy, x, target, self.kernel_reduction, chosen), None), {}
 
     def expects(self, *inputs: Tensor) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from graphdl.operators.loss import Loss, above, check_equal, per_element
+from graphdl.operators.loss import REDUCTIONS, Loss, above, check_equal, per_element
 from graphdl.operators.operator import EVERYTHING, Gradients, Needs, Values, constant
 from graphdl.registry import register
 from graphdl.settings import number, setting
@@ -67,7 +67,7 @@ class SmoothL1Loss(Loss):
     def forward(self, p: Values, x: Tensor, target: Tensor, *, training: bool) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         check_equal(x, target)
         target = target.to(x.dtype)
-        return aten.smooth_l1_loss(x, target, self.kernel_reduction, self.beta), (x, target)
+        return self.reduce(aten.smooth_l1_loss(x, target, REDUCTIONS["none"], self.beta)), (x, target)
 
     def backward(self, p: Values, saved: tuple[Tensor, Tensor], dy: Tensor, needs: Needs = EVERYTHING) -> Gradients:
         dx = aten.smooth_l1_loss_backward(dy, *saved, self.kernel_reduction, self.beta)
@@ -88,7 +88,7 @@ class HuberLoss(Loss):
     def forward(self, p: Values, x: Tensor, target: Tensor, *, training: bool) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         check_equal(x, target)
         target = target.to(x.dtype)
-        return aten.huber_loss(x, target, self.kernel_reduction, self.delta), (x, target)
+        return self.reduce(aten.huber_loss(x, target, REDUCTIONS["none"], self.delta)), (x, target)
 
     def backward(self, p: Values, saved: tuple[Tensor, Tensor], dy: Tensor, needs: Needs = EVERYTHING) -> Gradients:
         dx = aten.huber_loss_backward(dy, *saved, self.kernel_reduction, self.delta)

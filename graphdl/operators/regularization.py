@@ -11,6 +11,7 @@ import torch
 from torch import Generator, Tensor
 
 from graphdl.errors import ShapeError
+from graphdl.operators.masks import random_mask
 from graphdl.operators.operator import Gradients, Operator, Values, constant
 from graphdl.registry import register
 from graphdl.settings import number, probability, setting
@@ -25,7 +26,6 @@ __all__ = [
     "GaussianNoise",
 ]
 
-NUMBERS = 2**32  # the number of values of a random 32-bit integer
 SELU_FLOOR = -1.7580993408473766  # -scale alpha of SELU: its value where x goes to -infinity
 
 
@@ -53,19 +53,11 @@ class Dropout(Operator):
         return x.shape
 
     def draw(self, *inputs: Tensor, generator: Generator | None) -> Tensor | None:
-        """The mask of the elements that remain.
-
-        One random 64-bit integer is used for two elements, six times as fast as Tensor.bernoulli_ on a CPU.
-        """
+        """The mask of the elements that remain."""
         if not self.p:
             return None
         (x,) = inputs
-        shape = self.mask_shape(x)
-        size = math.prod(shape)
-        integers = torch.empty((size + 1) // 2, dtype=torch.int64, device=x.device)
-        numbers = integers.random_(-(2**63), None, generator=generator).view(torch.int32)[:size]
-        highest = NUMBERS // 2
-        return numbers.lt(min(round((1 - self.p) * NUMBERS) - highest, highest - 1)).view(shape)
+        return random_mask(self.mask_shape(x), self.p, generator, x.device)
 
     def forward(
         self, p: Values, x: Tensor, *, training: bool, drawn: Tensor | None = None

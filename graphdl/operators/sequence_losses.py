@@ -81,6 +81,8 @@ class CTCLoss(Loss):
     def forward(
         self, p: Values, x: Tensor, target: Tensor, input_lengths: Tensor, target_lengths: Tensor, *, training: bool
     ) -> tuple[Tensor, Kept]:
+        if any(each.is_floating_point() and not each.is_meta for each in (input_lengths, target_lengths)):
+            raise ShapeError("the lengths are floats: give integers, lengths.long()")
         lengths = [each.long().reshape(-1) for each in (input_lengths, target_lengths)]
         self.check(x, target, *lengths)
         single = x.dim() == 2
@@ -97,6 +99,9 @@ class CTCLoss(Loss):
 
     def backward(self, p: Values, saved: Kept, dy: Tensor) -> Gradients:
         given, losses, alpha, single = saved
+        if dy.is_meta:  # the kernel has no form without data
+            dx = torch.empty_like(given[0])
+            return (dx[:, 0] if single else dx, None, None, None), {}
         dlosses = (dy if self.reduction != "none" else dy.reshape(-1)).expand_as(losses)
         if self.reduction == "mean":
             dlosses = dlosses * constant(1 / max(len(losses), 1), dy) / given[3].clamp_min(1)

@@ -148,13 +148,18 @@ def runs_without_data(case: Case) -> None:
     y, _ = case.forward(p, xs)
     state = torch.get_rng_state()
     for dtype in (torch.float64, None):  # in shape inference, integers arrive as floats where only their shape is known
-        hollow, _ = case.complete().forward(
-            {name: tensor.to("meta") for name, tensor in p.items()},
+        without = {name: tensor.to("meta") for name, tensor in p.items()}
+        hollow, saved = case.complete().forward(
+            without,
             *(x.to("meta", x.dtype if x.is_floating_point() else dtype) for x in xs),
             training=case.training,
         )
         for found, expected in zip(elements(hollow), elements(y), strict=True):
             assert (found.shape, found.dtype, found.device.type) == (expected.shape, expected.dtype, "meta")
+        dy = tuple(map(torch.empty_like, hollow)) if isinstance(hollow, tuple) else torch.empty_like(hollow)
+        dxs, dps = case.complete().backward(without, saved, dy)  # as net.cost does
+        assert all(dx is None or dx.shape == x.shape for dx, x in zip(dxs, xs, strict=False))
+        assert {name: dp.shape for name, dp in dps.items()} == {name: p[name].shape for name in dps}
     assert torch.equal(torch.get_rng_state(), state)
 
 

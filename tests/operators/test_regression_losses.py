@@ -7,8 +7,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from graphdl import BCEWithLogitsLoss, HuberLoss, Identity, L1Loss, MSELoss, Network, SmoothL1Loss, Sum
+from graphdl import BCEWithLogitsLoss, HuberLoss, Identity, L1Loss, Linear, MSELoss, Network, SmoothL1Loss, Sum, fit
 from graphdl.errors import SettingError
+from graphdl.optim import SGD
 from tests.operators.case import Case, compare
 from tests.operators.checks import every_check
 from tests.operators.losses import REDUCTIONS, assert_arguments_of_torch, indices, reduced
@@ -94,3 +95,12 @@ def test_texts():
     assert MSELoss().expects() == "a prediction and a target of the same shape"
     assert MSELoss().ignored is None
     assert (MSELoss.threshold, BCEWithLogitsLoss.threshold) == (0.5, 0.0)
+
+
+@pytest.mark.parametrize("loss", [SmoothL1Loss(), HuberLoss(), HuberLoss(reduction="sum")], ids=repr)
+def test_replayed_steps_print_no_warnings(loss, capfd):
+    """torch's kernels, given a place for a mean, would resize it and say so at every step."""
+    net = Network({"fc": Linear(3, 1), "loss": loss}, {"x": ["fc"], "fc": ["loss"], "t": ["loss"]}, seed=0)
+    x, t = torch.ones(16, 3), torch.ones(16, 1)
+    fit(net, {"x": x, "t": t}, optimizer=SGD(lr=0.1), epochs=3, batch_size=8, progress=False)
+    assert "resized" not in capfd.readouterr().err

@@ -160,3 +160,9 @@ def test_what_is_kept_has_one_size_for_all_lengths():
     kept = [CTCLoss().forward({}, x, target, LENGTHS[0], torch.tensor(each), training=True)[1]
             for each in ([3, 1, 2], [1, 0, 1])]  # fmt: skip
     assert kept[0][2].shape == kept[1][2].shape == (3, 6, 7)
+
+
+def test_lengths_of_floats_are_refused():
+    lengths = torch.tensor([4.9, 5.0])
+    with pytest.raises(ShapeError, match=r"the lengths are floats: give integers, lengths.long\(\)"):
+        CTCLoss().forward({}, torch.randn(5, 2, 3), torch.ones(2, 2).long(), lengths, lengths.long(), training=True)
