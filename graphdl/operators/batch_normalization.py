@@ -1,4 +1,7 @@
-"""Normalization of each channel, over the batch or over each sample: batch and instance normalization."""
+"""Batch and instance normalization.
+
+Each channel is normalized over the batch, or over each sample.
+"""
 
 from __future__ import annotations
 
@@ -34,8 +37,8 @@ class BatchNorm(Operator):
     batches. In inference, they are the running statistics, or those of the batch if track_running_stats is False.
 
     num_features may be left out: it is inferred from the first input. affine=False leaves weight and bias out,
-    bias=False the bias. Kept for backward: x, and one mean and standard deviation per channel. Raises ShapeError if
-    statistics of a batch with one value per channel are needed.
+    bias=False the bias. Kept for backward: x, and one mean and 1 / sqrt(var + eps) per channel.
+    Errors: ShapeError if statistics of a batch with one value per channel are needed.
     Source: Ioffe and Szegedy, "Batch normalization", 2015.
     """
 
@@ -159,16 +162,17 @@ class BatchNorm3d(BatchNorm):
 class InstanceNorm(BatchNorm):
     """Normalization of each channel of each sample: y = weight (x - mean) / sqrt(var + eps) + bias.
 
-    mean and the (biased) variance are those of one channel of one sample, in training and in inference. Gradients as
-    those of BatchNorm, with the means over the positions of one sample.
+    The mean and the (biased) variance are those of one channel of one sample, in training and in inference. The
+    gradients are those of BatchNorm, with the means over the positions of one sample.
 
     With track_running_stats, running averages of mean and unbiased variance, both averaged over the batch, are updated
     in training, running = (1 - momentum) running + momentum batch, and normalize in inference. num_batches_tracked
     stays 0, as in torch.nn. affine and track_running_stats are False by default.
 
-    num_features may be left out: it is inferred from a first input with a batch axis. Kept for backward: x, and one
-    mean and standard deviation per sample and channel. Raises ShapeError if a channel has a single position, whose
-    variance is 0, or none.
+    num_features may be left out: it is inferred from the first input, which then has a batch axis. affine=False leaves
+    weight and bias out, bias=False the bias. Kept for backward: x, and one mean and 1 / sqrt(var + eps) per sample and
+    channel.
+    Errors: ShapeError if a channel has a single position, whose variance is 0, or none.
     Source: Ulyanov, Vedaldi and Lempitsky, "Instance normalization", 2016.
     """
 

@@ -1,4 +1,4 @@
-"""What convolutions and transposed convolutions share: learned filters."""
+"""Learned filters: the base class of all convolutions."""
 
 from __future__ import annotations
 

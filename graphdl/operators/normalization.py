@@ -1,4 +1,4 @@
-"""Normalization of rows, of groups of channels and across channels."""
+"""Layer, RMS, group and local response normalization."""
 
 from __future__ import annotations
 
@@ -60,8 +60,9 @@ class LayerNorm(RowNorm):
     dx = (g - mean(g) - z mean(g z)) / sqrt(var + eps), where z = (x - mean) / sqrt(var + eps) and g = weight dy;
     over all rows: dweight = sum dy z, dbias = sum dy.
 
-    normalized_shape is a number or a tuple; by default it is the last axis of the first input. elementwise_affine=False
-    leaves weight and bias out, bias=False the bias. Kept for backward: x, and one mean and standard deviation per row.
+    normalized_shape is a number or a tuple. It may be left out: it is then the last axis of the first input.
+    elementwise_affine=False leaves weight and bias out, bias=False the bias. Kept for backward: x, and one mean and
+    1 / sqrt(var + eps) per row.
     Source: Ba, Kiros and Hinton, "Layer normalization", 2016.
     """
 
@@ -98,8 +99,9 @@ class RMSNorm(RowNorm):
     x (n, ..., *normalized_shape) -> y of the same shape; weight (*normalized_shape).
     dx = r (g - z mean(g z)), where z = x r and g = weight dy; over all rows: dweight = sum dy z.
 
-    normalized_shape is a number or a tuple; by default it is the last axis of the first input. eps None is the
-    machine epsilon of x. elementwise_affine=False leaves the weight out. Kept for backward: x, and one r per row.
+    normalized_shape is a number or a tuple. It may be left out: it is then the last axis of the first input. eps None
+    is the machine epsilon of x's type. elementwise_affine=False leaves the weight out. Kept for backward: x, and one r
+    per row.
     Source: Zhang and Sennrich, "Root mean square layer normalization", 2019.
     """
 
@@ -143,8 +145,8 @@ class GroupNorm(Operator):
     means over a group; over samples and positions: dweight = sum dy z, dbias = sum dy.
 
     num_channels may be left out: it is inferred from the first input. affine=False leaves weight and bias out,
-    bias=False the bias. Kept for backward: x, and one mean and standard deviation per sample and group. Raises
-    ShapeError if a group has a single value, whose variance is 0, or none.
+    bias=False the bias. Kept for backward: x, and one mean and 1 / sqrt(var + eps) per sample and group.
+    Errors: ShapeError if a group has a single value, whose variance is 0, or none.
     Source: Wu and He, "Group normalization", 2018.
     """
 
@@ -200,14 +202,14 @@ class GroupNorm(Operator):
 
 @register
 class LocalResponseNorm(Operator):
-    """Division by a norm over neighbouring channels: y = x d^-beta, d = k + alpha / size sum x².
+    """Division by a norm over neighboring channels: y = x d^-beta, d = k + alpha / size sum x².
 
-    x (n, c, ...) -> y of the same shape. The sum for channel c is over the `size` channels from c - size // 2 to
-    c + (size - 1) // 2, those that exist.
-    dx = dy d^-beta - 2 alpha beta / size x sum(dy y / d), with the sum over the channels in whose window c is.
+    x (n, c, ...) -> y of the same shape. The sum for a channel is over those of the `size` channels around it, from
+    size // 2 before it to (size - 1) // 2 after it, that exist.
+    dx = dy d^-beta - 2 alpha beta / size x sum(dy y / d), with the sum over the channels whose window has the channel.
 
-    Kept for backward: x and d. Source: Krizhevsky, Sutskever and Hinton, "ImageNet classification with deep
-    convolutional neural networks", 2012.
+    Kept for backward: x and d.
+    Source: Krizhevsky, Sutskever and Hinton, "ImageNet classification with deep convolutional neural networks", 2012.
     """
 
     size: int = setting(size())
