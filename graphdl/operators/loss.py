@@ -1,4 +1,4 @@
-"""The base class of losses, and what several families of losses share."""
+"""The base class of losses, and helpers of several losses."""
 
 from __future__ import annotations
 
