@@ -1,4 +1,4 @@
-"""What RNNCell, LSTMCell and GRUCell share: one step of a recurrence."""
+"""One step of a recurrence: the base class of cells."""
 
 from __future__ import annotations
 

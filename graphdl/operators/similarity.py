@@ -1,4 +1,7 @@
-"""Operators that compare two inputs, by a learned form or by an angle or a distance."""
+"""Bilinear maps, similarities and distances.
+
+Operators that compare two inputs, by a learned form, an angle or a distance.
+"""
 
 from __future__ import annotations
 
@@ -27,8 +30,8 @@ class Bilinear(Operator):
     x2_j, dbias = sum dy.
 
     in1_features and in2_features may be left out: they are inferred from the first inputs. weight and bias are
-    initializers; by default both are Uniform ±1 / sqrt(i), as in torch.nn. bias=False leaves the bias out. Kept for
-    backward: x1, x2 and the products of weight and x2, (n, ..., o, i).
+    initializers; by default both are Uniform ±1 / sqrt(i), as in torch.nn. bias=False leaves the bias out.
+    Kept for backward: x1, x2 and the products of weight and x2, (n, ..., o, i).
     """
 
     in1_features: int | None = setting(optional(size()), default=None)

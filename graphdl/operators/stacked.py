@@ -1,4 +1,7 @@
-"""What RNN, LSTM and GRU share: layers, directions, lengths, and dropout between layers."""
+"""Layers and directions: the base class of RNN, LSTM and GRU.
+
+It handles lengths, and dropout between layers, too.
+"""
 
 from __future__ import annotations
 
