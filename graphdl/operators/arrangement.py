@@ -98,7 +98,7 @@ class Roll(Arrangement):
 
     def check_settings(self) -> None:
         if len(as_tuple(self.shifts)) != len(as_tuple(self.dims)):
-            raise SettingError(f"Roll: shifts {self.shifts} and dims {self.dims} must be of the same number")
+            raise SettingError(f"Roll: shifts {self.shifts} and dims {self.dims} must have the same length")
 
     def forward(self, p: Values, x: Tensor, *, training: bool) -> tuple[Tensor, None]:
         return x.roll(self.shifts, self.dims), None

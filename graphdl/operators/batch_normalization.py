@@ -85,7 +85,7 @@ class BatchNorm(Operator):
 
     def forward(self, p: Values, x: Tensor, *, training: bool) -> tuple[Tensor, Any]:
         if x.dim() not in self.ranks or x.shape[1] != self.num_features:
-            raise ShapeError("its shape does not fit what it normalizes")
+            raise ShapeError("the input has another number of axes or of channels than expected")
         by_batch = training or not self.track_running_stats
         if by_batch and x.numel() == self.num_features:
             if x.is_meta:  # only the shape is needed, even for a single row
@@ -194,14 +194,14 @@ class InstanceNorm(BatchNorm):
     def forward(self, p: Values, x: Tensor, *, training: bool) -> tuple[Tensor, Any]:
         single, batched = self.ranks
         if x.dim() not in self.ranks or x.shape[x.dim() - single] != self.num_features:
-            raise ShapeError("its shape does not fit what it normalizes")
+            raise ShapeError("the input has another number of axes or of channels than expected")
         batch = x if x.dim() == batched else x[None]
         if self.track_running_stats and not training:
             y, saved = super().forward(p, batch, training=False)
             return y.view(x.shape) if batch is not x else y, saved
         positions = batch.shape[2:].numel()
         if positions < 2 and not x.is_meta:
-            raise ShapeError("a single position per channel has no variance: give larger inputs, or normalize before")
+            raise ShapeError("a single position per channel has no variance: give larger inputs, or normalize earlier")
         y, kept = normalize_groups(p, batch, batch.shape[1], self.eps)
         if self.track_running_stats and len(batch):
             variance = kept.invstd.pow(-2).mean(0).sub_(self.eps).clamp_min_(0)

@@ -100,7 +100,7 @@ class Cell(Operator):
             if each is not None and each.shape != shape:
                 raise ShapeError(f"{name} must have the shape {shape}")
             if each is not None and each.dtype != x.dtype:
-                raise ShapeError(f"{name} is of {each.dtype}, and the input of {x.dtype}")
+                raise ShapeError(f"{name} has the type {each.dtype}, but the input has {x.dtype}")
 
     def describe(self) -> str:
         return " ".join(

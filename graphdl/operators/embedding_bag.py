@@ -124,7 +124,7 @@ class EmbeddingBag(Table):
         if x.dim() == 2 and offsets is not None:
             raise ShapeError("each row of indices is a bag, so there can be no offsets: give indices (t) to use them")
         if offsets is not None and self.include_last_offset and not len(offsets):
-            raise ShapeError("with include_last_offset, offsets hold one number at least, the end of the last bag")
+            raise ShapeError("with include_last_offset, offsets hold at least one number, the end of the last bag")
         if factors is not None and self.mode != "sum":
             raise ShapeError(f'per_sample_weights need mode "sum", not "{self.mode}"')
         if factors is not None and factors.shape != x.shape:

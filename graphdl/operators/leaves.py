@@ -1,6 +1,6 @@
-"""Leaves: constants and learned tensors.
+"""Constants and learned tensors.
 
-Operators without inputs, whose value is a tensor that the network holds.
+Leaves are operators without inputs, whose value is a tensor that the network holds.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ class Constant(Leaf):
 
     def check_settings(self) -> None:
         if self.shape is not None and isinstance(self.value, tuple):
-            raise SettingError(f"Constant: shape {self.shape} fills a tensor with one number, and value is a tuple")
+            raise SettingError(f"Constant: shape {self.shape} fills a tensor with one number, but value is a tuple")
 
     def buffers(self) -> dict[str, Buffer]:
         found = torch.tensor(self.value).dtype

@@ -135,4 +135,4 @@ def check_ranks(xs: Sequence[Tensor]) -> None:
     rank = xs[0].dim()
     for x in xs:
         if x.dim() != rank:
-            raise ShapeError("its inputs must have the same number of axes, each of the same length or of length 1")
+            raise ShapeError("the inputs must have the same number of axes, each of the same length or of length 1")

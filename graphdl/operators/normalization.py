@@ -114,7 +114,7 @@ class RMSNorm(RowNorm):
     def forward(self, p: Values, x: Tensor, *, training: bool) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         count = len(self.axes)
         if x.shape[-count:] != self.axes:
-            raise ShapeError("its shape does not fit what it normalizes")
+            raise ShapeError("the last axes of the input are not those of normalized_shape")
         eps = torch.finfo(x.dtype).eps if self.eps is None else self.eps
         root = torch.linalg.vector_norm(x, 2, [*range(-count, 0)], keepdim=True)
         r = root.square_().mul_(1 / torch.Size(self.axes).numel()).add_(eps).rsqrt_()
@@ -183,7 +183,7 @@ class GroupNorm(Operator):
 
     def forward(self, p: Values, x: Tensor, *, training: bool) -> tuple[Tensor, Kept]:
         if x.dim() < 2 or x.shape[1] != self.num_channels:
-            raise ShapeError("its shape does not fit what it normalizes")
+            raise ShapeError(f"the input needs {self.num_channels} channels along axis 1")
         if x.shape[1:].numel() <= self.num_groups and not x.is_meta:
             raise ShapeError("a single value per group has no variance: take fewer groups, or give larger inputs")
         return normalize_groups(p, x, self.num_groups, self.eps)
@@ -222,7 +222,7 @@ class LocalResponseNorm(Operator):
 
     def forward(self, p: Values, x: Tensor, *, training: bool) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         if x.dim() < 2:
-            raise ShapeError("it has no axis of channels")
+            raise ShapeError("the input has no axis of channels")
         below, above = self.size // 2, (self.size - 1) // 2
         d = window_sum(x.square(), below, above).mul_(self.alpha / self.size).add_(self.k)
         return d.pow(-self.beta).mul_(x), (x, d)

@@ -106,7 +106,7 @@ class PReLU(Operator):
 
     def forward(self, p: Values, x: Tensor, *, training: bool) -> tuple[Tensor, Tensor]:
         if self.num_parameters > 1 and (x.dim() < 2 or x.shape[1] != self.num_parameters):
-            raise ShapeError(f"it has a slope for each of {self.num_parameters} channels")
+            raise ShapeError(f"the operator has a slope for each of {self.num_parameters} channels")
         return aten._prelu_kernel(x, self.slopes(p, x)), x
 
     def backward(self, p: Values, x: Tensor, dy: Tensor, needs: Needs = EVERYTHING) -> Gradients:

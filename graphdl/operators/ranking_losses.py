@@ -102,7 +102,7 @@ class CosineEmbeddingLoss(Comparison):
 
     def forward(self, p: Values, x1: Tensor, x2: Tensor, target: Tensor, *, training: bool) -> tuple[Tensor, Values]:
         if x1.shape != x2.shape or x1.dim() not in (1, 2) or target.shape != x1.shape[:-1]:
-            raise ShapeError("its inputs do not fit together")
+            raise ShapeError("the inputs do not fit together")
         square1, square2 = (x1 * x1).sum(-1).add_(TINY), (x2 * x2).sum(-1).add_(TINY)
         cos = (x1 * x2).sum(-1).div_((square1 * square2).sqrt_())
         losses = torch.where(target == 1, 1 - cos, (cos - self.margin).clamp_min_(0))

@@ -100,7 +100,7 @@ class Upsample(Operator):
         """What torch's kernels need to know about an input of this shape."""
         space, given = shape[2:], self.size if self.scale_factor is None else self.scale_factor
         if len(space) not in self.axes or (isinstance(given, tuple) and len(given) != len(space)):
-            raise ShapeError("its number of axes does not fit mode, size or scale_factor")
+            raise ShapeError("the number of axes of the input does not fit mode, size or scale_factor")
         values = given if isinstance(given, tuple) else (given,) * len(space)
         corners = () if self.mode.startswith("nearest") else (bool(self.align_corners),)
         if self.scale_factor is None:
@@ -188,5 +188,5 @@ def to_channels(x: Tensor, factor: int) -> Tensor:
         return torch.pixel_unshuffle(x, factor)
     *others, c, h, w = x.shape
     if h % factor or w % factor:
-        raise ShapeError("its sizes cannot be split")
+        raise ShapeError(f"the sizes of the input are not multiples of {factor}")
     return x.reshape(*others, c * factor**2, h // factor, w // factor)
