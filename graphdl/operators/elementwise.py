@@ -1,4 +1,4 @@
-"""What operators share that compute element by element: their base class, and the choice of elements."""
+"""Element-wise operators: their base class and helpers."""
 
 from __future__ import annotations
 
