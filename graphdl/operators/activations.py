@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from graphdl.errors import ShapeError
-from graphdl.operators.activation import Activation, Kept, Kernel
 from graphdl.operators.operator import Gradients, Operator, Values
+from graphdl.operators.shared.activation import Activation, Kept, Kernel
 from graphdl.registry import register
 from graphdl.settings import Check, choice, integer, number, setting
 

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from graphdl.errors import ShapeError
-from graphdl.operators.loss import (
+from graphdl.operators.operator import EVERYTHING, Buffer, Gradients, Needs, Values
+from graphdl.operators.shared.loss import (
     REDUCTIONS,
     Loss,
     Table,
@@ -22,7 +23,6 @@ from graphdl.operators.loss import (
     held,
     numbers,
 )
-from graphdl.operators.operator import EVERYTHING, Buffer, Gradients, Needs, Values
 from graphdl.registry import register
 from graphdl.settings import either, number, optional, setting
 

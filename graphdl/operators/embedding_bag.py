@@ -13,7 +13,7 @@ from torch import Tensor
 from graphdl.errors import SettingError, ShapeError
 from graphdl.initializers import Initializer, Normal
 from graphdl.operators.operator import EVERYTHING, Gradients, Needs, Values
-from graphdl.operators.table import Table, indices
+from graphdl.operators.shared.table import Table, indices
 from graphdl.registry import register
 from graphdl.settings import any_number, choice, flag, initializer, integer, number, optional, setting, size
 from graphdl.slots import InputSlot

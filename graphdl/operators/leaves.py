@@ -14,8 +14,8 @@ from torch import Generator, Tensor
 
 from graphdl.errors import SettingError
 from graphdl.initializers import Initializer, Normal
-from graphdl.operators.axes import by_sizes
 from graphdl.operators.operator import Buffer, Gradients, Operator, Parameter, Values
+from graphdl.operators.shared.axes import by_sizes
 from graphdl.registry import register
 from graphdl.settings import Check, initializer, optional, setting
 

@@ -13,8 +13,8 @@ from typing import Any, TypeAlias, cast
 import torch
 from torch import Tensor
 
-from graphdl.operators.compiling import is_compiling
-from graphdl.operators.recurrent_weights import Weights
+from graphdl.operators.recurrence.compiling import is_compiling
+from graphdl.operators.recurrence.recurrent_weights import Weights
 
 LSTM = 2
 """oneDNN's number of the kind of a layer."""
