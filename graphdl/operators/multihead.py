@@ -21,7 +21,9 @@ from graphdl.operators.shared.attending import (
     dattend,
     factor,
     keeps,
+    lengthened,
     number_shape,
+    rows,
 )
 from graphdl.registry import register
 from graphdl.settings import described, flag, optional, probability, setting, size
@@ -144,7 +146,7 @@ class MultiheadAttention(Operator):
     ) -> tuple[Any, Kept]:
         self._check(query, key, value)
         q, k, v = map(self._heads, self._projected(p, query, key, value))
-        k, v = (self._lengthened(x, p.get(name)) for x, name in ((k, "bias_k"), (v, "bias_v")))
+        k, v = (lengthened(x, p.get(name), self.add_zero_attn) for x, name in ((k, "bias_k"), (v, "bias_v")))
         mask = self._mask(key_padding_mask, attn_mask, q, k)
         if drawn is None and training:
             drawn = self.draw(query, key, generator=None)
@@ -234,13 +236,6 @@ class MultiheadAttention(Operator):
             return merged.squeeze(0)
         return merged if self.batch_first else merged.transpose(0, 1)
 
-    def _lengthened(self, x: Tensor, bias: Tensor | None) -> Tensor:
-        """Keys or values with those that are added at the end."""
-        n, h, _, d = x.shape
-        ends = [] if bias is None else [bias.view(1, h, 1, d).expand(n, h, 1, d)]
-        ends += [x.new_zeros(n, h, 1, d)] if self.add_zero_attn else []
-        return torch.cat([x, *ends], 2) if ends else x
-
     def _shown(self, used: Tensor | None, like: Tensor) -> Tensor:
         """The weights as an output."""
         assert used is not None
@@ -303,8 +298,3 @@ class MultiheadAttention(Operator):
         i, axes = self.embed_dim or "i", [order.format(t) for t in "ts"]
         text = f"query ({axes[0]}{i}), key ({axes[1]}{self.kdim or i}) and value ({axes[1]}{self.vdim or i})"
         return text + ("" if self.batch_first else "; batch_first=True takes the batch as the first axis")
-
-
-def rows(x: Tensor) -> Tensor:
-    """All positions of all rows below each other."""
-    return x.reshape(-1, x.shape[-1])

@@ -116,6 +116,19 @@ def fits_kernel(q: Tensor, k: Tensor, v: Tensor, added: Tensor | None) -> bool:
     return sizes and dense and q.device.type in ("cpu", "meta") and (added is None or added.dim() in (2, 4))
 
 
+def lengthened(x: Tensor, bias: Tensor | None, zero: bool) -> Tensor:
+    """Keys or values (n, h, t, d) with a learned one (1, 1, h d), and one of zeros, at the end."""
+    n, h, _, d = x.shape
+    ends = [] if bias is None else [bias.view(1, h, 1, d).expand(n, h, 1, d)]
+    ends += [x.new_zeros(n, h, 1, d)] if zero else []
+    return torch.cat([x, *ends], 2) if ends else x
+
+
+def rows(x: Tensor) -> Tensor:
+    """All positions of all rows below each other."""
+    return x.reshape(-1, x.shape[-1])
+
+
 def number_shape(mask: Tensor | None) -> torch.Size | None:
     """The shape of a mask of numbers, which has a gradient; None for another mask or none."""
     return None if mask is None or mask.dtype is torch.bool else mask.shape
