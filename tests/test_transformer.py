@@ -19,6 +19,7 @@ LAYERS = [
 
 @pytest.mark.parametrize(("layer", "module", "sources"), LAYERS)
 def test_a_state_dict_of_torch_carries_over(layer, module, sources):
+    torch.manual_seed(0)
     theirs = module(8, 2, 16, batch_first=True).eval()
     net = Network({"layer": layer(8, 2, 16, batch_first=True)}, {name: ["layer"] for name in sources}, seed=0)
     net.load_state_dict({f"layer/{name}": tensor for name, tensor in theirs.state_dict().items()})
