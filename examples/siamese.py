@@ -1,15 +1,16 @@
-"""A siamese network that compares digits, also digits it never saw. Run: graphdl run siamese.
+"""A siamese network that tells whether two images show the same digit. Run: graphdl run siamese.
 
-Two images go through one encoder, and the angle between their codes says whether they show the same digit. It trains on
-seven digits, turned and mirrored, and is tested on pairs of 0, 4 and 6, half of them alike: 76 % are told correctly
-with seed 0 and 84 % with seed 1. The angle between the pixels themselves tells 86 %, with the best threshold.
+It trains for 4 s on pairs of the digits 0 to 6, half of them alike. Of pairs of new images of these digits it tells
+99.2 % (the mean over six seeds), the cosine of their pixels 82.2 %, each with the best threshold for validation images.
+Of pairs of 7, 8 and 9, of which it saw no image, it tells 72.0 %, the pixels 73.9 %: it knows seven digits, not shapes.
 """
+
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from graphdl import (
-    BatchNorm2d,
     Conv2d,
     CosineEmbeddingLoss,
     CosineSimilarity,
@@ -21,68 +22,67 @@ from graphdl import (
     Shared,
     fit,
 )
-from graphdl.data import digits
+from graphdl.data import digits, split
 from graphdl.optim import AdamW, Cosine
 
+Pairs = dict[str, Tensor]
+
 encoder = Sequential(
-    conv1=Conv2d(1, 32, 3, bias=False),
-    norm1=BatchNorm2d(),
-    relu1=ReLU(),
-    conv2=Conv2d(32, 64, 3, bias=False),
-    norm2=BatchNorm2d(),
-    relu2=ReLU(),
-    flat=Flatten(),
-    code=Linear(1024, 128),
+    conv1=Conv2d(1, 32, 3), relu1=ReLU(), conv2=Conv2d(32, 64, 3), relu2=ReLU(), flat=Flatten(), code=Linear(1024, 64)
 )
 operators = {
     "left": encoder,
     "right": Shared("left"),
     "cosine": CosineSimilarity(),
-    "loss": CosineEmbeddingLoss(margin=0.7),
+    "loss": CosineEmbeddingLoss(margin=0.2),
 }
 connectivity = {
     "image1": ["left"],
     "image2": ["right"],
-    "left": ["loss", "cosine"],
-    "right": ["loss", "cosine"],
+    "left": ["cosine", "loss"],
+    "right": ["cosine", "loss"],
     "alike": ["loss"],
 }
 
 
-def turned(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """The images in eight positions, each a class of its own: a code of digits should tell all shapes apart."""
-    views = [view for k in range(4) for view in (images.rot90(k, (2, 3)), images.rot90(k, (2, 3)).flip(3))]
-    return torch.cat(views), torch.cat([labels + 10 * k for k in range(8)])
-
-
-def pairs(images: Tensor, labels: Tensor, rows: int, seed: int) -> dict[str, Tensor]:
-    """Pairs of different images, half of the same class: alike is 1 for these, else -1."""
+def pairs(images: Tensor, labels: Tensor, rows: int, seed: int) -> Pairs:
+    """Pairs of different images, half of them of the same digit: alike is 1 for these, else -1."""
     generator = torch.Generator().manual_seed(seed)
-    first, second = torch.randint(len(labels), (2, 100 * rows), generator=generator)
+    first, second = torch.randint(len(labels), (2, 10 * rows), generator=generator)
     same, distinct = labels[first] == labels[second], first != second
     chosen = torch.cat([(same & distinct).nonzero()[: rows // 2, 0], (~same).nonzero()[: rows // 2, 0]])
     return {"image1": images[first[chosen]], "image2": images[second[chosen]], "alike": 2 * same[chosen].float() - 1}
 
 
-def accuracy(net: Network, data: dict[str, Tensor], least: float) -> float:
-    """The share of pairs that are told correctly if a cosine above `least` means alike."""
-    cosines = net.predict({name: data[name] for name in ("image1", "image2")}, outputs=["cosine"])
-    return float(((cosines > least) == (data["alike"] > 0)).double().mean())
+def pixel_cosines(data: Pairs) -> Tensor:
+    return torch.cosine_similarity(data["image1"].flatten(1), data["image2"].flatten(1))
 
 
-def main(epochs: int = 1, folder: str = "out", seed: int = 0) -> float:
+def accuracies(cosines: Callable[[Pairs], Tensor], validation: Pairs, *tests: Pairs) -> list[float]:
+    """The share of each test's pairs that are told by the threshold which tells the most validation pairs."""
+    thresholds = torch.linspace(0, 1, 101)[:, None]
+
+    def told(data: Pairs) -> Tensor:
+        return ((cosines(data) > thresholds) == (data["alike"] > 0)).double().mean(1)
+
+    best = told(validation).argmax()
+    return [float(told(test)[best]) for test in tests]
+
+
+def main(epochs: int = 4, folder: str = "out", seed: int = 0) -> tuple[float, float]:
     net = Network(operators, connectivity, seed=seed)
     pixels, labels = digits()
-    images, unseen = pixels.view(-1, 1, 8, 8), torch.isin(labels, torch.tensor([0, 4, 6]))
-    training = pairs(*turned(images[~unseen], labels[~unseen]), 20000, seed)
-    test = pairs(images[unseen], labels[unseen], 2000, seed + 1)
-    optimizer = AdamW(lr=Cosine(1e-3, steps=epochs * 200))
-    history = fit(net, training, optimizer=optimizer, epochs=epochs, batch_size=100)
-    least = max((k / 50 for k in range(50)), key=lambda k: accuracy(net, {n: t[::20] for n, t in training.items()}, k))
-    found = accuracy(net, test, least)
-    print(f"accuracy on digits never seen {found:.1%} (cosines above {least}), {history.seconds:.0f} s of training")
+    images, known = pixels.view(-1, 1, 8, 8), labels < 7
+    parts = split(images[known], labels[known], fractions=(0.6, 0.2, 0.2), seed=seed, stratify=labels[known])
+    training, validation, new = (pairs(x, y, 10000, seed) for x, y in parts)
+    unseen = pairs(images[~known], labels[~known], 10000, seed)
+    history = fit(net, training, optimizer=AdamW(lr=Cosine(3e-3, steps=epochs * 100)), epochs=epochs, batch_size=100)
+    codes = accuracies(lambda data: net.forward(data)["cosine"], validation, new, unseen)
+    raw = accuracies(pixel_cosines, validation, new, unseen)
+    print(f"told of pairs of new images: {codes[0]:.1%} by their codes, {raw[0]:.1%} by their pixels")
+    print(f"told of pairs of digits it never saw: {codes[1]:.1%} and {raw[1]:.1%}; {history.seconds:.0f} s of training")
     net.render(f"{folder}/network.svg", title="A siamese network")
-    return found
+    return codes[0], raw[0]
 
 
 if __name__ == "__main__":

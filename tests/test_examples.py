@@ -66,8 +66,10 @@ def test_lstm_remembers(tmp_path):
     assert main("lstm")(folder=str(tmp_path)) < 0.01
 
 
-def test_siamese_compares_digits_never_seen(tmp_path):
-    assert main("siamese")(folder=str(tmp_path)) > 0.7
+def test_siamese_compares_images_never_seen(tmp_path):
+    codes, pixels = main("siamese")(folder=str(tmp_path))
+    assert codes > 0.975
+    assert pixels < 0.85
 
 
 def test_experts_help(tmp_path):
