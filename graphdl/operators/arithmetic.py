@@ -19,7 +19,7 @@ from torch import Tensor
 
 from graphdl.errors import ShapeError
 from graphdl.operators.broadcasting import as_operand, sum_each
-from graphdl.operators.elementwise import compared, passed
+from graphdl.operators.masks import compared, passed
 from graphdl.operators.operator import EVERYTHING, Gradients, Needs, Operator, Values, constant
 from graphdl.registry import register
 from graphdl.settings import number, optional, setting

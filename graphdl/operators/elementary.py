@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from graphdl.errors import SettingError
-from graphdl.operators.elementwise import Elementwise, compared, passed
+from graphdl.operators.elementwise import Elementwise
+from graphdl.operators.masks import compared, passed
 from graphdl.operators.operator import constant
 from graphdl.registry import register
 from graphdl.settings import number, optional, setting

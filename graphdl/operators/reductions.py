@@ -11,7 +11,7 @@ from torch import Tensor
 
 from graphdl.errors import ShapeError
 from graphdl.operators.broadcasting import sum_to
-from graphdl.operators.elementwise import compared
+from graphdl.operators.masks import compared
 from graphdl.operators.operator import Gradients, Operator, Values, constant
 from graphdl.registry import register
 from graphdl.settings import Check, any_number, flag, integer, number, optional, setting
