@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from graphdl.operators.compiling import is_compiling
+from graphdl.operators.library import define
 from graphdl.operators.recurrent_weights import Weights
 
 LSTM = 2
@@ -27,11 +28,6 @@ Layer: TypeAlias = tuple[Tensor, Tensor, Tensor, Tensor]
 AVAILABLE: bool = torch._C._has_mkldnn
 
 aten = torch.ops.aten
-library = torch.library.Library("graphdl", "DEF")  # type: ignore[no-untyped-call]
-library.define(  # type: ignore[no-untyped-call]
-    "lstm_layer(Tensor x, Tensor weight_ih, Tensor weight_hh, Tensor bias_ih, Tensor bias_hh, Tensor h, Tensor c, "
-    "bool reverse) -> (Tensor, Tensor, Tensor, Tensor)"
-)
 
 
 def _layer(x: Tensor, *others: Any) -> Layer:
@@ -40,7 +36,11 @@ def _layer(x: Tensor, *others: Any) -> Layer:
         return cast(Layer, _forward(x, tensors, reverse, True))
 
 
-library.impl("lstm_layer", _layer, "CPU")  # type: ignore[no-untyped-call]
+define(
+    "lstm_layer(Tensor x, Tensor weight_ih, Tensor weight_hh, Tensor bias_ih, Tensor bias_hh, Tensor h, Tensor c, "
+    "bool reverse) -> (Tensor, Tensor, Tensor, Tensor)",
+    CPU=_layer,
+)
 
 
 def _forward(x: Tensor, tensors: Sequence[Tensor], reverse: bool, training: bool) -> Any:
