@@ -1,4 +1,4 @@
-"""The base class of operators, and the built-in operators, one module for each family."""
+"""Operators: their base class, and one module per family."""
 
 # ruff: noqa: F403
 

@@ -1,4 +1,7 @@
-"""Smooth activations: sigmoids, exponential units and gates."""
+"""Smooth activations.
+
+Sigmoids, exponential units and gates.
+"""
 
 from __future__ import annotations
 
@@ -57,7 +60,7 @@ def divisor() -> Check:
 
 @register
 class Tanh(Activation):
-    """Hyperbolic tangent: y = tanh x; dx = dy (1 - y²)."""
+    """Hyperbolic tangent: y = tanh x; dx = dy (1 - y²). Kept for backward: y."""
 
     def value(self, x: Tensor, out: Tensor | None = None) -> Tensor:
         return torch.tanh(x, out=out)
@@ -68,7 +71,7 @@ class Tanh(Activation):
 
 @register
 class RectifiedTanh(Activation):
-    """Hyperbolic tangent mapped to [0, 1]: y = 0.5 (1 + tanh x); dx = 2 dy y (1 - y)."""
+    """Hyperbolic tangent mapped to [0, 1]: y = 0.5 (1 + tanh x); dx = 2 dy y (1 - y). Kept for backward: y."""
 
     def value(self, x: Tensor, out: Tensor | None = None) -> Tensor:
         return torch.tanh(x, out=out).mul_(0.5).add_(0.5)
@@ -79,7 +82,7 @@ class RectifiedTanh(Activation):
 
 @register
 class Tanhshrink(Operator):
-    """What hyperbolic tangent takes off: y = x - tanh x; dx = dy tanh² x. Kept for backward: tanh x."""
+    """Difference of x and its hyperbolic tangent: y = x - tanh x; dx = dy tanh² x. Kept for backward: tanh x."""
 
     family: ClassVar = "activation"
 
@@ -93,7 +96,7 @@ class Tanhshrink(Operator):
 
 @register
 class Sigmoid(Activation):
-    """Logistic function: y = 1 / (1 + exp(-x)); dx = dy y (1 - y)."""
+    """Logistic function: y = 1 / (1 + exp(-x)); dx = dy y (1 - y). Kept for backward: y."""
 
     def value(self, x: Tensor, out: Tensor | None = None) -> Tensor:
         return torch.sigmoid(x, out=out)
@@ -104,7 +107,7 @@ class Sigmoid(Activation):
 
 @register
 class LogSigmoid(Activation):
-    """Logarithm of the logistic function: y = -log(1 + exp(-x)); dx = dy (1 - exp y)."""
+    """Logarithm of the logistic function: y = -log(1 + exp(-x)); dx = dy (1 - exp y). Kept for backward: y."""
 
     def value(self, x: Tensor, out: Tensor | None = None) -> Tensor:
         return log_sigmoid(x, out=out)
@@ -115,7 +118,7 @@ class LogSigmoid(Activation):
 
 @register
 class Softsign(Activation):
-    """Algebraic sigmoid: y = x / (1 + |x|); dx = dy / (1 + |x|)² = dy (1 - |y|)²."""
+    """Algebraic sigmoid: y = x / (1 + |x|); dx = dy / (1 + |x|)² = dy (1 - |y|)². Kept for backward: y."""
 
     def value(self, x: Tensor, out: Tensor | None = None) -> Tensor:
         return torch.div(x, x.abs().add_(1), out=out)
@@ -128,7 +131,7 @@ class Softsign(Activation):
 class Softplus(Activation):
     """Smooth rectifier: y = log(1 + exp(beta x)) / beta; dx = dy / (1 + exp(-beta x)).
 
-    Where beta x > threshold, y = x and dx = dy.
+    Where beta x > threshold, y = x and dx = dy. Kept for backward: x.
     """
 
     beta: float = setting(divisor(), default=1.0)
@@ -147,8 +150,9 @@ class Softplus(Activation):
 class ELU(Activation):
     """Exponential linear unit: y = x where x > 0, else alpha (exp x - 1); dx = dy where x > 0, else dy (y + alpha).
 
-    Kept for backward: y; x if alpha is negative. Source: Clevert, Unterthiner and Hochreiter, "Fast and accurate deep
-    network learning by exponential linear units", 2015.
+    Kept for backward: y; x if alpha is negative.
+    Source: Clevert, Unterthiner and Hochreiter, "Fast and accurate deep network learning by exponential linear units",
+    2015.
     """
 
     alpha: float = setting(number(), default=1.0)
@@ -191,8 +195,9 @@ class CELU(Activation):
 class SELU(Activation):
     """Self-normalizing ELU: y = scale x where x > 0, else scale alpha (exp x - 1), alpha ≈ 1.6733, scale ≈ 1.0507.
 
-    dx = scale dy where x > 0, else dy (y + scale alpha). With weights of variance 1 / fan_in it keeps mean 0 and
-    variance 1. Source: Klambauer et al., "Self-normalizing neural networks", 2017.
+    dx = scale dy where x > 0, else dy (y + scale alpha). With weights of variance 1 / i, it keeps mean 0 and variance
+    1. Kept for backward: y.
+    Source: Klambauer et al., "Self-normalizing neural networks", 2017.
     """
 
     def value(self, x: Tensor, out: Tensor | None = None) -> Tensor:
@@ -206,8 +211,8 @@ class SELU(Activation):
 class GELU(Activation):
     """Gaussian error linear unit: y = x Φ(x), where Φ is the normal distribution function; dx = dy (Φ(x) + x Φ'(x)).
 
-    approximate="tanh" takes Φ(x) ≈ 0.5 (1 + tanh(sqrt(2 / π) (x + 0.044715 x³))); as in torch, its gradient is not a
-    number where x² exceeds the largest number of the type.
+    approximate="tanh" computes Φ(x) ≈ 0.5 (1 + tanh(sqrt(2 / π) (x + 0.044715 x³))); as in torch, its gradient is nan
+    where x² exceeds the largest number of the type. Kept for backward: x.
     Source: Hendrycks and Gimpel, "Gaussian error linear units", 2016.
     """
 
@@ -224,9 +229,9 @@ class GELU(Activation):
 
 @register
 class SiLU(Activation):
-    """Sigmoid linear unit: y = x s, s = 1 / (1 + exp(-x)); dx = dy s (1 + x (1 - s)).
+    """Sigmoid linear unit: y = x s, s = 1 / (1 + exp(-x)); dx = dy s (1 + x (1 - s)). Also known as swish.
 
-    Source: Elfwing, Uchibe and Doya, "Sigmoid-weighted linear units", 2017; also known as swish.
+    Kept for backward: x. Source: Elfwing, Uchibe and Doya, "Sigmoid-weighted linear units", 2017.
     """
 
     keeps: ClassVar = "x"
@@ -242,7 +247,7 @@ class SiLU(Activation):
 class Mish(Activation):
     """Smooth gate: y = x t, t = tanh(log(1 + exp x)); dx = dy (t + x (1 - t²) / (1 + exp(-x))).
 
-    Source: Misra, "Mish: a self regularized non-monotonic activation function", 2019.
+    Kept for backward: x. Source: Misra, "Mish: a self regularized non-monotonic activation function", 2019.
     """
 
     keeps: ClassVar = "x"
@@ -259,7 +264,8 @@ class GLU(Operator):
     """Gated linear unit: y = a s(b), where a and b are the halves of x along one axis and s(b) = 1 / (1 + exp(-b)).
 
     x (n, ..., 2 i, ...) -> y (n, ..., i, ...); da = dy s(b), db = dy a s(b) (1 - s(b)). dim is the axis, the last one
-    by default. Kept for backward: x. Raises ShapeError if the axis has an odd size.
+    by default. Kept for backward: x.
+    Errors: ShapeError if the axis has an odd size.
     Source: Dauphin et al., "Language modeling with gated convolutional networks", 2016.
     """
 

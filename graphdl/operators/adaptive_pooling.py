@@ -1,4 +1,7 @@
-"""Pooling to a given size over one, two and three axes."""
+"""Adaptive pooling.
+
+Pooling over one, two or three axes to an output of a given size.
+"""
 
 from __future__ import annotations
 
@@ -86,7 +89,7 @@ class AdaptiveAvgPool(AdaptivePooling):
 
 @register
 class AdaptiveAvgPool1d(AdaptiveAvgPool):
-    """The means of output_size windows of a sequence; formulas and settings as in AdaptiveAvgPool2d.
+    """Adaptive average pooling of sequences; formulas and settings as in AdaptiveAvgPool2d.
 
     x (n, c, t) or (c, t) -> y (n, c, output_size) or (c, output_size).
     """
@@ -96,12 +99,13 @@ class AdaptiveAvgPool1d(AdaptiveAvgPool):
 
 @register
 class AdaptiveAvgPool2d(AdaptiveAvgPool):
-    """The mean of each of output_size windows, which cover an image; dx sums dy / area over the windows of a pixel.
+    """Adaptive average pooling of images: y is the mean of each window; dx sums dy / area over the windows of a pixel.
 
-    x (n, c, h, w) or (c, h, w) -> y (n, c, *output_size) or (c, *output_size).
-    Of m windows along h, window k reaches from row floor(k h / m) to ceil((k + 1) h / m), without the last; so along w.
+    x (n, c, h, w) or (c, h, w) -> y (n, c, *output_size) or (c, *output_size). The windows cover the image: of m along
+    h, window k begins at row floor(k h / m) and ends before row ceil((k + 1) h / m); so along w.
 
-    output_size is one number, or a tuple for h and w, where None keeps the input's size. 1 computes the global mean.
+    output_size  one number, or a tuple for h and w, where None keeps the input's size; 1 computes the global mean
+
     Kept for backward: the shape of x.
     """
 
@@ -110,7 +114,7 @@ class AdaptiveAvgPool2d(AdaptiveAvgPool):
 
 @register
 class AdaptiveAvgPool3d(AdaptiveAvgPool):
-    """The means of output_size windows of a volume; formulas and settings as in AdaptiveAvgPool2d.
+    """Adaptive average pooling of volumes; formulas and settings as in AdaptiveAvgPool2d.
 
     x (n, c, d, h, w) or (c, d, h, w) -> y (n, c, *output_size) or (c, *output_size).
     """
@@ -143,7 +147,7 @@ class AdaptiveMaxPool(AdaptivePooling):
 
 @register
 class AdaptiveMaxPool1d(AdaptiveMaxPool):
-    """The maxima of output_size windows of a sequence; formulas and settings as in AdaptiveMaxPool2d.
+    """Adaptive max pooling of sequences; formulas and settings as in AdaptiveMaxPool2d.
 
     x (n, c, t) or (c, t) -> y (n, c, output_size) or (c, output_size).
     """
@@ -153,13 +157,14 @@ class AdaptiveMaxPool1d(AdaptiveMaxPool):
 
 @register
 class AdaptiveMaxPool2d(AdaptiveMaxPool):
-    """The maximum of each of output_size windows, which cover an image; dx adds up dy at the positions of the maxima.
+    """Adaptive max pooling of images: y is the maximum of each window; dx adds up dy at the positions of the maxima.
 
-    x (n, c, h, w) or (c, h, w) -> y (n, c, *output_size) or (c, *output_size).
-    Of m windows along h, window k reaches from row floor(k h / m) to ceil((k + 1) h / m), without the last; so along w.
+    x (n, c, h, w) or (c, h, w) -> y (n, c, *output_size) or (c, *output_size). The windows cover the image: of m along
+    h, window k begins at row floor(k h / m) and ends before row ceil((k + 1) h / m); so along w.
 
     output_size     one number, or a tuple for h and w, where None keeps the input's size
     return_indices  whether the output is a tuple of y and the positions of the maxima: row times w plus column
+
     Kept for backward: the position of each maximum, and the shape of x.
     """
 

@@ -1,8 +1,8 @@
-"""Arithmetic with two operands, which broadcast as in torch.
+"""Arithmetic with two operands.
 
-Operands of different shapes are aligned at the last axis; axes of length 1 are repeated, and axes that one operand
-lacks in front are added: (n, t, c) with (c,) or with (n, 1, c). Each gradient is summed back to its operand's shape.
-Sum, Mean, Product and Subtract, by contrast, only take inputs with the same number of axes.
+The operands are broadcast, as in torch: different shapes are aligned at the last axis, axes of length 1 are repeated,
+and missing leading axes are added, as for (n, t, c) with (c,) or with (n, 1, c). The gradient of each operand is summed
+to its shape. Sum, Mean, Product and Subtract, by contrast, only take inputs with the same number of axes.
 
 The second operand is an input or a number: Add() has two inputs, and Add(2.0) has one.
 """
@@ -71,8 +71,8 @@ def shapes_of(xs: Sequence[Tensor]) -> list[torch.Size]:
 class Add(Binary):
     """Sum of two operands, broadcast: y = input + other; dinput = dother = dy, each summed to its operand's shape.
 
-    other is a second input or a number: Add(2.0) takes one input. For any number of inputs of the same shape, take Sum.
-    Kept for backward: the shapes.
+    other is a second input or a number: Add(2.0) takes one input. Sum takes any number of inputs. Kept for backward:
+    the shapes.
     """
 
     def forward(
@@ -91,7 +91,7 @@ class Multiply(Binary):
     """Product of two operands, broadcast: y = input other; dinput = dy other, dother = dy input.
 
     Each gradient is summed to its operand's shape. other is a second input or a number: Multiply(2.0) takes one input.
-    Kept for backward: both inputs; with a number, nothing.
+    Kept for backward: both inputs; nothing if other is a number.
     """
 
     def forward(self, p: Values, *xs: Tensor, training: bool) -> tuple[Tensor, tuple[Any, ...]]:
@@ -111,7 +111,7 @@ class Divide(Binary):
 
     Each gradient is summed to its operand's shape. other is a second input or a number: Divide(2.0) takes one input.
     Division by 0 gives an infinite value, or nan for 0 / 0, as in torch. 1 / x is Power(-1).
-    Kept for backward: other and y; with a number, nothing.
+    Kept for backward: other and y; nothing if other is a number.
     """
 
     def forward(self, p: Values, *xs: Tensor, training: bool) -> tuple[Tensor, tuple[Any, ...]]:
@@ -197,7 +197,7 @@ class Extremum(Binary):
 
 @register
 class Maximum(Extremum):
-    """The larger of two operands, broadcast: y = max(input, other), or nan if one of them is.
+    """The larger of two operands, broadcast: y = max(input, other), or nan if one of them is nan.
 
     dy goes to the larger operand, half of it to each of two equal ones, as in torch.maximum; each gradient is summed
     to its operand's shape. other is a second input or a number: Maximum(0.0) takes one input. Where the input equals
@@ -213,7 +213,7 @@ class Maximum(Extremum):
 
 @register
 class Minimum(Extremum):
-    """The smaller of two operands, broadcast: y = min(input, other), or nan if one of them is.
+    """The smaller of two operands, broadcast: y = min(input, other), or nan if one of them is nan.
 
     dy goes to the smaller operand, half of it to each of two equal ones, as in torch.minimum; each gradient is summed
     to its operand's shape. other is a second input or a number: Minimum(0.0) takes one input. Where the input equals
@@ -229,11 +229,11 @@ class Minimum(Extremum):
 
 @register
 class Where(Operator):
-    """Choice by a condition, element by element: y = input where it holds, else other.
+    """Choice by a condition, element by element: y = input where it is True, else other.
 
-    dinput = dy where the condition holds, else 0; dother = dy where it does not, else 0. The three inputs are
-    broadcast, and each gradient is summed to its input's shape. The condition holds booleans; it has no gradient and is
-    kept for backward.
+    dinput = dy where the condition is True, else 0; dother = dy where it is False, else 0. The three inputs are
+    broadcast, and each gradient is summed to its input's shape. The condition holds booleans and has no gradient.
+    Kept for backward: the condition.
     Errors: ShapeError for a condition that does not hold booleans.
     """
 

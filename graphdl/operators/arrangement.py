@@ -1,6 +1,6 @@
-"""Operators that copy, move and surround elements: Expand, Flip, Pad, Repeat and Roll.
+"""Padding, repetition and order of elements.
 
-Axes are counted as in torch, from 0, the axis of the batch, or from the end if negative.
+Axes are counted as in torch: from 0, the axis of the batch, or from the end if negative.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ class Arrangement(Operator):
 
 @register
 class Expand(Arrangement):
-    """Repeat axes of length 1 without a copy: torch.Tensor.expand.
+    """Repetition of axes of length 1 without a copy: torch.Tensor.expand.
 
     sizes  the length of each axis of y; -1 keeps that of x. Additional sizes at the start add axes
 
-    y is a view of x; dx is the sum of dy along the repeated axes. Kept for backward: the shape of x. Element-wise
+    y is a view of x; dx is the sum of dy along the repeated axes. Kept for backward: the shape of x. Arithmetic
     operators and Sum broadcast by themselves.
     """
 
@@ -58,9 +58,9 @@ class Expand(Arrangement):
 
 @register
 class Repeat(Arrangement):
-    """Copy the whole input several times along each axis: torch.Tensor.repeat.
+    """Copies of the whole input along each axis: torch.Tensor.repeat.
 
-    repeats  how often along each axis, that of the batch included; additional numbers at the start add axes
+    repeats  the number of copies along each axis, that of the batch included; additional numbers at the start add axes
 
     dx is the sum of dy over the copies. Kept for backward: the shape of x.
     """
@@ -86,9 +86,9 @@ class Repeat(Arrangement):
 
 @register
 class Roll(Arrangement):
-    """Shift elements along axes; those that leave at one end come in at the other: torch.roll.
+    """Cyclic shift of elements along axes: torch.roll; dx is dy, rolled back. Nothing is kept for backward.
 
-    shifts, dims  a number for an axis, or a tuple of them for several; dx is dy, rolled back
+    shifts, dims  one number each for one axis, or tuples of the same length for several
 
     Without dims, torch rolls the flattened tensor, across the rows of a batch: here, dims is 1 by default.
     """
@@ -98,7 +98,7 @@ class Roll(Arrangement):
 
     def check_settings(self) -> None:
         if len(as_tuple(self.shifts)) != len(as_tuple(self.dims)):
-            raise SettingError(f"Roll: shifts {self.shifts} and dims {self.dims} must be of the same number")
+            raise SettingError(f"Roll: shifts {self.shifts} and dims {self.dims} must have the same length")
 
     def forward(self, p: Values, x: Tensor, *, training: bool) -> tuple[Tensor, None]:
         return x.roll(self.shifts, self.dims), None
@@ -112,7 +112,10 @@ class Roll(Arrangement):
 
 @register
 class Flip(Arrangement):
-    """Reverse the order of the elements along axes: torch.flip. dx is dy, flipped back."""
+    """Reversal of the order of elements along axes: torch.flip; dx is dy, flipped back.
+
+    Nothing is kept for backward.
+    """
 
     dims: Axes = setting(one_or_several("axes"))
 
@@ -128,17 +131,19 @@ class Flip(Arrangement):
 
 @register
 class Pad(Arrangement):
-    """Surround the last axes: torch.nn.functional.pad, and torch.nn.ZeroPad2d, ReflectionPad1d and the like.
+    """Padding of the last axes: torch.nn.functional.pad, and torch.nn.ZeroPad2d, ReflectionPad1d and the like.
+
+    x (n, ..., h, w) -> y (n, ..., top + h + bottom, left + w + right). dx is dy without the padding; where the padding
+    is copied from x, its gradient is added to that of the element it was copied from.
 
     padding  (left, right), or (left, right, top, bottom), and so on: what is added at both ends of the last axis, then
              of the one before it. With mode "constant" a negative number removes elements
-    mode     "constant"; "reflect", which repeats no border; "replicate", which repeats the border; "circular"
+    mode     "constant"; "reflect", which does not repeat the border; "replicate", which repeats it; "circular"
     value    what is added in mode "constant"
 
-    x (n, ..., h, w) -> y (n, ..., top + h + bottom, left + w + right). dx: dy without the padding; what it was copied
-    from gets its gradient too. The modes other than "constant" pad up to three axes, of an input with one or two axes
-    before them; "reflect" takes a padding smaller than the axis, "circular" one that is not larger. Kept for backward:
-    the shape of x.
+    The modes other than "constant" pad up to three axes, of an input with one or two axes before them; "reflect" needs
+    padding smaller than the axis, "circular" padding that is not larger. Kept for backward: the shape of x, unless the
+    mode is "constant".
     """
 
     padding: tuple[int, ...] = setting(integers("a tuple of whole numbers, two for each axis from the last one on"))

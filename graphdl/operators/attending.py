@@ -1,7 +1,7 @@
-"""Scaled dot-product attention of heads, and its gradients: shared by the operators with attention.
+"""Scaled dot-product attention of heads, and its gradients.
 
 q (n, h, t, d), k (n, h, s, d), v (n, h, s, e) -> out (n, h, t, e): out = softmax(scale q kᵀ + mask) v. Rows in which
-the mask allows no position give 0.
+the mask allows no position give 0. The operators with attention share these functions.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Attention: each position reads from all others, weighted by how well its query fits their keys."""
+"""Scaled dot-product attention.
+
+Each position reads from all others, weighted by how well its query fits their keys.
+"""
 
 from __future__ import annotations
 
@@ -25,13 +28,15 @@ class ScaledDotProductAttention(Operator):
     -> y (n, ..., t, e).
     With w the softmax: dv = wᵀ dy; dmask = w (g - sum g w) where g = dy vᵀ; dq = scale dmask k, dk = scale dmaskᵀ q.
 
-    mask       booleans, True for the pairs that take part; or numbers that are added, which have a gradient
-    dropout_p  the share of the weights that are set to 0 in training
+    mask       an input: booleans, True for pairs that take part; or numbers that are added, which have a gradient
+    dropout_p  the probability with which a weight is set to 0 in training
     is_causal  whether position i reads from positions up to i only; unlike in torch, a mask may be given as well
     scale      1 / sqrt(d) by default
 
-    Without dropout and without a mask of numbers, torch's fused kernel computes it, and the weights (t, s) are not
-    kept. Raises ShapeError if leading axes differ. Source: Vaswani et al., "Attention is all you need", 2017.
+    Kept for backward: q, k, v, y and the weights (t, s). Without dropout and without a mask of numbers, torch's fused
+    kernel computes it, and the weights are not kept.
+    Errors: ShapeError if the leading axes differ.
+    Source: Vaswani et al., "Attention is all you need", 2017.
     """
 
     dropout_p: float = setting(probability(), default=0.0)

@@ -1,4 +1,4 @@
-"""Settings that name axes, sizes along them, or numbers for each of them."""
+"""Settings that name axes, or hold numbers for each axis."""
 
 from __future__ import annotations
 

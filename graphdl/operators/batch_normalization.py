@@ -1,4 +1,7 @@
-"""Normalization of each channel, over the batch or over each sample: batch and instance normalization."""
+"""Batch and instance normalization.
+
+Each channel is normalized over the batch, or over each sample.
+"""
 
 from __future__ import annotations
 
@@ -34,8 +37,8 @@ class BatchNorm(Operator):
     batches. In inference, they are the running statistics, or those of the batch if track_running_stats is False.
 
     num_features may be left out: it is inferred from the first input. affine=False leaves weight and bias out,
-    bias=False the bias. Kept for backward: x, and one mean and standard deviation per channel. Raises ShapeError if
-    statistics of a batch with one value per channel are needed.
+    bias=False the bias. Kept for backward: x, and one mean and 1 / sqrt(var + eps) per channel.
+    Errors: ShapeError if statistics of a batch with one value per channel are needed.
     Source: Ioffe and Szegedy, "Batch normalization", 2015.
     """
 
@@ -82,7 +85,7 @@ class BatchNorm(Operator):
 
     def forward(self, p: Values, x: Tensor, *, training: bool) -> tuple[Tensor, Any]:
         if x.dim() not in self.ranks or x.shape[1] != self.num_features:
-            raise ShapeError("its shape does not fit what it normalizes")
+            raise ShapeError("the input has another number of axes or of channels than expected")
         by_batch = training or not self.track_running_stats
         if by_batch and x.numel() == self.num_features:
             if x.is_meta:  # only the shape is needed, even for a single row
@@ -159,16 +162,17 @@ class BatchNorm3d(BatchNorm):
 class InstanceNorm(BatchNorm):
     """Normalization of each channel of each sample: y = weight (x - mean) / sqrt(var + eps) + bias.
 
-    mean and the (biased) variance are those of one channel of one sample, in training and in inference. Gradients as
-    those of BatchNorm, with the means over the positions of one sample.
+    The mean and the (biased) variance are those of one channel of one sample, in training and in inference. The
+    gradients are those of BatchNorm, with the means over the positions of one sample.
 
     With track_running_stats, running averages of mean and unbiased variance, both averaged over the batch, are updated
     in training, running = (1 - momentum) running + momentum batch, and normalize in inference. num_batches_tracked
     stays 0, as in torch.nn. affine and track_running_stats are False by default.
 
-    num_features may be left out: it is inferred from a first input with a batch axis. Kept for backward: x, and one
-    mean and standard deviation per sample and channel. Raises ShapeError if a channel has a single position, whose
-    variance is 0, or none.
+    num_features may be left out: it is inferred from the first input, which then has a batch axis. affine=False leaves
+    weight and bias out, bias=False the bias. Kept for backward: x, and one mean and 1 / sqrt(var + eps) per sample and
+    channel.
+    Errors: ShapeError if a channel has a single position, whose variance is 0, or none.
     Source: Ulyanov, Vedaldi and Lempitsky, "Instance normalization", 2016.
     """
 
@@ -190,14 +194,14 @@ class InstanceNorm(BatchNorm):
     def forward(self, p: Values, x: Tensor, *, training: bool) -> tuple[Tensor, Any]:
         single, batched = self.ranks
         if x.dim() not in self.ranks or x.shape[x.dim() - single] != self.num_features:
-            raise ShapeError("its shape does not fit what it normalizes")
+            raise ShapeError("the input has another number of axes or of channels than expected")
         batch = x if x.dim() == batched else x[None]
         if self.track_running_stats and not training:
             y, saved = super().forward(p, batch, training=False)
             return y.view(x.shape) if batch is not x else y, saved
         positions = batch.shape[2:].numel()
         if positions < 2 and not x.is_meta:
-            raise ShapeError("a single position per channel has no variance: give larger inputs, or normalize before")
+            raise ShapeError("a single position per channel has no variance: give larger inputs, or normalize earlier")
         y, kept = normalize_groups(p, batch, batch.shape[1], self.eps)
         if self.track_running_stats and len(batch):
             variance = kept.invstd.pow(-2).mean(0).sub_(self.eps).clamp_min_(0)

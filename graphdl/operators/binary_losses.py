@@ -1,4 +1,7 @@
-"""Losses of yes or no: each element of the target is a label of its own."""
+"""Binary and multi-label losses.
+
+Each element of the target is a label of its own.
+"""
 
 from __future__ import annotations
 
@@ -35,8 +38,9 @@ class BCELoss(WeightedLoss):
     without regard to the weights.
     dx = w (x - target) / (x (1 - x)) dy, dtarget = w (log(1 - x) - log x) dy.
 
-    class_weight: numbers w that are spread over the target, aligned at the last axis, as torch's `weight` is.
-    Prefer BCEWithLogitsLoss, which is exact where x is near 0 or 1.
+    class_weight  numbers w that are broadcast to the target, aligned at the last axis, as torch's `weight` is
+
+    BCEWithLogitsLoss is more accurate where x is near 0 or 1. Kept for backward: x and the target.
     """
 
     class_weight: Nested | None = setting(optional(either(number(), numbers())), default=None)
@@ -68,9 +72,9 @@ class BCEWithLogitsLoss(WeightedLoss):
     x (n, ...), target (n, ...) in [0, 1] -> (), or (n, ...) without reduction. The mean is over all elements, without
     regard to the weights. Computed as max(x, 0) - target x + log(1 + exp(-|x|)), which does not overflow.
 
-    class_weight  numbers w that are spread over the target, aligned at the last axis, as torch's `weight` is
-    pos_weight    a number or numbers v, spread likewise, by which positive targets count more (v > 1) or less: the loss
-                  is w (v target log(1 + exp(-x)) + (1 - target) log(1 + exp x))
+    class_weight  numbers w that are broadcast to the target, aligned at the last axis, as torch's `weight` is
+    pos_weight    a number or numbers v, broadcast likewise: positive targets count more if v > 1, and less if v < 1.
+                  The loss is w (v target log(1 + exp(-x)) + (1 - target) log(1 + exp x))
 
     With v and u = 1 + (v - 1) target: dx = w (u sigmoid(x) - v target) dy, dtarget = w (v log(1 + exp(-x)) -
     log(1 + exp x)) dy.
@@ -118,8 +122,8 @@ class SoftMarginLoss(Loss):
     """Logistic loss of scores: log(1 + exp(-target x)), with targets 1 and -1.
 
     x (n, ...), target (n, ...) -> (), or (n, ...) without reduction. The mean is over all elements.
-    dx = -target sigmoid(-target x) dy, dtarget = -x sigmoid(-target x) dy. Large scores do not overflow, as they do in
-    torch. Kept for backward: x and the target.
+    dx = -target sigmoid(-target x) dy, dtarget = -x sigmoid(-target x) dy. Unlike in torch, large scores do not
+    overflow. Kept for backward: x and the target.
     """
 
     threshold: ClassVar = 0.0
@@ -141,11 +145,12 @@ class SoftMarginLoss(Loss):
 
 @register(kw_only=True)
 class MultiLabelSoftMarginLoss(WeightedLoss):
-    """Several labels a row: the mean over the classes of w (log(1 + exp x) - target x).
+    """Logistic loss of several labels per row: the mean over the classes of w (log(1 + exp x) - target x).
 
     x (n, c), target (n, c) of 0 and 1 -> (), or (n) without reduction. Other axes may stand before the last one.
     dx = w (sigmoid(x) - target) dy / c, dtarget = -w x dy / c. Accuracy counts each label: x > 0 is 1.
     It is the mean of BCEWithLogitsLoss, with the classes averaged in "sum" and "none" too.
+    Kept for backward: x and the target.
     """
 
     threshold: ClassVar = 0.0

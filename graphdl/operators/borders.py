@@ -1,4 +1,7 @@
-"""Padding around the axes of space: zeros, or numbers of the input itself."""
+"""Padding around the axes of space.
+
+It holds zeros, or numbers of the input itself.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Operands of different shapes: torch's broadcasting, which aligns the axes at the last one, and its gradient."""
+"""Broadcasting of operands, and its gradient.
+
+As in torch, operands of different shapes are aligned at the last axis.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What RNNCell, LSTMCell and GRUCell share: one step of a recurrence."""
+"""One step of a recurrence: the base class of cells."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ class Cell(Operator):
             if each is not None and each.shape != shape:
                 raise ShapeError(f"{name} must have the shape {shape}")
             if each is not None and each.dtype != x.dtype:
-                raise ShapeError(f"{name} is of {each.dtype}, and the input of {x.dtype}")
+                raise ShapeError(f"{name} has the type {each.dtype}, but the input has {x.dtype}")
 
     def describe(self) -> str:
         return " ".join(

@@ -1,4 +1,7 @@
-"""Losses of one class out of several, and of a set of classes given by their indices."""
+"""Classification losses.
+
+The target is one class out of several, or a set of classes, given by their indices.
+"""
 
 from __future__ import annotations
 
@@ -26,9 +29,10 @@ aten = torch.ops.aten
 class NLLLoss(WeightedLoss):
     """Negative log-likelihood of the target's class: -w_target x_target, for log-probabilities x.
 
-    x (n, c, ...), as LogSoftmax gives them, target (n, ...) class indices -> (), or (n, ...) without reduction.
-    dx = -w_c dy at the class of the target, else 0. The mean is over the weights w_target of the rows that are not left
-    out: sum_n loss_n / sum_n w_target. Rows whose target is ignore_index are left out.
+    x (n, c, ...), as LogSoftmax returns them, target (n, ...) class indices -> (), or (n, ...) without reduction.
+    dx = -w_target dy at the class of the target, else 0. Rows whose target is ignore_index do not count. The mean is
+    over the weights of the rows that count: sum_n loss_n / sum_n w_target. class_weight holds one number w for each
+    class. Kept for backward: x and the target.
     """
 
     ignore_index: int = setting(integer(), default=-100)
@@ -58,9 +62,9 @@ class CrossEntropyLoss(WeightedLoss):
     """Cross-entropy of logits: -sum_c q_c log softmax(x)_c; dx = (softmax(x) sum_c q_c - q) dy.
 
     x (n, c, ...) and as target either
-      class indices (n, ...), integers: q is 1 at the target; rows with ignore_index are left out, or
+      class indices (n, ...), integers: q is 1 at the target; rows with ignore_index do not count, or
       probabilities (n, c, ...): q = target, dtarget = -log softmax(x) dy
-    -> (), or (n, ...) without reduction. The mean is over the rows not left out.
+    -> (), or (n, ...) without reduction. The mean is over the rows that count.
 
     label_smoothing  e in [0, 1] replaces q by (1 - e) q + e / c
     class_weight     numbers w: q_c is replaced by w_c q_c, after the smoothing. For class indices the mean is then over
@@ -145,6 +149,7 @@ class MultiMarginLoss(WeightedLoss):
 
     x (n, c), target (n) class indices -> (), or (n) without reduction. The mean is over the rows. p is 1 or 2.
     dx_k = w_target p max(0, margin - x_target + x_k)^(p - 1) dy / c where that is positive; dx_target = -sum_k dx_k.
+    class_weight holds one number w for each class. Kept for backward: x and the target.
     Source: Crammer and Singer, "On the algorithmic implementation of multiclass kernel-based vector machines", 2001.
     """
 
@@ -175,7 +180,8 @@ class MultiLabelMarginLoss(Loss):
 
     x (n, c), target (n, c) integers -> (), or (n) without reduction. The mean is over the rows. A row of the target
     lists the classes of the set and ends at the first -1: (3, 0, -1, 1) is the set of the classes 3 and 0.
-    dx_k = dy / c for each j with a positive term, and -dy / c at j. There is no accuracy for such targets.
+    Each positive term adds dy / c to dx_k and -dy / c to dx_j. There is no accuracy for such targets.
+    Kept for backward: x, the target, and which classes are in the set.
     """
 
     slots: ClassVar = (PREDICTION, INDICES)

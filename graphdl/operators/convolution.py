@@ -1,4 +1,7 @@
-"""Convolutions over one, two and three axes."""
+"""Convolution.
+
+Cross-correlation with learned filters over one, two or three axes.
+"""
 
 from __future__ import annotations
 
@@ -94,12 +97,12 @@ class Conv2d(Convolution):
     dx is the transposed convolution of dy; dweight correlates x with dy; dbias = sum dy over n, h', w'.
 
     kernel_size, stride, padding, dilation   one number, or a tuple for h and w
-    padding       "valid" for none, "same" to keep the size: where it needs an odd number, the last is at the end
+    padding       "valid" for none, "same" to keep the size; if "same" needs an odd number, one more is at the end
     padding_mode  "zeros", "reflect", "replicate" or "circular"
 
     in_channels may be left out: it is inferred from the first input, which then has a batch axis. weight and bias are
     initializers; by default both are Uniform ±1 / sqrt(i / groups times the kernel's area), as in torch.nn.
-    Kept for backward: x, unpadded.
+    bias=False leaves the bias out. Kept for backward: x, without padding.
     Source: Dumoulin and Visin, "A guide to convolution arithmetic for deep learning", 2016.
     """
 

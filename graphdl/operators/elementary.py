@@ -1,4 +1,7 @@
-"""Elementary functions of one input, element by element."""
+"""Elementary functions of one input.
+
+They are computed element by element.
+"""
 
 from __future__ import annotations
 
@@ -69,7 +72,10 @@ class Exp(Elementwise):
 
 @register
 class Log(Elementwise):
-    """Natural logarithm: y = log x; dx = dy / x. Kept for backward: x. log 0 is -inf, and below 0 it is nan."""
+    """Natural logarithm: y = log x; dx = dy / x. log 0 is -inf, and the logarithm of a negative number is nan.
+
+    Kept for backward: x.
+    """
 
     keeps: ClassVar = "x"
 

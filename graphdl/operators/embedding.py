@@ -1,4 +1,7 @@
-"""Embeddings: a learned vector for each index."""
+"""Embeddings.
+
+A learned vector for each index.
+"""
 
 from __future__ import annotations
 
@@ -33,11 +36,12 @@ class Embedding(Table):
     scale_grad_by_freq  divides the gradient of a row by the number of times that its index is in the batch
     weight              the initializer, Normal(0, 1) as in torch.nn
 
-    With max_norm, torch.nn scales the rows of weight itself in forward. Here weight stays as it is, and the rows are
-    scaled when they are read: an operator does not write into its parameters. y is the same, and so is dweight, the
-    gradient with respect to the scaled rows; but an optimizer starts from the row that was not scaled. torch.nn's
-    sparse is not supported. Raises ShapeError for floats, and an error with the valid range for an index out of range
-    (on CUDA, such an index causes a device-side assert).
+    With max_norm, torch.nn scales the rows of weight itself in forward. Here weight does not change, and the rows are
+    scaled when they are read, because an operator does not write to its parameters. y is the same, and so is dweight,
+    the gradient with respect to the scaled rows; but an optimizer starts from the row that was not scaled. torch.nn's
+    sparse is not supported. Kept for backward: x.
+    Errors: ShapeError for floats; an error with the valid range for an index out of range (on CUDA, such an index
+    causes a device-side assert).
     """
 
     num_embeddings: int = setting(size())

@@ -1,4 +1,7 @@
-"""Bags of embeddings: one vector for several indices."""
+"""Bags of embeddings.
+
+One vector for several indices.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +44,7 @@ class EmbeddingBag(Table):
     """The sum, the mean or the maximum of the rows of a table over each bag of indices.
 
     x (n, t) of integers from 0 to num_embeddings - 1, each row a bag -> y (n, o), o = embedding_dim; or x (t), all bags
-    one after another, and offsets (n), the position at which each bag starts, 0 first and never falling.
+    one after another, and offsets (n), the position at which each bag starts, in ascending order from 0.
     weight (num_embeddings, o). An empty bag gives 0.
     mode "sum": y = sum_t s_t weight[x_t], with the factors per_sample_weights s of the shape of x, or 1;
     "mean": the sum divided by the number of indices in the bag; "max": the maximum, for each element of the vector.
@@ -50,10 +53,10 @@ class EmbeddingBag(Table):
 
     include_last_offset  offsets (n + 1) also hold the end of the last bag; indices after it are in no bag
     padding_idx          an index that counts in no bag, whose row starts at 0 and has no gradient
-    max_norm, norm_type, scale_grad_by_freq, weight: as in Embedding. max_norm scales a copy of the table
+    max_norm, norm_type, scale_grad_by_freq, weight: as in Embedding
 
-    torch.nn's sparse is not supported. Raises ShapeError for floats, and if offsets or per_sample_weights do not fit
-    x. Whether offsets fall is not checked, as in torch.nn.
+    torch.nn's sparse is not supported. As in torch.nn, the order of offsets is not checked.
+    Errors: ShapeError for floats, and if offsets or per_sample_weights do not fit x.
     """
 
     num_embeddings: int = setting(size())
@@ -122,7 +125,7 @@ class EmbeddingBag(Table):
         if x.dim() == 2 and offsets is not None:
             raise ShapeError("each row of indices is a bag, so there can be no offsets: give indices (t) to use them")
         if offsets is not None and self.include_last_offset and not len(offsets):
-            raise ShapeError("with include_last_offset, offsets hold one number at least, the end of the last bag")
+            raise ShapeError("with include_last_offset, offsets hold at least one number, the end of the last bag")
         if factors is not None and self.mode != "sum":
             raise ShapeError(f'per_sample_weights need mode "sum", not "{self.mode}"')
         if factors is not None and factors.shape != x.shape:

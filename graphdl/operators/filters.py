@@ -1,4 +1,4 @@
-"""What convolutions and transposed convolutions share: learned filters."""
+"""Learned filters: the base class of all convolutions."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ class Filters(Spatial):
                 "data of one channel an axis of length 1 for it, or set in_channels"
             )
         if shapes[0][1] % self.groups:
-            raise ShapeError(f"its channels cannot be split into {self.groups} groups")
+            raise ShapeError(f"the channels of the input cannot be split into {self.groups} groups")
         return replace(self, in_channels=shapes[0][1])  # type: ignore[type-var]
 
     def forward(self, p: Values, x: Tensor, *, training: bool) -> tuple[Tensor, Tensor]:

@@ -1,4 +1,7 @@
-"""Normalization of groups of channels by torch's kernels, which GroupNorm and InstanceNorm share."""
+"""Normalization of groups of channels by torch's kernels.
+
+GroupNorm and InstanceNorm share these functions.
+"""
 
 from __future__ import annotations
 

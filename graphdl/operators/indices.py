@@ -1,4 +1,4 @@
-"""Tensors of indices: what operators that look up elements accept, and how they describe it."""
+"""Indices: the checks and texts of tensors of indices."""
 
 from __future__ import annotations
 

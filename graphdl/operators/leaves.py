@@ -1,4 +1,7 @@
-"""Leaves: operators without inputs, whose value is a tensor that the network holds."""
+"""Constants and learned tensors.
+
+Leaves are operators without inputs, whose value is a tensor that the network holds.
+"""
 
 from __future__ import annotations
 
@@ -34,13 +37,13 @@ class Leaf(Operator):
 
 @register
 class Weight(Leaf):
-    """A learned tensor that nothing feeds: y = weight.
+    """A learned tensor that has no input: y = weight.
 
-    y of the given shape; weight has the same. dweight = dy.
+    y and weight have the given shape; dweight = dy.
 
     Operators that read the same Weight share the parameter, and their gradients add up: tied embeddings, learned
-    queries, learned positions. Its value is the parameter itself, without a copy. The shape has no batch axis; give it
-    one of length 1, as in (1, t, c), where the value is added to a batch.
+    queries, learned positions. Its value is the parameter itself, without a copy. The shape has no batch axis; to add
+    it to a batch, write one of length 1, as in (1, t, c).
 
     initializer  of its first values, Normal(0, 1) as in torch.nn.Embedding
 
@@ -74,10 +77,10 @@ class Constant(Leaf):
     shape  fills a tensor of this shape with a number; None takes the shape of the value
 
     Numbers with a decimal point have the network's type, whole numbers are int64, True and False are booleans. The
-    tensor is the buffer "value" of the node: it is saved with the network and moves with it. It has no batch axis; give
-    it one of length 1, as in ((1.0, 2.0),), where it is added to a batch.
+    tensor is the buffer "value" of the node: it is saved with the network and moves with it. It has no batch axis; to
+    add it to a batch, write one of length 1, as in ((1.0, 2.0),).
 
-    Raises SettingError for tuples of different lengths, and for a shape beside a tuple.
+    Errors: SettingError for tuples of different lengths, and for a shape together with a tuple.
     """
 
     value: Nested = setting(Check("a number, or nested tuples of numbers of a regular shape", is_nested))
@@ -85,7 +88,7 @@ class Constant(Leaf):
 
     def check_settings(self) -> None:
         if self.shape is not None and isinstance(self.value, tuple):
-            raise SettingError(f"Constant: shape {self.shape} fills a tensor with one number, and value is a tuple")
+            raise SettingError(f"Constant: shape {self.shape} fills a tensor with one number, but value is a tuple")
 
     def buffers(self) -> dict[str, Buffer]:
         found = torch.tensor(self.value).dtype

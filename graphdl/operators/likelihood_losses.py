@@ -1,4 +1,7 @@
-"""Negative log-likelihoods of counts and of real numbers, and the divergence of distributions."""
+"""Likelihood and divergence losses.
+
+Negative log-likelihoods of counts and of real numbers, and the divergence of distributions.
+"""
 
 from __future__ import annotations
 
@@ -29,6 +32,8 @@ class KLDivLoss(Loss):
     reduction   "batchmean" is the sum divided by n, which is the divergence; "mean" divides by the number of elements
     log_target  whether the target holds log-probabilities: the loss is then exp(target) (target - x), with
                 dx = -exp(target) dy and dtarget = exp(target) (target - x + 1) dy
+
+    Kept for backward: x and the target.
     """
 
     reduction: str = setting(choice(WithBatchMean), default="mean")
@@ -66,7 +71,8 @@ class PoissonNLLLoss(Loss):
     full       whether to add Stirling's approximation of log(target!), for targets above 1:
                target log(target) - target + log(2 pi target) / 2
 
-    dtarget = -x dy, or -log(x + eps) dy, and with `full` + (log(target) + 1 / (2 target)) dy.
+    dtarget = -x dy, or -log(x + eps) dy without log_input; with full, (log(target) + 1 / (2 target)) dy is added.
+    Kept for backward: x and the target.
     """
 
     log_input: bool = setting(flag(), default=True)
@@ -105,7 +111,7 @@ class GaussianNLLLoss(Loss):
     dx = (x - target) / v dy, dtarget = -dx, dvariance = (1 / v - (x - target)² / v²) dy / 2, below eps too.
 
     full  whether to add log(2 pi) / 2
-    eps   the least variance. Negative variances count as eps; torch refuses them
+    eps   the least variance. Negative variances count as eps; torch raises an error for them
 
     Name the slots of the edges into it: Feed("loss", slot="variance"). Kept for backward: x - target and 1 / v.
     Source: Nix and Weigend, "Estimating the mean and variance of the target probability distribution", 1994.

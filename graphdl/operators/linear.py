@@ -26,7 +26,7 @@ class Linear(Operator):
     dx = dy weight; over all rows: dweight = dyᵀ x, dbias = sum dy.
 
     in_features may be left out: it is inferred from the first input. weight and bias are initializers; by default both
-    are Uniform ±1 / sqrt(i), as in torch.nn. bias=False leaves the bias out.
+    are Uniform ±1 / sqrt(i), as in torch.nn. bias=False leaves the bias out. Kept for backward: x.
     """
 
     in_features: int | None = setting(optional(size()), default=None)

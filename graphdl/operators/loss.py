@@ -1,4 +1,4 @@
-"""The base class of losses, and what several families of losses share."""
+"""The base class of losses, and helpers of several losses."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ def check_equal(x: Tensor, target: Tensor, *others: Tensor) -> None:
     if x.shape != target.shape:
         raise ShapeError("the prediction and the target differ in shape")
     if any(other.shape != x.shape for other in others):
-        raise ShapeError("its inputs differ in shape")
+        raise ShapeError("the inputs differ in shape")
 
 
 def check_spread(weight: Tensor | None, x: Tensor, name: str) -> None:

@@ -1,4 +1,7 @@
-"""The product of two inputs that are matrices, vectors or batches of matrices."""
+"""Matrix product.
+
+The product of two inputs that are matrices, vectors or batches of matrices.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +21,9 @@ __all__ = ["MatMul"]
 class MatMul(Operator):
     """Matrix product of two inputs: y = input other; dinput = dy otherᵀ, dother = inputᵀ dy, summed to their shapes.
 
-    input (..., i, k), other (..., k, j) -> y (..., i, j). Axes in front are batches, which are broadcast. As in
-    torch.matmul, a vector (k,) is a row as input and a column as other, and y lacks its axis. Kept: both inputs.
+    input (..., i, k), other (..., k, j) -> y (..., i, j). Leading axes are batches, which are broadcast. As in
+    torch.matmul, a vector (k,) is a row as input and a column as other, and y lacks its axis.
+    Kept for backward: both inputs.
     """
 
     slots: ClassVar = ("input", "other")

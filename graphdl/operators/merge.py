@@ -1,7 +1,7 @@
-"""Operators that join branches.
+"""Joining branches.
 
-Inputs of element-wise operators have the same number of axes, and along each the same length or 1; an axis of length 1
-is broadcast, and its gradient is the sum along it.
+The inputs of Sum, Mean, Product and Subtract have the same number of axes, and along each axis the same length or 1; an
+axis of length 1 is broadcast, and its gradient is the sum along it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Merge(Operator):
 
 @register
 class Sum(Merge):
-    """y = x_1 + ... + x_k; dx_k = dy."""
+    """Sum of any number of inputs: y = x_1 + ... + x_k; dx_k = dy. Kept for backward: the shapes."""
 
     def forward(
         self, p: Values, *xs: Tensor, training: bool, out: Tensor | None = None
@@ -43,7 +43,7 @@ class Sum(Merge):
 
 @register
 class Mean(Merge):
-    """y = (x_1 + ... + x_k) / k; dx_k = dy / k."""
+    """Mean of any number of inputs: y = (x_1 + ... + x_k) / k; dx_k = dy / k. Kept for backward: the shapes."""
 
     def forward(self, p: Values, *xs: Tensor, training: bool) -> tuple[Tensor, list[torch.Size]]:
         return add_all(xs) / len(xs), [x.shape for x in xs]
@@ -55,7 +55,10 @@ class Mean(Merge):
 
 @register
 class Product(Merge):
-    """y = x_1 ... x_k; dx_k = dy times the product of the other inputs, which is also correct at zeros."""
+    """Product of any number of inputs: y = x_1 ... x_k; dx_k = dy times the product of the other inputs.
+
+    The gradient is also correct where inputs are 0. Kept for backward: the inputs.
+    """
 
     def forward(self, p: Values, *xs: Tensor, training: bool) -> tuple[Tensor, tuple[Tensor, ...]]:
         check_ranks(xs)
@@ -78,7 +81,10 @@ class Product(Merge):
 
 @register
 class Subtract(Operator):
-    """y = minuend - subtrahend; the gradients are dy and -dy."""
+    """Difference of two inputs: y = minuend - subtrahend; dminuend = dy, dsubtrahend = -dy.
+
+    Kept for backward: the shapes.
+    """
 
     slots: ClassVar = ("minuend", "subtrahend")
     family: ClassVar = "merge"
@@ -93,9 +99,10 @@ class Subtract(Operator):
 
 @register
 class Concat(Merge):
-    """Join the inputs along one axis.
+    """Concatenation of the inputs along one axis: torch.cat; dx_k is the part of dy that came from x_k.
 
-    x_k (n, c_k, ...) -> y (n, sum c_k, ...)
+    x_k (n, c_k, ...) -> y (n, sum c_k, ...) with axis 1, the default; torch.cat has 0, the axis of the batch. Kept for
+    backward: the lengths c_k.
     """
 
     axis: int = setting(integer(), default=1)
@@ -128,4 +135,4 @@ def check_ranks(xs: Sequence[Tensor]) -> None:
     rank = xs[0].dim()
     for x in xs:
         if x.dim() != rank:
-            raise ShapeError("its inputs must have the same number of axes, each of the same length or of length 1")
+            raise ShapeError("the inputs must have the same number of axes, each of the same length or of length 1")

@@ -1,4 +1,4 @@
-"""Attention by several heads, with learned projections."""
+"""Multi-head attention."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ class Kept(NamedTuple):
 
 @register
 class MultiheadAttention(Operator):
-    """Attention by several heads: y = concat(head_1, ..., head_h) Woᵀ + bo, each with projections of its own.
+    """Attention by several heads: y = concat(head_1, ..., head_h) Woᵀ + bo, each head with its own projections.
 
     query (n, t, i), key (n, s, kdim), value (n, s, vdim) with batch_first, else (t, n, i) and so on; or all without the
     batch axis -> y like query, i = embed_dim. A head computes softmax(q kᵀ / sqrt(d) + mask) v of its d = i / num_heads
-    features of q = query Wqᵀ + bq, k = key Wkᵀ + bk and v = value Wvᵀ + bv; backward goes the same way in reverse.
+    features of q = query Wqᵀ + bq, k = key Wkᵀ + bk and v = value Wvᵀ + bv; gradients as in ScaledDotProductAttention.
 
-    key_padding_mask  (n, s): True for keys that are left out, or numbers that are added
-    attn_mask         (t, s) or (n num_heads, t, s): True for pairs that are left out, or numbers that are added. As in
-                      torch, True means the opposite of what it means to ScaledDotProductAttention
+    key_padding_mask  (n, s): True for keys that are masked, or numbers that are added
+    attn_mask         (t, s) or (n num_heads, t, s): True for pairs that are masked, or numbers that are added. As in
+                      torch, True means the opposite of what it means in ScaledDotProductAttention
     is_causal         whether position i reads from positions up to i only
     need_weights      whether the output is a tuple (y, weights): (n, t, s), their mean over the heads, or
                       (n, num_heads, t, s) with average_attn_weights=False. torch.nn has these two and is_causal as
@@ -51,9 +51,9 @@ class MultiheadAttention(Operator):
 
     batch_first is False by default, as in torch.nn: set it in networks whose first axis is the batch.
     in_proj_weight (3 i, i), in_proj_bias (3 i), out_proj.weight (i, i), out_proj.bias (i); with kdim or vdim other than
-    embed_dim q_proj_weight, k_proj_weight and v_proj_weight; with add_bias_kv bias_k and bias_v (1, 1, i), one more
-    key and value; add_zero_attn adds a key and a value of zeros. embed_dim may be left out. Raises SettingError if
-    num_heads does not divide it. Source: Vaswani et al., "Attention is all you need", 2017.
+    embed_dim q_proj_weight, k_proj_weight and v_proj_weight; with add_bias_kv bias_k and bias_v (1, 1, i), one more key
+    and value; add_zero_attn adds a key and a value of zeros. embed_dim may be left out: it is inferred from the first
+    query. Errors: SettingError if num_heads does not divide it. Source: as in ScaledDotProductAttention.
     """
 
     embed_dim: int | None = setting(optional(size()), default=None)

@@ -1,4 +1,4 @@
-"""Normalization of rows, of groups of channels and across channels."""
+"""Layer, RMS, group and local response normalization."""
 
 from __future__ import annotations
 
@@ -60,8 +60,9 @@ class LayerNorm(RowNorm):
     dx = (g - mean(g) - z mean(g z)) / sqrt(var + eps), where z = (x - mean) / sqrt(var + eps) and g = weight dy;
     over all rows: dweight = sum dy z, dbias = sum dy.
 
-    normalized_shape is a number or a tuple; by default it is the last axis of the first input. elementwise_affine=False
-    leaves weight and bias out, bias=False the bias. Kept for backward: x, and one mean and standard deviation per row.
+    normalized_shape is a number or a tuple. It may be left out: it is then the last axis of the first input.
+    elementwise_affine=False leaves weight and bias out, bias=False the bias. Kept for backward: x, and one mean and
+    1 / sqrt(var + eps) per row.
     Source: Ba, Kiros and Hinton, "Layer normalization", 2016.
     """
 
@@ -98,8 +99,9 @@ class RMSNorm(RowNorm):
     x (n, ..., *normalized_shape) -> y of the same shape; weight (*normalized_shape).
     dx = r (g - z mean(g z)), where z = x r and g = weight dy; over all rows: dweight = sum dy z.
 
-    normalized_shape is a number or a tuple; by default it is the last axis of the first input. eps None is the
-    machine epsilon of x. elementwise_affine=False leaves the weight out. Kept for backward: x, and one r per row.
+    normalized_shape is a number or a tuple. It may be left out: it is then the last axis of the first input. eps None
+    is the machine epsilon of x's type. elementwise_affine=False leaves the weight out. Kept for backward: x, and one r
+    per row.
     Source: Zhang and Sennrich, "Root mean square layer normalization", 2019.
     """
 
@@ -112,7 +114,7 @@ class RMSNorm(RowNorm):
     def forward(self, p: Values, x: Tensor, *, training: bool) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         count = len(self.axes)
         if x.shape[-count:] != self.axes:
-            raise ShapeError("its shape does not fit what it normalizes")
+            raise ShapeError("the last axes of the input are not those of normalized_shape")
         eps = torch.finfo(x.dtype).eps if self.eps is None else self.eps
         root = torch.linalg.vector_norm(x, 2, [*range(-count, 0)], keepdim=True)
         r = root.square_().mul_(1 / torch.Size(self.axes).numel()).add_(eps).rsqrt_()
@@ -143,8 +145,8 @@ class GroupNorm(Operator):
     means over a group; over samples and positions: dweight = sum dy z, dbias = sum dy.
 
     num_channels may be left out: it is inferred from the first input. affine=False leaves weight and bias out,
-    bias=False the bias. Kept for backward: x, and one mean and standard deviation per sample and group. Raises
-    ShapeError if a group has a single value, whose variance is 0, or none.
+    bias=False the bias. Kept for backward: x, and one mean and 1 / sqrt(var + eps) per sample and group.
+    Errors: ShapeError if a group has a single value, whose variance is 0, or none.
     Source: Wu and He, "Group normalization", 2018.
     """
 
@@ -181,7 +183,7 @@ class GroupNorm(Operator):
 
     def forward(self, p: Values, x: Tensor, *, training: bool) -> tuple[Tensor, Kept]:
         if x.dim() < 2 or x.shape[1] != self.num_channels:
-            raise ShapeError("its shape does not fit what it normalizes")
+            raise ShapeError(f"the input needs {self.num_channels} channels along axis 1")
         if x.shape[1:].numel() <= self.num_groups and not x.is_meta:
             raise ShapeError("a single value per group has no variance: take fewer groups, or give larger inputs")
         return normalize_groups(p, x, self.num_groups, self.eps)
@@ -200,14 +202,14 @@ class GroupNorm(Operator):
 
 @register
 class LocalResponseNorm(Operator):
-    """Division by a norm over neighbouring channels: y = x d^-beta, d = k + alpha / size sum x².
+    """Division by a norm over neighboring channels: y = x d^-beta, d = k + alpha / size sum x².
 
-    x (n, c, ...) -> y of the same shape. The sum for channel c is over the `size` channels from c - size // 2 to
-    c + (size - 1) // 2, those that exist.
-    dx = dy d^-beta - 2 alpha beta / size x sum(dy y / d), with the sum over the channels in whose window c is.
+    x (n, c, ...) -> y of the same shape. The sum for a channel is over those of the `size` channels around it, from
+    size // 2 before it to (size - 1) // 2 after it, that exist.
+    dx = dy d^-beta - 2 alpha beta / size x sum(dy y / d), with the sum over the channels whose window has the channel.
 
-    Kept for backward: x and d. Source: Krizhevsky, Sutskever and Hinton, "ImageNet classification with deep
-    convolutional neural networks", 2012.
+    Kept for backward: x and d.
+    Source: Krizhevsky, Sutskever and Hinton, "ImageNet classification with deep convolutional neural networks", 2012.
     """
 
     size: int = setting(size())
@@ -220,7 +222,7 @@ class LocalResponseNorm(Operator):
 
     def forward(self, p: Values, x: Tensor, *, training: bool) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         if x.dim() < 2:
-            raise ShapeError("it has no axis of channels")
+            raise ShapeError("the input has no axis of channels")
         below, above = self.size // 2, (self.size - 1) // 2
         d = window_sum(x.square(), below, above).mul_(self.alpha / self.size).add_(self.k)
         return d.pow(-self.beta).mul_(x), (x, d)

@@ -1,7 +1,8 @@
-"""One layer of an LSTM in one direction by oneDNN, in float32 on the CPU: forward and, below it, backward.
+"""One layer of an LSTM in one direction by oneDNN.
 
-torch lets oneDNN keep what backward needs only while autograd is on. It is off in graphdl, and while a recorded step is
-replayed: so its function is called within one of graphdl's own, which turns autograd on around it.
+It computes in float32 on the CPU. torch lets oneDNN keep what backward needs only while autograd is on. It is off in
+graphdl, and while a recorded step is replayed: so its function is called within one of graphdl's own, which turns
+autograd on around it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""The base class of operators: frozen settings, forward and backward."""
+"""The base class of operators.
+
+An operator has frozen settings, forward and backward.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Activations that are linear, constant or quadratic between kinks: rectifiers, hard sigmoids and shrinkage."""
+"""Piecewise activations.
+
+Rectifiers, hard sigmoids and shrinkage: linear, constant or quadratic on each interval.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +45,7 @@ threshold_backward: Kernel = aten.threshold_backward.default
 
 @register
 class ReLU(Activation):
-    """Rectified linear unit: y = max(x, 0); dx = dy where y > 0, else 0."""
+    """Rectified linear unit: y = max(x, 0); dx = dy where y > 0, else 0. Kept for backward: y."""
 
     def value(self, x: Tensor, out: Tensor | None = None) -> Tensor:
         return torch.clamp_min(x, 0, out=out)
@@ -53,7 +56,7 @@ class ReLU(Activation):
 
 @register
 class ReLU6(Activation):
-    """Rectified linear unit up to 6: y = min(max(x, 0), 6); dx = dy where 0 < y < 6, else 0."""
+    """Rectified linear unit up to 6: y = min(max(x, 0), 6); dx = dy where 0 < y < 6, else 0. Kept for backward: y."""
 
     def value(self, x: Tensor, out: Tensor | None = None) -> Tensor:
         return torch._C._nn.hardtanh(x, 0.0, 6.0, out=out)
@@ -64,7 +67,10 @@ class ReLU6(Activation):
 
 @register
 class LeakyReLU(Activation):
-    """Rectified linear unit with a slope below 0: y = x where x > 0, else negative_slope x."""
+    """Rectified linear unit with a slope below 0: y = x where x > 0, else negative_slope x.
+
+    dx = dy where x > 0, else negative_slope dy. Kept for backward: y; x if negative_slope is negative.
+    """
 
     negative_slope: float = setting(number(), default=0.01)
 
@@ -84,9 +90,10 @@ class LeakyReLU(Activation):
 class PReLU(Operator):
     """Rectified linear unit with a learned slope below 0: y = x where x > 0, else weight x.
 
-    x (n, c, ...) -> y of the same shape; weight (num_parameters), which is (1) for one slope or (c) for one a channel.
-    dx = dy where x > 0, else weight dy; dweight = sum dy min(x, 0). init is the first value of the slopes. Kept for
-    backward: x. Raises ShapeError if there are several slopes and another number of channels.
+    x (n, c, ...) -> y of the same shape; weight (num_parameters), (1) for one slope or (c) for one per channel.
+    dx = dy where x > 0, else weight dy; dweight = sum dy min(x, 0). init is the initial value of the slopes.
+    Kept for backward: x.
+    Errors: ShapeError if there are several slopes and another number of channels.
     Source: He et al., "Delving deep into rectifiers", 2015.
     """
 
@@ -100,7 +107,7 @@ class PReLU(Operator):
 
     def forward(self, p: Values, x: Tensor, *, training: bool) -> tuple[Tensor, Tensor]:
         if self.num_parameters > 1 and (x.dim() < 2 or x.shape[1] != self.num_parameters):
-            raise ShapeError(f"it has a slope for each of {self.num_parameters} channels")
+            raise ShapeError(f"the operator has a slope for each of {self.num_parameters} channels")
         return aten._prelu_kernel(x, self.slopes(p, x)), x
 
     def backward(self, p: Values, x: Tensor, dy: Tensor, needs: Needs = EVERYTHING) -> Gradients:
@@ -125,7 +132,7 @@ class PReLU(Operator):
 class RReLU(Operator):
     """Rectified linear unit with random slopes below 0: y = x where x > 0, else a x; dx = dy where x > 0, else a dy.
 
-    In training, each a is drawn from Uniform(lower, upper), by the network's generator; in inference it is their mean.
+    In training, each a is drawn from Uniform(lower, upper) by the network's generator; in inference it is their mean.
     Kept for backward: the slopes, 1 where x > 0; in inference x.
     Source: Xu et al., "Empirical evaluation of rectified activations in convolutional network", 2015.
     """
@@ -183,7 +190,10 @@ class Threshold(Operator):
 
 @register
 class Hardtanh(Activation):
-    """Clamping: y = min(max(x, min_val), max_val); dx = dy where min_val < y < max_val, else 0."""
+    """Limit to an interval: y = min(max(x, min_val), max_val); dx = dy where min_val < y < max_val, else 0.
+
+    Kept for backward: y. At a bound the gradient is 0; that of Clamp is dy.
+    """
 
     min_val: float = setting(number(), default=-1.0)
     max_val: float = setting(number(), default=1.0)
@@ -203,7 +213,7 @@ class Hardtanh(Activation):
 class Hardsigmoid(Activation):
     """Piecewise linear sigmoid: y = min(max(x + 3, 0), 6) / 6; dx = dy / 6 where |x| < 3, else 0.
 
-    As in torch, the factor 1 / 6 of the gradient has single precision.
+    As in torch, the factor 1 / 6 of the gradient has single precision. Kept for backward: x.
     """
 
     keeps: ClassVar = "x"
@@ -217,8 +227,9 @@ class Hardsigmoid(Activation):
 
 @register
 class Hardswish(Activation):
-    """Piecewise quadratic gate: y = x min(max(x + 3, 0), 6) / 6; dx = dy (2 x + 3) / 6 where |x| < 3, else 0 or dy.
+    """Piecewise quadratic gate: y = x min(max(x + 3, 0), 6) / 6.
 
+    dx = dy (2 x + 3) / 6 where |x| < 3, dy where x >= 3, 0 where x <= -3. Kept for backward: x.
     Source: Howard et al., "Searching for MobileNetV3", 2019.
     """
 
@@ -233,7 +244,7 @@ class Hardswish(Activation):
 
 @register
 class Hardshrink(Activation):
-    """Small values set to 0: y = x where |x| > lambd, else 0; dx = dy where |y| > lambd, else 0."""
+    """Hard shrinkage: y = x where |x| > lambd, else 0; dx = dy where |y| > lambd, else 0. Kept for backward: y."""
 
     lambd: float = setting(number(), default=0.5)
 
@@ -246,7 +257,10 @@ class Hardshrink(Activation):
 
 @register
 class Softshrink(Activation):
-    """Values moved toward 0: y = x - lambd where x > lambd, x + lambd where x < -lambd, else 0; dx = dy where y ≠ 0."""
+    """Soft shrinkage: y = x - lambd where x > lambd, x + lambd where x < -lambd, else 0; dx = dy where y ≠ 0, else 0.
+
+    Kept for backward: y.
+    """
 
     lambd: float = setting(number(0), default=0.5)
 

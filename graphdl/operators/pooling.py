@@ -1,4 +1,7 @@
-"""Pooling over windows of one, two and three axes."""
+"""Pooling.
+
+Pooling over windows of one, two or three axes.
+"""
 
 from __future__ import annotations
 
@@ -113,7 +116,7 @@ class MaxPool(Pooling):
 
 @register
 class MaxPool1d(MaxPool):
-    """The maximum of each window of a sequence; formulas and settings as in MaxPool2d.
+    """Max pooling of sequences; formulas and settings as in MaxPool2d.
 
     x (n, c, t) or (c, t) -> y (n, c, t') or (c, t').
     """
@@ -123,15 +126,16 @@ class MaxPool1d(MaxPool):
 
 @register
 class MaxPool2d(MaxPool):
-    """The maximum of each window of an image; dx adds up dy at the positions of the maxima.
+    """Max pooling of images: y is the maximum of each window; dx adds up dy at the positions of the maxima.
 
     x (n, c, h, w) or (c, h, w) -> y (n, c, h', w') or (c, h', w').
-    h' = (h + 2 padding - dilation (kernel - 1) - 1) / stride + 1, rounded down, or up with ceil_mode, which leaves
-    out a window that would begin in the padding at the end.
+    h' = (h + 2 padding - dilation (kernel - 1) - 1) / stride + 1, rounded down, or up with ceil_mode, without a window
+    that would begin in the padding at the end.
 
     kernel_size, stride, padding, dilation   one number, or a tuple for h and w; stride None is kernel_size
     return_indices   whether the output is a tuple of y and the positions of the maxima: row times w plus column
-    Padding is -inf. Of equal maxima, the first gets dy; a nan is larger than any number.
+
+    Padding is -inf. Of equal maxima, the first gets dy; nan counts as larger than any number.
     Kept for backward: the position of each maximum, and the shape of x.
     """
 
@@ -140,7 +144,7 @@ class MaxPool2d(MaxPool):
 
 @register
 class MaxPool3d(MaxPool):
-    """The maximum of each window of a volume; formulas and settings as in MaxPool2d.
+    """Max pooling of volumes; formulas and settings as in MaxPool2d.
 
     x (n, c, d, h, w) or (c, d, h, w) -> y (n, c, d', h', w') or (c, d', h', w').
     """
@@ -183,7 +187,7 @@ class AvgPool(Pooling):
 
 @register
 class AvgPool1d(AvgPool):
-    """The mean of each window of a sequence; formulas and settings as in AvgPool2d.
+    """Average pooling of sequences; formulas and settings as in AvgPool2d.
 
     x (n, c, t) or (c, t) -> y (n, c, t') or (c, t').
     """
@@ -193,16 +197,17 @@ class AvgPool1d(AvgPool):
 
 @register
 class AvgPool2d(AvgPool):
-    """The mean of each window of an image; dx adds up dy / area over the windows that hold a pixel.
+    """Average pooling of images: y is the mean of each window; dx adds up dy / area over the windows that hold a pixel.
 
     x (n, c, h, w) or (c, h, w) -> y (n, c, h', w') or (c, h', w').
-    h' = (h + 2 padding - kernel) / stride + 1, rounded down, or up with ceil_mode, which leaves out a window
-    that would begin in the padding at the end.
+    h' = (h + 2 padding - kernel) / stride + 1, rounded down, or up with ceil_mode, without a window that would begin in
+    the padding at the end.
 
     kernel_size, stride, padding   one number, or a tuple for h and w; stride None is kernel_size
     ceil_mode          also pool the rest at the end; the part of a window beyond the padding does not count
     count_include_pad  whether the zeros of the padding count in the area
     divisor_override   the number to divide by, in place of the area; AvgPool1d has none
+
     Kept for backward: the shape of x.
     """
 
@@ -213,7 +218,7 @@ class AvgPool2d(AvgPool):
 
 @register
 class AvgPool3d(AvgPool):
-    """The mean of each window of a volume; formulas and settings as in AvgPool2d.
+    """Average pooling of volumes; formulas and settings as in AvgPool2d.
 
     x (n, c, d, h, w) or (c, d, h, w) -> y (n, c, d', h', w') or (c, d', h', w').
     """
@@ -259,7 +264,7 @@ class LPPool(Pooling):
 
 @register
 class LPPool1d(LPPool):
-    """The p-norm of each window of a sequence; formulas and settings as in LPPool2d.
+    """Power-average pooling of sequences; formulas and settings as in LPPool2d.
 
     x (n, c, t) or (c, t) -> y (n, c, t') or (c, t').
     """
@@ -269,15 +274,16 @@ class LPPool1d(LPPool):
 
 @register
 class LPPool2d(LPPool):
-    """The p-norm of each window of an image: y = (sum x^p)^(1/p), where p is norm_type; p = 1 is the sum.
+    """Power-average pooling of images: y = (sum x^p)^(1/p) over each window, where p is norm_type; p = 1 is the sum.
 
     x (n, c, h, w) or (c, h, w) -> y (n, c, h', w') or (c, h', w').
     h' = (h - kernel) / stride + 1, rounded down, or up with ceil_mode.
-    dx adds up dy (x / y)^(p - 1) over the windows that hold a pixel; windows with y = 0 send nothing.
+    dx adds up dy (x / y)^(p - 1) over the windows that hold a pixel; windows with y = 0 have no gradient.
 
     kernel_size, stride   one number, or a tuple for h and w; stride None is kernel_size
-    As in torch.nn, x^p is not |x|^p: with an odd or fractional p, a sum below 0 gives nan. With ceil_mode, a window
-    that reaches beyond the end counts as if its mean went on there. Kept for backward: x and y.
+
+    As in torch.nn, x^p is not |x|^p: with an odd or fractional p, a sum below 0 gives nan. With ceil_mode, the sum of a
+    window that reaches beyond the end is scaled up to the full area. Kept for backward: x and y.
     """
 
     space: ClassVar = "hw"

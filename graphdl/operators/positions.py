@@ -1,4 +1,7 @@
-"""Positions in a sequence: added to its features, or as rotations of them."""
+"""Positions in a sequence.
+
+They are added to the features, or rotate them.
+"""
 
 from __future__ import annotations
 
@@ -22,8 +25,11 @@ __all__ = ["RotaryPositions", "SinusoidalPositions"]
 class Positions(Operator):
     """Angles of positions: angle[t, k] = t / base^(2 k / i), for k from 0 to i / 2 - 1.
 
-    x (n, ..., t, i) -> y of the same shape. embed_dim = i is even and may be left out; a table of max_length positions
-    is a buffer. Raises ShapeError for longer sequences.
+    x (n, ..., t, i) -> y of the same shape; i = embed_dim is even. The sines and cosines of max_length positions are a
+    buffer, table (max_length, i).
+
+    embed_dim may be left out: it is inferred from the first input.
+    Errors: ShapeError for sequences longer than max_length.
     """
 
     embed_dim: int | None = setting(optional(size(2)), default=None)
@@ -64,9 +70,10 @@ class Positions(Operator):
 
 @register
 class SinusoidalPositions(Positions):
-    """Add sines and cosines of the position: y = x + table; dx = dy.
+    """Sines and cosines of the position, added to the features: y = x + table; dx = dy.
 
-    table[t, 2 k] = sin angle[t, k], table[t, 2 k + 1] = cos angle[t, k]; angles and settings as in Positions.
+    table[t, 2 k] = sin angle[t, k], table[t, 2 k + 1] = cos angle[t, k]; angles and settings as in Positions. Nothing
+    is kept for backward.
     Source: Vaswani et al., "Attention is all you need", 2017.
     """
 
@@ -79,11 +86,12 @@ class SinusoidalPositions(Positions):
 
 @register
 class RotaryPositions(Positions):
-    """Rotate pairs of features by angles that grow with the position; products of two then depend on their distance.
+    """Rotation of pairs of features by the angle of the position, so that products of two depend on their distance.
 
     y[2 k] = x[2 k] cos a - x[2 k + 1] sin a, y[2 k + 1] = x[2 k] sin a + x[2 k + 1] cos a with a = angle[t, k]; dx is
-    dy rotated back. Angles and settings as in Positions. It stands before the queries and the keys of an attention;
-    embed_dim is the number of features of one head. Source: Su et al., "RoFormer", 2021.
+    dy rotated back. Angles and settings as in Positions. Apply it to the queries and the keys of each head of an
+    attention; embed_dim is the number of features of one head. Kept for backward: a view of the table.
+    Source: Su et al., "RoFormer", 2021.
     """
 
     def forward(self, p: Values, x: Tensor, *, training: bool) -> tuple[Tensor, Tensor]:

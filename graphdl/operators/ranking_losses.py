@@ -1,4 +1,7 @@
-"""Losses that compare: similar or not, nearer or farther, higher or lower."""
+"""Similarity and ranking losses.
+
+They compare inputs: similar or not, nearer or farther, higher or lower.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +38,7 @@ class Comparison(Loss):
 
 @register(kw_only=True)
 class HingeEmbeddingLoss(Comparison):
-    """Distances of pairs: x where the target is 1, for similar, and max(0, margin - x) where it is -1.
+    """Loss of the distance of a pair: x where the target is 1, for similar, and max(0, margin - x) where it is -1.
 
     x (n, ...), target (n, ...) of 1 and -1 -> (), or (n, ...) without reduction. The mean is over all elements.
     dx = dy where the target is 1, and -dy where it is -1 and x <= margin. Kept for backward: x and the target.
@@ -58,7 +61,7 @@ class HingeEmbeddingLoss(Comparison):
 
 @register(kw_only=True)
 class MarginRankingLoss(Comparison):
-    """Which of two scores is higher: max(0, margin - target (x1 - x2)); the target is 1 for x1 and -1 for x2.
+    """Ranking loss of two scores: max(0, margin - target (x1 - x2)); target 1 ranks x1 higher, and -1 ranks x2 higher.
 
     x1 (n, ...), x2 (n, ...), target (n, ...) -> (), or (n, ...) without reduction. The mean is over all elements.
     Where the loss is positive, dx1 = -target dy, dx2 = target dy, dtarget = (x2 - x1) dy.
@@ -86,11 +89,11 @@ class MarginRankingLoss(Comparison):
 
 @register(kw_only=True)
 class CosineEmbeddingLoss(Comparison):
-    """Angles of pairs: 1 - cos(x1, x2) where the target is 1, max(0, cos(x1, x2) - margin) where it is -1.
+    """Loss of the angle of a pair: 1 - cos(x1, x2) where the target is 1, max(0, cos(x1, x2) - margin) where it is -1.
 
-    x1 (n, i), x2 (n, i), target (n) -> (), or (n) without reduction. cos = x1·x2 / (|x1| |x2|), with 1e-12 added to the
-    squared lengths. dx1 = dcos (x2 / (|x1| |x2|) - cos x1 / |x1|²), and dx2 likewise.
-    Kept for backward: the inputs, and by row the cosine and the squared lengths.
+    x1 (n, i), x2 (n, i), target (n) -> (), or (n) without reduction. cos = x1 · x2 / (|x1| |x2|), with 1e-12 added to
+    the squared norms. dx1 = dcos (x2 / (|x1| |x2|) - cos x1 / |x1|²), and dx2 likewise.
+    Kept for backward: the inputs, and for each row the cosine and the squared norms.
     """
 
     margin: float = setting(number(), default=0.0)
@@ -99,7 +102,7 @@ class CosineEmbeddingLoss(Comparison):
 
     def forward(self, p: Values, x1: Tensor, x2: Tensor, target: Tensor, *, training: bool) -> tuple[Tensor, Values]:
         if x1.shape != x2.shape or x1.dim() not in (1, 2) or target.shape != x1.shape[:-1]:
-            raise ShapeError("its inputs do not fit together")
+            raise ShapeError("the inputs do not fit together")
         square1, square2 = (x1 * x1).sum(-1).add_(TINY), (x2 * x2).sum(-1).add_(TINY)
         cos = (x1 * x2).sum(-1).div_((square1 * square2).sqrt_())
         losses = torch.where(target == 1, 1 - cos, (cos - self.margin).clamp_min_(0))
@@ -121,12 +124,13 @@ class CosineEmbeddingLoss(Comparison):
 
 @register(kw_only=True)
 class TripletMarginLoss(Comparison):
-    """An anchor nearer to a positive than to a negative: max(0, d(a, positive) - d(a, negative) + margin).
+    """Distances of an anchor a to a positive and to a negative: max(0, d(a, positive) - d(a, negative) + margin).
 
     a (n, i), positive (n, i), negative (n, i) -> (), or (n) without reduction. d(u, v) = |u - v + eps|_p.
-    With `swap`, d(positive, negative) takes the place of d(a, negative) where it is smaller.
-    Where the loss is positive: dd(u, v) = unit(u, v) dy, unit = sign(z) (|z| / |z|_p)^(p - 1) with z = u - v + eps;
-    it adds to du, and is taken from dv. Kept for backward: the inputs, the distances and where the loss is positive.
+    With swap, d(positive, negative) takes the place of d(a, negative) where it is smaller.
+    Where the loss is positive, d(u, v) has the gradient sign(z) (|z| / |z|_p)^(p - 1) dy with z = u - v + eps; it is
+    added to du and subtracted from dv, and with the opposite signs for the distance to the negative.
+    Kept for backward: the inputs, the distances and where the loss is positive.
     Source: Balntas et al., "Learning shallow convolutional feature descriptors with triplet losses", 2016.
     """
 

@@ -1,9 +1,10 @@
-"""The recurrences of one layer in one direction: through time and, directly below, back through time.
+"""The recurrences of one layer in one direction.
 
-States stand in one tensor h (t + 1, n, o), with the initial state first, or last in the reverse direction: the states
-before all steps and those after them are two views of it. So are cell states c. The products of the inputs of all steps
-are made at once before the loop over time, as are the factors of gradients that follow from the values alone before the
-loop back. The loops make only what depends on the step before.
+Each has its loop through time and, directly below, its loop back through time. States stand in one tensor h
+(t + 1, n, o), with the initial state first, or last in the reverse direction: the states before all steps and those
+after them are two views of it. So are cell states c. The products of the inputs of all steps are made at once before
+the loop over time, as are the factors of gradients that follow from the values alone before the loop back. The loops
+compute only what depends on the previous step.
 """
 
 from __future__ import annotations

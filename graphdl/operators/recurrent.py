@@ -1,4 +1,7 @@
-"""Recurrent operators over sequences, and their cells, which make one step."""
+"""Recurrent layers and cells.
+
+Layers read whole sequences; a cell makes one step.
+"""
 
 from __future__ import annotations
 
@@ -24,15 +27,16 @@ ELMAN_STEPS = {"tanh": Elman("tanh"), "relu": Elman("relu")}
 
 @register
 class RNN(Stacked):
-    """h_t = tanh(W_ih x_t + b_ih + W_hh h_(t-1) + b_hh), layer above layer; settings and inputs as in LSTM.
+    """Recurrent layers: h_t = tanh(W_ih x_t + b_ih + W_hh h_(t-1) + b_hh); settings and inputs as in LSTM.
 
     x (t, n, i) -> (y (t, n, d o), h_n (d l, n, o)), of which Item(0) and Item(1) select one; d directions, l layers.
+    Parameters of layer k: weight_ih_lk (o, i), weight_hh_lk (o, o), bias_ih_lk and bias_hh_lk (o).
     With da_t = dh_t (1 - h_t²): dx_t = W_ihᵀ da_t, dh_(t-1) = dy_(t-1) + W_hhᵀ da_t; dW_ih = sum da_t x_tᵀ,
-    dW_hh = sum da_t h_(t-1)ᵀ and db = sum da_t over all steps and rows. Kept for backward: x and the states.
+    dW_hh = sum da_t h_(t-1)ᵀ and db = sum da_t over all steps and rows.
 
     nonlinearity  "tanh" or "relu"
 
-    Slots: input, h_0, lengths. Source: Elman, "Finding structure in time", 1990.
+    Kept for backward: x and the states. Source: Elman, "Finding structure in time", 1990.
     """
 
     input_size: int | None = setting(optional(size()), default=None)
@@ -54,33 +58,33 @@ class RNN(Stacked):
 
 @register
 class LSTM(Stacked):
-    """Long short-term memory, layer above layer: c_t = f c_(t-1) + i g, h_t = o tanh(c_t).
+    """Layers of long short-term memory: c_t = f c_(t-1) + i g, h_t = o tanh(c_t).
 
     i, f, o are sigmoids and g is a tanh of four blocks of rows of W_ih x_t + b_ih + W_hh h_(t-1) + b_hh, in the order
     i, f, g, o. x (t, n, i) -> (y (t, n, d o), h_n (d l, n, o), c_n (d l, n, o)), of which Item(k) selects one: the
-    states of the last layer after each step, and the last states of all layers; d = 2 directions if bidirectional,
-    else 1, l layers. Parameters of layer k: weight_ih_lk (4 o, i), weight_hh_lk (4 o, o), bias_ih_lk and bias_hh_lk
-    (4 o); with _reverse at the end those of the direction from the last step to the first.
+    states of the last layer after each step, and the last states of all layers; l layers, d = 2 directions if
+    bidirectional, else 1. Parameters of layer k: weight_ih_lk (4 o, i), weight_hh_lk (4 o, o), bias_ih_lk and
+    bias_hh_lk (4 o), where i is d o for layers after the first; the names of the reverse direction end in _reverse.
 
     batch_first    whether x and y are (n, t, ...). The default is torch.nn's, False: the first axis is time. Networks
-                   whose inputs have the batch first, as fit's, need LSTM(..., batch_first=True). h and c do not change
-    dropout        the probability with which an output of a layer but the last is set to 0 in training
+                   whose inputs have the batch first, as in fit, need LSTM(..., batch_first=True). h and c do not change
+    dropout        the probability with which an output of any layer but the last is set to 0 in training
     bias, weight   False for no biases, or initializers; by default all parameters are Uniform ±1 / sqrt(o)
     proj_size      torch.nn's projections are not supported: it must be 0
 
-    Slots: input; optional h_0 and c_0 (d l, n, o), zeros if nothing feeds them; optional lengths (n), integers from 1
-    to t. A row with a length is treated as in a packed sequence: y is 0 beyond it, h_n and c_n are the states after its
-    last step, where also the reverse direction begins, and what x holds beyond it is not read. Without a batch axis, x
-    is (t, i), and y and the states have none. input_size may be left out: it is inferred.
+    input_size may be left out: it is inferred from the first input. h_0 and c_0 (d l, n, o) are optional inputs, 0 by
+    default; lengths (n), integers from 1 to t, is another. A row with a length is treated as in a packed sequence: y is
+    0 beyond it, h_n and c_n are the states after its last step, where the reverse direction begins, and what x holds
+    beyond it is not read. Without a batch axis, x is (t, i), and y and the states have none.
 
     Back through time, with da_t the gradient before the activations: dx_t = W_ihᵀ da_t, dc_(t-1) = f dc_t,
     dh_(t-1) = dy_(t-1) + W_hhᵀ da_t; over all steps and rows: dW_ih = sum da_t x_tᵀ, dW_hh = sum da_t h_(t-1)ᵀ,
     db = sum da_t.
     Kept for backward: x, states, cell states and gates. In float32 on a CPU, oneDNN computes rows without lengths, as
-    in torch.nn, and keeps what it needs; in inference it keeps nothing, and a backward computes the layer again. In
+    in torch.nn, and keeps what it needs; in inference it keeps nothing, and backward computes the layer again. In
     compiled steps, layers of at most 128 states and 100 steps are written in C++ instead.
 
-    Errors: ShapeError for inputs of other shapes. Lengths out of range end in an error of the kernel, with this range.
+    Errors: ShapeError for inputs of other shapes; an error with the valid range for lengths out of range.
     Source: Hochreiter and Schmidhuber, "Long short-term memory", 1997; Gers et al., "Learning to forget", 2000.
     """
 
@@ -108,16 +112,17 @@ class LSTM(Stacked):
 
 @register
 class GRU(Stacked):
-    """Gated recurrent units, layer above layer: h_t = (1 - z) n + z h_(t-1); settings and inputs as in LSTM.
+    """Layers of gated recurrent units: h_t = (1 - z) n + z h_(t-1); settings and inputs as in LSTM.
 
     r and z are sigmoids of W_ih x_t + b_ih + W_hh h_(t-1) + b_hh, and n = tanh(W_in x_t + b_in + r (W_hn h_(t-1) +
     b_hn)), in blocks of rows in the order r, z, n. x (t, n, i) -> (y (t, n, d o), h_n (d l, n, o)), of which Item(0)
     and Item(1) select one. Parameters of layer k: weight_ih_lk (3 o, i), weight_hh_lk (3 o, o), bias_ih_lk and
     bias_hh_lk (3 o). dh_(t-1) = dy_(t-1) + z dh_t + W_hhᵀ da_t, where da_t is the gradient of the products with W_hh;
-    dW_ih, dW_hh and db as in LSTM. Kept for backward: x, the states, r, z, n and W_hn h_(t-1) + b_hn.
+    dW_ih, dW_hh and db as in LSTM.
 
-    Slots: input, h_0, lengths. Source: Cho et al., "Learning phrase representations using RNN encoder-decoder for
-    statistical machine translation", 2014; with r after the product, as in torch.nn and cuDNN.
+    Kept for backward: x, the states, r, z, n and W_hn h_(t-1) + b_hn.
+    Source: Cho et al., "Learning phrase representations using RNN encoder-decoder for statistical machine translation",
+    2014; as in torch.nn and cuDNN, r multiplies the product with h_(t-1).
     """
 
     input_size: int | None = setting(optional(size()), default=None)
@@ -156,10 +161,10 @@ class RNNCell(Cell):
 
 @register
 class LSTMCell(Cell):
-    """One step of LSTM.
+    """One step of LSTM: c_1 = f c_0 + i g, h_1 = o tanh(c_1).
 
     x (n, i), optional h_0 and c_0 (n, o) -> (h_1, c_1) (n, o), of which Item(0) and Item(1) select one; weight_ih
-    (4 o, i), weight_hh (4 o, o), bias_ih and bias_hh (4 o). Formula, gradients and settings as in LSTM.
+    (4 o, i), weight_hh (4 o, o), bias_ih and bias_hh (4 o). Formulas, gradients and settings as in LSTM.
     """
 
     input_size: int | None = setting(optional(size()), default=None)
@@ -173,10 +178,10 @@ class LSTMCell(Cell):
 
 @register
 class GRUCell(Cell):
-    """One step of GRU.
+    """One step of GRU: h_1 = (1 - z) n + z h_0.
 
     x (n, i), optional h_0 (n, o) -> h_1 (n, o); weight_ih (3 o, i), weight_hh (3 o, o), bias_ih and bias_hh (3 o).
-    Formula, gradients and settings as in GRU.
+    Formulas, gradients and settings as in GRU.
     """
 
     input_size: int | None = setting(optional(size()), default=None)

@@ -1,4 +1,7 @@
-"""The parameters of one layer of a recurrent operator in one direction, named and laid out as in torch.nn."""
+"""The parameters of one recurrent layer in one direction.
+
+They have the names and the layout of torch.nn.
+"""
 
 from __future__ import annotations
 

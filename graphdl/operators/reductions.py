@@ -1,4 +1,9 @@
-"""Reductions along axes: sums, means, extrema and norms; and functions along axes made from them."""
+"""Reductions, norms and cumulative sums.
+
+dim is an axis or a tuple of axes; None, the default of the reductions and of Norm, is every axis but the first, which
+is the batch. Functions of torch reduce all axes by default; here the batch is reduced only if dim names its axis, 0.
+keepdim keeps the reduced axes, with length 1.
+"""
 
 from __future__ import annotations
 
@@ -122,7 +127,7 @@ class ReduceMax(Reduction):
 
     x (n, ...) -> y (n,), or as dim says: an axis or a tuple of axes to reduce; None is every axis but the batch.
     keepdim keeps the reduced axes, with length 1. Kept for backward: x and y.
-    Errors: ShapeError for axes without elements.
+    Errors: ShapeError if a reduced axis has no elements.
     """
 
     def forward(self, p: Values, x: Tensor, *, training: bool) -> tuple[Tensor, tuple[Tensor, Tensor]]:
@@ -141,7 +146,7 @@ class ReduceMin(Reduction):
 
     x (n, ...) -> y (n,), or as dim says: an axis or a tuple of axes to reduce; None is every axis but the batch.
     keepdim keeps the reduced axes, with length 1. Kept for backward: x and y.
-    Errors: ShapeError for axes without elements.
+    Errors: ShapeError if a reduced axis has no elements.
     """
 
     def forward(self, p: Values, x: Tensor, *, training: bool) -> tuple[Tensor, tuple[Tensor, Tensor]]:
@@ -197,7 +202,7 @@ class Norm(AlongAxes):
 
 @register
 class Normalize(Operator):
-    """x divided by its norm of order p along `dim`: y = x / d with d = max(norm(x), eps).
+    """Division by the norm of order p along one axis: y = x / d with d = max(norm(x), eps).
 
     x (n, ...) -> y (n, ...). dx = (dy - g sum(dy y)) / d, where g is the gradient of the norm at y, y itself for p = 2;
     dy / eps where the norm is below eps. Kept for backward: y and the norm. As torch.nn.functional.normalize for p > 0.

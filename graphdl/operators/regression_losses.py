@@ -1,4 +1,7 @@
-"""Losses of numbers: squared, absolute, and between the two."""
+"""Regression losses.
+
+Squared error, absolute error, and combinations of both.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +23,7 @@ class MSELoss(Loss):
     """Squared error: (x - target)²; dx = 2 (x - target) dy, dtarget = -dx.
 
     x (n, ...), target (n, ...) -> (), or (n, ...) without reduction. The mean is over all elements.
+    Kept for backward: x - target.
     """
 
     def forward(self, p: Values, x: Tensor, target: Tensor, *, training: bool) -> tuple[Tensor, Tensor]:
@@ -42,6 +46,7 @@ class L1Loss(Loss):
     """Absolute error: |x - target|; dx = sign(x - target) dy, dtarget = -dx.
 
     x (n, ...), target (n, ...) -> (), or (n, ...) without reduction. The mean is over all elements.
+    Kept for backward: sign(x - target).
     """
 
     def forward(self, p: Values, x: Tensor, target: Tensor, *, training: bool) -> tuple[Tensor, Tensor]:

@@ -1,4 +1,7 @@
-"""Regularization by random numbers in training: dropout and noise."""
+"""Dropout and noise.
+
+Regularization by random numbers in training.
+"""
 
 from __future__ import annotations
 
@@ -31,10 +34,10 @@ SELU_FLOOR = -1.7580993408473766  # -scale alpha of SELU: its value where x goes
 
 @register
 class Dropout(Operator):
-    """Set elements to 0 with probability p in training: y = x mask / (1 - p); dx = dy mask / (1 - p). Else y = x.
+    """Elements set to 0 with probability p in training: y = x mask / (1 - p); dx = dy mask / (1 - p).
 
-    x (n, ...) -> y (n, ...). The mask is drawn in every training pass, from the network's generator: the same seed
-    gives the same masks. Kept for backward: the mask, one byte per element; nothing if no element can be dropped.
+    x (n, ...) -> y (n, ...); in inference, y = x. The mask is drawn in every training pass by the network's generator:
+    the same seed gives the same masks. Kept for backward: the mask, one byte per element; nothing if p is 0.
     Source: Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting", 2014.
     """
 
@@ -81,10 +84,11 @@ class Dropout(Operator):
 
 @dataclass(frozen=True)
 class ChannelDropout(Dropout):
-    """Set whole channels to 0 with probability p in training: y = x mask / (1 - p); dx = dy mask / (1 - p). Else y = x.
+    """Whole channels set to 0 with probability p in training: y = x mask / (1 - p); dx = dy mask / (1 - p).
 
-    The mask (n, c, 1, ...) is drawn in every training pass, from the network's generator, and kept for backward. Raises
-    ShapeError for an input with another number of axes; torch's form without the batch axis is not supported.
+    In inference, y = x. The mask (n, c, 1, ...) is drawn in every training pass by the network's generator. Kept for
+    backward: the mask. torch's form without the batch axis is not supported.
+    Errors: ShapeError for an input with another number of axes.
     Source: Tompson et al., "Efficient object localization using convolutional networks", 2015.
     """
 
@@ -106,7 +110,7 @@ class ChannelDropout(Dropout):
 
 @register
 class Dropout1d(ChannelDropout):
-    """Set whole channels of sequences to 0; formulas and settings as in ChannelDropout.
+    """Dropout of whole channels of sequences; formulas and settings as in ChannelDropout.
 
     x (n, c, t) -> y of the same shape.
     """
@@ -116,7 +120,7 @@ class Dropout1d(ChannelDropout):
 
 @register
 class Dropout2d(ChannelDropout):
-    """Set whole channels of images to 0; formulas and settings as in ChannelDropout.
+    """Dropout of whole channels of images; formulas and settings as in ChannelDropout.
 
     x (n, c, h, w) -> y of the same shape.
     """
@@ -126,7 +130,7 @@ class Dropout2d(ChannelDropout):
 
 @register
 class Dropout3d(ChannelDropout):
-    """Set whole channels of volumes to 0; formulas and settings as in ChannelDropout.
+    """Dropout of whole channels of volumes; formulas and settings as in ChannelDropout.
 
     x (n, c, d, h, w) -> y of the same shape.
     """
@@ -138,9 +142,10 @@ class Dropout3d(ChannelDropout):
 class AlphaDropout(Dropout):
     """Dropout that keeps mean 0 and variance 1, for SELU: y = scale (mask (x - floor) + (1 - p) floor).
 
-    x (n, ...) -> y (n, ...). Elements are dropped with probability p in training; else y = x. floor ≈ -1.7581 is the
-    lowest value of SELU, and scale = 1 / sqrt((1 - p) (1 + p floor²)); dx = scale dy mask. Mask and generator as in
-    Dropout. Source: Klambauer et al., "Self-normalizing neural networks", 2017.
+    x (n, ...) -> y (n, ...). Elements are dropped with probability p in training; in inference, y = x. floor ≈ -1.7581
+    is the limit of SELU at -infinity, and scale = 1 / sqrt((1 - p) (1 + p floor²)); dx = scale dy mask. The mask is
+    drawn and kept as in Dropout.
+    Source: Klambauer et al., "Self-normalizing neural networks", 2017.
     """
 
     @property
@@ -161,7 +166,8 @@ class AlphaDropout(Dropout):
 class FeatureAlphaDropout(AlphaDropout):
     """AlphaDropout of whole channels; formulas and settings as in AlphaDropout.
 
-    x (n, c, ...) -> y of the same shape; the mask is (n, c, 1, ...). Raises ShapeError for an input without channels.
+    x (n, c, ...) -> y of the same shape; the mask is (n, c, 1, ...).
+    Errors: ShapeError for an input without channels.
     """
 
     def mask_shape(self, x: Tensor) -> Sequence[int]:
@@ -196,10 +202,10 @@ def channels(x: Tensor) -> tuple[int, ...]:
 
 @register
 class GaussianNoise(Operator):
-    """Add random numbers in training: y = x + noise, noise from Normal(0, std²); dx = dy. Else y = x.
+    """Random numbers added in training: y = x + noise, noise from Normal(0, std²); dx = dy.
 
-    x (n, ...) -> y (n, ...). The noise is drawn in every training pass, from the network's generator: the same seed
-    gives the same noise. Nothing is kept for backward.
+    x (n, ...) -> y (n, ...); in inference, y = x. The noise is drawn in every training pass by the network's generator:
+    the same seed gives the same noise. Nothing is kept for backward.
     Source: Bishop, "Training with noise is equivalent to Tikhonov regularization", 1995.
     """
 

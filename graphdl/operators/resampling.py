@@ -1,4 +1,4 @@
-"""Images of another size: interpolation, and channels turned into pixels and back."""
+"""Upsampling and pixel shuffle."""
 
 from __future__ import annotations
 
@@ -56,10 +56,11 @@ class Upsample(Operator):
     size, scale_factor  one of the two: one number, or a tuple with one for each axis of space
     mode                "nearest" or "nearest-exact" for any number of axes, "linear" for (n, c, t), "bilinear" and
                         "bicubic" for (n, c, h, w), "trilinear" for (n, c, d, h, w)
-    align_corners       for the modes other than nearest: whether the corner pixels of x and y have the same centers,
-                        or, with None and False, the same outer corners
-    recompute_scale_factor  whether positions are computed from the quotient of the sizes, which floor has made another
-                            one than scale_factor
+    align_corners       for the modes other than nearest: True aligns the centers of the corner pixels of x and y; None
+                        and False align their outer corners
+    recompute_scale_factor  whether positions are computed from the quotient of the sizes, which floor can make
+                            different from scale_factor
+
     Pixel k of y lies at (k + 1/2) / scale - 1/2 in x, or with align_corners at k (size of x - 1) / (size of y - 1).
     "nearest" takes pixel floor(k / scale), "nearest-exact" the nearest one. Kept for backward: the shape of x.
     """
@@ -99,7 +100,7 @@ class Upsample(Operator):
         """What torch's kernels need to know about an input of this shape."""
         space, given = shape[2:], self.size if self.scale_factor is None else self.scale_factor
         if len(space) not in self.axes or (isinstance(given, tuple) and len(given) != len(space)):
-            raise ShapeError("its number of axes does not fit mode, size or scale_factor")
+            raise ShapeError("the number of axes of the input does not fit mode, size or scale_factor")
         values = given if isinstance(given, tuple) else (given,) * len(space)
         corners = () if self.mode.startswith("nearest") else (bool(self.align_corners),)
         if self.scale_factor is None:
@@ -133,7 +134,7 @@ class Upsample(Operator):
 class PixelShuffle(Operator):
     """Channels to pixels: y[c, r h + a, r w + b] = x[r² c + r a + b, h, w], where r is upscale_factor.
 
-    x (..., r² c, h, w) -> y (..., c, r h, r w). dx takes the pixels of dy back to channels, as PixelUnshuffle(r).
+    x (..., r² c, h, w) -> y (..., c, r h, r w). dx moves the pixels of dy back to channels, as PixelUnshuffle(r).
     Nothing is kept for backward.
     Source: Shi et al., "Real-time single image and video super-resolution", 2016.
     """
@@ -159,7 +160,7 @@ class PixelShuffle(Operator):
 class PixelUnshuffle(Operator):
     """Pixels to channels: y[r² c + r a + b, h, w] = x[c, r h + a, r w + b], where r is downscale_factor.
 
-    x (..., c, r h, r w) -> y (..., r² c, h, w). dx takes the channels of dy back to pixels, as PixelShuffle(r).
+    x (..., c, r h, r w) -> y (..., r² c, h, w). dx moves the channels of dy back to pixels, as PixelShuffle(r).
     Nothing is kept for backward.
     Source: Shi et al., "Real-time single image and video super-resolution", 2016.
     """
@@ -187,5 +188,5 @@ def to_channels(x: Tensor, factor: int) -> Tensor:
         return torch.pixel_unshuffle(x, factor)
     *others, c, h, w = x.shape
     if h % factor or w % factor:
-        raise ShapeError("its sizes cannot be split")
+        raise ShapeError(f"the sizes of the input are not multiples of {factor}")
     return x.reshape(*others, c * factor**2, h // factor, w // factor)

@@ -1,6 +1,6 @@
-"""Operators that change the shape of a tensor or the order of its axes, and Stack, which adds an axis.
+"""Shapes and axes.
 
-Axes are counted as in torch, from 0, the axis of the batch, or from the end if negative. Where torch returns a view, so
+Axes are counted as in torch: from 0, the axis of the batch, or from the end if negative. Where torch returns a view, so
 do these operators, forward and backward.
 """
 
@@ -39,7 +39,7 @@ class Reshaping(Operator):
 
 @register
 class Flatten(Reshaping):
-    """Flatten the axes from start_dim to end_dim into one; y has the elements of x in the same order.
+    """The axes from start_dim to end_dim joined into one; y has the elements of x in the same order, dx those of dy.
 
     x (n, c, h, w) -> y (n, c h w) by default. Kept for backward: the shape of x.
     """
@@ -56,10 +56,10 @@ class Flatten(Reshaping):
 
 @register
 class Unflatten(Reshaping):
-    """Split one axis into several, as torch.nn.Unflatten; the opposite of Flatten.
+    """One axis split into several: torch.nn.Unflatten, the inverse of Flatten.
 
-    x (n, a b) -> y (n, a, b) with dim 1 and unflattened_size (a, b), one of which may be -1. Kept for backward: the
-    shape of x. Named axes are not supported.
+    x (n, a b) -> y (n, a, b) with dim 1 and unflattened_size (a, b), one of which may be -1: it is inferred from the
+    others. torch's named axes are not supported. Kept for backward: the shape of x.
     """
 
     dim: int = setting(integer())
@@ -78,10 +78,10 @@ class Unflatten(Reshaping):
 
 @register
 class Reshape(Reshaping):
-    """Give every row of the batch another shape; y has the elements of x in the same order.
+    """Another shape for every row of the batch; y has the elements of x in the same order, and dx those of dy.
 
-    x (n, ...) -> y (n, *shape): the axis of the batch stays, and `shape` is that of a row, without it, as in
-    Reshape((8, 4, 4)). One size may be -1: it follows from the others. Kept for backward: the shape of x.
+    x (n, ...) -> y (n, *shape): `shape` is that of a row, without the axis of the batch, as in Reshape((8, 4, 4)). One
+    size may be -1: it is inferred from the others. Kept for backward: the shape of x.
 
     torch.reshape takes the whole shape. Flatten(0) and Unflatten change the first axis too.
     """
@@ -106,7 +106,7 @@ class Reshape(Reshaping):
 
 @register
 class Transpose(Reshaping):
-    """Exchange two axes: torch.transpose. y is a view of x, and dx one of dy."""
+    """Exchange of two axes: torch.transpose; y is a view of x, and dx one of dy. Nothing is kept for backward."""
 
     dim0: int = setting(integer())
     dim1: int = setting(integer())
@@ -126,9 +126,11 @@ class Transpose(Reshaping):
 
 @register
 class Permute(Reshaping):
-    """Put the axes into another order: torch.permute. y is a view of x, and dx one of dy.
+    """The axes in another order: torch.permute; y is a view of x, and dx one of dy.
 
-    Axis k of y is axis dims[k] of x. All axes are named, that of the batch too: Permute((0, 2, 1)).
+    dims  axis k of y is axis dims[k] of x. All axes are named, that of the batch too: Permute((0, 2, 1))
+
+    Nothing is kept for backward.
     """
 
     dims: tuple[int, ...] = setting(integers("a tuple of axes, such as (0, 2, 1)"))
@@ -157,10 +159,13 @@ class Permute(Reshaping):
 
 @register
 class Squeeze(Reshaping):
-    """Remove one axis of length 1, or several: torch.squeeze. y is a view of x. Kept for backward: the shape of x.
+    """Removal of axes of length 1: torch.squeeze; y is a view of x, and dx one of dy.
 
-    Raises ShapeError for an axis of another length, which torch leaves in place. Without `dim`, torch removes all axes
-    of length 1, also that of a batch of one row: here, `dim` is required.
+    dim  an axis, or a tuple of axes. Without it, torch removes all axes of length 1, also that of a batch of one row:
+         here, it is required
+
+    Kept for backward: the shape of x.
+    Errors: ShapeError for an axis of another length, which torch leaves in place.
     """
 
     dim: Axes = setting(one_or_several("axes"))
@@ -177,7 +182,10 @@ class Squeeze(Reshaping):
 
 @register
 class Unsqueeze(Reshaping):
-    """Insert an axis of length 1, which then is axis `dim`: torch.unsqueeze. y is a view of x, and dx one of dy."""
+    """Insertion of an axis of length 1, which is then axis `dim`: torch.unsqueeze; y is a view of x, and dx one of dy.
+
+    Nothing is kept for backward.
+    """
 
     dim: int = setting(integer())
 
@@ -193,10 +201,10 @@ class Unsqueeze(Reshaping):
 
 @register
 class Stack(Operator):
-    """Join any number of inputs of the same shape along a new axis: torch.stack.
+    """Any number of inputs of the same shape, joined along a new axis: torch.stack; the gradients are views of dy.
 
-    x_k (n, c, ...) -> y (n, k, c, ...) with dim 1, the default; torch.stack has 0, the axis of the batch. The gradients
-    are views of dy.
+    x_k (n, c, ...) -> y (n, k, c, ...) with dim 1, the default; torch.stack has 0, the axis of the batch. Nothing is
+    kept for backward.
     """
 
     dim: int = setting(integer(), default=1)

@@ -1,6 +1,6 @@
-"""Operators that pick parts of a tensor.
+"""Selection and splitting.
 
-Axes are counted as in torch, from 0, the axis of the batch, or from the end if negative. The parts that Split, Chunk,
+Axes are counted as in torch: from 0, the axis of the batch, or from the end if negative. The parts that Split, Chunk,
 Slice and Select return are views of x.
 """
 
@@ -50,13 +50,13 @@ class Pieces(Selection):
 
 @register
 class Split(Pieces):
-    """Split along one axis into a tuple of outputs, of which Item(k) selects one: torch.split.
+    """One axis split into pieces of given lengths, a tuple of outputs: torch.split. Item(k) selects one.
 
-    split_size_or_sections  the length of each piece, the last of which may be shorter; or the lengths, which must add
-                            up to that of the axis
+    split_size_or_sections  the length of each piece, of which the last may be shorter; or a tuple of the lengths, which
+                            must add up to that of the axis
     dim                     1 by default; torch.split has 0, the axis of the batch
 
-    dx is the gradients of the pieces, joined; 0 for a piece that nothing uses.
+    dx joins the gradients of the pieces, 0 for a piece that nothing uses. Kept for backward: the shapes of the pieces.
     """
 
     split_size_or_sections: Axes = setting(either(size(), integers("a tuple of lengths", 0)))
@@ -74,11 +74,11 @@ class Split(Pieces):
 
 @register
 class Chunk(Pieces):
-    """Split one axis into `chunks` pieces of the same length, a tuple of outputs: torch.chunk.
+    """One axis split into `chunks` pieces of the same length, a tuple of outputs: torch.chunk. Item(k) selects one.
 
-    If the axis cannot be divided, the last piece is shorter, and there may be fewer pieces, as in torch. dim is 1 by
-    default; torch.chunk has 0, the axis of the batch. dx is the gradients of the pieces, joined; 0 for a piece that
-    nothing uses.
+    If `chunks` does not divide the length, the last piece is shorter, and there may be fewer pieces, as in torch. dim
+    is 1 by default; torch.chunk has 0, the axis of the batch. dx joins the gradients of the pieces, 0 for a piece that
+    nothing uses. Kept for backward: the shapes of the pieces.
     """
 
     chunks: int = setting(size())
@@ -124,7 +124,7 @@ class Slice(Selection):
 
 @register
 class Select(Selection):
-    """The element `index` of one axis, which is left out of the shape: torch.select, x[:, index] with dim 1.
+    """The part at `index` along one axis, which y does not have: torch.select, x[:, index] with dim 1, the default.
 
     A negative index counts from the end. y is a view of x. dx is dy at this place, and 0 at others. Kept for backward:
     the shape of x.
@@ -146,13 +146,13 @@ class Select(Selection):
 
 @register
 class Gather(Selection):
-    """Look up an element along one axis for each index: torch.gather.
+    """The element at each index along one axis: torch.gather.
 
-    x (n, c), index (n, k) -> y (n, k) with dim 1, the default: y[i, j] = x[i, index[i, j]]. index has as many axes as
+    x (n, c), index (n, k) -> y (n, k) with dim 1, the default: y[a, b] = x[a, index[a, b]]. index has as many axes as
     x, and along the other axes at most the length of x; along that of the batch, the same length. dx is the sum of dy
     over the places where an element was looked up. Kept for backward: the index and the shape of x.
 
-    Raises ShapeError for indices that are floats, and an error with the valid range for one that is out of range.
+    Errors: ShapeError for indices that are floats; an error with the valid range for an index out of range.
     """
 
     dim: int = setting(integer(), default=1)
@@ -179,14 +179,14 @@ class Gather(Selection):
 
 @register
 class IndexSelect(Selection):
-    """Look up the same places along one axis for all others: torch.index_select, and more axes of the index.
+    """The parts at given indices along one axis: torch.index_select, for an index with any number of axes.
 
     x (v, o), index (n, ...) -> y (n, ..., o) with dim 0: the rows of a table, such as a Weight, which makes it an
     embedding whose table another operator can read too. x (n, t, c), index (k,) -> y (n, k, c) with dim 1: the index,
-    such as a Constant, has no axis of the batch. The axis `dim` of x is replaced by the axes of the index. dx is the
-    sum of dy over the places where an element was looked up. Kept for backward: the index and the shape of x.
+    such as a Constant, has no batch axis. The axes of the index replace the axis `dim` of x. dx is the sum of dy over
+    the places where an element was looked up. Kept for backward: the index and the shape of x.
 
-    Raises ShapeError for indices that are floats, and an error with the valid range for one that is out of range.
+    Errors: ShapeError for indices that are floats; an error with the valid range for an index out of range.
     """
 
     dim: int = setting(integer())

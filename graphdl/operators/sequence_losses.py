@@ -1,4 +1,7 @@
-"""The loss of sequences that are not aligned with their targets."""
+"""Losses of unaligned sequences.
+
+The target does not say which of its labels belongs to which step.
+"""
 
 from __future__ import annotations
 
@@ -52,18 +55,18 @@ define(
 class CTCLoss(Loss):
     """Connectionist temporal classification: -log of the sum of the probabilities of all alignments of the target.
 
-    x (t, n, c) log-probabilities, of LogSoftmax along the last axis; target (n, s) class indices without the blank,
-    or all of them one after another (sum of lengths); input_lengths (n), target_lengths (n) -> (), or (n) without
+    x (t, n, c) log-probabilities, as LogSoftmax returns them; target (n, s) class indices without the blank, or those
+    of all rows one after another (sum of lengths); input_lengths (n), target_lengths (n) -> (), or (n) without
     reduction. Or for one sequence x (t, c), target (s) and lengths without axes.
-    The first axis is the time, as in torch, and not the batch: swap the axes of a batch (n, t, c) before.
+    As in torch, the first axis is time, not the batch: exchange the axes of a batch (n, t, c) before, Transpose(0, 1).
 
     blank          the class that stands for no label
     reduction      "mean" divides the loss of each sequence by the length of its target (at least 1), then averages
     zero_infinity  whether losses of sequences too short for their targets, and their gradients, are 0, not infinite
 
-    dx = (exp(x) - share of alignments that pass through each class) dy: as in torch, the derivative by the input of the
-    LogSoftmax before it, which is that by x too where exp(x) adds up to 1 and a LogSoftmax is passed on the way back.
-    Kept for backward: the inputs, the loss and the forward variables of each sequence.
+    dx = (exp(x) - share of the alignments that pass through each class) dy: as in torch, this is the gradient with
+    respect to the input of the LogSoftmax. It is correct for x too where exp(x) adds up to 1 and a LogSoftmax follows
+    on the way back. Kept for backward: the inputs, the loss and the forward variables of each sequence.
     Source: Graves et al., "Connectionist temporal classification", 2006.
     """
 

@@ -1,4 +1,7 @@
-"""One layer of a recurrent operator in one direction, on rows that may have lengths: forward and backward."""
+"""One recurrent layer in one direction, forward and backward.
+
+The rows may have lengths.
+"""
 
 from __future__ import annotations
 

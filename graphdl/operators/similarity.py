@@ -1,4 +1,7 @@
-"""Operators that compare two inputs, by a learned form or by an angle or a distance."""
+"""Bilinear maps, similarities and distances.
+
+Operators that compare two inputs, by a learned form, an angle or a distance.
+"""
 
 from __future__ import annotations
 
@@ -27,8 +30,8 @@ class Bilinear(Operator):
     x2_j, dbias = sum dy.
 
     in1_features and in2_features may be left out: they are inferred from the first inputs. weight and bias are
-    initializers; by default both are Uniform ±1 / sqrt(i), as in torch.nn. bias=False leaves the bias out. Kept for
-    backward: x1, x2 and the products of weight and x2, (n, ..., o, i).
+    initializers; by default both are Uniform ±1 / sqrt(i), as in torch.nn. bias=False leaves the bias out.
+    Kept for backward: x1, x2 and the products of weight and x2, (n, ..., o, i).
     """
 
     in1_features: int | None = setting(optional(size()), default=None)
@@ -66,7 +69,7 @@ class Bilinear(Operator):
     ) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor]]:
         o, i, j = p["weight"].shape
         if x1.shape[-1:] != (i,) or x2.shape[-1:] != (j,) or x1.shape[:-1] != x2.shape[:-1]:
-            raise ShapeError("they do not go together")
+            raise ShapeError("the inputs do not fit together")
         rows1, rows2 = x1.reshape(-1, i), x2.reshape(-1, j)
         products = torch.mm(rows2, p["weight"].view(-1, j).t()).view(-1, o, i)
         columns = rows1.unsqueeze(2)
@@ -226,9 +229,9 @@ class PairwiseDistance(Operator):
 def check_pair(x1: Tensor, x2: Tensor, dim: int) -> None:
     """Raise ShapeError unless the inputs are equally long along dim, and along others or one of them 1."""
     if x1.dim() != x2.dim():
-        raise ShapeError("they have different numbers of axes")
+        raise ShapeError("the inputs have different numbers of axes")
     if not -x1.dim() <= dim < x1.dim():
-        raise ShapeError(f"they have no axis {dim}")
+        raise ShapeError(f"the inputs have no axis {dim}")
     lengths = list(zip(x1.shape, x2.shape, strict=True))
     if lengths[dim][0] != lengths[dim][1] or any(a != b and 1 not in (a, b) for a, b in lengths):
-        raise ShapeError("their shapes differ")
+        raise ShapeError("the shapes of the inputs differ")

@@ -1,4 +1,7 @@
-"""Operators over axes of space, and their sizes: one number for all of these axes, or a tuple."""
+"""Axes of space, and the sizes of windows along them.
+
+A size is one number for all of these axes, or a tuple with one for each.
+"""
 
 from __future__ import annotations
 

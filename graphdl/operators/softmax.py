@@ -1,4 +1,7 @@
-"""Softmax along one axis, and what is computed from it."""
+"""Softmax functions.
+
+Softmax along one axis, and functions that are computed from it.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +35,7 @@ class AlongAxis(Operator):
 class Softmax(AlongAxis):
     """Probabilities along one axis: y = exp x / sum exp x; dx = y (dy - sum dy y).
 
-    dim is the axis; its default, the last one, is what torch takes for matrices.
+    dim is the axis, the last one by default, as torch.nn takes it for matrices. Kept for backward: y.
     """
 
     dim: int = setting(integer(), default=-1)
@@ -49,7 +52,7 @@ class Softmax(AlongAxis):
 class Softmin(AlongAxis):
     """Probabilities along one axis, the highest for the smallest x: y = exp(-x) / sum exp(-x); dx = y (sum dy y - dy).
 
-    dim is the axis; its default, the last one, is what torch takes for matrices.
+    dim is the axis, the last one by default, as torch.nn takes it for matrices. Kept for backward: y.
     """
 
     dim: int = setting(integer(), default=-1)
@@ -64,10 +67,10 @@ class Softmin(AlongAxis):
 
 @register
 class Softmax2d(Operator):
-    """Probabilities of the channels at each place of an image: y = exp x / sum exp x; dx = y (dy - sum dy y).
+    """Probabilities of the channels at each pixel of an image: y = exp x / sum exp x; dx = y (dy - sum dy y).
 
-    x (n, c, h, w) or (c, h, w) -> y of the same shape; the sums run over c. Raises ShapeError for another number of
-    axes.
+    x (n, c, h, w) or (c, h, w) -> y of the same shape; the sums run over c. Kept for backward: y.
+    Errors: ShapeError for another number of axes.
     """
 
     family: ClassVar = "activation"
@@ -89,7 +92,7 @@ class Softmax2d(Operator):
 class LogSoftmax(AlongAxis):
     """Logarithms of probabilities along one axis: y = x - log sum exp x; dx = dy - exp(y) sum dy.
 
-    dim is the axis; its default, the last one, is what torch takes for matrices.
+    dim is the axis, the last one by default, as torch.nn takes it for matrices. Kept for backward: y.
     """
 
     dim: int = setting(integer(), default=-1)

@@ -1,4 +1,7 @@
-"""What RNN, LSTM and GRU share: layers, directions, lengths, and dropout between layers."""
+"""Layers and directions: the base class of RNN, LSTM and GRU.
+
+It handles lengths, and dropout between layers, too.
+"""
 
 from __future__ import annotations
 
@@ -174,7 +177,7 @@ class Stacked(Operator):
                 note = "; batch_first does not concern it" if self.batch_first else ""
                 raise ShapeError(f"{name} must have the shape {state}, (directions · layers, n, hidden_size){note}")
             elif each.dtype != x.dtype:
-                raise ShapeError(f"{name} is of {each.dtype}, and the input of {x.dtype}")
+                raise ShapeError(f"{name} has the type {each.dtype}, but the input has {x.dtype}")
 
     def describe(self) -> str:
         return " ".join(

@@ -1,4 +1,7 @@
-"""Operators that pass values on, of a tuple one element, or change their type or their gradient."""
+"""Conversion, tuples and gradients.
+
+Operators that change the type or the gradient, select from a tuple, or change nothing.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,7 @@ TypeName: TypeAlias = Literal[
 
 @register
 class Identity(Operator):
-    """y = x (n, ...)."""
+    """The input, unchanged: y = x (n, ...); dx = dy. Nothing is kept for backward."""
 
     family: ClassVar = "structure"
 
@@ -37,7 +40,11 @@ class Identity(Operator):
 
 @register
 class Item(Operator):
-    """Element `index` of a tuple of outputs; backward sends no gradient to the other elements."""
+    """One element of a tuple of outputs: y = x[index]; no gradient is sent to the other elements.
+
+    A negative index counts from the end. Kept for backward: the length of the tuple.
+    Errors: ShapeError if the input is not a tuple, or has no such element.
+    """
 
     index: int = setting(integer())
 
@@ -55,7 +62,10 @@ class Item(Operator):
 
 @register
 class StopGradient(Operator):
-    """y = x (n, ...), without a gradient for x: torch.Tensor.detach. Feed("node", gradient=0) stops one edge."""
+    """The input, without a gradient: y = x (n, ...), torch.Tensor.detach.
+
+    Feed("node", gradient=0) stops the gradient of one edge only.
+    """
 
     family: ClassVar = "structure"
 
@@ -68,13 +78,13 @@ class StopGradient(Operator):
 
 @register
 class Cast(Operator):
-    """Convert the numbers to another type: torch.Tensor.to. y = x (n, ...) in the type `dtype`.
+    """Conversion to another type: torch.Tensor.to; y = x (n, ...) in the type dtype, dx = dy in the type of x.
 
     dtype  the name of a type: "float64", "float32", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint8"
            or "bool"
 
-    dx = dy in the type of x. There is no gradient if x or y are integers or booleans. Floats lose their digits after
-    the point. A network computes in its own dtype: floats of another one must be cast back.
+    There is no gradient if x or y are integers or booleans. Floats that become integers are rounded toward 0. A network
+    computes in its own dtype: floats of another one must be cast back. Kept for backward: the type of x.
     """
 
     dtype: TypeName = setting(choice(TypeName))
@@ -94,12 +104,12 @@ class Cast(Operator):
 
 @register
 class OneHot(Operator):
-    """A row of zeros with a one at the place of each index: torch.nn.functional.one_hot.
+    """Rows of zeros with a one at the place of each index: torch.nn.functional.one_hot.
 
-    x (n, ...) of integers from 0 to num_classes - 1 -> y (n, ..., num_classes), int64 as in torch; Cast makes floats of
-    it. There is no gradient. torch finds num_classes as the largest index + 1 if it is left out; here it is required.
+    x (n, ...) of integers from 0 to num_classes - 1 -> y (n, ..., num_classes), int64 as in torch; Cast converts it to
+    floats. There is no gradient. torch infers num_classes as the largest index + 1; here it is required.
 
-    Raises ShapeError for floats, and an error with the valid range for an index out of range.
+    Errors: ShapeError for floats; an error with the valid range for an index out of range.
     """
 
     num_classes: int = setting(size())

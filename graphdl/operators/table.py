@@ -1,4 +1,7 @@
-"""Tables whose rows are read by index: what Embedding and EmbeddingBag share."""
+"""Tables whose rows are read by index.
+
+Embedding and EmbeddingBag share this base class.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Transposed convolutions over one, two and three axes."""
+"""Transposed convolution.
+
+The gradient of a convolution, as a layer, over one, two or three axes.
+"""
 
 from __future__ import annotations
 
@@ -73,7 +76,7 @@ class ConvTranspose1d(TransposedConvolution):
 
 @register
 class ConvTranspose2d(TransposedConvolution):
-    """The gradient of a convolution, used as a layer: each pixel of x adds weight times its value to a window of y.
+    """Transposed convolution of images, the gradient of a convolution: each pixel of x adds its value times weight.
 
     x (n, i, h, w) or (i, h, w) -> y (n, o, h', w') or (o, h', w'); weight (i, o / groups, *kernel_size), bias (o).
     h' = (h - 1) stride - 2 padding + dilation (kernel - 1) + output_padding + 1.
@@ -82,12 +85,13 @@ class ConvTranspose2d(TransposedConvolution):
     kernel_size, stride, padding, output_padding, dilation   one number, or a tuple for h and w
     padding         what is cut off on each side: the padding of the convolution whose gradient this is
     output_padding  what is added at the end, less than stride or dilation: with a stride, convolutions of several
-                    sizes give the same size
+                    sizes give the same size, and this number selects one of them
     padding_mode    "zeros" only, as in torch.nn
 
     in_channels may be left out: it is inferred from the first input, which then has a batch axis. weight and bias are
-    initializers; by default both are Uniform ±1 / sqrt(o / groups times the kernel's area), as in torch.nn, whose
-    output_size, an argument of its forward, does not exist here: choose output_padding. Kept for backward: x.
+    initializers; by default both are Uniform ±1 / sqrt(o / groups times the kernel's area), as in torch.nn. bias=False
+    leaves the bias out. torch.nn's output_size, an argument of its forward, is not supported: set output_padding.
+    Kept for backward: x.
     Source: Dumoulin and Visin, "A guide to convolution arithmetic for deep learning", 2016.
     """
 

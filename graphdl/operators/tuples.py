@@ -1,4 +1,7 @@
-"""Values that may be tuples: their shapes, and their gradients, most of whose elements may be unused."""
+"""Values that may be tuples: their shapes and gradients.
+
+Most of the elements of a tuple of gradients may be unused.
+"""
 
 from __future__ import annotations
 

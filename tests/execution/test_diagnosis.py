@@ -63,7 +63,7 @@ def test_a_shape_error_names_node_operator_shapes_origins_and_expectation():
             [(5, 2), (5, 3)],
             r"^node \(Sum\) .*: \(5, 2\) float32 from the input a, \(5, 3\) float32 from the input b\.",
         ),
-        (Sum(), [(5, 2), (2,)], r"^node \(Sum\) cannot take its inputs: its inputs must have the same number of axes"),
+        (Sum(), [(5, 2), (2,)], r"^node \(Sum\) cannot take its inputs: the inputs must have the same number of axes"),
         (Subtract(), [(5, 2), (4, 2)], r"^node \(Subtract\) .*: \(5, 2\) float32 from the input a, \(4, 2\)"),
         (Concat(), [(5, 2), (4, 2)], r"from the input b\. Expected inputs of the same shape except along axis 1\."),
         (

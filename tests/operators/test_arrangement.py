@@ -120,7 +120,7 @@ def test_shapes_that_do_not_fit_are_refused(operator, shape, text):
         (lambda: Expand((-2,)), r"Expand: sizes must be a tuple of sizes, -1 for axes that stay, not \(-2,\)"),
         (lambda: Repeat((0, 1)), r"Repeat: repeats must be a tuple of whole numbers of at least 1, .* not \(0, 1\)"),
         (lambda: Repeat(2), r"Repeat: repeats must be a tuple of whole numbers of at least 1, .* not 2"),
-        (lambda: Roll((1, 2)), r"Roll: shifts \(1, 2\) and dims 1 must be of the same number"),
+        (lambda: Roll((1, 2)), r"Roll: shifts \(1, 2\) and dims 1 must have the same length"),
         (lambda: Roll(1.0), r"Roll: shifts must be a whole number, or a tuple of them, not 1\.0"),
         (lambda: Flip(()), r"Flip: dims must be a whole number, or a tuple of axes, not \(\)"),
         (lambda: Pad(1), r"Pad: padding must be a tuple of whole numbers, two for each axis from the last .* not 1"),

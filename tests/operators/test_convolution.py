@@ -185,7 +185,7 @@ SHAPES = [
         (10, 28, 28),
         r"in_channels can be inferred from \(n, c, h, w\), but the input has 3 axes: give data of one channel",
     ),
-    (Conv2d(out_channels=4, kernel_size=3, groups=2), (1, 3, 5, 5), "channels cannot be split into 2 groups"),
+    (Conv2d(out_channels=4, kernel_size=3, groups=2), (1, 3, 5, 5), "input cannot be split into 2 groups"),
     (Conv2d(3, 4, 3), (1, 2, 5, 5), r"\(1, 2, 5, 5\) float32 from the input x.* Expected \(n, 3, h, w\)"),
     (Conv2d(3, 4, (3, 2)), (1, 3, 2, 2), r"\(1, 3, 2, 2\) .* no smaller than the kernel of 3×2"),
     (Conv2d(3, 4, 3), (5, 3), r"\(5, 3\) .* Expected \(n, 3, h, w\)"),

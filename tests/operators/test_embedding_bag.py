@@ -170,7 +170,7 @@ OFFSETS, FACTORS = torch.tensor([0, 2]), torch.ones(2, 2)
         ({}, (X[None], None, None), r"indices are \(n, t\), or \(t\) with offsets"),
         ({}, (X, None, FACTORS), 'per_sample_weights need mode "sum", not "mean"'),
         ({"mode": "sum"}, (X, None, FACTORS[:1]), "per_sample_weights need the shape of the indices"),
-        ({"include_last_offset": True}, (FLAT, OFFSETS[:0], None), "offsets hold one number at least"),
+        ({"include_last_offset": True}, (FLAT, OFFSETS[:0], None), "offsets hold at least one number"),
         ({}, (X + 3, None, None), "Expected indices from 0 to 4; these are from 3 to 5"),
         ({}, (FLAT, OFFSETS + 1, None), "offsets that rise from 0 to at most the number of indices"),
         ({}, (FLAT, OFFSETS * 2, None), "offsets that rise from 0 to at most the number of indices"),

@@ -303,7 +303,7 @@ def test_mistakes_in_the_graph():
         (lambda: Constant([1.0]), r"Constant: value must be .* not \[1\.0\]"),
         (
             lambda: Constant((1.0,), (1,)),
-            r"Constant: shape \(1,\) fills a tensor with one number, and value is a tuple",
+            r"Constant: shape \(1,\) fills a tensor with one number, but value is a tuple",
         ),
     ],
 )

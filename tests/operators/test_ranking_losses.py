@@ -110,7 +110,7 @@ def fed(operator, *inputs):
         (
             MarginRankingLoss(),
             [(5,), (5,), (1,)],
-            "its inputs differ in shape.*two inputs and a target of the same shape",
+            "the inputs differ in shape.*two inputs and a target of the same shape",
         ),
         (MarginRankingLoss(), [(5,), (1,), (5,)], "differ in shape"),
         (

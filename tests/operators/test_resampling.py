@@ -97,9 +97,9 @@ def test_channels_last_goes_through(mode):
 @pytest.mark.parametrize(
     ("operator", "shape", "text"),
     [
-        (Upsample(scale_factor=2), (3, 4), r"its number of axes .* Expected \(n, c, t\) or \(n, c, h, w\) or"),
-        (Upsample(2, mode="bilinear"), (2, 3, 4), r"its number of axes .* Expected \(n, c, h, w\), and at least"),
-        (Upsample((2, 2)), (2, 3, 4), r"its number of axes .* Expected \(n, c, h, w\), and at least"),
+        (Upsample(scale_factor=2), (3, 4), r"number of axes .* Expected \(n, c, t\) or \(n, c, h, w\) or"),
+        (Upsample(2, mode="bilinear"), (2, 3, 4), r"number of axes .* Expected \(n, c, h, w\), and at least"),
+        (Upsample((2, 2)), (2, 3, 4), r"number of axes .* Expected \(n, c, h, w\), and at least"),
         (Upsample(scale_factor=0.2), (2, 3, 4, 4), "and at least one pixel in the input and the output"),
         (PixelShuffle(2), (1, 6, 2, 2), r"Expected \(\.\.\., c, h, w\), where c is a multiple of 4"),
         (PixelShuffle(2), (4, 2), r"Expected \(\.\.\., c, h, w\)"),
@@ -147,7 +147,7 @@ def test_empty_tensors_are_shuffled_where_torch_would_return_another_shape():
         y, saved = operator.forward({}, torch.zeros(shape), training=True)
         assert y.shape == expected
         assert operator.backward({}, saved, y)[0][0].shape == shape
-    with pytest.raises(ShapeError, match="cannot be split"):
+    with pytest.raises(ShapeError, match="not multiples of 2"):
         PixelUnshuffle(2).forward({}, torch.zeros(0, 1, 4, 3), training=True)
 
 

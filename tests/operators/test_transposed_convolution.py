@@ -96,7 +96,7 @@ def test_what_is_kept_is_the_input_alone():
         (ConvTranspose2d(3, 4, 1, padding=1), (1, 3, 2, 2), "Expected .* large enough that padding leaves something"),
         (ConvTranspose2d(3, 4, 3), (5, 3), "the input has 2 axes in place of 4, or 3 without the batch"),
         (ConvTranspose1d(out_channels=4, kernel_size=3), (5, 3), "can be inferred from .* but the input has 2 axes"),
-        (ConvTranspose3d(None, 4, 3, groups=2), (1, 3, 2, 2, 2), "channels cannot be split into 2 groups"),
+        (ConvTranspose3d(None, 4, 3, groups=2), (1, 3, 2, 2, 2), "input cannot be split into 2 groups"),
     ],
 )
 def test_shapes_that_do_not_fit_are_told(operator, shape, text):
