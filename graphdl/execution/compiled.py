@@ -21,7 +21,7 @@ from graphdl.execution.engine import Engine
 from graphdl.execution.placed import Batch, PlacedPass
 from graphdl.execution.replay import TorchCalls, compiling_gains
 from graphdl.execution.tape import Tape, address
-from graphdl.operators.compiling import compiling
+from graphdl.operators.recurrence.compiling import compiling
 
 T = TypeVar("T")
 Calls: TypeAlias = Generator[Compiled, None, T]

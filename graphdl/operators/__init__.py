@@ -39,7 +39,6 @@ from graphdl.operators import (
     structure,
     transposed_convolution,
 )
-from graphdl.operators.activation import Activation
 from graphdl.operators.activations import *
 from graphdl.operators.adaptive_pooling import *
 from graphdl.operators.arithmetic import *
@@ -55,7 +54,6 @@ from graphdl.operators.embedding_bag import *
 from graphdl.operators.leaves import *
 from graphdl.operators.likelihood_losses import *
 from graphdl.operators.linear import *
-from graphdl.operators.loss import Loss
 from graphdl.operators.matmul import *
 from graphdl.operators.merge import *
 from graphdl.operators.multihead import *
@@ -73,6 +71,8 @@ from graphdl.operators.resampling import *
 from graphdl.operators.reshaping import *
 from graphdl.operators.selection import *
 from graphdl.operators.sequence_losses import *
+from graphdl.operators.shared.activation import Activation
+from graphdl.operators.shared.loss import Loss
 from graphdl.operators.similarity import *
 from graphdl.operators.softmax import *
 from graphdl.operators.structure import *

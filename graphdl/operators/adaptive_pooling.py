@@ -15,7 +15,7 @@ from torch import Tensor
 
 from graphdl.errors import ShapeError
 from graphdl.operators.operator import Gradients, Values
-from graphdl.operators.sizes import Windows, times
+from graphdl.operators.shared.sizes import Windows, times
 from graphdl.registry import register
 from graphdl.settings import Check, flag, optional, setting, size
 

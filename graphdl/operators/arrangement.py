@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from graphdl.errors import SettingError, ShapeError
-from graphdl.operators.axes import Axes, as_tuple, by_sizes, integers, named, one_or_several
-from graphdl.operators.borders import PaddingMode, pad, unpad
 from graphdl.operators.operator import Gradients, Operator, Values, constant
+from graphdl.operators.shared.axes import Axes, as_tuple, by_sizes, integers, named, one_or_several
+from graphdl.operators.shared.borders import PaddingMode, pad, unpad
 from graphdl.registry import register
 from graphdl.settings import any_number, choice, setting
 

@@ -11,8 +11,8 @@ import torch
 from torch import Generator, Tensor
 
 from graphdl.errors import ShapeError
-from graphdl.operators.attending import Attended, attend, check_mask, dattend, factor, keeps, number_shape
 from graphdl.operators.operator import EVERYTHING, Gradients, Needs, Operator, Values
+from graphdl.operators.shared.attending import Attended, attend, check_mask, dattend, factor, keeps, number_shape
 from graphdl.registry import register
 from graphdl.settings import flag, number, optional, probability, setting
 from graphdl.slots import InputSlot

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from graphdl.errors import ShapeError
-from graphdl.operators.loss import (
+from graphdl.operators.operator import EVERYTHING, Buffer, Gradients, Needs, Values
+from graphdl.operators.shared.loss import (
     REDUCTIONS,
     Loss,
     WeightedLoss,
@@ -20,8 +21,7 @@ from graphdl.operators.loss import (
     held,
     numbers,
 )
-from graphdl.operators.nested import Nested, as_nested
-from graphdl.operators.operator import EVERYTHING, Buffer, Gradients, Needs, Values
+from graphdl.operators.shared.nested import Nested, as_nested
 from graphdl.registry import register
 from graphdl.settings import either, number, optional, setting
 

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from graphdl.errors import ShapeError
-from graphdl.operators.loss import CLASSES, INDICES, PREDICTION, Loss, WeightedLoss, check_equal
 from graphdl.operators.operator import EVERYTHING, Gradients, Needs, Values
+from graphdl.operators.shared.loss import CLASSES, INDICES, PREDICTION, Loss, WeightedLoss, check_equal
 from graphdl.registry import register
 from graphdl.settings import Check, integer, number, probability, setting
 

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from graphdl.errors import SettingError
 from graphdl.initializers import Initializer
-from graphdl.operators.borders import Borders, PaddingMode
-from graphdl.operators.filters import Filters, Geometry
-from graphdl.operators.sizes import Sizes, times
+from graphdl.operators.shared.borders import Borders, PaddingMode
+from graphdl.operators.shared.filters import Filters, Geometry
+from graphdl.operators.shared.sizes import Sizes, times
 from graphdl.registry import register
 from graphdl.settings import choice, either, flag, initializer, optional, setting, size, sizes
 

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from graphdl.errors import SettingError
-from graphdl.operators.elementwise import Elementwise
-from graphdl.operators.masks import compared, passed
 from graphdl.operators.operator import constant
+from graphdl.operators.shared.elementwise import Elementwise
+from graphdl.operators.shared.masks import compared, passed
 from graphdl.registry import register
 from graphdl.settings import number, optional, setting
 

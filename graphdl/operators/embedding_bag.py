@@ -12,9 +12,9 @@ from torch import Tensor
 
 from graphdl.errors import SettingError, ShapeError
 from graphdl.initializers import Initializer, Normal
-from graphdl.operators.indices import as_indices
 from graphdl.operators.operator import EVERYTHING, Gradients, Needs, Values
-from graphdl.operators.table import Table
+from graphdl.operators.shared.indices import as_indices
+from graphdl.operators.shared.table import Table
 from graphdl.registry import register
 from graphdl.settings import any_number, choice, flag, initializer, integer, number, optional, setting, size
 from graphdl.slots import InputSlot

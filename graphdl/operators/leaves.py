@@ -12,9 +12,9 @@ from torch import Tensor
 
 from graphdl.errors import SettingError
 from graphdl.initializers import Initializer, Normal
-from graphdl.operators.axes import by_sizes
-from graphdl.operators.nested import Given, Nested, flat, is_nested, sizes_of
 from graphdl.operators.operator import Buffer, Gradients, Operator, Parameter, Values
+from graphdl.operators.shared.axes import by_sizes
+from graphdl.operators.shared.nested import Given, Nested, flat, is_nested, sizes_of
 from graphdl.registry import register
 from graphdl.settings import Check, initializer, optional, setting
 

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from graphdl.errors import ShapeError
-from graphdl.operators.loss import PREDICTION, TARGET, Loss, above, check_equal, per_element
 from graphdl.operators.operator import EVERYTHING, Gradients, Needs, Values, constant
+from graphdl.operators.shared.loss import PREDICTION, TARGET, Loss, above, check_equal, per_element
 from graphdl.registry import register
 from graphdl.settings import choice, flag, number, setting
 

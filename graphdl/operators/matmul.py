@@ -10,8 +10,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from graphdl.operators.broadcasting import sum_to
 from graphdl.operators.operator import EVERYTHING, Gradients, Needs, Operator, Values
+from graphdl.operators.shared.broadcasting import sum_to
 from graphdl.registry import register
 
 __all__ = ["MatMul"]

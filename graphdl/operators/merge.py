@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from graphdl.errors import ShapeError
-from graphdl.operators.broadcasting import sum_to
 from graphdl.operators.operator import EVERYTHING, Gradients, Needs, Operator, Values
+from graphdl.operators.shared.broadcasting import sum_to
 from graphdl.registry import register
 from graphdl.settings import integer, setting
 

@@ -12,8 +12,17 @@ from torch import Generator, Tensor
 
 from graphdl.errors import SettingError, ShapeError
 from graphdl.initializers import VarianceScaling, XavierNormal, XavierUniform, Zeros
-from graphdl.operators.attending import Attended, as_numbers, attend, check_mask, dattend, factor, keeps, number_shape
 from graphdl.operators.operator import EVERYTHING, Gradients, Needs, Operator, Parameter, Values
+from graphdl.operators.shared.attending import (
+    Attended,
+    as_numbers,
+    attend,
+    check_mask,
+    dattend,
+    factor,
+    keeps,
+    number_shape,
+)
 from graphdl.registry import register
 from graphdl.settings import described, flag, optional, probability, setting, size
 from graphdl.slots import InputSlot

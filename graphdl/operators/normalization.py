@@ -11,8 +11,8 @@ from torch import Tensor
 
 from graphdl.errors import SettingError, ShapeError
 from graphdl.initializers import Constant, Zeros
-from graphdl.operators.groups import Kept, normalize_groups, normalize_groups_backward
 from graphdl.operators.operator import EVERYTHING, Gradients, Needs, Operator, Parameter, Values, constant
+from graphdl.operators.shared.groups import Kept, normalize_groups, normalize_groups_backward
 from graphdl.registry import register
 from graphdl.settings import described, flag, number, optional, setting, size, sizes
 

@@ -12,9 +12,9 @@ from torch import Generator, Tensor
 
 from graphdl.errors import SettingError, ShapeError
 from graphdl.initializers import Constant
-from graphdl.operators.activation import Activation, Kernel
-from graphdl.operators.elementwise import Kept
 from graphdl.operators.operator import EVERYTHING, Gradients, Needs, Operator, Parameter, Values, constant
+from graphdl.operators.shared.activation import Activation, Kernel
+from graphdl.operators.shared.elementwise import Kept
 from graphdl.registry import register
 from graphdl.settings import number, setting, size
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from graphdl.errors import SettingError
 from graphdl.operators.operator import Gradients, Values
-from graphdl.operators.sizes import Sizes, Windows, times
+from graphdl.operators.shared.sizes import Sizes, Windows, times
 from graphdl.registry import register
 from graphdl.settings import described, flag, number, optional, setting, size, sizes
 

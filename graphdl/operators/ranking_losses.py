@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from graphdl.errors import ShapeError
-from graphdl.operators.loss import TARGET, Loss, above, check_equal
 from graphdl.operators.operator import EVERYTHING, Gradients, Needs, Values
+from graphdl.operators.shared.loss import TARGET, Loss, above, check_equal
 from graphdl.registry import register
 from graphdl.settings import Check, flag, number, setting
 from graphdl.slots import InputSlot

@@ -9,9 +9,9 @@ from typing import ClassVar, Literal, TypeAlias
 
 from graphdl.errors import SettingError
 from graphdl.initializers import Initializer
-from graphdl.operators.cell import Cell
-from graphdl.operators.recurrences import Elman, GatedUnit, LongShortTerm, Recurrence
-from graphdl.operators.stacked import Stacked
+from graphdl.operators.recurrence.cell import Cell
+from graphdl.operators.recurrence.recurrences import Elman, GatedUnit, LongShortTerm, Recurrence
+from graphdl.operators.recurrence.stacked import Stacked
 from graphdl.registry import register
 from graphdl.settings import choice, either, flag, initializer, optional, probability, setting, size
 from graphdl.slots import InputSlot

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 
 from graphdl.errors import ShapeError
-from graphdl.operators.broadcasting import sum_to
-from graphdl.operators.masks import compared
 from graphdl.operators.operator import Gradients, Operator, Values, constant
+from graphdl.operators.shared.broadcasting import sum_to
+from graphdl.operators.shared.masks import compared
 from graphdl.registry import register
 from graphdl.settings import Check, any_number, flag, integer, number, optional, setting
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from graphdl.operators.loss import REDUCTIONS, Loss, above, check_equal, per_element
 from graphdl.operators.operator import EVERYTHING, Gradients, Needs, Values, constant
+from graphdl.operators.shared.loss import REDUCTIONS, Loss, above, check_equal, per_element
 from graphdl.registry import register
 from graphdl.settings import number, setting
 

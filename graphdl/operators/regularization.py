@@ -14,8 +14,8 @@ import torch
 from torch import Generator, Tensor
 
 from graphdl.errors import ShapeError
-from graphdl.operators.masks import random_mask
 from graphdl.operators.operator import Gradients, Operator, Values, constant
+from graphdl.operators.shared.masks import random_mask
 from graphdl.registry import register
 from graphdl.settings import number, probability, setting
 

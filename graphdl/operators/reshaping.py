@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from graphdl.errors import SettingError, ShapeError
-from graphdl.operators.axes import Axes, as_tuple, by_sizes, integers, least_rank, named, one_or_several
 from graphdl.operators.operator import Gradients, Operator, Values
+from graphdl.operators.shared.axes import Axes, as_tuple, by_sizes, integers, least_rank, named, one_or_several
 from graphdl.registry import register
 from graphdl.settings import Check, integer, setting
 

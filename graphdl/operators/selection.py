@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from graphdl.errors import ShapeError
-from graphdl.operators.axes import Axes, integers
-from graphdl.operators.indices import as_indices, range_of
 from graphdl.operators.operator import EVERYTHING, Gradients, Needs, Operator, Values, constant
+from graphdl.operators.shared.axes import Axes, integers
+from graphdl.operators.shared.indices import as_indices, range_of
 from graphdl.registry import register
 from graphdl.settings import either, integer, optional, setting, size
 from graphdl.slots import InputSlot

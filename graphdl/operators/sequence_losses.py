@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from graphdl.errors import ShapeError
-from graphdl.operators.library import define
-from graphdl.operators.loss import INDICES, PREDICTION, Loss
 from graphdl.operators.operator import Gradients, Values, constant
+from graphdl.operators.shared.library import define
+from graphdl.operators.shared.loss import INDICES, PREDICTION, Loss
 from graphdl.registry import register
 from graphdl.settings import flag, setting, size
 from graphdl.slots import InputSlot

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from graphdl.errors import ShapeError
-from graphdl.operators.indices import as_indices, range_of
 from graphdl.operators.operator import Gradients, Operator, Values
+from graphdl.operators.shared.indices import as_indices, range_of
 from graphdl.operators.tuples import TupleGradient
 from graphdl.registry import register
 from graphdl.settings import choice, integer, setting, size

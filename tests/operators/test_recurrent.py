@@ -26,8 +26,8 @@ from graphdl import (
 )  # fmt: skip
 from graphdl.errors import GraphDLError, GraphDLWarning, SettingError, ShapeError
 from graphdl.initializers import Constant
-from graphdl.operators import onednn
-from graphdl.operators.compiling import compiling
+from graphdl.operators.recurrence import onednn
+from graphdl.operators.recurrence.compiling import compiling
 from graphdl.optim import Adam
 from tests.operators.case import Case
 from tests.operators.checks import every_check

@@ -5,7 +5,7 @@ import torch
 
 from graphdl import AvgPool1d, AvgPool2d, AvgPool3d
 from graphdl.errors import SettingError, ShapeError
-from graphdl.operators.sizes import times
+from graphdl.operators.shared.sizes import times
 
 
 def test_a_size_is_one_number_or_one_for_each_axis():

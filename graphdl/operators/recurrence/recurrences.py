@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from graphdl.operators.operator import Needs, Values, constant
-from graphdl.operators.recurrent_weights import Weights
+from graphdl.operators.recurrence.recurrent_weights import Weights
 
 aten = torch.ops.aten
 

@@ -9,8 +9,8 @@ from typing import ClassVar, Literal, TypeAlias
 from torch import Tensor
 
 from graphdl.errors import ShapeError
-from graphdl.operators.nested import Given, Nested, as_nested, flat, is_nested, sizes_of
 from graphdl.operators.operator import Buffer, Operator, constant
+from graphdl.operators.shared.nested import Given, Nested, as_nested, flat, is_nested, sizes_of
 from graphdl.settings import Check, choice, number, optional, setting
 from graphdl.slots import InputSlot
 

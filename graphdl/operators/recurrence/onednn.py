@@ -13,9 +13,9 @@ from typing import Any, TypeAlias, cast
 import torch
 from torch import Tensor
 
-from graphdl.operators.compiling import is_compiling
-from graphdl.operators.library import define
-from graphdl.operators.recurrent_weights import Weights
+from graphdl.operators.recurrence.compiling import is_compiling
+from graphdl.operators.recurrence.recurrent_weights import Weights
+from graphdl.operators.shared.library import define
 
 LSTM = 2
 """oneDNN's number of the kind of a layer."""

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from graphdl.operators import onednn
 from graphdl.operators.operator import Needs, Values
-from graphdl.operators.recurrences import (
+from graphdl.operators.recurrence import onednn
+from graphdl.operators.recurrence.recurrences import (
     LongShortTerm,
     Recurrence,
     Sent,
@@ -22,7 +22,7 @@ from graphdl.operators.recurrences import (
     input_gradient,
     parameter_gradients,
 )
-from graphdl.operators.recurrent_weights import Weights
+from graphdl.operators.recurrence.recurrent_weights import Weights
 
 NAMES = "weight_ih", "weight_hh", "bias_ih", "bias_hh"
 

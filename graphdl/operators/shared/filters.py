@@ -12,9 +12,9 @@ from torch import Tensor
 
 from graphdl.errors import SettingError, ShapeError, counted
 from graphdl.initializers import Initializer, Uniform, VarianceScaling
-from graphdl.operators.borders import Borders, PaddingMode, pad, unpad
 from graphdl.operators.operator import EVERYTHING, Gradients, Needs, Parameter, Values
-from graphdl.operators.sizes import Sizes, Spatial, times
+from graphdl.operators.shared.borders import Borders, PaddingMode, pad, unpad
+from graphdl.operators.shared.sizes import Sizes, Spatial, times
 from graphdl.settings import described
 
 Geometry: TypeAlias = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...], bool, tuple[int, ...], int]

@@ -13,8 +13,8 @@ from torch import Generator, Tensor
 
 from graphdl.errors import SettingError
 from graphdl.initializers import Initializer
-from graphdl.operators.indices import range_of
 from graphdl.operators.operator import Operator, Parameter
+from graphdl.operators.shared.indices import range_of
 
 
 class Table(Operator):

@@ -15,11 +15,11 @@ from torch import Generator, Tensor
 
 from graphdl.errors import SettingError, ShapeError
 from graphdl.initializers import Initializer
-from graphdl.operators.masks import random_mask
 from graphdl.operators.operator import EVERYTHING, Gradients, Needs, Operator, Parameter, Values, constant
-from graphdl.operators.recurrences import Recurrence, Sent, States, cells
-from graphdl.operators.recurrent_weights import layer_parameters, weights
-from graphdl.operators.sequences import NAMES, Ends, Kept, Lengths, run, run_back
+from graphdl.operators.recurrence.recurrences import Recurrence, Sent, States, cells
+from graphdl.operators.recurrence.recurrent_weights import layer_parameters, weights
+from graphdl.operators.recurrence.sequences import NAMES, Ends, Kept, Lengths, run, run_back
+from graphdl.operators.shared.masks import random_mask
 from graphdl.settings import described
 
 

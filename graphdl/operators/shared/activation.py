@@ -7,7 +7,7 @@ from typing import ClassVar, TypeAlias
 
 from torch import Tensor
 
-from graphdl.operators.elementwise import Elementwise
+from graphdl.operators.shared.elementwise import Elementwise
 
 Kernel: TypeAlias = Callable[..., Tensor]
 """A function of torch.ops.aten that returns one tensor."""

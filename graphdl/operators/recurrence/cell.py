@@ -11,8 +11,15 @@ from torch import Tensor
 from graphdl.errors import SettingError, ShapeError
 from graphdl.initializers import Initializer
 from graphdl.operators.operator import EVERYTHING, Gradients, Needs, Operator, Parameter, Values, constant
-from graphdl.operators.recurrences import Recurrence, Sent, States, halves, input_gradient, parameter_gradients
-from graphdl.operators.recurrent_weights import layer_parameters, weights
+from graphdl.operators.recurrence.recurrences import (
+    Recurrence,
+    Sent,
+    States,
+    halves,
+    input_gradient,
+    parameter_gradients,
+)
+from graphdl.operators.recurrence.recurrent_weights import layer_parameters, weights
 from graphdl.settings import described
 
 
