@@ -12,7 +12,8 @@ from torch import Tensor
 
 from graphdl.errors import ShapeError
 from graphdl.operators.operator import Gradients, Operator, Values
-from graphdl.operators.shared.activation import Activation, Kept, Kernel
+from graphdl.operators.shared.activation import Activation, Kernel
+from graphdl.operators.shared.elementwise import Kept
 from graphdl.registry import register
 from graphdl.settings import Check, choice, integer, number, setting
 

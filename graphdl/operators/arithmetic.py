@@ -20,7 +20,7 @@ from torch import Tensor
 from graphdl.errors import ShapeError
 from graphdl.operators.operator import EVERYTHING, Gradients, Needs, Operator, Values, constant
 from graphdl.operators.shared.broadcasting import as_operand, sum_each
-from graphdl.operators.shared.elementwise import compared, passed
+from graphdl.operators.shared.masks import compared, passed
 from graphdl.registry import register
 from graphdl.settings import number, optional, setting
 from graphdl.slots import InputSlot

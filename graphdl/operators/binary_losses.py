@@ -15,14 +15,13 @@ from graphdl.operators.operator import EVERYTHING, Buffer, Gradients, Needs, Val
 from graphdl.operators.shared.loss import (
     REDUCTIONS,
     Loss,
-    Table,
     WeightedLoss,
-    as_table,
     check_equal,
     check_spread,
     held,
     numbers,
 )
+from graphdl.operators.shared.nested import Nested, as_nested
 from graphdl.registry import register
 from graphdl.settings import either, number, optional, setting
 
@@ -44,7 +43,7 @@ class BCELoss(WeightedLoss):
     BCEWithLogitsLoss is more accurate where x is near 0 or 1. Kept for backward: x and the target.
     """
 
-    class_weight: Table | None = setting(optional(either(number(), numbers())), default=None)
+    class_weight: Nested | None = setting(optional(either(number(), numbers())), default=None)
 
     def forward(self, p: Values, x: Tensor, target: Tensor, *, training: bool) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         check_equal(x, target)
@@ -81,13 +80,13 @@ class BCEWithLogitsLoss(WeightedLoss):
     log(1 + exp x)) dy.
     """
 
-    class_weight: Table | None = setting(optional(either(number(), numbers())), default=None)
-    pos_weight: Table | None = setting(optional(either(number(), numbers())), default=None)
+    class_weight: Nested | None = setting(optional(either(number(), numbers())), default=None)
+    pos_weight: Nested | None = setting(optional(either(number(), numbers())), default=None)
 
     threshold: ClassVar = 0.0
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "pos_weight", as_table(self.pos_weight))
+        object.__setattr__(self, "pos_weight", as_nested(self.pos_weight))
         super().__post_init__()
 
     def buffers(self) -> dict[str, Buffer]:

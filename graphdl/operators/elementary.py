@@ -12,7 +12,8 @@ from torch import Tensor
 
 from graphdl.errors import SettingError
 from graphdl.operators.operator import constant
-from graphdl.operators.shared.elementwise import Elementwise, compared, passed
+from graphdl.operators.shared.elementwise import Elementwise
+from graphdl.operators.shared.masks import compared, passed
 from graphdl.registry import register
 from graphdl.settings import number, optional, setting
 

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from graphdl.initializers import Initializer, Normal
 from graphdl.operators.operator import EVERYTHING, Gradients, Needs, Values
-from graphdl.operators.shared.table import Table, indices
+from graphdl.operators.shared.indices import as_indices
+from graphdl.operators.shared.table import Table
 from graphdl.registry import register
 from graphdl.settings import any_number, flag, initializer, integer, number, optional, setting, size
 from graphdl.slots import InputSlot
@@ -54,7 +55,7 @@ class Embedding(Table):
     slots: ClassVar = (InputSlot("input", kind="integer"),)
 
     def forward(self, p: Values, x: Tensor, *, training: bool) -> tuple[Tensor, Tensor]:
-        x, table = indices(x), p["weight"]
+        x, table = as_indices(x), p["weight"]
         if x.numel() > self.num_embeddings:  # scaling all rows is less work than scaling those that are read
             return torch.embedding(self.bounded(table), x), x
         return self.bounded(torch.embedding(table, x)), x

@@ -13,7 +13,8 @@ from torch import Tensor
 from graphdl.errors import SettingError, ShapeError
 from graphdl.initializers import Initializer, Normal
 from graphdl.operators.operator import EVERYTHING, Gradients, Needs, Values
-from graphdl.operators.shared.table import Table, indices
+from graphdl.operators.shared.indices import as_indices
+from graphdl.operators.shared.table import Table
 from graphdl.registry import register
 from graphdl.settings import any_number, choice, flag, initializer, integer, number, optional, setting, size
 from graphdl.slots import InputSlot
@@ -83,11 +84,11 @@ class EmbeddingBag(Table):
         self, p: Values, x: Tensor, offsets: Tensor | None = None, factors: Tensor | None = None, *, training: bool
     ) -> tuple[Tensor, Bags]:
         self.check_inputs(x, offsets, factors)
-        row = indices(x).reshape(-1).contiguous()
+        row = as_indices(x).reshape(-1).contiguous()
         if offsets is None:
             starts = torch.arange(len(x), dtype=row.dtype, device=x.device).mul_(x.shape[1])
         else:
-            starts = indices(offsets).to(row.dtype).contiguous()
+            starts = as_indices(offsets, "offsets").to(row.dtype).contiguous()
         factors = None if factors is None else factors.reshape(-1).contiguous()
         table, how = self.bounded(p["weight"]), (self.scale_grad_by_freq, MODES[self.mode], False)
         y, *notes = aten._embedding_bag(table, row, starts, *how, factors, False, self.skipped)

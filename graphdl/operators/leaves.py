@@ -5,52 +5,27 @@ Leaves are operators without inputs, whose value is a tensor that the network ho
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, ClassVar, TypeAlias
+from typing import ClassVar, TypeAlias
 
 import torch
-from torch import Generator, Tensor
+from torch import Tensor
 
 from graphdl.errors import SettingError
 from graphdl.initializers import Initializer, Normal
 from graphdl.operators.operator import Buffer, Gradients, Operator, Parameter, Values
 from graphdl.operators.shared.axes import by_sizes
+from graphdl.operators.shared.nested import Given, Nested, flat, is_nested, sizes_of
 from graphdl.registry import register
 from graphdl.settings import Check, initializer, optional, setting
 
 __all__ = ["Constant", "Weight"]
 
-Nested: TypeAlias = "bool | float | tuple[Nested, ...]"
 Shape: TypeAlias = tuple[int, ...]
 
 
 def is_shape(value: object) -> bool:
     """Whether a value is a tuple of whole numbers that are not negative."""
     return isinstance(value, tuple) and all(type(size) is int and size >= 0 for size in value)
-
-
-def is_nested(value: object) -> bool:
-    """Whether a value is a number, or tuples of numbers of a regular shape."""
-    if not isinstance(value, tuple):
-        return isinstance(value, (bool, int, float))
-    return all(map(is_nested, value)) and len({shape_of(each) for each in value}) <= 1
-
-
-def shape_of(value: Any) -> Shape:
-    """The shape of nested tuples."""
-    if not isinstance(value, tuple):
-        return ()
-    return (len(value), *(shape_of(value[0]) if value else ()))
-
-
-def flat(value: Any) -> Iterator[bool | float]:
-    """The numbers of nested tuples."""
-    if isinstance(value, tuple):
-        for each in value:
-            yield from flat(each)
-    else:
-        yield value
 
 
 class Leaf(Operator):
@@ -117,7 +92,7 @@ class Constant(Leaf):
 
     def buffers(self) -> dict[str, Buffer]:
         found = torch.tensor(self.value).dtype
-        shape = shape_of(self.value) if self.shape is None else self.shape
+        shape = sizes_of(self.value) if self.shape is None else self.shape
         return {"value": Buffer(shape, Given(self.value), None if found.is_floating_point else found)}
 
     def forward(self, p: Values, *, training: bool) -> tuple[Tensor, None]:
@@ -127,17 +102,7 @@ class Constant(Leaf):
         return (), {}
 
     def describe(self) -> str:
-        sizes = shape_of(self.value) if self.shape is None else self.shape
+        sizes = sizes_of(self.value) if self.shape is None else self.shape
         numbers = list(flat(self.value))
         given = [", ".join(map(str, numbers))] if len(numbers) <= 4 else []
         return ", ".join([*given, *([by_sizes(sizes)] if self.shape or not given else [])])
-
-
-@dataclass(frozen=True)
-class Given:
-    """An initializer that fills a tensor with a number, or with nested tuples of numbers."""
-
-    value: Nested
-
-    def __call__(self, parameter: Tensor, generator: Generator | None) -> Tensor:
-        return parameter.copy_(torch.tensor(self.value, dtype=parameter.dtype))

@@ -13,7 +13,8 @@ from torch import Generator, Tensor
 from graphdl.errors import SettingError, ShapeError
 from graphdl.initializers import Constant
 from graphdl.operators.operator import EVERYTHING, Gradients, Needs, Operator, Parameter, Values, constant
-from graphdl.operators.shared.activation import Activation, Kept, Kernel
+from graphdl.operators.shared.activation import Activation, Kernel
+from graphdl.operators.shared.elementwise import Kept
 from graphdl.registry import register
 from graphdl.settings import number, setting, size
 

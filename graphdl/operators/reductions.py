@@ -17,7 +17,7 @@ from torch import Tensor
 from graphdl.errors import ShapeError
 from graphdl.operators.operator import Gradients, Operator, Values, constant
 from graphdl.operators.shared.broadcasting import sum_to
-from graphdl.operators.shared.elementwise import compared
+from graphdl.operators.shared.masks import compared
 from graphdl.registry import register
 from graphdl.settings import Check, any_number, flag, integer, number, optional, setting
 

@@ -164,7 +164,7 @@ class Gather(Selection):
     ) -> tuple[Tensor, tuple[Tensor, torch.Size]]:
         if x.dim() and index.dim() and len(x) != len(index) and self.dim % x.dim() != 0:
             raise ShapeError("input and index have different numbers of rows")
-        index = as_indices(index)
+        index = as_indices(index).long()
         return x.gather(self.dim, index), (index, x.shape)
 
     def backward(self, p: Values, saved: tuple[Tensor, torch.Size], dy: Tensor, needs: Needs = EVERYTHING) -> Gradients:

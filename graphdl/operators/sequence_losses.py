@@ -12,6 +12,7 @@ from torch import Tensor
 
 from graphdl.errors import ShapeError
 from graphdl.operators.operator import Gradients, Values, constant
+from graphdl.operators.shared.library import define
 from graphdl.operators.shared.loss import INDICES, PREDICTION, Loss
 from graphdl.registry import register
 from graphdl.settings import flag, setting, size
@@ -22,11 +23,6 @@ __all__ = ["CTCLoss"]
 Kept: TypeAlias = tuple[list[Tensor], Tensor, Tensor, bool]
 
 aten = torch.ops.aten
-library = torch.library.Library("graphdl", "FRAGMENT")  # type: ignore[no-untyped-call]
-library.define(  # type: ignore[no-untyped-call]
-    "ctc_loss(Tensor x, Tensor target, Tensor input_lengths, Tensor target_lengths, int blank, bool zero_infinity) -> "
-    "(Tensor, Tensor)"
-)
 
 
 def ctc_loss(
@@ -47,8 +43,12 @@ def hollow_ctc_loss(x: Tensor, target: Tensor, *settings: object) -> tuple[Tenso
     return x.new_empty(n), x.new_empty(n, t, 2 * target.shape[-1] + 1)
 
 
-library.impl("ctc_loss", ctc_loss, "CompositeExplicitAutograd")  # type: ignore[no-untyped-call]
-library.impl("ctc_loss", hollow_ctc_loss, "Meta")  # type: ignore[no-untyped-call]
+define(
+    "ctc_loss(Tensor x, Tensor target, Tensor input_lengths, Tensor target_lengths, int blank, bool zero_infinity) -> "
+    "(Tensor, Tensor)",
+    CompositeExplicitAutograd=ctc_loss,
+    Meta=hollow_ctc_loss,
+)
 
 
 @register(kw_only=True)

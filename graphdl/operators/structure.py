@@ -118,7 +118,7 @@ class OneHot(Operator):
     family: ClassVar = "embedding"
 
     def forward(self, p: Values, x: Tensor, *, training: bool) -> tuple[Tensor, None]:
-        index = as_indices(x)
+        index = as_indices(x).long()
         return index.new_zeros((*x.shape, self.num_classes)).scatter_(-1, index.unsqueeze(-1), 1), None
 
     def backward(self, p: Values, saved: None, dy: Tensor) -> Gradients:
@@ -128,4 +128,4 @@ class OneHot(Operator):
         return str(self.num_classes)
 
     def expects(self, *inputs: Tensor) -> str:
-        return f"indices from 0 to {self.num_classes - 1}{range_of(inputs[0]) if inputs else ''}"
+        return f"indices from 0 to {self.num_classes - 1}{range_of(*inputs[:1])}"

@@ -145,11 +145,12 @@ def test_an_index_out_of_range_is_told_with_the_range(wrong):
             run(torch.tensor([0, 4, wrong]))
 
 
-def test_floats_are_refused():
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bool, torch.complex64])
+def test_what_are_no_integers_is_refused(dtype):
     net = Network({"table": Embedding(5, 2)}, {"x": ["table"]})
-    text = r"table \(Embedding\) .*: the input has floats, .* x\.long\(\).* Expected indices from 0 to 4"
+    text = rf"table \(Embedding\) .*: the indices are {str(dtype)[6:]}: .* x\.long\(\).* Expected indices from 0 to 4"
     with pytest.raises(ShapeError, match=text):
-        net.forward(torch.ones(3))
+        net.forward(torch.ones(3, dtype=dtype))
 
 
 def test_shapes_are_inferred_without_knowing_that_inputs_are_indices():

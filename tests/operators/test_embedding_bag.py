@@ -162,10 +162,10 @@ OFFSETS, FACTORS = torch.tensor([0, 2]), torch.ones(2, 2)
 @pytest.mark.parametrize(
     ("settings", "given", "text"),
     [
-        ({}, (X.float(), None, None), r"the input has floats, .* x\.long\(\).*Expected indices from 0 to 4"),
+        ({}, (X.float(), None, None), r"the indices are float32: .* x\.long\(\).*Expected indices from 0 to 4"),
         ({}, (FLAT, None, None), r"indices in one row need offsets \(n\)"),
         ({}, (FLAT, OFFSETS[None], None), r"indices in one row need offsets \(n\)"),
-        ({}, (FLAT, OFFSETS.float(), None), "floats"),
+        ({}, (FLAT, OFFSETS.float(), None), "the offsets are float32: give integers"),
         ({}, (X, OFFSETS, None), "each row of indices is a bag, so there can be no offsets"),
         ({}, (X[None], None, None), r"indices are \(n, t\), or \(t\) with offsets"),
         ({}, (X, None, FACTORS), 'per_sample_weights need mode "sum", not "mean"'),

@@ -45,6 +45,13 @@ CASES = [
     ),
     Case("rows", IndexSelect(0), [(5, 2), indices(6, below=5)], looked_up(0), batched=False),
     Case("rows-of-rows", IndexSelect(0), [(5, 2), indices(2, 3, below=5)], looked_up(0), batched=False),
+    Case(
+        "rows-int32",
+        IndexSelect(0),
+        [(5, 2), indices(6, below=5, dtype=torch.int32)],
+        lambda p, x, i: x[i.long()],
+        batched=False,
+    ),
     Case("blocks", IndexSelect(0), [(4, 2, 2), indices(3, below=4)], looked_up(0), batched=False),
     Case("columns", IndexSelect(1), [(2, 4), indices(5, below=4)], looked_up(1), batched=False),
     Case("columns-2d", IndexSelect(-2), [(2, 4, 2), indices(2, 3, below=4)], looked_up(1), batched=False),

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from graphdl.operators.recurrence.compiling import is_compiling
 from graphdl.operators.recurrence.recurrent_weights import Weights
+from graphdl.operators.shared.library import define
 
 LSTM = 2
 """oneDNN's number of the kind of a layer."""
@@ -28,11 +29,6 @@ Layer: TypeAlias = tuple[Tensor, Tensor, Tensor, Tensor]
 AVAILABLE: bool = torch._C._has_mkldnn
 
 aten = torch.ops.aten
-library = torch.library.Library("graphdl", "DEF")  # type: ignore[no-untyped-call]
-library.define(  # type: ignore[no-untyped-call]
-    "lstm_layer(Tensor x, Tensor weight_ih, Tensor weight_hh, Tensor bias_ih, Tensor bias_hh, Tensor h, Tensor c, "
-    "bool reverse) -> (Tensor, Tensor, Tensor, Tensor)"
-)
 
 
 def _layer(x: Tensor, *others: Any) -> Layer:
@@ -41,7 +37,11 @@ def _layer(x: Tensor, *others: Any) -> Layer:
         return cast(Layer, _forward(x, tensors, reverse, True))
 
 
-library.impl("lstm_layer", _layer, "CPU")  # type: ignore[no-untyped-call]
+define(
+    "lstm_layer(Tensor x, Tensor weight_ih, Tensor weight_hh, Tensor bias_ih, Tensor bias_hh, Tensor h, Tensor c, "
+    "bool reverse) -> (Tensor, Tensor, Tensor, Tensor)",
+    CPU=_layer,
+)
 
 
 def _forward(x: Tensor, tensors: Sequence[Tensor], reverse: bool, training: bool) -> Any:

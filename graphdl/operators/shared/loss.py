@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, TypeAlias
+from typing import ClassVar, Literal, TypeAlias
 
-import torch
-from torch import Generator, Tensor
+from torch import Tensor
 
 from graphdl.errors import ShapeError
 from graphdl.operators.operator import Buffer, Operator, constant
+from graphdl.operators.shared.nested import Given, Nested, as_nested, flat, is_nested, sizes_of
 from graphdl.settings import Check, choice, number, optional, setting
 from graphdl.slots import InputSlot
 
 Reduction: TypeAlias = Literal["mean", "sum", "none"]
-Table: TypeAlias = float | tuple[Any, ...]
-"""A number, or numbers in nested tuples of a regular shape."""
 
 REDUCTIONS = {"none": 0, "mean": 1, "sum": 2}  # the numbers that torch's kernels use
 PREDICTION = InputSlot("prediction", role="prediction")
@@ -48,7 +46,12 @@ def numbers() -> Check:
     """Finite numbers in a tuple, or in nested tuples of a regular shape."""
     return Check(
         "a tuple of finite numbers, such as (1.0, 2.0)",
-        lambda value: isinstance(value, tuple) and sizes(value) is not None,
+        lambda value: (
+            isinstance(value, tuple)
+            and is_nested(value)
+            and 0 not in sizes_of(value)
+            and all(map(number().holds, flat(value)))
+        ),
         lambda value: BY_CLASS if is_array(value) else "",
     )
 
@@ -58,33 +61,9 @@ def is_array(value: object) -> bool:
     return hasattr(value, "tolist")
 
 
-def sizes(table: Any) -> tuple[int, ...] | None:
-    """The shape of numbers in nested tuples; None where they are not regular, empty or not numbers."""
-    if not isinstance(table, tuple):
-        return () if number().holds(table) else None
-    inner = {sizes(each) for each in table}
-    found = inner.pop() if len(inner) == 1 else None
-    return None if found is None else (len(table), *found)
-
-
-def as_table(value: Any) -> Any:
-    """Lists as tuples, all else as it is."""
-    return tuple(map(as_table, value)) if isinstance(value, (list, tuple)) else value
-
-
-@dataclass(frozen=True)
-class Numbers:
-    """An initializer: the numbers of a setting."""
-
-    table: Table
-
-    def __call__(self, parameter: Tensor, generator: Generator | None) -> Tensor:
-        return parameter.copy_(torch.tensor(self.table, dtype=parameter.dtype, device="cpu"))
-
-
-def held(table: Table) -> Buffer:
+def held(value: Nested) -> Buffer:
     """A buffer that holds the numbers of a setting."""
-    return Buffer(sizes(table) or (), Numbers(table))
+    return Buffer(sizes_of(value), Given(value))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,10 +123,10 @@ class WeightedLoss(Loss):
     class_weight  a number for each class; None for equal weights. Lists are stored as tuples
     """
 
-    class_weight: Table | None = setting(optional(numbers()), default=None)
+    class_weight: Nested | None = setting(optional(numbers()), default=None)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "class_weight", as_table(self.class_weight))
+        object.__setattr__(self, "class_weight", as_nested(self.class_weight))
         super().__post_init__()
 
     def buffers(self) -> dict[str, Buffer]:

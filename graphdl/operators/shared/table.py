@@ -11,9 +11,10 @@ from typing import Any, ClassVar
 import torch
 from torch import Generator, Tensor
 
-from graphdl.errors import SettingError, ShapeError
+from graphdl.errors import SettingError
 from graphdl.initializers import Initializer
 from graphdl.operators.operator import Operator, Parameter
+from graphdl.operators.shared.indices import range_of
 
 
 class Table(Operator):
@@ -63,19 +64,7 @@ class Table(Operator):
         return ", ".join([f"{self.num_embeddings} → {self.embedding_dim}", *chosen])
 
     def expects(self, *inputs: Tensor) -> str:
-        expected = f"indices from 0 to {self.num_embeddings - 1}"
-        if not inputs or inputs[0].is_meta or inputs[0].is_floating_point() or not inputs[0].numel():
-            return expected
-        return f"{expected}; these are from {inputs[0].min()} to {inputs[0].max()}"
-
-
-def indices(x: Tensor) -> Tensor:
-    """Integers that kernels take as indices. Raises ShapeError for floats."""
-    if x.dtype is torch.int64 or x.dtype is torch.int32:
-        return x
-    if (x.is_floating_point() or x.is_complex()) and not x.is_meta:
-        raise ShapeError("the input has floats, which are not indices: give integers, x.long()")
-    return x.long()
+        return f"indices from 0 to {self.num_embeddings - 1}{range_of(*inputs[:1])}"
 
 
 @dataclass(frozen=True)
