@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import fields, replace
+from functools import cache
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -87,6 +88,7 @@ def cases() -> dict[type[Operator], list[Case]]:
     return found
 
 
+@cache
 def left_to_torch(case: Case) -> set[str]:
     """The calls of an operator that have no form in C++."""
     p, xs = case.draw(torch.float32)
