@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test coverage check agreement bench reproduce clean
+.PHONY: demo test checks coverage check agreement bench reproduce clean
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -12,6 +12,9 @@ demo: .venv/demo        ## train a classifier on the disc and draw its network, 
 
 test: .venv/dev         ## every test
 	$(BIN)/python -m pytest -n auto --dist worksteal
+
+checks: .venv/dev       ## every shared check of every case of an operator
+	$(BIN)/python -m pytest --every-check tests/operators -n auto --dist worksteal
 
 coverage: .venv/dev     ## every test, and how much of the package they run
 	$(BIN)/python -m pytest -n auto --dist worksteal --cov --cov-report=term

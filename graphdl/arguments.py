@@ -127,10 +127,9 @@ def to_tensor(value: Any, what: str, device: torch.device, dtype: torch.dtype) -
 
 
 def _as_tensor(value: Any, what: str) -> Tensor:
-    if isinstance(value, (list, tuple)) and any(isinstance(each, Tensor) and each.dim() for each in value):
+    if isinstance(value, tuple) and any(isinstance(each, Tensor) and each.dim() for each in value):
         raise SettingError(
-            f"{what} is a {type(value).__name__} of {len(value)} tensors; give one tensor: an element of it, or "
-            "torch.stack(...) of all."
+            f"{what} is a tuple of {len(value)} tensors; give one tensor: an element of it, or torch.stack(...) of all."
         )
     try:
         array = numpy.array(value)

@@ -118,10 +118,11 @@ def did_you_mean(name: object, known: Iterable[object]) -> str:
 def counted(number: int, noun: str) -> str:
     """A number followed by its noun, in the plural where needed.
 
-    >>> counted(1, "operator"), counted(1200, "operator")
-    ('1 operator', '1,200 operators')
+    >>> counted(1, "operator"), counted(1200, "operator"), counted(2, "axis")
+    ('1 operator', '1,200 operators', '2 axes')
     """
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+    several = f"{noun[:-2]}es" if noun.endswith("is") else f"{noun}s"
+    return f"{number:,} {noun if number == 1 else several}"
 
 
 def listing(items: Iterable[object], most: int = 12) -> str:

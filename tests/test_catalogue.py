@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import graphdl
 from docs import catalogue
-from graphdl import Operator, operators
+from graphdl import Item, Operator, operators
 
 CATALOGUE = {
     "convolution": "Conv1d Conv2d Conv3d ConvTranspose1d ConvTranspose2d ConvTranspose3d",
@@ -40,6 +40,14 @@ def test_every_operator_of_the_catalogue_exists_and_is_documented():
             assert issubclass(getattr(operators, name), Operator)
             assert f"\n### {name}\n" in page, name
     assert all(hasattr(graphdl, name) for name in BLOCKS)
+
+
+def test_every_operator_but_item_has_cases():
+    cases = catalogue.cases()
+    print({cls.__name__: len(of) for cls, of in cases.items()})
+    declared = {cls for classes in catalogue.families().values() for cls in classes}
+    assert declared == cases.keys()
+    assert [cls for cls, of in cases.items() if not of] == [Item]
 
 
 def test_the_page_is_that_of_the_classes():

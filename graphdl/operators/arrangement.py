@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal, TypeAlias
 import torch
 from torch import Tensor
 
-from graphdl.errors import SettingError, ShapeError
+from graphdl.errors import SettingError, ShapeError, counted
 from graphdl.operators.operator import Gradients, Operator, Values, constant
 from graphdl.operators.shared.axes import Axes, as_tuple, by_sizes, integers, named, one_or_several
 from graphdl.operators.shared.borders import PaddingMode, pad, unpad
@@ -81,7 +81,7 @@ class Repeat(Arrangement):
         return by_sizes(self.repeats)
 
     def expects(self, *inputs: Tensor) -> str:
-        return f"an input of at most {len(self.repeats)} axes"
+        return f"an input of at most {counted(len(self.repeats), 'axis')}"
 
 
 @register
@@ -170,10 +170,12 @@ class Pad(Arrangement):
         pairs = len(self.padding) // 2
         if self.mode == "constant":
             if pairs > x.dim():
-                raise ShapeError(f"padding names {pairs} axes, and the input has {x.dim()}")
+                raise ShapeError(f"padding names {counted(pairs, 'axis')}, and the input has {x.dim()}")
             return aten.constant_pad_nd(x, self.padding, self.value), None
         if x.dim() - pairs not in (1, 2):
-            raise ShapeError(f"mode {self.mode!r} with {len(self.padding)} numbers does not take {x.dim()} axes")
+            raise ShapeError(
+                f"mode {self.mode!r} with {len(self.padding)} numbers does not take {counted(x.dim(), 'axis')}"
+            )
         return pad(x, self.padding, self.border), x.shape
 
     def backward(self, p: Values, shape: Any, dy: Tensor) -> Gradients:
@@ -183,11 +185,11 @@ class Pad(Arrangement):
         return (unpad(dy, constant(0.0, dy).expand(shape), self.padding, self.border),), {}
 
     def expects(self, *inputs: Tensor) -> str:
-        pairs = len(self.padding) // 2
+        axes = counted(len(self.padding) // 2, "axis")
         if self.mode == "constant":
-            return f"at least {pairs} axes, each longer than what is removed from it"
+            return f"at least {axes}, each longer than what is removed from it"
         limit = {"reflect": ", each longer than its padding", "circular": ", none shorter than its padding"}
-        return f"{pairs} axes after one or two others{limit.get(self.mode, '')}"
+        return f"{axes} after one or two others{limit.get(self.mode, '')}"
 
 
 def crop(dy: Tensor, padding: tuple[int, ...]) -> Tensor:

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-import torch
 from torch import Generator, Tensor
 
 from graphdl.errors import ShapeError
 from graphdl.operators.operator import EVERYTHING, Gradients, Needs, Operator, Values
-from graphdl.operators.shared.attending import Attended, attend, check_mask, dattend, factor, keeps, number_shape
+from graphdl.operators.shared.attending import Attended, Numbers, attend, check_mask, dattend, factor, keeps, numbers
 from graphdl.registry import register
 from graphdl.settings import flag, number, optional, probability, setting
 from graphdl.slots import InputSlot
@@ -61,7 +60,7 @@ class ScaledDotProductAttention(Operator):
         *,
         training: bool,
         drawn: Tensor | None = None,
-    ) -> tuple[Tensor, tuple[Attended, torch.Size | None]]:
+    ) -> tuple[Tensor, tuple[Attended, Numbers | None]]:
         alike = q.dim() == k.dim() == v.dim() > 1 and q.shape[:-2] == k.shape[:-2] == v.shape[:-2]
         if not alike or q.shape[-1] != k.shape[-1] or k.shape[-2] != v.shape[-2]:
             raise ShapeError("query, key and value do not fit together")
@@ -70,13 +69,14 @@ class ScaledDotProductAttention(Operator):
         if training and drawn is None:
             drawn = self.draw(q, k, generator=None)
         a = attend(q, k, v, mask, scale=self.scale, causal=self.is_causal, kept=drawn, factor=factor(self.dropout_p))
-        return a.out, (a, number_shape(mask))
+        return a.out, (a, numbers(mask))
 
     def backward(
-        self, p: Values, saved: tuple[Attended, torch.Size | None], dy: Tensor, needs: Needs = EVERYTHING
+        self, p: Values, saved: tuple[Attended, Numbers | None], dy: Tensor, needs: Needs = EVERYTHING
     ) -> Gradients:
         dq, dk, dv, dadded = dattend(saved[0], dy)
-        dmask = None if saved[1] is None or dadded is None else dadded.sum_to_size(saved[1])
+        mask = saved[1]
+        dmask = None if mask is None or dadded is None else dadded.sum_to_size(mask.shape).to(mask.dtype)
         return (dq, dk, dv, dmask), {}
 
     def expects(self, *inputs: Any) -> str:

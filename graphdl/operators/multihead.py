@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, NamedTuple, Self
@@ -15,15 +14,16 @@ from graphdl.initializers import VarianceScaling, XavierNormal, XavierUniform, Z
 from graphdl.operators.operator import EVERYTHING, Gradients, Needs, Operator, Parameter, Values
 from graphdl.operators.shared.attending import (
     Attended,
-    as_numbers,
+    Numbers,
     attend,
     check_mask,
     dattend,
     factor,
     keeps,
     lengthened,
-    number_shape,
+    numbers,
     rows,
+    united,
 )
 from graphdl.registry import register
 from graphdl.settings import described, flag, optional, probability, setting, size
@@ -36,12 +36,12 @@ SOURCES = ("query", "key", "value")
 
 
 class Kept(NamedTuple):
-    """What backward needs: the inputs, what the heads computed, their outputs side by side, and the masks' shapes."""
+    """What backward needs: the inputs, what the heads computed, their outputs side by side, and what the masks are."""
 
     xs: tuple[Tensor, Tensor, Tensor]
     heads: Attended
     merged: Tensor
-    masks: tuple[torch.Size | None, torch.Size | None]
+    masks: tuple[Numbers | None, Numbers | None]
 
 
 @register
@@ -156,7 +156,7 @@ class MultiheadAttention(Operator):
         )  # fmt: skip
         merged = self._merged(heads.out, query)
         y = linear(merged, p["out_proj.weight"], p.get("out_proj.bias"))
-        kept = Kept((query, key, value), heads, merged, (number_shape(key_padding_mask), number_shape(attn_mask)))
+        kept = Kept((query, key, value), heads, merged, (numbers(key_padding_mask), numbers(attn_mask)))
         return ((y, self._shown(heads.used, query)) if self.need_weights else y), kept
 
     def backward(self, p: Values, saved: Kept, dy: Any, needs: Needs = EVERYTHING) -> Gradients:
@@ -255,21 +255,19 @@ class MultiheadAttention(Operator):
         n, h, t, s = *q.shape[:3], k.shape[2] - self._more
         masks = []
         if padding is not None:
-            check_mask(padding.view(-1, s) if padding.dim() == 1 else padding, (n, s))
+            if padding.shape not in ((n, s), (s,) if n == 1 else (n, s)):
+                raise ShapeError(f"key_padding_mask has the shape {tuple(padding.shape)} in place of {(n, s)}")
+            check_mask(padding, (n, s))
             masks.append(padding.view(n, 1, 1, s))
         if pairs is not None:
             check_mask(pairs, (t, s) if pairs.dim() == 2 else (n * h, t, s))
             masks.append(pairs if pairs.dim() == 2 else pairs.view(n, h, t, s))
         if self.is_causal and self._more:
             masks.append(torch.ones(t, s, dtype=torch.bool, device=q.device).triu(1))
-        if not masks:
-            return None
-        if all(mask.dtype is torch.bool for mask in masks):
-            mask = functools.reduce(torch.logical_or, masks).logical_not()
-        else:
-            added = [as_numbers(mask.logical_not(), q) if mask.dtype is torch.bool else mask for mask in masks]
-            mask = functools.reduce(torch.add, added)
-        return torch.constant_pad_nd(mask, (0, self._more), mask.dtype is torch.bool) if self._more else mask
+        mask = united(masks, q)
+        if mask is None or not self._more:
+            return mask
+        return torch.constant_pad_nd(mask, (0, self._more), mask.dtype is torch.bool)
 
     def _dmasks(self, saved: Kept, dadded: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
         """The gradients of masks of numbers."""
@@ -277,8 +275,8 @@ class MultiheadAttention(Operator):
         if dadded is None or not (padding or pairs):
             return None, None
         dadded = dadded[..., : dadded.shape[-1] - self._more]
-        dpadding = dadded.sum((1, 2)).view(padding) if padding else None
-        return dpadding, dadded.sum((0, 1)) if pairs and len(pairs) == 2 else dadded.reshape(pairs) if pairs else None
+        dpadding = padding and padding.gradient(dadded.sum((1, 2)))
+        return dpadding, pairs and pairs.gradient(dadded.sum((0, 1)) if len(pairs.shape) == 2 else dadded)
 
     def _check(self, query: Tensor, key: Tensor, value: Tensor) -> None:
         """Raise ShapeError for inputs that do not fit together."""
@@ -297,4 +295,5 @@ class MultiheadAttention(Operator):
         order = "n, {}, " if self.batch_first else "{}, n, "
         i, axes = self.embed_dim or "i", [order.format(t) for t in "ts"]
         text = f"query ({axes[0]}{i}), key ({axes[1]}{self.kdim or i}) and value ({axes[1]}{self.vdim or i})"
-        return text + ("" if self.batch_first else "; batch_first=True takes the batch as the first axis")
+        text += "" if self.batch_first else "; batch_first=True takes the batch as the first axis"
+        return f"{text}. Optional: key_padding_mask (n, s) and attn_mask (t, s) or (n num_heads, t, s)"

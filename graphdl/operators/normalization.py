@@ -145,8 +145,9 @@ class GroupNorm(Operator):
     means over a group; over samples and positions: dweight = sum dy z, dbias = sum dy.
 
     num_channels may be left out: it is inferred from the first input. affine=False leaves weight and bias out,
-    bias=False the bias. Kept for backward: x, and one mean and 1 / sqrt(var + eps) per sample and group.
-    Errors: ShapeError if a group has a single value, whose variance is 0, or none.
+    bias=False the bias. Where a group has a single value, y is the bias and dx is 0. Kept for backward: x, and one mean
+    and 1 / sqrt(var + eps) per sample and group.
+    Errors: ShapeError if the batch is one row with a single value per group, as in torch.nn.
     Source: Wu and He, "Group normalization", 2018.
     """
 
@@ -184,8 +185,10 @@ class GroupNorm(Operator):
     def forward(self, p: Values, x: Tensor, *, training: bool) -> tuple[Tensor, Kept]:
         if x.dim() < 2 or x.shape[1] != self.num_channels:
             raise ShapeError(f"the input needs {self.num_channels} channels along axis 1")
-        if x.shape[1:].numel() <= self.num_groups and not x.is_meta:
-            raise ShapeError("a single value per group has no variance: take fewer groups, or give larger inputs")
+        if x.numel() == self.num_groups and len(x) == 1 and not x.is_meta:
+            raise ShapeError(
+                "a single row with a single value per group has no variance: take fewer groups, or give larger inputs"
+            )
         return normalize_groups(p, x, self.num_groups, self.eps)
 
     def backward(self, p: Values, kept: Kept, dy: Tensor, needs: Needs = EVERYTHING) -> Gradients:

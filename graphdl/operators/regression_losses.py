@@ -5,10 +5,12 @@ Squared error, absolute error, and combinations of both.
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 import torch
 from torch import Tensor
 
-from graphdl.operators.operator import EVERYTHING, Gradients, Needs, Values, constant
+from graphdl.operators.operator import EVERYTHING, Gradients, InputGradients, Needs, Values, constant
 from graphdl.operators.shared.loss import REDUCTIONS, Loss, above, check_equal, per_element
 from graphdl.registry import register
 from graphdl.settings import number, setting
@@ -16,6 +18,9 @@ from graphdl.settings import number, setting
 __all__ = ["HuberLoss", "L1Loss", "MSELoss", "SmoothL1Loss"]
 
 aten = torch.ops.aten
+
+Kept: TypeAlias = tuple[Tensor, torch.dtype]
+"""What backward needs: the difference or its sign, and the dtype of the target."""
 
 
 @register(kw_only=True)
@@ -26,19 +31,19 @@ class MSELoss(Loss):
     Kept for backward: x - target.
     """
 
-    def forward(self, p: Values, x: Tensor, target: Tensor, *, training: bool) -> tuple[Tensor, Tensor]:
+    def forward(self, p: Values, x: Tensor, target: Tensor, *, training: bool) -> tuple[Tensor, Kept]:
         difference = subtract(x, target)
         if self.reduction == "none":
-            return difference.square(), difference
+            return difference.square(), (difference, target.dtype)
         flat = difference.reshape(-1)
         total = torch.dot(flat, flat)
         if self.reduction == "mean":
             total.mul_(constant(per_element(len(flat)), total))
-        return total, difference
+        return total, (difference, target.dtype)
 
-    def backward(self, p: Values, difference: Tensor, dy: Tensor, needs: Needs = EVERYTHING) -> Gradients:
-        dx = difference * self.share(dy, difference.numel(), 2)
-        return (dx, -dx if "target" in needs else None), {}
+    def backward(self, p: Values, saved: Kept, dy: Tensor, needs: Needs = EVERYTHING) -> Gradients:
+        difference, dtype = saved
+        return opposite(difference * self.share(dy, difference.numel(), 2), dtype, needs), {}
 
 
 @register(kw_only=True)
@@ -49,13 +54,13 @@ class L1Loss(Loss):
     Kept for backward: sign(x - target).
     """
 
-    def forward(self, p: Values, x: Tensor, target: Tensor, *, training: bool) -> tuple[Tensor, Tensor]:
+    def forward(self, p: Values, x: Tensor, target: Tensor, *, training: bool) -> tuple[Tensor, Kept]:
         difference = subtract(x, target)
-        return self.reduce(difference.abs()), difference.sign()
+        return self.reduce(difference.abs()), (difference.sign(), target.dtype)
 
-    def backward(self, p: Values, sign: Tensor, dy: Tensor, needs: Needs = EVERYTHING) -> Gradients:
-        dx = sign * self.share(dy, sign.numel())
-        return (dx, -dx if "target" in needs else None), {}
+    def backward(self, p: Values, saved: Kept, dy: Tensor, needs: Needs = EVERYTHING) -> Gradients:
+        sign, dtype = saved
+        return opposite(sign * self.share(dy, sign.numel()), dtype, needs), {}
 
 
 @register(kw_only=True)
@@ -71,12 +76,12 @@ class SmoothL1Loss(Loss):
 
     def forward(self, p: Values, x: Tensor, target: Tensor, *, training: bool) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         check_equal(x, target)
-        target = target.to(x.dtype)
-        return self.reduce(aten.smooth_l1_loss(x, target, REDUCTIONS["none"], self.beta)), (x, target)
+        return self.reduce(aten.smooth_l1_loss(x, target.to(x.dtype), REDUCTIONS["none"], self.beta)), (x, target)
 
     def backward(self, p: Values, saved: tuple[Tensor, Tensor], dy: Tensor, needs: Needs = EVERYTHING) -> Gradients:
-        dx = aten.smooth_l1_loss_backward(dy, *saved, self.kernel_reduction, self.beta)
-        return (dx, -dx if "target" in needs else None), {}
+        x, target = saved
+        dx = aten.smooth_l1_loss_backward(dy, x, target.to(x.dtype), self.kernel_reduction, self.beta)
+        return opposite(dx, target.dtype, needs), {}
 
 
 @register(kw_only=True)
@@ -92,15 +97,20 @@ class HuberLoss(Loss):
 
     def forward(self, p: Values, x: Tensor, target: Tensor, *, training: bool) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         check_equal(x, target)
-        target = target.to(x.dtype)
-        return self.reduce(aten.huber_loss(x, target, REDUCTIONS["none"], self.delta)), (x, target)
+        return self.reduce(aten.huber_loss(x, target.to(x.dtype), REDUCTIONS["none"], self.delta)), (x, target)
 
     def backward(self, p: Values, saved: tuple[Tensor, Tensor], dy: Tensor, needs: Needs = EVERYTHING) -> Gradients:
-        dx = aten.huber_loss_backward(dy, *saved, self.kernel_reduction, self.delta)
-        return (dx, -dx if "target" in needs else None), {}
+        x, target = saved
+        dx = aten.huber_loss_backward(dy, x, target.to(x.dtype), self.kernel_reduction, self.delta)
+        return opposite(dx, target.dtype, needs), {}
 
 
 def subtract(x: Tensor, target: Tensor) -> Tensor:
-    """x - target. Raises ShapeError instead of broadcasting."""
+    """x - target in the dtype of x. Raises ShapeError instead of broadcasting."""
     check_equal(x, target)
-    return x - target
+    return x - target.to(x.dtype)
+
+
+def opposite(dx: Tensor, dtype: torch.dtype, needs: Needs) -> InputGradients:
+    """dx, and -dx for a target of this dtype, if it is needed; a target of integers or booleans has no gradient."""
+    return dx, (-dx).to(dtype) if "target" in needs and dtype.is_floating_point else None

@@ -27,6 +27,14 @@ def sizes(what: str) -> Check:
     return Check(f"{what}, one of which may be -1", lambda value: whole.holds(value) and value.count(-1) <= 1)
 
 
+def check_split(count: int, sizes: tuple[int, ...], what: str) -> int:
+    """The product of the known sizes. Raises ShapeError where so many elements do not fit into the sizes."""
+    known = math.prod(size for size in sizes if size != -1)
+    if count != known if -1 not in sizes else not known or count % known:
+        raise ShapeError(f"{what} has {count} elements, which do not fit into {by_sizes(sizes)}")
+    return known
+
+
 class Reshaping(Operator):
     """One input, reshaped; by default the shape of x is kept for backward, and dx = dy in that shape."""
 
@@ -66,6 +74,8 @@ class Unflatten(Reshaping):
     unflattened_size: tuple[int, ...] = setting(sizes("a tuple of sizes"))
 
     def forward(self, p: Values, x: Tensor, *, training: bool) -> tuple[Tensor, torch.Size]:
+        if -x.dim() <= self.dim < x.dim():
+            check_split(x.shape[self.dim], self.unflattened_size, f"axis {self.dim} of the input")
         return torch.unflatten(x, self.dim, self.unflattened_size), x.shape
 
     def describe(self) -> str:
@@ -95,9 +105,7 @@ class Reshape(Reshaping):
 
     def _row(self, count: int) -> list[int]:
         """The shape of a row of so many elements."""
-        known = math.prod(size for size in self.shape if size != -1)
-        if count != known if -1 not in self.shape else not known or count % known:
-            raise ShapeError(f"a row of the input has {count} elements, which do not fit into {by_sizes(self.shape)}")
+        known = check_split(count, self.shape, "a row of the input")
         return [count // known if size == -1 else size for size in self.shape]
 
     def describe(self) -> str:

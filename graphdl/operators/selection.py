@@ -134,6 +134,8 @@ class Select(Selection):
     dim: int = setting(integer(), default=1)
 
     def forward(self, p: Values, x: Tensor, *, training: bool) -> tuple[Tensor, torch.Size]:
+        if -x.dim() <= self.dim < x.dim() and not -x.shape[self.dim] <= self.index < x.shape[self.dim]:
+            raise ShapeError(f"index {self.index} is out of range: axis {self.dim} has the length {x.shape[self.dim]}")
         return x.select(self.dim, self.index), x.shape
 
     def backward(self, p: Values, shape: torch.Size, dy: Tensor) -> Gradients:

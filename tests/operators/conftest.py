@@ -1,6 +1,6 @@
 """Which of the shared checks run: all of them for one case of each operator, and a drawn part for its other cases.
 
-`pytest --every-check` runs all.
+`pytest --every-check` runs all, and so does `make checks`, on these tests only.
 """
 
 from __future__ import annotations

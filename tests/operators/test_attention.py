@@ -87,6 +87,21 @@ def test_rows_that_attend_to_nothing_are_zero():
         assert all(torch.isfinite(each).all() for each in (dq, dk, dv))
 
 
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float64])
+def test_the_gradient_of_a_mask_has_its_dtype(dtype, causal):
+    generator = torch.Generator().manual_seed(0)
+    q, mask = torch.randn(2, 3, 4, generator=generator), torch.randn(3, 3, generator=generator).half()
+    operator = ScaledDotProductAttention(is_causal=causal)
+    found = {}
+    for given in (mask.float(), mask.to(dtype)):
+        y, saved = operator.forward({}, q, q, q, given, training=True)
+        (dq, _, _, dmask), _ = operator.backward({}, saved, torch.ones_like(y))
+        assert (y.dtype, dq.dtype, dmask.dtype) == (q.dtype, q.dtype, given.dtype)
+        found[given.dtype] = y, dmask.float()
+    torch.testing.assert_close(found[dtype], found[torch.float32], rtol=1e-3, atol=1e-5)
+
+
 NODES = {"attend": ScaledDotProductAttention()}
 
 

@@ -151,7 +151,11 @@ def test_settings_are_checked(make, text):
         ([(2, 3, 4), (3, 5, 4), (3, 5, 4)], "do not fit together"),
         (
             [(2, 3, 4), (2, 5, 4), (2, 5, 4), (2, 4)],
-            r"the mask \(shape \(2, 4\)\) does not fit pairs of the shape \(2, 5\)",
+            r"key_padding_mask has the shape \(2, 4\) in place of \(2, 5\)",
+        ),
+        (
+            [(2, 3, 4), (2, 5, 4), (2, 5, 4), (5,)],
+            r"key_padding_mask has the shape \(5,\) in place of \(2, 5\)\. .*Optional: key_padding_mask \(n, s\) and",
         ),
         ([(2, 3, 4), (2, 5, 4), (2, 5, 4), (2, 5), (5, 5)], r"the mask \(shape \(5, 5\)\) does not fit .*\(3, 5\)"),
     ],
@@ -159,8 +163,20 @@ def test_settings_are_checked(make, text):
 def test_what_does_not_fit_is_refused_at_the_node(shapes, text):
     inputs = {name: torch.zeros(shape) for name, shape in zip("qkvab", shapes, strict=False)}
     net = Network({"attend": MultiheadAttention(4, 2, batch_first=True)}, reads({"attend": [*inputs]}))
-    with pytest.raises(ShapeError, match=rf"attend \(MultiheadAttention\) .*{text}.* Expected query \(n, t, 4\)"):
+    with pytest.raises(ShapeError, match=rf"attend \(MultiheadAttention\) .*{text}"):
         net.forward(inputs)
+    with pytest.raises(ShapeError, match=r"Expected query \(n, t, 4\)"):
+        net.forward(inputs)
+
+
+def test_gradients_of_masks_have_their_dtypes():
+    operator = MultiheadAttention(4, 2, batch_first=True)
+    p = {name: torch.randn(each.shape) for name, each in operator.parameters().items()}
+    x, masks = torch.randn(2, 3, 4), (torch.zeros(2, 3).half(), torch.zeros(3, 3).double())
+    y, saved = operator.forward(p, x, x, x, *masks, training=True)
+    dxs, _ = operator.backward(p, saved, torch.ones_like(y))
+    assert [dx.dtype for dx in dxs[3:]] == [mask.dtype for mask in masks]
+    assert (y.dtype, dxs[0].dtype) == (x.dtype, x.dtype)
 
 
 def test_sizes_that_do_not_divide_are_refused_when_they_are_inferred():

@@ -97,6 +97,21 @@ def test_channels_last_goes_through():
             )
 
 
+@pytest.mark.parametrize(("groups", "shape"), [(4, (3, 4)), (4, (2, 4, 1)), (2, (0, 4)), (2, (1, 4)), (2, (3, 4, 0))])
+def test_groups_of_a_single_value_or_none_are_those_of_torch(groups, shape):
+    operator, theirs = GroupNorm(groups, 4), nn.GroupNorm(groups, 4)
+    p = {"weight": torch.tensor([1.0, 2.0, -1.0, 0.5]), "bias": torch.tensor([0.5, 0.0, 1.0, -2.0])}
+    theirs.load_state_dict(p)
+    x = normal(shape, torch.Generator().manual_seed(0)).float().requires_grad_()
+    expected = theirs(x)
+    expected.sum().backward()
+    y, saved = operator.forward(p, x.detach(), training=True)
+    (dx,), dps = operator.backward(p, saved, torch.ones_like(y))
+    torch.testing.assert_close(y, expected.detach())
+    found = [dx, dps["weight"], dps["bias"]]
+    torch.testing.assert_close(found, [x.grad, theirs.weight.grad, theirs.bias.grad], equal_nan=True)
+
+
 def test_a_row_of_zeros_stays():
     x = torch.zeros(2, 3)
     y, saved = RMSNorm(3, elementwise_affine=False).forward({}, x, training=True)
@@ -125,9 +140,8 @@ def test_an_infinite_channel_stays_within_its_window():
         (RMSNorm(), (), "the input is a single number"),
         (GroupNorm(2, 4), (3, 2, 4), r"Expected \(n, 4, \.\.\.\)"),
         (GroupNorm(2, 4), (4,), r"Expected \(n, 4, \.\.\.\)"),
-        (GroupNorm(2, 4), (4, 4, 0), "a single value per group has no variance"),
         (GroupNorm(2), (4,), r"num_channels can be inferred from \(n, c, \.\.\.\), but the input has 1 ax"),
-        (GroupNorm(4, 4), (3, 4), "a single value per group has no variance: take fewer groups"),
+        (GroupNorm(4, 4), (1, 4), "a single row with a single value per group has no variance: take fewer groups"),
         (LocalResponseNorm(3), (3,), r"no axis of channels.* Expected \(n, c, \.\.\.\)"),
     ],
 )

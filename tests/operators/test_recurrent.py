@@ -237,6 +237,19 @@ def test_lstm_in_single_precision_agrees_with_torch(given, training):
         assert dps.keys() == p.keys()
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("operator", [RNN, LSTM, GRU])
+def test_gradients_are_written_where_they_are_needed(operator, dtype):
+    made = operator(5, 6, 2, bidirectional=True)
+    p = {name: torch.randn(each.shape, dtype=dtype) for name, each in made.parameters().items()}
+    y, saved = made.forward(p, torch.randn(4, 3, 5, dtype=dtype), training=True)
+    _, expected = made.backward(p, saved, y)
+    places = {name: torch.full_like(tensor, 7) for name, tensor in p.items()}
+    _, found = made.backward(p, saved, y, places)
+    assert all(found[name].data_ptr() == place.data_ptr() for name, place in places.items())
+    torch.testing.assert_close(places, expected, rtol=0, atol=0)
+
+
 def memory(**given):
     """A network that says, of a sequence, its first number, by the state that it carries to the end."""
     operators = {"lstm": LSTM(hidden_size=8, batch_first=True, **given), "last": Item(1), "flat": Flatten(0, 1)}

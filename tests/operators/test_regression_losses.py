@@ -48,6 +48,24 @@ def test_arguments_are_torch_s(operator, module):
     assert_arguments_of_torch(operator, module)
 
 
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+@pytest.mark.parametrize("kind", FUNCTIONS)
+def test_a_target_of_another_type(kind, reduction):
+    """Computed in the dtype of the prediction; the gradient of a target of floats has the target's dtype."""
+    x = torch.tensor([0.25, -1.5, 3.0])
+    operator = kind(reduction=reduction)
+    expected, _ = operator.forward({}, x, torch.tensor([0.0, 1.0, 1.0]), training=True)
+    for dtype in (torch.bool, torch.int64, torch.float64, torch.float16):
+        y, saved = operator.forward({}, x, torch.tensor([0, 1, 1]).to(dtype), training=True)
+        torch.testing.assert_close(y, expected, rtol=0, atol=0)
+        (dx, dtarget), _ = operator.backward({}, saved, torch.ones_like(y))
+        assert dx.dtype is x.dtype
+        if dtype.is_floating_point:
+            torch.testing.assert_close(dtarget, -dx.to(dtype), rtol=0, atol=0)
+        else:
+            assert dtarget is None
+
+
 @pytest.mark.parametrize(("kind", "bound"), [(SmoothL1Loss, "beta"), (HuberLoss, "delta")])
 @pytest.mark.parametrize("reduction", REDUCTIONS)
 def test_at_kinks_and_beyond_numbers(kind, bound, reduction):

@@ -78,7 +78,12 @@ def test_a_stack_sends_views():
     [
         (Flatten(), (4,), r"Expected an axis 1, and an axis -1 that is not before it\."),
         (Flatten(3, 1), (1, 2, 3, 4), r"Expected an axis 3, and an axis 1 that is not before it\."),
-        (Unflatten(1, (2, 3)), (4, 5), r"Expected an axis 1 of length 6\."),
+        (
+            Unflatten(1, (2, 3)),
+            (4, 5),
+            r"axis 1 of the input has 5 elements, which do not fit into 2×3\. .*Expected an axis 1 of length 6\.",
+        ),
+        (Unflatten(-1, (2, -1)), (4, 5), r"axis -1 of the input has 5 elements, which do not fit into 2×\?\."),
         (Unflatten(2, (2, -1)), (4, 5), r"Expected an axis 2 of length a multiple of 2\."),
         (Reshape((2, 3)), (4, 5), r"a row of the input has 5 elements, which do not fit into 2×3\."),
         (Reshape((2, -1)), (4, 5), r"a row of the input has 5 elements, which do not fit into 2×\?\."),

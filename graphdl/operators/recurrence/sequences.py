@@ -110,8 +110,8 @@ def run_back(
     if kept.made:
         h, c = kept.states.h, cells(kept.states)
         dx, *dps, dh, dc = onednn.backward(kept.x, w, h, c, reverse, kept.made, sent[:3])
-        named = zip(NAMES, w, dps, strict=True)
-        return dx, States(dh, dc), {name: dp for name, p, dp in named if p is not None and name in needs}
+        named = [(name, dp) for name, p, dp in zip(NAMES, w, dps, strict=True) if p is not None and name in needs]
+        return dx, States(dh, dc), {name: _placed(dp, needs[name]) for name, dp in named}
     if lengths is not None and reverse:
         turned = sent if sent.ys is None else sent._replace(ys=lengths.turn(sent.ys))
         dx, states, dp = run_back(recurrence, w, kept, turned, False, lengths, needs)
@@ -121,6 +121,11 @@ def run_back(
     back = recurrence.backward(w, kept.kept, kept.states, arriving, reverse)
     dx = input_gradient(recurrence, w, back.gates) if "input" in needs else None
     return dx, States(back.h, back.c), parameter_gradients(recurrence, back.gates, kept.x, before, w, needs)
+
+
+def _placed(gradient: Tensor, place: Tensor | None) -> Tensor:
+    """The gradient in its place, so that the kernel's own tensor is free before the next layer."""
+    return gradient if place is None else place.copy_(gradient)
 
 
 def _opened(first: Tensor, count: int, reverse: bool) -> Tensor:

@@ -6,6 +6,7 @@ the mask allows no position give 0. The operators with attention share these fun
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any, NamedTuple
 
@@ -69,7 +70,7 @@ def attend(
             out, sums = flash(q, k, v, 0.0, causal, attn_mask=added, scale=scale)
             return Attended(q, k, v, out, scale, causal, added=added, sums=sums)
     else:
-        added = mask
+        added = mask.to(q.dtype)
     if causal:
         added = as_numbers(before(q, k), q)
     scores = torch.matmul(q * scale, k.transpose(-1, -2))
@@ -129,9 +130,28 @@ def rows(x: Tensor) -> Tensor:
     return x.reshape(-1, x.shape[-1])
 
 
-def number_shape(mask: Tensor | None) -> torch.Size | None:
-    """The shape of a mask of numbers, which has a gradient; None for another mask or none."""
-    return None if mask is None or mask.dtype is torch.bool else mask.shape
+class Numbers(NamedTuple):
+    """The shape and the dtype of a mask of numbers, and so of its gradient."""
+
+    shape: torch.Size
+    dtype: torch.dtype
+
+    def gradient(self, found: Tensor) -> Tensor:
+        """The gradient as the mask is."""
+        return found.reshape(self.shape).to(self.dtype)
+
+
+def numbers(mask: Tensor | None) -> Numbers | None:
+    """What is kept of a mask of numbers, which has a gradient; None for another mask or none."""
+    return None if mask is None or mask.dtype is torch.bool else Numbers(mask.shape, mask.dtype)
+
+
+def united(masks: list[Tensor], like: Tensor) -> Tensor | None:
+    """One mask, as `attend` takes it, of several in which True stands for the pairs that are left out."""
+    if all(mask.dtype is torch.bool for mask in masks):
+        return functools.reduce(torch.logical_or, masks).logical_not() if masks else None
+    added = [as_numbers(mask.logical_not(), like) if mask.dtype is torch.bool else mask for mask in masks]
+    return functools.reduce(torch.add, added)
 
 
 def check_mask(mask: Tensor, scores: tuple[int, ...]) -> None:
