@@ -144,5 +144,5 @@ def test_a_missing_input_named_after_its_node_is_no_misspelling_of_it():
 
 def test_a_tuple_of_tensors_is_not_a_row():
     """split of one array returns tuples, of which the only element is meant."""
-    with pytest.raises(SettingError, match="^The input x is a tuple of 1 tensors; give one tensor: an element of it"):
+    with pytest.raises(SettingError, match=r"^The input x is a tuple of 1 tensors; give one tensor: an element of it"):
         to_tensor((torch.zeros(5, 2),), "The input x", torch.device("cpu"), torch.float32)
