@@ -30,7 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run_all(quick: bool, compiled: bool) -> int:
-    """Every benchmark in a process of its own, then the report."""
+    """Every benchmark in a separate process, then the report."""
     for stale in RESULTS.glob("*.json"):
         stale.unlink()
     flags = ["--quick"] * quick + ["--compiled"] * compiled

@@ -6,7 +6,7 @@ parameters, and the losses of their first steps are compared. A figure of the fi
 batches at hand with Adam: what fit does, without and with compile=True, against a loop with Adam(fused=True), with the
 module as it is and by torch.compile. Compilation is not counted. Steps that are mostly convolutions and products are
 left to the operators by compile=True. The third table is the peak of bytes in use during a step, with parameters and
-the optimizer's state, each contestant in a process of its own.
+the optimizer's state, each contestant in a separate process.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ def torch_epoch(name: str, quick: bool, compiled: bool) -> Callable[[], float]:
 
 
 def in_a_process(name: str, way: str, quick: bool) -> int:
-    """The peak of a contestant's step, measured in a process of its own."""
+    """The peak of a contestant's step, measured in a separate process."""
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), take_one_thread) as pool:
         return pool.submit(measured_peak, name, way, quick).result()
 

@@ -59,14 +59,14 @@ def pixel_cosines(data: Pairs) -> Tensor:
 
 
 def accuracies(cosines: Callable[[Pairs], Tensor], validation: Pairs, *tests: Pairs) -> list[float]:
-    """The share of each test's pairs that are told by the threshold which tells the most validation pairs."""
+    """The accuracy on each test's pairs, with the threshold that is most accurate on the validation pairs."""
     thresholds = torch.linspace(0, 1, 101)[:, None]
 
-    def told(data: Pairs) -> Tensor:
+    def accuracy(data: Pairs) -> Tensor:
         return ((cosines(data) > thresholds) == (data["alike"] > 0)).double().mean(1)
 
-    best = told(validation).argmax()
-    return [float(told(test)[best]) for test in tests]
+    best = accuracy(validation).argmax()
+    return [float(accuracy(test)[best]) for test in tests]
 
 
 def main(epochs: int = 4, folder: str = "out", seed: int = 0) -> tuple[float, float]:
@@ -79,8 +79,8 @@ def main(epochs: int = 4, folder: str = "out", seed: int = 0) -> tuple[float, fl
     history = fit(net, training, optimizer=AdamW(lr=Cosine(3e-3, steps=epochs * 100)), epochs=epochs, batch_size=100)
     codes = accuracies(lambda data: net.forward(data)["cosine"], validation, new, unseen)
     raw = accuracies(pixel_cosines, validation, new, unseen)
-    print(f"told of pairs of new images: {codes[0]:.1%} by their codes, {raw[0]:.1%} by their pixels")
-    print(f"told of pairs of digits it never saw: {codes[1]:.1%} and {raw[1]:.1%}; {history.seconds:.0f} s of training")
+    print(f"accuracy on pairs of new images: {codes[0]:.1%} by their codes, {raw[0]:.1%} by their pixels")
+    print(f"accuracy on pairs of unseen digits: {codes[1]:.1%} and {raw[1]:.1%}; {history.seconds:.0f} s of training")
     net.render(f"{folder}/network.svg", title="A siamese network")
     return codes[0], raw[0]
 

@@ -262,7 +262,7 @@ class ParameterStore:
 
 
 def _blocks(key: Key, nodes: Collection[Key]) -> tuple[str, ...]:
-    """The blocks around a node, by its name; a name that is a node is no block."""
+    """The blocks around a node, by its name; a name that is a node is not a block."""
     return tuple(name for name in enclosing(key) if name not in nodes)
 
 

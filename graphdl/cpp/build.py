@@ -19,8 +19,7 @@ FLAGS = (
     "-O2", "-march=native", "-std=c++17", "-fPIC", "-shared", "-w", "-fno-math-errno", "-fno-trapping-math",
     "-ffp-contract=off",
 )  # fmt: skip
-"""None of these changes a value. Vectors are those of the text: the compiler makes none of its own, and joins or splits
-none."""
+"""None of these changes a value. All vectors are written in the text: the compiler adds, joins and splits none."""
 VECTORS_AS_WRITTEN = {
     "clang": ("-fno-vectorize", "-fno-slp-vectorize", "-mprefer-vector-width=512"),
     "gcc": ("-fno-tree-vectorize", "-fno-tree-slp-vectorize", "-Wno-psabi"),

@@ -25,7 +25,7 @@ HOST_READS = {
 class Traits(NamedTuple):
     """What a function of torch is like, whatever it is called with.
 
-    composite  whether it is made of other functions and has no kernel of its own
+    composite  whether it is made of other functions and has no kernel
     mutable    whether it writes into tensors that it is given
     view       whether what it returns shares the memory of what it is given
     reads      whether it gives Python a number

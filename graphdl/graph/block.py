@@ -129,7 +129,7 @@ def _entries(level: Level, inputs: Sequence[Key] | None) -> dict[str, Entry]:
     entries: dict[str, Entry] = {}
     for name in map(str, inputs):
         if name not in known and name not in level.absent:
-            why = f"{name!r} is a node that is fed" if name in level.names else f"{name!r} is no input"
+            why = f"{name!r} is a node that is fed" if name in level.names else f"{name!r} is not an input"
             raise UnknownNodeError(
                 f"inputs names {name!r}, but {why}.{did_you_mean(name, known)} Nothing feeds "
                 f"{listing(map(repr, known)) or 'from outside'}."

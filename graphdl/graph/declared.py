@@ -47,7 +47,7 @@ def normalise_connectivity(connectivity: Mapping[Key, Sequence[Key | Feed]]) -> 
 def owners_by_key(operators: Mapping[Key, object], inside: Callable[[Key], bool]) -> dict[Key, Key]:
     """Follow every Shared to the node that owns the operator, in linear time.
 
-    inside  whether a key that is no node of this level leads into a block; the Shared that names it is its own owner
+    inside  whether a key that is not a node of this level leads into a block; the Shared that names it owns itself
     """
     owners: dict[Key, Key] = {}
     for key in operators:

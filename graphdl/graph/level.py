@@ -21,7 +21,7 @@ from graphdl.slots import is_optional
 
 
 class Nested(ABC):
-    """What holds a level of its own: a Block."""
+    """What holds another level: a Block."""
 
     @property
     @abstractmethod
@@ -101,20 +101,20 @@ class Level:
             check_distinct(self.operators)
 
     def _is_input(self, key: Key) -> bool:
-        """Whether a key that is no operator is an input; UnknownNodeError for a wrong name of a node inside a block."""
+        """Whether a key that is not an operator is an input; UnknownNodeError for an unknown node inside a block."""
         if self._holder(key) is None:
             return True
         self._check_name(key, f"connectivity has the key {key!r}")
         return False
 
     def _check_name(self, key: Key, what: str) -> None:
-        """Refuse a name that is no node, or an input inside a block that is not one of its outputs."""
+        """Refuse a name that is not a node, or an input inside a block that is not one of its outputs."""
         place, holder = self.located(key), self._holder(key)
         if place is None:
             inner = {} if holder is None else self.computed[holder].level.computed
             known = [*self.operators] if holder is None else [f"{holder}/{name}" for name in inner]
             raise UnknownNodeError(
-                f"{what}, which is no node.{did_you_mean(key, known)} The nodes "
+                f"{what}, which is not a node.{did_you_mean(key, known)} The nodes "
                 f"{'are' if holder is None else f'in the block {holder} are'} {listing(map(repr, known))}."
             )
         if place[0] and self.node(key) is None and place[1] not in self._within(place[0]).results:

@@ -25,7 +25,7 @@ def output_of(graph: Graph, key: Any, where: str) -> Any:
 
 
 def members_of(graph: Graph, keys: Iterable[Any]) -> dict[Any, list[Key]]:
-    """The operators that each key chooses: itself, or all nodes of the block of that name; none if there is no such."""
+    """The operators that each key chooses: itself, or all nodes of the block of that name; none for an unknown name."""
     found: dict[Any, list[Key]] = {key: [key] for key in keys if key in graph}
     missing = {str(key): key for key in keys if key not in graph}
     if missing:

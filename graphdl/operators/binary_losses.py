@@ -1,6 +1,6 @@
 """Binary and multi-label losses.
 
-Each element of the target is a label of its own.
+Each element of the target is a separate label.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ keepdim keeps the reduced axes, with length 1.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, TypeAlias
 
@@ -121,8 +122,27 @@ class ReduceMean(Reduction):
         return ((dy * constant(share, dy)).expand(shape),), {}
 
 
+@dataclass(frozen=True)
+class Extremum(Reduction):
+    """The largest or the smallest element along axes; each subclass names its function of torch.
+
+    Elements that are equal to it share the gradient evenly. Kept for backward: x and y.
+    """
+
+    extremum: ClassVar[Callable[..., Tensor]]
+
+    def forward(self, p: Values, x: Tensor, *, training: bool) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        y = type(self).extremum(x, self.axes(x.dim()), self.keepdim)
+        return y, (x, y)
+
+    def backward(self, p: Values, saved: tuple[Tensor, Tensor], dy: Tensor) -> Gradients:
+        x, y = saved
+        y, dy = self.restored(y, x.shape), self.restored(dy, x.shape)
+        return (shared(compared(torch.eq, x, y, x), dy),), {}
+
+
 @register
-class ReduceMax(Reduction):
+class ReduceMax(Extremum):
     """The largest element along axes: y = max x; dx = dy there, shared evenly among equal ones, as in torch.amax.
 
     x (n, ...) -> y (n,), or as dim says: an axis or a tuple of axes to reduce; None is every axis but the batch.
@@ -130,18 +150,11 @@ class ReduceMax(Reduction):
     Errors: ShapeError if a reduced axis has no elements.
     """
 
-    def forward(self, p: Values, x: Tensor, *, training: bool) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        y = x.amax(self.axes(x.dim()), self.keepdim)
-        return y, (x, y)
-
-    def backward(self, p: Values, saved: tuple[Tensor, Tensor], dy: Tensor) -> Gradients:
-        x, y = saved
-        y, dy = self.restored(y, x.shape), self.restored(dy, x.shape)
-        return (shared(compared(torch.eq, x, y, x), dy),), {}
+    extremum: ClassVar = torch.amax
 
 
 @register
-class ReduceMin(Reduction):
+class ReduceMin(Extremum):
     """The smallest element along axes: y = min x; dx = dy there, shared evenly among equal ones, as in torch.amin.
 
     x (n, ...) -> y (n,), or as dim says: an axis or a tuple of axes to reduce; None is every axis but the batch.
@@ -149,14 +162,7 @@ class ReduceMin(Reduction):
     Errors: ShapeError if a reduced axis has no elements.
     """
 
-    def forward(self, p: Values, x: Tensor, *, training: bool) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        y = x.amin(self.axes(x.dim()), self.keepdim)
-        return y, (x, y)
-
-    def backward(self, p: Values, saved: tuple[Tensor, Tensor], dy: Tensor) -> Gradients:
-        x, y = saved
-        y, dy = self.restored(y, x.shape), self.restored(dy, x.shape)
-        return (shared(compared(torch.eq, x, y, x), dy),), {}
+    extremum: ClassVar = torch.amin
 
 
 @register

@@ -112,7 +112,7 @@ class CTCLoss(Loss):
         return (dx[:, 0] if single else dx, None, None, None), {}
 
     def check(self, x: Tensor, target: Tensor, input_lengths: Tensor, target_lengths: Tensor) -> None:
-        """Raise ShapeError for shapes that do not fit, and for a blank that is no class."""
+        """Raise ShapeError for shapes that do not fit, and for a blank that is not a class."""
         if x.dim() not in (2, 3) or (x.dim() == 2 and target.dim() != 1) or target.dim() not in (1, 2):
             raise ShapeError("the axes of the prediction and of the target do not fit")
         rows = x.shape[1] if x.dim() == 3 else 1

@@ -5,6 +5,7 @@ Softmax along one axis, and functions that are computed from it.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
@@ -20,10 +21,11 @@ __all__ = ["LogSoftmax", "Softmax", "Softmax2d", "Softmin"]
 aten = torch.ops.aten
 
 
+@dataclass(frozen=True)
 class AlongAxis(Operator):
     """Base class of operators with the setting dim, which is -1 by default: the last axis, as in torch for matrices."""
 
-    dim: int
+    dim: int = setting(integer(), default=-1)
 
     family: ClassVar = "activation"
 
@@ -37,8 +39,6 @@ class Softmax(AlongAxis):
 
     dim is the axis, the last one by default, as torch.nn takes it for matrices. Kept for backward: y.
     """
-
-    dim: int = setting(integer(), default=-1)
 
     def forward(self, p: Values, x: Tensor, *, training: bool) -> tuple[Tensor, Tensor]:
         y = torch.softmax(x, self.dim)
@@ -54,8 +54,6 @@ class Softmin(AlongAxis):
 
     dim is the axis, the last one by default, as torch.nn takes it for matrices. Kept for backward: y.
     """
-
-    dim: int = setting(integer(), default=-1)
 
     def forward(self, p: Values, x: Tensor, *, training: bool) -> tuple[Tensor, Tensor]:
         y = torch.softmax(-x, self.dim)
@@ -94,8 +92,6 @@ class LogSoftmax(AlongAxis):
 
     dim is the axis, the last one by default, as torch.nn takes it for matrices. Kept for backward: y.
     """
-
-    dim: int = setting(integer(), default=-1)
 
     def forward(self, p: Values, x: Tensor, *, training: bool) -> tuple[Tensor, Tensor]:
         y = torch.log_softmax(x, self.dim)

@@ -32,7 +32,7 @@ def accuracy(prediction: Tensor, target: Tensor, *, threshold: float = 0.5, igno
 class Accuracy:
     """The metric "accuracy" for a loss, which says what class 1 is and which targets do not count.
 
-    each  whether every element is a label of its own, also where a row has several
+    each  whether every element is a separate label, also where a row has several
     """
 
     threshold: float = 0.5

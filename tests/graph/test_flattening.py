@@ -312,7 +312,7 @@ def test_random_networks(seed):
             {"b": LAYER, "t": Tanh()},
             {"x": ["b"], "b/fd": ["t"]},
             UnknownNodeError,
-            r"^connectivity has the key 'b/fd', which is no node\. Did you mean 'b/fc'\? The nodes in the block b",
+            r"^connectivity has the key 'b/fd', which is not a node\. Did you mean 'b/fc'\? The nodes in the block b",
         ),
         (
             {"b": LAYER, "t": Tanh()},

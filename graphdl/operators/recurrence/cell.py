@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, NamedTuple, Self
 
 from torch import Tensor
 
-from graphdl.errors import SettingError, ShapeError
+from graphdl.errors import ShapeError
 from graphdl.initializers import Initializer
 from graphdl.operators.operator import EVERYTHING, Gradients, Needs, Operator, Parameter, Values, constant
 from graphdl.operators.recurrence.recurrences import (
@@ -19,7 +20,7 @@ from graphdl.operators.recurrence.recurrences import (
     input_gradient,
     parameter_gradients,
 )
-from graphdl.operators.recurrence.recurrent_weights import layer_parameters, weights
+from graphdl.operators.recurrence.recurrent_weights import check_hidden_size, layer_parameters, weights
 from graphdl.settings import described
 
 
@@ -49,14 +50,12 @@ class Cell(Operator):
     weight: Initializer | None
 
     @property
+    @abstractmethod
     def recurrence(self) -> Recurrence:
         """What it computes."""
-        raise NotImplementedError
 
     def check_settings(self) -> None:
-        if self.hidden_size is None:
-            name = type(self).__name__
-            raise SettingError(f"{name}: hidden_size is missing; write {name}(2, 25) or {name}(hidden_size=25)")
+        check_hidden_size(self, self.hidden_size)
 
     def parameters(self) -> dict[str, Parameter]:
         sizes = int(self.input_size or 0), int(self.hidden_size or 0)

@@ -5,6 +5,7 @@ It handles lengths, and dropout between layers, too.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -13,11 +14,11 @@ from typing import Any, ClassVar, NamedTuple, Self
 import torch
 from torch import Generator, Tensor
 
-from graphdl.errors import SettingError, ShapeError
+from graphdl.errors import ShapeError
 from graphdl.initializers import Initializer
 from graphdl.operators.operator import EVERYTHING, Gradients, Needs, Operator, Parameter, Values, constant
 from graphdl.operators.recurrence.recurrences import Recurrence, Sent, States, cells
-from graphdl.operators.recurrence.recurrent_weights import layer_parameters, weights
+from graphdl.operators.recurrence.recurrent_weights import check_hidden_size, layer_parameters, weights
 from graphdl.operators.recurrence.sequences import NAMES, Ends, Kept, Lengths, run, run_back
 from graphdl.operators.shared.masks import random_mask
 from graphdl.settings import described
@@ -56,14 +57,12 @@ class Stacked(Operator):
     weight: Initializer | None
 
     def check_settings(self) -> None:
-        if self.hidden_size is None:
-            name = type(self).__name__
-            raise SettingError(f"{name}: hidden_size is missing; write {name}(2, 25) or {name}(hidden_size=25)")
+        check_hidden_size(self, self.hidden_size)
 
     @property
+    @abstractmethod
     def recurrence(self) -> Recurrence:
         """What a layer computes at each step."""
-        raise NotImplementedError
 
     @cached_property
     def sizes(self) -> tuple[int, int]:
