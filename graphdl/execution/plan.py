@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from graphdl.graph import Key, ancestors
+from graphdl.graph import Key, ancestors, passes_gradient
 from graphdl.operators import Operator
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ class Step:
     """One node's place in the list.
 
     reads, writes  the indexes of its inputs and of its output
-    factors        of the gradients that it sends to its inputs
+    factors        of the gradients that it sends to its inputs; 0 for those that have none
     frees          the indexes that no later step reads
     frozen         whether it runs as in inference, in training too
     """
@@ -146,14 +146,15 @@ def _step(
 ) -> Step:
     node = graph.nodes[key]
     reads = [absent] * node["reads"]
-    factors = [1.0] * node["reads"]
+    owner, factors = node["owner"], [0.0] * node["reads"]
     for slot, name in node["implicit"].items():
         reads[slot] = inputs[name]
+        factors[slot] = float(passes_gradient(operators[owner], slot))
     for source, edges in graph.pred[key].items():
         for edge in edges.values():
             reads[edge["slot"]] = index[source]
-            factors[edge["slot"]] = edge["gradient"]
-    owner = node["owner"]
+            if passes_gradient(operators[owner], edge["slot"]):
+                factors[edge["slot"]] = edge["gradient"]
     return Step(key, operators[owner], owner, tuple(reads), tuple(factors), index[key], frozen=owner in frozen)
 
 

@@ -9,6 +9,7 @@ from graphdl.graph.naming import check_recompute, known_values, output_of, owner
 from graphdl.graph.order import ancestors, inputs_of, topological_order, without_inputs
 from graphdl.graph.parts import cut_part
 from graphdl.graph.reading import input_kinds, predictions_of, sources, sources_by_role
+from graphdl.graph.wiring import passes_gradient
 
 __all__ = [
     "Block",
@@ -30,6 +31,7 @@ __all__ = [
     "not_an_operator",
     "output_of",
     "owners_of",
+    "passes_gradient",
     "predictions_of",
     "reads",
     "sources",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from graphdl.errors import ArityError, DuplicateSlotError, did_you_mean, listing
 from graphdl.graph.declaration import Feed, Key
-from graphdl.slots import is_optional, role_of
+from graphdl.slots import is_optional, kind_of, role_of
 
 if TYPE_CHECKING:
     Edge: TypeAlias = tuple[Key, Feed]
@@ -23,11 +23,16 @@ class HasSlots(Protocol):
 
 
 class Computes(HasSlots, Protocol):
-    """What the graph needs of an operator: its slots, and whether it has parameters."""
+    """What the graph needs of an operator: its slots, and which gradients there are."""
 
     @property
     def trains(self) -> bool:
         """Whether the operator has parameters."""
+        ...
+
+    @property
+    def differentiable(self) -> bool:
+        """Whether there are gradients of the inputs that are floating-point numbers."""
         ...
 
 
@@ -93,10 +98,26 @@ def nodes_that_train(
     frontier = list(reached)
     while frontier:
         for feed in connectivity.get(frontier.pop(), ()):
-            if feed.gradient != 0 and feed.key not in reached:
+            if feed.gradient != 0 and feed.key not in reached and _passes_any(operators[owners[feed.key]], feed.slot):
                 reached.add(feed.key)
                 frontier.append(feed.key)
     return reached
+
+
+def passes_gradient(operator: Computes, slot: int) -> bool:
+    """Whether there is a gradient of what feeds a slot."""
+    kind = None if operator.slots is None else kind_of(operator.slots[slot])
+    return operator.differentiable and kind not in ("integer", "boolean")
+
+
+def _passes_any(operator: Computes, slot: int | str | None) -> bool:
+    """Whether there is a gradient of what feeds a slot as an edge names it; of any slot if it names none."""
+    names = operator.slots
+    if names is None:
+        return operator.differentiable
+    position = names.index(slot) if slot in names else slot
+    slots = range(len(names))
+    return any(passes_gradient(operator, each) for each in slots if position not in slots or each == position)
 
 
 def _slot_position(key: Key, operator: HasSlots, source: Key, slot: int | str, width: int) -> int:

@@ -156,6 +156,11 @@ class Operator(Settings, ABC):
         except Exception:  # parameters() may need the sizes
             return True
 
+    @property
+    def differentiable(self) -> bool:
+        """Whether backward returns gradients of the inputs. Slots declared integer or boolean have none in any case."""
+        return True
+
     def describe(self) -> str:
         """A short text of the settings, for summaries and diagrams."""
         return ", ".join(described(self))

@@ -69,6 +69,10 @@ class StopGradient(Operator):
 
     family: ClassVar = "structure"
 
+    @property
+    def differentiable(self) -> bool:
+        return False
+
     def forward(self, p: Values, x: Tensor, *, training: bool) -> tuple[Tensor, None]:
         return x, None
 
@@ -90,6 +94,10 @@ class Cast(Operator):
     dtype: TypeName = setting(choice(TypeName))
 
     family: ClassVar = "structure"
+
+    @property
+    def differentiable(self) -> bool:
+        return bool(getattr(torch, self.dtype).is_floating_point)
 
     def forward(self, p: Values, x: Tensor, *, training: bool) -> tuple[Tensor, torch.dtype | None]:
         y = x.to(getattr(torch, self.dtype))

@@ -23,6 +23,7 @@ from graphdl.slots import InputSlot
 class Plain:
     slots = ("input",)
     trains = False
+    differentiable = True
 
 
 class Layer(Plain):
@@ -35,6 +36,18 @@ class Join(Plain):
 
 class Loss(Plain):
     slots = (InputSlot("prediction", role="prediction"), InputSlot("target", role="target"))
+
+
+class Stop(Plain):
+    differentiable = False
+
+
+class Lookup(Plain):
+    slots = (InputSlot("index", kind="integer"),)
+
+
+class Choice(Plain):
+    slots = (InputSlot("condition", kind="boolean"), "input")
 
 
 class Weighted(Plain):
@@ -55,6 +68,7 @@ def predicted(operators, connectivity, loss="loss"):
 
 
 NODES = {"fc": Layer(), "tanh": Plain(), "plain": Plain(), "teacher": Layer()}
+NODES |= {"stop": Stop(), "lookup": Lookup(), "choice": Choice()}
 
 
 @pytest.mark.parametrize("loss", [Loss(), Weighted(), Backwards()], ids=lambda loss: type(loss).__name__)
@@ -68,6 +82,10 @@ NODES = {"fc": Layer(), "tanh": Plain(), "plain": Plain(), "teacher": Layer()}
         {"x": ["fc", "teacher"], "teacher": [Feed("plain", gradient=0.0)], "plain": ["loss"], "fc": ["tanh"],
          "tanh": [Feed("loss", gradient=-1)]},
         {"x": ["fc"], "fc": ["tanh", Feed("plain", gradient=0)], "plain": ["loss"], "tanh": ["loss"]},
+        {"x": ["fc", "teacher"], "teacher": ["stop"], "stop": ["loss"], "fc": ["tanh"], "tanh": ["loss"]},
+        {"x": ["fc", "teacher"], "teacher": ["lookup"], "lookup": ["loss"], "fc": ["tanh"], "tanh": ["loss"]},
+        {"x": ["fc", "teacher"], "plain": ["choice"], "teacher": [Feed("choice", slot="condition")],
+         "choice": ["loss"], "fc": ["tanh"], "tanh": ["loss"]},
     ],
 )  # fmt: skip
 def test_of_two_unnamed_edges_the_one_that_training_changes_is_the_prediction(connectivity, loss):

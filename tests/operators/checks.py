@@ -17,6 +17,7 @@ from torch import Tensor
 
 from graphdl import Feed, Identity, Item, Network, Operator, check_gradients
 from graphdl.errors import GradientError
+from graphdl.graph import passes_gradient
 from graphdl.operators.operator import EVERYTHING
 from graphdl.registry import is_registered
 from tests.operators.case import Case, Outcome, assert_same, by_autograd, by_hand, compare, elements, fed, upstream
@@ -116,6 +117,14 @@ def writes_into_nothing(case: Case) -> None:
         assert_same(Outcome(y, fed(dxs, len(xs)), dict(dps)), first, 0, 0)
     assert [tensor._version for tensor in given] == versions
     assert all(map(torch.equal, given, before))
+
+
+def has_the_gradients_that_it_declares(case: Case) -> None:
+    operator, (p, xs) = case.complete(), case.draw()
+    found = by_hand(case, p, xs, upstream(case.forward(p, xs)[0]))
+    for slot, (x, dx) in enumerate(zip(xs, found.dxs, strict=True)):
+        if x.is_floating_point():
+            assert (dx is not None) == passes_gradient(operator, slot), f"slot {slot}"
 
 
 def leaves_out_what_nobody_needs(case: Case) -> None:
@@ -267,6 +276,7 @@ CHECKS = [
     takes_small_batches,
     works_in_single_precision,
     writes_into_nothing,
+    has_the_gradients_that_it_declares,
     leaves_out_what_nobody_needs,
     runs_without_data,
     works_in_a_network,
