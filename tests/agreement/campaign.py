@@ -37,10 +37,10 @@ class Verdict:
 
 
 def trainable(drawn: Drawn) -> bool:
-    """Whether parameters train, and the losses stay within bounds."""
+    """Whether it takes rows, parameters train, and the losses stay within bounds."""
     reference = Reference(drawn, everything=False)
     values = list(reference.training)
-    if not values:
+    if not values or not drawn.inputs:
         return False
     try:
         losses = train(drawn).losses.values()
