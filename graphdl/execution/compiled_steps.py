@@ -76,6 +76,8 @@ def compile_steps(engine: Engine, stepper: Any, batch: Batch) -> CompiledSteps:
         if not plan.owners:
             raise CompileError("no parameter that is not frozen reaches a loss")
         moves = stepper.moves(plan.owners, together=plan.owners)
+        if not plan.forward.inputs:
+            raise CompileError("the losses need no input, so there are no batches to count")
         return PlacedStep(engine, TrainingPasses(plan, engine.store.by_node, engine.chance, moves), moves, batch)
 
     return CompiledSteps(engine, place, [batch])

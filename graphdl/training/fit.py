@@ -127,10 +127,15 @@ def _check(net: object, optimizer: object, epochs: object) -> None:
 
 
 def check_network(net: Network, caller: str) -> None:
-    """Raise MissingInputError if there is no loss; warn of parameters that lead to none: an edge may be misspelt."""
+    """Raise MissingInputError if there is no loss, or none that needs an input; warn of parameters that lead to none: an edge may be misspelt."""
     if not net.losses:
         raise MissingInputError(f"{caller} needs a loss, and the network has no loss node: add one, such as MSELoss().")
     engine = net.engine
+    if not engine.plan(net.losses).inputs:
+        raise MissingInputError(
+            f"{caller} needs rows, and the losses of the network need no input. Make steps with net.forward(), "
+            "net.backward() and a stepper, optimizer.bind(net)."
+        )
     leading = {net.graph.nodes[key]["owner"] for key in ancestors(net.graph, net.losses)}
     for key, operator in engine.operators.items():
         if key in leading or key in engine.frozen or (operator.complete and not operator.parameters()):

@@ -40,7 +40,8 @@ def trainable(drawn: Drawn) -> bool:
     """Whether it takes rows, parameters train, and the losses stay within bounds."""
     reference = Reference(drawn, everything=False)
     values = list(reference.training)
-    if not values or not drawn.inputs:
+    engine = drawn.network().engine
+    if not values or not engine.plan(engine.losses).inputs:
         return False
     try:
         losses = train(drawn).losses.values()

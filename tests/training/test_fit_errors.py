@@ -4,9 +4,10 @@ from dataclasses import dataclass
 import pytest
 import torch
 
-from graphdl import Linear, MSELoss, Network, Operator, Parameter, Shared, Tanh, evaluate, fit
+from graphdl import Linear, MSELoss, Network, Operator, Parameter, Shared, Tanh, Weight, evaluate, fit
 from graphdl.data import disc, one_hot
 from graphdl.errors import (
+    CompileError,
     GraphDLWarning,
     MissingInputError,
     OperatorError,
@@ -16,6 +17,7 @@ from graphdl.errors import (
     UnreachableError,
 )
 from graphdl.initializers import Constant
+from graphdl.operators import Constant as Const
 from graphdl.optim import Adam
 
 X, LABELS = disc(120, seed=0)
@@ -62,6 +64,20 @@ def test_a_network_without_loss_is_refused():
         fit(net, X, Y, **SETTINGS)
     with pytest.raises(MissingInputError, match="no loss node"):
         evaluate(net, X)
+
+
+def test_losses_that_need_no_input_have_no_rows_to_fit():
+    operators = {"w": Weight((3,)), "point": Const((1.0, 2.0, 3.0)), "loss": MSELoss(), "fc": Linear(2, 2)}
+    net = Network(operators, {"w": ["loss"], "point": ["loss"], "x": ["fc"]}, seed=0)
+    with pytest.raises(MissingInputError, match=r"^fit needs rows, and the losses of the network need no input\. Make"):
+        fit(net, {"x": X}, **SETTINGS)
+    with pytest.raises(CompileError, match="the losses need no input"):
+        net.compile(Adam(lr=1e-2), {"x": X})
+    stepper = Adam(lr=1e-2).bind(net)
+    before = float(net.forward({"x": X})["loss"])
+    net.backward()
+    stepper.step()
+    assert float(net.forward({"x": X})["loss"]) < before
 
 
 def test_nothing_to_train_is_refused(net):
