@@ -13,8 +13,8 @@ demo: .venv/demo        ## train a classifier on the disc and draw its network, 
 test: .venv/dev         ## every test
 	$(BIN)/python -m pytest -n auto --dist worksteal
 
-checks: .venv/dev       ## every shared check of every case of an operator
-	$(BIN)/python -m pytest --every-check tests/operators -n auto --dist worksteal
+checks: .venv/dev       ## every shared check of every case of an operator, and C++ in both types
+	$(BIN)/python -m pytest --every-check tests/operators tests/cpp -n auto --dist worksteal
 
 coverage: .venv/dev     ## every test, and how much of the package they run
 	$(BIN)/python -m pytest -n auto --dist worksteal --cov --cov-report=term

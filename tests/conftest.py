@@ -4,7 +4,11 @@ from graphdl.training.epochs import CompiledEpoch
 
 
 def pytest_addoption(parser):
-    parser.addoption("--every-check", action="store_true", help="run every shared check of every case of an operator")
+    parser.addoption(
+        "--every-check",
+        action="store_true",
+        help="run what is otherwise drawn from: every shared check of every case of an operator, C++ in both types",
+    )
 
 
 @pytest.fixture(autouse=True, scope="session")

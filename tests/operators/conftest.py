@@ -1,6 +1,6 @@
 """Which of the shared checks run: all of them for one case of each operator, and a drawn part for its other cases.
 
-`pytest --every-check` runs all, and so does `make checks`, on these tests only.
+`pytest --every-check` runs all, and so does `make checks`.
 """
 
 from __future__ import annotations
