@@ -8,7 +8,17 @@ from collections.abc import Mapping, Sequence
 
 from graphdl.rendering.cards import Place
 from graphdl.rendering.nodes import FactsOf, Node, NodeFacts, short_name
-from graphdl.rendering.text import compact, compact_count, identifier, markup, readable, shape_text, shorten, width
+from graphdl.rendering.text import (
+    compact,
+    compact_count,
+    identifier,
+    markup,
+    readable,
+    shape_text,
+    shorten,
+    width,
+    wrapped,
+)
 from graphdl.rendering.theme import Theme
 
 __all__ = ["card_label", "frame_label", "hint", "pill_label", "title_label"]
@@ -59,7 +69,7 @@ def card_label(rows: Sequence[Node], ids: Mapping[Node, str], facts: FactsOf, pl
 def _measures(node: Node, facts: NodeFacts) -> tuple[int, int, int]:
     name = width(f"  {name_of(node)}", 9) + width("  frozen" if facts.frozen else "", 9)
     first = width(shorten(readable(facts.operator), NAME), 11, bold=True) + name
-    settings = width(shorten(readable(facts.settings), SETTINGS), 10) if facts.settings else 0
+    settings = max((width(line, 10) for line in _settings(facts)), default=0)
     return round(first) + 10, round(settings) + 8, round(width(_amount(facts), 9)) + 8
 
 
@@ -70,7 +80,8 @@ def _row(port: str, node: Node, row_id: str, facts: NodeFacts, columns: Sequence
         font(markup(name_of(node)), theme.muted, 9),
         font("frozen", theme.frozen, 9) if facts.frozen else "",
     ]
-    settings = font(markup(facts.settings, SETTINGS), theme.ink, 10) if facts.settings else ""
+    lines = [font(markup(line), theme.ink, 10) for line in _settings(facts)]
+    settings = lines[0] if len(lines) == 1 else "".join(f'{line}<BR ALIGN="LEFT"/>' for line in lines)
     amount = _amount(facts)
     cells = [
         ("LEFT", "  ".join(filter(None, words))),
@@ -85,6 +96,11 @@ def _row(port: str, node: Node, row_id: str, facts: NodeFacts, columns: Sequence
         f"<TR>{''.join(_cell(text, align, size) for (align, text), size in zip(cells, columns, strict=True))}"
         "</TR></TABLE></TD></TR>"
     )
+
+
+def _settings(facts: NodeFacts) -> list[str]:
+    """Return the lines in which a row shows the settings."""
+    return wrapped(facts.settings, SETTINGS) if facts.settings else []
 
 
 def _cell(text: str, align: str, size: int) -> str:

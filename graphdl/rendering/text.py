@@ -4,12 +4,26 @@ from __future__ import annotations
 
 import html
 import re
+import textwrap
 from typing import Any
 
 import graphviz
 
-__all__ = ["compact", "compact_count", "identifier", "markup", "readable", "shape_text", "shorten", "tooltip", "width"]
+__all__ = [
+    "compact",
+    "compact_count",
+    "identifier",
+    "markup",
+    "readable",
+    "shape_text",
+    "shorten",
+    "tooltip",
+    "width",
+    "wrapped",
+]
 
+LINES = 3
+NO_BREAK = "\u00a0"
 UNITS = ((10**12, "T"), (10**9, "B"), (10**6, "M"), (10**3, "k"))
 SHOWN_BREAKS = {"\n": "⏎", "\r": "␍", "\t": "⇥", "\x7f": "␡", "\u2028": "⏎", "\u2029": "⏎"}
 UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]")
@@ -45,6 +59,19 @@ def shorten(text: str, most: int) -> str:
     'fully_c…'
     """
     return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def wrapped(text: object, most: int) -> list[str]:
+    """Return a readable text in at most LINES lines of at most `most` characters; a longer one ends with an ellipsis.
+
+    Lines end after a comma, unless the text between two commas is longer than a line.
+
+    >>> wrapped("32 → 64, num_layers 2, batch_first", 20)
+    ['32 → 64,', 'num_layers 2,', 'batch_first']
+    """
+    together = re.sub("(?<!,) ", NO_BREAK, readable(text))
+    lines = textwrap.wrap(together, most, max_lines=LINES, placeholder="…")
+    return [line.replace(NO_BREAK, " ") for line in lines]
 
 
 def markup(text: object, most: int = 10**6) -> str:

@@ -127,7 +127,10 @@ def _check(net: object, optimizer: object, epochs: object) -> None:
 
 
 def check_network(net: Network, caller: str) -> None:
-    """Raise MissingInputError if there is no loss, or none that needs an input; warn of parameters that lead to none: an edge may be misspelt."""
+    """Raise MissingInputError unless there is a loss that needs an input; warn of parameters that lead to none.
+
+    An edge may be misspelt then.
+    """
     if not net.losses:
         raise MissingInputError(f"{caller} needs a loss, and the network has no loss node: add one, such as MSELoss().")
     engine = net.engine

@@ -377,6 +377,6 @@ def test_wrong_lengths(given, message):
 
 
 def test_text_and_shapes():
-    assert LSTM(None, 8, 2, batch_first=True).describe() == "? → 8 num_layers 2 batch_first"
+    assert LSTM(None, 8, 2, batch_first=True).describe() == "? → 8, num_layers 2, batch_first"
     net = Network({"lstm": LSTM(2, 8, 2, batch_first=True, bidirectional=True)}, {"x": ["lstm"]})
     assert net.shapes({"x": (3, 5, 2)})["lstm"] == ((3, 5, 16), (4, 3, 8), (4, 3, 8))

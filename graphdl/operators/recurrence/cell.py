@@ -109,7 +109,7 @@ class Cell(Operator):
                 raise ShapeError(f"{name} has the type {each.dtype}, but the input has {x.dtype}")
 
     def describe(self) -> str:
-        return " ".join(
+        return ", ".join(
             [f"{self.input_size or '?'} → {self.hidden_size}", *described(self, "input_size", "hidden_size")]
         )
 

@@ -179,7 +179,7 @@ class Stacked(Operator):
                 raise ShapeError(f"{name} has the type {each.dtype}, but the input has {x.dtype}")
 
     def describe(self) -> str:
-        return " ".join(
+        return ", ".join(
             [f"{self.input_size or '?'} → {self.hidden_size}", *described(self, "input_size", "hidden_size")]
         )
 
