@@ -19,7 +19,7 @@ parentheses, and its ratio to the reference, which is the first column or the on
 
     make bench                              # everything, then this page: about half an hour
     .venv/bin/python -m benchmarks step     # one of: {names}
-    .venv/bin/python -m benchmarks report   # this page from what is stored in out/benchmarks
+    .venv/bin/python -m benchmarks report   # this page from out/benchmarks; sections without results stay
 
 Peers that are not installed are skipped and listed; `pip install '.[bench]'` installs them, except the C compiler.
 
@@ -28,20 +28,29 @@ Machine: {machine}.
 
 
 def write(results: Path = RESULTS, docs: Path = ROOT / "docs") -> list[str]:
-    """Write the page and the charts; return their names. Raises FileNotFoundError if nothing is stored."""
-    found = [result for name in BENCHMARKS if (result := load(name, results))]
+    """Write the page and the charts; return their names. Raises FileNotFoundError if nothing is stored.
+
+    A benchmark whose results are not stored keeps its section of the page as it is.
+    """
+    found = {name: result for name in BENCHMARKS if (result := load(name, results))}
     if not found:
         raise FileNotFoundError(f"{results.name} holds no results: run python -m benchmarks NAME first")
-    machines = list(dict.fromkeys(result.machine for result in found))
+    machines = list(dict.fromkeys(result.machine for result in found.values()))
     head = INTRODUCTION.format(names=", ".join(BENCHMARKS), machine="; and ".join(machines))
     written = ["benchmarks.md"]
-    sections = []
-    for result in found:
+    sections = _sections(docs / "benchmarks.md")
+    for name, result in found.items():
         charts = draw(result, docs / "img")
         written += charts
-        sections.append(section(result, charts))
-    (docs / "benchmarks.md").write_text("\n".join([head, *sections]))
+        sections[name] = section(result, charts)
+    (docs / "benchmarks.md").write_text("\n".join([head, *(sections[name] for name in BENCHMARKS if name in sections)]))
     return written
+
+
+def _sections(page: Path) -> dict[str, str]:
+    """The sections of a page by benchmark; none if there is no page."""
+    parts = page.read_text().split("\n## ")[1:] if page.exists() else []
+    return {part.partition(":")[0]: f"## {part.rstrip()}\n" for part in parts}
 
 
 def draw(result: Result, folder: Path) -> list[str]:

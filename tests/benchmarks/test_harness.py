@@ -107,6 +107,19 @@ def test_the_report_says_everything_and_is_the_same_twice(table, tmp_path):
     assert (docs / "img/benchmark_step.svg").read_text() == chart
 
 
+def test_a_section_without_stored_results_stays_in_the_report(table, tmp_path):
+    pytest.importorskip("matplotlib")
+    Result("limits", [table], {}, ["Limits of old."], "a machine").save(tmp_path)
+    write(tmp_path, tmp_path)
+    old = (tmp_path / "benchmarks.md").read_text()
+    (tmp_path / "limits.json").unlink()
+    Result("step", [table], {}, ["Steps of today."], "a machine").save(tmp_path)
+    write(tmp_path, tmp_path)
+    page = (tmp_path / "benchmarks.md").read_text()
+    assert page.index("Steps of today.") < page.index("Limits of old.")
+    assert page.endswith(old[old.index("## limits") :])
+
+
 def test_a_report_without_results_says_what_to_do(tmp_path):
     with pytest.raises(FileNotFoundError, match="python -m benchmarks NAME"):
         write(tmp_path, tmp_path)
