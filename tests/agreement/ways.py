@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from unittest.mock import patch
 
@@ -16,6 +16,7 @@ from graphdl.errors import CompileError
 from graphdl.execution import replay
 from graphdl.execution.compiled import CompiledPasses
 from graphdl.optim import moves
+from graphdl.search import fit_all
 from graphdl.training import guard, recording
 from graphdl.training.step import TrainingStep
 from tests.agreement.networks import EPOCHS, STEPS, Drawn
@@ -235,6 +236,24 @@ def net_compiled(drawn: Drawn) -> Trained:
     return Trained(result, used=sum(made[1:]))
 
 
+def together(drawn: Drawn) -> Trained:
+    """The function fit_all: the network trains between two others of its structure, whose library it uses."""
+    nets = [replace(drawn, seed=drawn.seed + k).network() for k in (1, 0, 2)]
+    with settings(drawn, replayed=False), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        sweep = fit_all(
+            nets, {name: drawn.inputs[name] for name in nets[1].inputs}, optimizers=drawn.training.optimizer,
+            epochs=EPOCHS, batch_size=drawn.rows, shuffle=False, backend="compiled", progress=False,
+            **drawn.training.gathering,
+        )  # fmt: skip
+    row = sweep.table[1]
+    if row["error"]:
+        raise RuntimeError(row["error"])
+    losses = {f"epoch {k}": loss for k, loss in enumerate(sweep.histories[1]["loss"], 1)}
+    used = EPOCHS * STEPS if row["way"] == "compiled" else 0
+    return Trained(Result({EPOCHS * STEPS: nets[1].state_dict()}, losses), used, "" if used else row["way"])
+
+
 WAYS: dict[str, Callable[[Drawn], Trained]] = {
     "loop": own_loop,
     "operators": by_operators,
@@ -244,5 +263,6 @@ WAYS: dict[str, Callable[[Drawn], Trained]] = {
     "resume": resumed,
     "compile": compiled,
     "net.compile": net_compiled,
+    "together": together,
 }
-COMPILING = "compile", "net.compile"
+COMPILING = "compile", "net.compile", "together"
