@@ -106,9 +106,12 @@ class Filters(Spatial):
             return (None if dxs is None else dxs[0],), gradients
         padded = arrange(pad(x, self.borders, self.padding_mode), p["weight"])
         wanted = ["input" in needs, "weight" in needs, self.bias is not False and "bias" in needs]
+        apart = wanted[2] and self.geometry[3]  # oneDNN is slow in that of a transposed convolution
         dpadded, dweight, dbias = aten.convolution_backward(
-            dy, padded, p["weight"], [dy.shape[1]], *self.geometry, wanted
+            dy, padded, p["weight"], [dy.shape[1]], *self.geometry, [*wanted[:2], wanted[2] and not apart]
         )
+        if apart:
+            dbias = dy.sum([0, *range(2, dy.dim())])
         gradients = {"weight": dweight, "bias": dbias}
         dx = arranged_like(unpad(dpadded, x, self.borders, self.padding_mode), x) if wanted[0] else None
         return (dx,), {name: gradient for name, gradient in gradients.items() if gradient is not None}
