@@ -25,7 +25,7 @@ def bytes_within(name: str, args: Any, result: Any, device: torch.device) -> int
         if x.dim() != 4:
             return results
         if x.stride(1) == 1 < x.shape[2:].numel():  # with channels last, only weights are copied
-            return results + 2 * weight.nbytes
+            return results + 2 * int(weight.nbytes)
         if name == "convolution":
             return _forward(x, weight, made[0])
         return max(results, _backward(args[0], x, weight, made[0] is not None))
