@@ -1,8 +1,8 @@
 """What a kernel allocates for itself while it runs.
 
-oneDNN's convolutions of 32-bit numbers on a CPU work on copies whose channels fill whole blocks; the rules here were
-found with torch's profiler. All other kernels are taken to allocate nothing but their results: the workspaces of
-cuDNN, and of convolutions in other types, are not planned.
+oneDNN's convolutions of 32-bit numbers on a CPU work on copies whose channels fill whole blocks, except of images with
+channels last; the rules here were found with torch's profiler. All other kernels are taken to allocate nothing but
+their results: the workspaces of cuDNN, and of convolutions in other types, are not planned.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ def bytes_within(name: str, args: Any, result: Any, device: torch.device) -> int
         x, weight = (args[0], args[1]) if name == "convolution" else (args[1], args[2])
         if x.dim() != 4:
             return results
+        if x.stride(1) == 1 < x.shape[2:].numel():  # with channels last, only weights are copied
+            return results + 2 * int(weight.nbytes)
         if name == "convolution":
             return _forward(x, weight, made[0])
         return max(results, _backward(args[0], x, weight, made[0] is not None))

@@ -15,6 +15,7 @@ from graphdl.errors import SettingError, ShapeError
 from graphdl.initializers import Constant, Zeros
 from graphdl.operators.operator import EVERYTHING, Buffer, Gradients, Needs, Operator, Parameter, Values
 from graphdl.operators.shared.groups import Kept, normalize_groups, normalize_groups_backward
+from graphdl.operators.shared.layout import arranged_like
 from graphdl.registry import register
 from graphdl.settings import described, flag, number, optional, setting, size
 
@@ -111,7 +112,7 @@ class BatchNorm(Operator):
         wanted = ["input" in needs, *(name in p and name in needs for name in ("weight", "bias"))]
         statistics = p.get("running_mean"), p.get("running_var"), mean, invstd
         dx, dweight, dbias = aten._batch_norm_impl_index_backward(
-            kernel, x, dy, p.get("weight"), *statistics, by_batch, self.eps, wanted, reserve
+            kernel, x, arranged_like(dy, x), p.get("weight"), *statistics, by_batch, self.eps, wanted, reserve
         )
         if wanted[0] and not x.numel():
             dx = torch.empty_like(x)  # the kernel returns none

@@ -20,6 +20,7 @@ from graphdl.optim import Stepper
 from graphdl.optim.gradients import Gathering
 from graphdl.optim.moves import Moves
 from graphdl.training.blame import blame
+from graphdl.training.memory import keep_freed_memory
 from graphdl.training.recording import Recordings
 from graphdl.training.scoring import Score, Scorer, rows_of
 from graphdl.training.threads import choose_threads
@@ -56,6 +57,7 @@ class TrainingStep:
         self._available = torch.get_num_threads()
         self._buffers: list[Tensor] = []
         self._before: list[Tensor] = []
+        keep_freed_memory()
 
     @property
     def ready(self) -> bool:

@@ -14,6 +14,7 @@ from graphdl.errors import SettingError, ShapeError, counted
 from graphdl.initializers import Initializer, Uniform, VarianceScaling
 from graphdl.operators.operator import EVERYTHING, Gradients, Needs, Parameter, Values
 from graphdl.operators.shared.borders import Borders, PaddingMode, pad, unpad
+from graphdl.operators.shared.layout import arrange, arranged_like
 from graphdl.operators.shared.sizes import Sizes, Spatial, times
 from graphdl.settings import described
 
@@ -96,20 +97,23 @@ class Filters(Spatial):
         self.check_axes(x)
         if x.shape[1] != self.in_channels:
             raise ShapeError(f"the input has {counted(x.shape[1], 'channel')} in place of {self.in_channels}")
-        padded = pad(x, self.borders, self.padding_mode)
+        padded = arrange(pad(x, self.borders, self.padding_mode), p["weight"])
         return torch.convolution(padded, p["weight"], p.get("bias"), *self.geometry), x
 
     def backward(self, p: Values, x: Tensor, dy: Tensor, needs: Needs = EVERYTHING) -> Gradients:
         if x.dim() == len(self.space) + 1:
             (dxs,), gradients = self.backward(p, x[None], dy[None], needs)
             return (None if dxs is None else dxs[0],), gradients
-        padded = pad(x, self.borders, self.padding_mode)
+        padded = arrange(pad(x, self.borders, self.padding_mode), p["weight"])
         wanted = ["input" in needs, "weight" in needs, self.bias is not False and "bias" in needs]
+        apart = wanted[2] and self.geometry[3]  # oneDNN is slow in that of a transposed convolution
         dpadded, dweight, dbias = aten.convolution_backward(
-            dy, padded, p["weight"], [dy.shape[1]], *self.geometry, wanted
+            dy, padded, p["weight"], [dy.shape[1]], *self.geometry, [*wanted[:2], wanted[2] and not apart]
         )
+        if apart:
+            dbias = dy.sum([0, *range(2, dy.dim())])
         gradients = {"weight": dweight, "bias": dbias}
-        dx = unpad(dpadded, x, self.borders, self.padding_mode) if wanted[0] else None
+        dx = arranged_like(unpad(dpadded, x, self.borders, self.padding_mode), x) if wanted[0] else None
         return (dx,), {name: gradient for name, gradient in gradients.items() if gradient is not None}
 
     def describe(self) -> str:
