@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from graphdl.cpp.loops import Nest, Statement, Store, in_step, overlap, read_by, reads_any, same_place
+from graphdl.cpp.loops import Nest, Statement, Store, overlap, reads_elsewhere, same_place
 from graphdl.execution.tape import Slot
 
 WINDOW = 40
@@ -16,9 +16,9 @@ LARGEST = 48
 
 def conflict(first: Statement, second: Statement) -> bool:
     """Whether the order of two statements matters."""
-    if getattr(first, "effective", False):
+    if first.effective:
         return True
-    return (
+    return not first.touched.isdisjoint(second.touched) and (
         _any_overlap(first.writes, second.reads)
         or _any_overlap(first.reads, second.writes)
         or _any_overlap(first.writes, second.writes)
@@ -26,7 +26,7 @@ def conflict(first: Statement, second: Statement) -> bool:
 
 
 def _any_overlap(first: Sequence[Slot], second: Sequence[Slot]) -> bool:
-    return any(overlap(a, b) for a in first for b in second)
+    return any(a.storage == b.storage and overlap(a, b) for a in first for b in second)
 
 
 def fused(statements: Sequence[Statement]) -> list[Statement]:
@@ -51,11 +51,11 @@ def _taken(done: list[Statement], nest: Nest) -> bool:
             if forward:
                 done[position] = both
                 return True
-            if not any(conflict(earlier, each) for each in between):
+            if not any(conflict(earlier, each) for each in reversed(between)):
                 del done[position]
                 done.append(both)
                 return True
-        if getattr(earlier, "effective", False):
+        if earlier.effective:
             return False
         forward = forward and not conflict(earlier, nest)
         between.append(earlier)
@@ -68,21 +68,14 @@ def _fits(earlier: Nest, nest: Nest) -> bool:
         return False
     if len(earlier.stores) + len(nest.stores) > LARGEST:
         return False
-    if nest.space and not _share(earlier, nest):
+    if nest.space and earlier.touched.isdisjoint(nest.touched):
         return False
     return all(_in_step(a, b) for a in earlier.stores for b in nest.stores)
 
 
-def _share(earlier: Nest, nest: Nest) -> bool:
-    touched = {slot.storage for slot in (*earlier.reads, *earlier.writes)}
-    return any(slot.storage in touched for slot in (*nest.reads, *nest.writes))
-
-
 def _in_step(a: Store, b: Store) -> bool:
     """Whether store b, made right after a at every index, has the effect that it has after all of a."""
-    if reads_any(b.value, a.slot) and (a.take or not in_step(b.value, a.slot)):
-        return False
-    if reads_any(a.value, b.slot) and (b.take or not in_step(a.value, b.slot)):
+    if reads_elsewhere(b.value, a) or reads_elsewhere(a.value, b):
         return False
     return not overlap(a.slot, b.slot) or (not a.take and not b.take and same_place(a.slot, b.slot))
 
@@ -122,7 +115,7 @@ def _needed_stores(nest: Nest, needed: Callable[[Slot], bool]) -> list[Store]:
         to_memory = needed(store.slot) and not again
         if to_memory or any(same_place(store.slot, slot) for slot in local):
             stores.append(replace(store, kept=to_memory))
-            local += read_by(store.value)
+            local += store.value.reads
     return stores[::-1]
 
 
@@ -131,7 +124,7 @@ def _from_memory(nest: Nest) -> list[Slot]:
     found: list[Slot] = []
     stored: list[Slot] = []
     for store in nest.stores:
-        found += [s for s in read_by(store.value) if not any(same_place(s, other) for other in stored)]
+        found += [s for s in store.value.reads if not any(same_place(s, other) for other in stored)]
         if not store.take:
             stored.append(store.slot)
     return found

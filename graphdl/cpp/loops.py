@@ -5,24 +5,27 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from functools import cached_property
 
 from graphdl.cpp.values import Value
 from graphdl.execution.tape import Slot
 
 
-class Statement(Protocol):
-    """A part of a step: what it reads and what it writes."""
+class Statement:
+    """A part of a step.
 
-    @property
-    def reads(self) -> Sequence[Slot]:
-        """The memory that it reads."""
-        ...
+    reads, writes  the memory that it reads and writes
+    effective      whether it does more than write memory: it is never left out, and nothing moves past it
+    """
 
-    @property
-    def writes(self) -> Sequence[Slot]:
-        """The memory that it writes."""
-        ...
+    reads: Sequence[Slot]
+    writes: Sequence[Slot]
+    effective: bool = False
+
+    @cached_property
+    def touched(self) -> frozenset[int]:
+        """The storages that it reads or writes."""
+        return frozenset(slot.storage for slot in (*self.reads, *self.writes))
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,7 @@ class Store:
 
 
 @dataclass
-class Nest:
+class Nest(Statement):
     """Loops around stores, which are made in order at every index.
 
     space   the number of indices of each loop, from the outermost to the innermost
@@ -57,23 +60,12 @@ class Nest:
     writes: list[Slot] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.reads = [slot for store in self.stores for slot in read_by(store.value)]
+        self.reads = [slot for store in self.stores for slot in store.value.reads]
         self.writes = [store.slot for store in self.stores]
 
     def summed(self, store: Store) -> int:
         """The first loop along which a store takes elements together."""
         return next(k for k, stride in enumerate(store.slot.stride) if not stride)
-
-
-def read_by(value: Value) -> list[Slot]:
-    """The memory that a value is read from."""
-    found = [each.source or each.slot for each in value.walk()]
-    return [slot for slot in found if slot is not None]
-
-
-def looked_up(value: Value) -> list[Slot]:
-    """The memory of which any element may be read at any index."""
-    return [each.source for each in value.walk() if each.source is not None]
 
 
 def expanded(slot: Slot, shape: Sequence[int]) -> Slot:
@@ -172,16 +164,13 @@ def overlap(a: Slot, b: Slot) -> bool:
     return a.offset * first < (b.offset + b.extent) * second and b.offset * second < (a.offset + a.extent) * first
 
 
-def in_step(value: Value, written: Slot) -> bool:
-    """Whether all that a value reads of written memory is the element that is written at the same index."""
-    if any(overlap(slot, written) for slot in looked_up(value)):
+def reads_elsewhere(value: Value, store: Store) -> bool:
+    """Whether a value reads of what a store writes more than the element that it has written at the same index."""
+    near = [slot for slot in value.reads if overlap(slot, store.slot)]
+    if not near:
         return False
-    return all(same_place(slot, written) for slot in read_by(value) if overlap(slot, written))
-
-
-def reads_any(value: Value, written: Slot) -> bool:
-    """Whether a value is read from written memory."""
-    return any(overlap(slot, written) for slot in read_by(value))
+    everywhere = store.take or any(overlap(slot, store.slot) for slot in value.looks_up)
+    return bool(everywhere) or not all(same_place(slot, store.slot) for slot in near)
 
 
 def same_place(a: Slot, b: Slot) -> bool:

@@ -18,6 +18,7 @@ from graphdl.cpp.moves import FILLS, MOVES, fill_value
 from graphdl.cpp.normalization import NORMALIZATION
 from graphdl.cpp.pointwise import POINTWISE, plain_name, pointwise
 from graphdl.cpp.products import PRODUCTS
+from graphdl.cpp.rolled import rolled
 from graphdl.cpp.text import NestText
 from graphdl.cpp.values import ctype
 from graphdl.cpp.writer import Address, Raw, Writer
@@ -234,7 +235,7 @@ class StepText:
     def text(self) -> str:
         """The library."""
         functions: dict[str, str] = {}
-        before, guard, update = ([self._line(each, functions) for each in part] for part in self.parts)
+        before, guard, update = (rolled([self._line(each, functions) for each in part]) for part in self.parts)
         moving = [line for storage in self.roles.moving for line in self._moving(storage)]
         scratch = self.workspace
         return "\n".join(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 
@@ -114,6 +115,16 @@ class Value:
                     found[id(part)] = part
                     waiting.append(part)
         return list(found.values())
+
+    @cached_property
+    def reads(self) -> list[Slot]:
+        """The memory that it is read from."""
+        return [slot for each in self.walk() if (slot := each.source or each.slot) is not None]
+
+    @cached_property
+    def looks_up(self) -> list[Slot]:
+        """The memory of which it may read any element."""
+        return [each.source for each in self.walk() if each.source is not None]
 
     def exchanged(self, leaf: Callable[[Value], Value], known: dict[int, Value] | None = None) -> Value:
         """The value with its leaves, and its lookups, exchanged."""

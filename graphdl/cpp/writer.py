@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 import torch
 
-from graphdl.cpp.loops import Statement, Store, expanded, in_step, make_nest, reads_any
+from graphdl.cpp.loops import Statement, Store, expanded, make_nest, reads_elsewhere
 from graphdl.cpp.values import Value, cast, ctype, number, read
 from graphdl.errors import CompileError
 from graphdl.execution.tape import Call, Slot, Tape, exchange
@@ -18,12 +18,8 @@ Address: TypeAlias = Callable[[Slot], str]
 
 
 @dataclass
-class Raw:
-    """Text other than a loop nest.
-
-    text       from the addresses of slots
-    effective  whether it does more than write memory: it is never left out, and nothing moves past it
-    """
+class Raw(Statement):
+    """Text other than a loop nest, from the addresses of slots."""
 
     text: Callable[[Address], str]
     reads: Sequence[Slot] = ()
@@ -103,7 +99,7 @@ class Writer:
             return
         nest = make_nest(shape, [store])
         (made,) = nest.stores
-        if reads_any(made.value, made.slot) and (store.take or not in_step(made.value, made.slot)):
+        if reads_elsewhere(made.value, made):
             copy = self.new(store.slot.shape, store.slot.dtype)
             self.statements.append(make_nest(shape, [replace(store, slot=copy)]))
             nest = make_nest(store.slot.shape, [Store(store.slot, read(copy))])

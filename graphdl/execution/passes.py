@@ -44,6 +44,11 @@ class Trace:
     shapes: list[Any] = field(default_factory=list)
     saved: list[Any] = field(default_factory=list)
 
+    def take(self, k: int, keep: bool) -> Any:
+        """What a step saved, held here no longer unless `keep`."""
+        saved, self.saved[k] = self.saved[k], self.saved[k] if keep else None
+        return saved
+
 
 @dataclass(slots=True)
 class Forward:
@@ -212,13 +217,13 @@ def run_backward(
             continue
         if dy.__class__ is TupleGradient:
             dy = gradients[step.writes] = dy.as_tuple()
-        p, saved = parameters[step.owner], trace.saved[k]
-        try:
+        p = parameters[step.owner]
+        try:  # no variable here holds what was saved: the operator can free it part by part
             if entry.needs is None:
-                returned = step.operator.backward(p, saved, dy)
+                returned = step.operator.backward(p, trace.take(k, how.keep), dy)
             else:
                 needs = how.needs.get(k) or dict.fromkeys(entry.needs)
-                returned = step.operator.backward(p, saved, dy, needs)  # type: ignore[call-arg]
+                returned = step.operator.backward(p, trace.take(k, how.keep), dy, needs)  # type: ignore[call-arg]
             dxs, dps = returned if returned.__class__ is tuple and len(returned) == 2 else no_pair(returned)
             del returned
         except Exception as error:
@@ -226,8 +231,8 @@ def run_backward(
         if dxs.__class__ is not tuple or len(dxs) != len(step.reads):
             dxs = as_tuple(step, dxs)
         if not how.keep:
-            gradients[step.writes] = trace.saved[k] = None
-        del dy, saved
+            gradients[step.writes] = None
+        del dy
         how.deliver(entry, dps)
         for slot, i, factor in entry.sends:
             if (dx := dxs[slot]) is not None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -31,7 +32,7 @@ class Slot:
         """The number of elements."""
         return torch.Size(self.shape).numel()
 
-    @property
+    @cached_property
     def extent(self) -> int:
         """The elements of the storage from the first one of the slot to the last one."""
         if not self.size:

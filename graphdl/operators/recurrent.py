@@ -82,7 +82,7 @@ class LSTM(Stacked):
     db = sum da_t.
     Kept for backward: x, states, cell states and gates. In float32 on a CPU, oneDNN computes rows without lengths, as
     in torch.nn, and keeps what it needs; in inference it keeps nothing, and backward computes the layer again. In
-    compiled steps, layers of at most 128 states and 100 steps are written in C++ instead.
+    compiled steps, layers of at most 128 states and 200 steps are written in C++ instead.
 
     Errors: ShapeError for inputs of other shapes; an error with the valid range for lengths out of range.
     Source: Hochreiter and Schmidhuber, "Long short-term memory", 1997; Gers et al., "Learning to forget", 2000.

@@ -24,7 +24,8 @@ from graphdl import (
 )
 from graphdl.errors import GraphDLError
 from graphdl.initializers import Zeros
-from graphdl.operators import Parameter
+from graphdl.operators import GRU, LSTM, Item, Parameter
+from graphdl.operators.recurrence import stacked
 from tests.execution.walks import walk_backward, walk_forward
 from tests.operators.case import upstream
 
@@ -59,6 +60,25 @@ def test_values_are_freed_unless_they_are_kept():
     assert all(found.values[plan.index[key]] is None for key in ("a", "t", "b", "loss"))
     plan, trace, found = passes(net, batch(), keep=True)
     assert all(value is not None for value in (*trace.values[:-1], *trace.saved, *found.values[:-1]))
+
+
+@pytest.mark.parametrize("keep", [False, True])
+@pytest.mark.parametrize("operator", [LSTM(3, 4, num_layers=2, bidirectional=True), GRU(3, 4, num_layers=2)])
+def test_layers_of_a_recurrent_operator_are_freed_one_by_one_unless_they_are_kept(operator, keep, monkeypatch):
+    usual, kept, freed = stacked.run_back, [], []
+
+    def run_back(recurrence, w, layer, *others):
+        freed.append(sum(each() is None for each in kept))
+        kept.append(weakref.ref((layer.made or layer.kept)[-1]))
+        return usual(recurrence, w, layer, *others)
+
+    monkeypatch.setattr(stacked, "run_back", run_back)
+    operators, connectivity = {"rnn": operator, "y": Item(0), "l": MSELoss()}, {"rnn": ["y"], "y": ["l"], "t": ["l"]}
+    net = Network(operators, connectivity, seed=0)
+    width = 8 if operator.bidirectional else 4
+    passes(net, {"rnn": torch.randn(5, 2, 3), "t": torch.randn(5, 2, width)}, keep)
+    before = [0, 0, 2, 2] if operator.bidirectional else [0, 1]
+    assert freed == ([0] * len(before) if keep else before)
 
 
 def test_both_ways_find_the_same():

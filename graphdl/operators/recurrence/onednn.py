@@ -20,7 +20,7 @@ from graphdl.operators.shared.library import define
 LSTM = 2
 """oneDNN's number of the kind of a layer."""
 
-MOST_WRITTEN, MOST_STEPS = 128, 100
+MOST_WRITTEN, MOST_STEPS = 128, 200
 """The largest size of a state, and number of steps, of a layer that is written in C++ in a compiled step."""
 
 Layer: TypeAlias = tuple[Tensor, Tensor, Tensor, Tensor]
@@ -52,7 +52,7 @@ def _forward(x: Tensor, tensors: Sequence[Tensor], reverse: bool, training: bool
 def is_best(x: Tensor, w: Weights) -> bool:
     """Whether oneDNN can compute a layer, and is quicker than the steps one by one.
 
-    Written in C++, these are quicker if they are small, and few, because the compiler takes its time for each.
+    Written in C++, these are quicker if they are small; writing them takes time, some milliseconds for each.
     """
     if is_compiling() and w.hh.shape[1] <= MOST_WRITTEN and len(x) <= MOST_STEPS:
         return False

@@ -130,7 +130,8 @@ class Stacked(Operator):
         return (self._as_given(x, batch), *last), saved
 
     def backward(self, p: Values, saved: Saved, dy: Sequence[Tensor | None], needs: Needs = EVERYTHING) -> Gradients:
-        ways, batch, (directions, _) = saved.ways, saved.batch, self.sizes
+        ways, saved = list(saved.ways), saved._replace(ways=[])  # so that what a layer kept can be freed after it
+        batch, (directions, _) = saved.batch, self.sizes
         dx = None if dy[0] is None else self._time_first(dy[0], batch)
         last = [[None] * len(ways) if d is None else (d if batch else d.unsqueeze(1)).unbind() for d in dy[1:]]
         first: list[States] = []
@@ -150,6 +151,7 @@ class Stacked(Operator):
                 states.append(state)
                 dps |= {name + suffix: gradient for name, gradient in found.items()}
             first = states + first
+            del ways[layer * directions :]
             if saved.masks is not None and layer and dx is not None:
                 dx = self._dropped(dx, saved.masks[layer - 1])
         return (None if dx is None else self._as_given(dx, batch), *self._before(first, saved, needs)), dps
