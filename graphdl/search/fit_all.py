@@ -83,11 +83,10 @@ def fit_all(
 
     The other arguments are those of fit. A network whose loss is not finite, or in whose training an operator, a metric
     or a callback raises an error, keeps the parameters of the previous epoch, and the others continue. If that is so of
-    all networks, the first error is raised, unless a loss was not finite. Networks are trained by several threads:
-    metrics, on_fit_start and on_epoch_start may be called in any of them, on_epoch_end and on_fit_end are called in the
-    thread that calls fit_all. Ctrl-C ends training and returns the results so far: those of each network up to the end
-    of an epoch, which may be some hundred steps ago. Raises SettingError, ShapeError and the other errors of fit before
-    training.
+    all networks, the first error is raised, unless a loss was not finite. Operators, metrics and callbacks run in the
+    thread that calls fit_all; the others make compiled steps. Ctrl-C ends training and returns the results so far:
+    those of each network up to the end of an epoch, which may be some hundred steps ago. Raises SettingError,
+    ShapeError and the other errors of fit before training.
     """
     members = make_members(nets, optimizers, rows, validation_rows, seeds, penalties)
     recipe = Recipe(

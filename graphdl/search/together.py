@@ -17,6 +17,7 @@ from graphdl.search.epochs import Outcomes, epochs_ahead, make_epochs
 from graphdl.search.run import Run
 from graphdl.search.ways import OneByOne, OutcomeStream, Way, can_compile
 from graphdl.training.epochs import CompiledEpoch
+from graphdl.training.evaluation import Validation
 from graphdl.training.step import TrainingStep
 
 T = TypeVar("T")
@@ -52,14 +53,16 @@ class Together:
                 break
         steps = len(first[0].batches) * epochs_ahead(*first, epochs)
         size = max(1, min(MOST_TOGETHER, STEPS_TOGETHER // steps))
-        others = chain(_unfinished([first], epochs), (self._of(run, first) for run in waiting))  # they use its step
+        like = first[0].validate, first[1]
+        others = chain(_unfinished([first], epochs), (self._of(run, *like) for run in waiting))  # they use its step
+        del run, first
         yield from self._side_by_side(others, size, epochs)
 
-    def _of(self, run: Run, like: CompiledRun | None = None) -> CompiledRun:
-        """A run with its epochs, whose compiled steps may be those of another run."""
+    def _of(self, run: Run, validate: Validation | None = None, like: CompiledEpoch | None = None) -> CompiledRun:
+        """A run with its epochs; compiled passes and steps may be those of another run, of which these are given."""
         step = TrainingStep(run.member.net, run.stepper, run.scorer, 1, (), run.gathering, together=True)
-        run.validate.compile(None if like is None else like[0].validate)
-        return run, CompiledEpoch(step, None, None if like is None else like[1])
+        run.validate.compile(validate)
+        return run, CompiledEpoch(step, None, like)
 
     @torch.inference_mode()
     def _alone(self, run: CompiledRun, epochs: int) -> Outcomes:
@@ -73,7 +76,7 @@ class Together:
         that make many short ones spend most of their time on passing it to each other.
         """
         workers = InPlace() if self._threads == 1 else ThreadPoolExecutor(self._threads)
-        most = 1 if self._threads == 1 else self._threads + 1  # one waits
+        most = 1 if self._threads == 1 else self._threads + 2  # some wait
         parts = (list(islice(runs, min(size, 1 + k // self._threads))) for k in count())
         turns: deque[tuple[Part, Calls[Outcomes]]] = deque()
         running: dict[Future[None], tuple[Part, Calls[Outcomes]]] = {}
