@@ -21,7 +21,7 @@ from graphdl.training.threads import choose_threads
 
 StepEnd = Callable[[], bool]
 
-STEPS_AHEAD, ROWS_AHEAD = 512, 2**20
+STEPS_AHEAD, ROWS_AHEAD = 1024, 2**20
 """About how many steps are made before losses are looked at, where nothing is to be done at the end of an epoch, and
 the most rows that they have: their indices are held."""
 
