@@ -2,6 +2,7 @@
 
 import copy
 import threading
+import time
 from itertools import pairwise
 
 import pytest
@@ -138,6 +139,7 @@ def test_threads_share_the_work(threads, monkeypatch):
 
     def note(prepared):
         seen.add(threading.current_thread().name)
+        time.sleep(0.01)  # so that the other thread has its turn
         run_all(prepared)
 
     def note_call(*given):
