@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import time
 import weakref
 from collections.abc import Callable, Iterable, Sequence
 from copy import copy
@@ -44,6 +45,7 @@ class Compiled:
     given      the order of the given storages
     calls_torch  whether it leaves calls to torch
     made       the steps that the last run has made, even if it was interrupted
+    seconds    how long it took, with the other networks of the same call
     failure    the exception of a torch call that ended the last run, and whether parameters had not been changed before
     """
 
@@ -63,6 +65,7 @@ class Compiled:
     def _bind(self) -> None:
         """Make what differs between networks that have the same step."""
         self.failure: tuple[BaseException, bool] | None = None
+        self.seconds = 0.0
         self._addresses = (ctypes.c_void_p * max(len(self.given), 1))()
         self._found = (ctypes.c_void_p * max(len(self._roles.results), 1))()
         itself = weakref.ref(self)  # or its memory would wait for the garbage collector
@@ -117,7 +120,11 @@ class Compiled:
     def run(self, others: Sequence[Compiled] = ()) -> None:
         """Make the steps that were prepared, and then those of other networks that have the same step."""
         works = [ctypes.addressof(each._work) for each in (self, *others)]
+        start = time.perf_counter()
         self._steps((ctypes.c_void_p * len(works))(*works), len(works))
+        taken = time.perf_counter() - start
+        for each in (self, *others):
+            each.seconds = taken
 
     def _call_back(self, position: int, addresses: Any) -> None:
         """Make a call that the text leaves to torch. An exception must not pass through C++."""

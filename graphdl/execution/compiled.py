@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Generator, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import cached_property
 from typing import TypeAlias, TypeVar, cast
@@ -24,7 +22,7 @@ from graphdl.execution.tape import Tape, address
 from graphdl.operators.recurrence.compiling import compiling
 
 T = TypeVar("T")
-Calls: TypeAlias = Generator[Compiled, None, T]
+Calls: TypeAlias = Generator[Sequence[Compiled], None, T]
 """Yields what C++ has to run, prepared, before it goes on; and has a result."""
 
 SECONDS = 0.05
@@ -55,6 +53,7 @@ class CompiledPasses:
     _tape: Tape
     _roles: Roles
     _compiled: Compiled
+    _seconds: float
 
     def __init__(
         self,
@@ -87,8 +86,8 @@ class CompiledPasses:
             raise CompileError(f"it is compiled for batches of other numbers than {engine.dtype}, the network's type")
         version = engine.version
         self.__dict__.pop("_places", None)
-        self._verified, self._seconds = False, 0.0
         like = self._like if self._like is not None and self._like.may_be_followed(engine) else None
+        self._verified, self._seconds = False, 0.0 if like is None else like._seconds
         with compiling():
             self._step = self._place(None if like is None else like._step.outlines)
             followed = like is not None and self._follow(like)
@@ -156,14 +155,13 @@ class CompiledPasses:
         part = bundle.part(0, self._size(len(bundle)))
         if not self._verified:
             return self._verify(part)
-        start = time.perf_counter()
         try:
             self._begin(part)
-            yield self._compiled
+            yield [self._compiled]
         finally:  # even if Ctrl-C ends it: what was made counts
             done, found = self._end()
         self._check()
-        self._seconds = (time.perf_counter() - start) / max(done, 1)
+        self._seconds = self._compiled.seconds / max(done, 1)
         return done, found
 
     def _size(self, left: int) -> int:
@@ -238,39 +236,31 @@ def completed(calls: Calls[T]) -> T:
     """Run what is yielded, one after another; return the generator's result."""
     try:
         while True:
-            next(calls).run()
+            run_all(next(calls))
     except StopIteration as end:
         return cast(T, end.value)
     finally:  # even if Ctrl-C ends it
         calls.close()
 
 
-def completed_together(
-    several: Sequence[Calls[T]], turn: AbstractContextManager[object], check: Callable[[], object] | None = None
-) -> list[T | Exception]:
-    """Run generators side by side, with what they yield at the same time in one call; their results or errors.
-
-    turn   is held while generators run, and not while C++ makes what they have prepared
-    check  is called before each call; what it raises closes the generators
-    """
+def together(several: Sequence[Calls[T]]) -> Calls[list[T | Exception]]:
+    """Generators side by side, which yields at once what all of them yield; their results or errors."""
     found: dict[int, T | Exception] = {}
     waiting = dict(enumerate(several))
     try:
         while waiting:
-            prepared = []
-            with turn:
-                for k, calls in list(waiting.items()):
-                    try:
-                        prepared.append(next(calls))
-                        continue
-                    except StopIteration as end:
-                        found[k] = cast(T, end.value)
-                    except Exception as error:
-                        found[k] = error
-                    del waiting[k]
-            if check is not None:
-                check()
-            run_all(prepared)
+            prepared: list[Compiled] = []
+            for k, calls in list(waiting.items()):
+                try:
+                    prepared += next(calls)
+                    continue
+                except StopIteration as end:
+                    found[k] = cast(T, end.value)
+                except Exception as error:
+                    found[k] = error
+                del waiting[k]
+            if prepared:
+                yield prepared
     finally:  # even if Ctrl-C ends it
         for calls in waiting.values():
             calls.close()

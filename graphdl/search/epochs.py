@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
 import torch
 
-from graphdl.execution.compiled import Calls, completed_together
+from graphdl.execution.compiled import Calls, together
 from graphdl.search.run import Run
 from graphdl.search.state import RunState
 from graphdl.training.epochs import CompiledEpoch, SteppedEpoch
@@ -21,20 +20,13 @@ Outcome: TypeAlias = Sequence[Figures] | Exception | RunState
 Outcomes: TypeAlias = list[tuple[Run, Outcome]]
 Trained: TypeAlias = tuple[Run, CompiledEpoch | SteppedEpoch]
 
-Turn: TypeAlias = AbstractContextManager[object]
-Check: TypeAlias = Callable[[], object]
 
-ALONE: Turn = nullcontext()
-
-
-def make_epochs(several: Sequence[Trained], epochs: int, turn: Turn = ALONE, check: Check | None = None) -> Outcomes:
+def make_epochs(several: Sequence[Trained], epochs: int) -> Calls[Outcomes]:
     """Make an epoch of each run, or several where nothing looks at them in between, until it has made so many in all.
 
-    turn   is held, so that no other thread does the same at the same time, except while C++ makes steps
-    check  is called before each call of C++; what it raises ends the epochs of all
+    C++ is run by the caller, for all runs at once.
     """
-    with torch.inference_mode():
-        found = completed_together([_epochs(run, train, epochs) for run, train in several], turn, check)
+    found = yield from together([_epochs(run, train, epochs) for run, train in several])
     for run, train in several:
         if isinstance(train, CompiledEpoch) and not train.compiled:
             run.member.way = "operators"
@@ -54,6 +46,8 @@ def _epochs(run: Run, train: CompiledEpoch | SteppedEpoch, epochs: int) -> Calls
     If one of several fails, they are made once more, one at a time, so that the run ends at the right epoch.
     """
     count = epochs_ahead(run, train, epochs)
+    with torch.inference_mode(False):
+        run.begin()
     if count > 1 and isinstance(train, CompiledEpoch):
         before = run.mark()
         try:
@@ -69,7 +63,6 @@ def _epochs(run: Run, train: CompiledEpoch | SteppedEpoch, epochs: int) -> Calls
 def _epoch(run: Run, train: CompiledEpoch | SteppedEpoch) -> Calls[Figures]:
     """An epoch of a run, with all that is done at its start and end."""
     with torch.inference_mode(False):
-        run.begin()
         run.callbacks.epoch_start()
     if isinstance(train, CompiledEpoch):
         figures = yield from train.calls(run.batches)

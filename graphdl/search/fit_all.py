@@ -83,11 +83,10 @@ def fit_all(
 
     The other arguments are those of fit. A network whose loss is not finite, or in whose training an operator, a metric
     or a callback raises an error, keeps the parameters of the previous epoch, and the others continue. If that is so of
-    all networks, the first error is raised, unless a loss was not finite. Networks are trained by several threads:
-    metrics, on_fit_start and on_epoch_start may be called in any of them, on_epoch_end and on_fit_end are called in the
-    thread that calls fit_all. Ctrl-C ends training and returns the results so far: those of each network up to the end
-    of an epoch, which may be some hundred steps ago. Raises SettingError, ShapeError and the other errors of fit before
-    training.
+    all networks, the first error is raised, unless a loss was not finite. Operators, metrics and callbacks run in the
+    thread that calls fit_all; the others make compiled steps. Ctrl-C ends training and returns the results so far:
+    those of each network up to the end of an epoch, which may be some hundred steps ago. Raises SettingError,
+    ShapeError and the other errors of fit before training.
     """
     members = make_members(nets, optimizers, rows, validation_rows, seeds, penalties)
     recipe = Recipe(
@@ -154,14 +153,14 @@ def train(members: Sequence[Member], recipe: Recipe, options: Options, data: Sha
     Callbacks(recipe.callbacks)  # an error for a callback that is not in a list
     if held is not None and any(member.validation_rows is not None for member in members):
         raise SettingError("validation and validation_rows cannot be combined: remove one of them.")
-    check_members(members, recipe, data)
+    groups = check_members(members, recipe, data)
     first = Run(members[0], recipe, data, held)
     first.callbacks.check(first.names)
     for name in first.names:
         if any(name in member.setting for member in members):
             raise SettingError(f"over: {name!r} is a figure of the results: rename the setting.")
     figure = choose_figure(first.names, options.by, options.maximise)
-    training = Training(members, recipe, options, data, held, figure)
+    training = Training(members, groups, recipe, options, data, held, figure)
     training()
     return Sweep(members, figure, complete=not training.interrupted)
 
@@ -186,15 +185,17 @@ def check_options(recipe: Recipe, options: Options) -> None:
         raise SettingError(f"checkpoint must be the path of a folder, not {options.checkpoint!r:.200}.")
 
 
-def check_members(members: Sequence[Member], recipe: Recipe, data: SharedData) -> None:
-    """Raise an error that says which member cannot be trained, and why."""
+def check_members(members: Sequence[Member], recipe: Recipe, data: SharedData) -> list[list[Member]]:
+    """Raise an error that says which member cannot be trained, and why; return the members by structure."""
     for member in members:
         with naming(member):
             _check_member(member, data)
     _check_none_share(members)
-    for group in grouped(members, recipe, data):
+    groups = grouped(members, recipe, data)
+    for group in groups:
         with naming(group[0]):
             _check_structure(group[0], data)
+    return groups
 
 
 @contextmanager

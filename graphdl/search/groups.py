@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Hashable, Iterable
+from functools import cache
 from typing import Any
 
 from torch import Tensor
@@ -66,14 +67,21 @@ def _operator(operator: Operator | Shared | Block) -> Hashable:
         return inner, tuple(operator.connectivity.items()), operator.inputs, operator.outputs
     if not dataclasses.is_dataclass(operator):
         return type(operator), id(operator)
+    kind: Any = type(operator)
     held: dict[str, object] = {}
-    for field in dataclasses.fields(operator):
-        value, check = getattr(operator, field.name), field.metadata.get("check")
-        takes_initializer = check is not None and check.holds(Zeros())
-        held[field.name] = value is not False if takes_initializer else value
+    for name, takes_initializer in _settings(kind):
+        value = getattr(operator, name)
+        held[name] = value is not False if takes_initializer else value
     if isinstance(operator, Loss):
         held.pop("weight", None)
-    return type(operator), repr(held)
+    return kind, repr(held)
+
+
+@cache
+def _settings(kind: type[Any]) -> list[tuple[str, bool]]:
+    """The names of the settings of a class of operators, and whether each may be an initializer."""
+    checks = {field.name: field.metadata.get("check") for field in dataclasses.fields(kind)}
+    return [(name, check is not None and check.holds(Zeros())) for name, check in checks.items()]
 
 
 def structure_of_optimizer(optimizer: Optimizer) -> Hashable:

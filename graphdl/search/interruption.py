@@ -1,4 +1,4 @@
-"""Ctrl-C while several threads train."""
+"""Ctrl-C while members train."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ class Interruption:
     """
 
     def __init__(self) -> None:
-        self._requested = threading.Event()
+        self._requested = False
         self._handler: Any = None
 
     def __enter__(self) -> Self:
-        self._requested.clear()
+        self._requested = False
         own = signal.getsignal(signal.SIGINT) is signal.default_int_handler
         if own and threading.current_thread() is threading.main_thread():
             self._handler = signal.signal(signal.SIGINT, self._interrupt)
@@ -32,17 +32,13 @@ class Interruption:
             signal.signal(signal.SIGINT, self._handler)
             self._handler = None
 
-    def request(self) -> None:
-        """End training in all threads."""
-        self._requested.set()
-
     def check(self) -> bool:
         """Raise KeyboardInterrupt if training is to end; otherwise False."""
-        if self._requested.is_set():
+        if self._requested:
             raise KeyboardInterrupt
         return False
 
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
-        if not self._requested.is_set():
-            self._requested.set()
+        if not self._requested:
+            self._requested = True
             raise KeyboardInterrupt

@@ -1,22 +1,28 @@
-"""Members of one structure side by side: each thread makes the steps of many of them by one call of C++."""
+"""Members of one structure side by side: one call of C++ makes the steps of many of them."""
 
 from __future__ import annotations
 
 import os
-import threading
 from collections import deque
-from collections.abc import Iterable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from typing import TypeAlias
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
+from itertools import chain, count, islice
+from typing import Any, TypeAlias, TypeVar
 
-from graphdl.search.epochs import ALONE, Outcomes, Trained, epochs_ahead, make_epochs
-from graphdl.search.interruption import Interruption
+import torch
+
+from graphdl.cpp import Compiled, run_all
+from graphdl.execution.compiled import Calls, completed
+from graphdl.search.epochs import Outcomes, epochs_ahead, make_epochs
 from graphdl.search.run import Run
 from graphdl.search.ways import OneByOne, OutcomeStream, Way, can_compile
 from graphdl.training.epochs import CompiledEpoch
+from graphdl.training.evaluation import Validation
 from graphdl.training.step import TrainingStep
 
+T = TypeVar("T")
 CompiledRun: TypeAlias = tuple[Run, CompiledEpoch]
+Part: TypeAlias = list[CompiledRun]
 
 MOST_TOGETHER, STEPS_TOGETHER = 32, 2048
 """How many members a call trains at most, and about how many steps it makes."""
@@ -25,17 +31,13 @@ MOST_TOGETHER, STEPS_TOGETHER = 32, 2048
 class Together:
     """Members with the same compiled step, which works on the tensors and numbers of each.
 
-    threads       how many; None takes all cores
-    interruption  ends training in all threads before their next call of C++
+    threads  how many run C++; None takes all cores
     """
 
     name = "compiled"
 
-    def __init__(self, threads: int | None, interruption: Interruption) -> None:
-        self._threads, self._interruption = threads or os.cpu_count() or 1, interruption
-        # Preparing a run is many short calls of torch, each of which lets go of the GIL: two threads that do so at the
-        # same time spend most of it on passing the GIL to each other
-        self._preparing = threading.Lock()
+    def __init__(self, threads: int | None) -> None:
+        self._threads = threads or os.cpu_count() or 1
 
     def prepare(self, run: Run) -> Way:
         """Compile the step."""
@@ -43,53 +45,84 @@ class Together:
 
     def __call__(self, runs: Iterable[Run], epochs: int) -> OutcomeStream:
         """Train the runs up to so many epochs; those of a call are yielded together."""
-        waiting = deque(runs)
-        del runs
-        first = self._of(waiting.popleft())
-        yield self._train([first], epochs)
-        while waiting and first[0].member.state == "failed":
-            first = self._of(waiting.popleft())
-            yield self._train([first], epochs)
-        trained = _unfinished([first, *(self._of(run, first) for run in waiting)], epochs)  # they use its step
+        waiting = iter(runs)
+        for run in waiting:
+            first = self._of(run)
+            yield self._alone(first, epochs)
+            if run.member.state != "failed":
+                break
         steps = len(first[0].batches) * epochs_ahead(*first, epochs)
-        size = max(1, min(MOST_TOGETHER, STEPS_TOGETHER // steps, len(trained) // (2 * self._threads)))
-        parts = deque(trained[k : k + size] for k in range(0, len(trained), size))
-        del waiting, first, trained
-        yield from self._side_by_side(parts, epochs)
+        size = max(1, min(MOST_TOGETHER, STEPS_TOGETHER // steps))
+        like = first[0].validate, first[1]
+        others = chain(_unfinished([first], epochs), (self._of(run, *like) for run in waiting))  # they use its step
+        del run, first
+        yield from self._side_by_side(others, size, epochs)
 
-    def _of(self, run: Run, like: CompiledRun | None = None) -> CompiledRun:
-        """A run with its epochs, whose compiled steps may be those of another run."""
+    def _of(self, run: Run, validate: Validation | None = None, like: CompiledEpoch | None = None) -> CompiledRun:
+        """A run with its epochs; compiled passes and steps may be those of another run, of which these are given."""
         step = TrainingStep(run.member.net, run.stepper, run.scorer, 1, (), run.gathering, together=True)
-        run.validate.compile(None if like is None else like[0].validate)
-        return run, CompiledEpoch(step, self._interruption.check, None if like is None else like[1])
+        run.validate.compile(validate)
+        return run, CompiledEpoch(step, None, like)
 
-    def _side_by_side(self, parts: deque[list[CompiledRun]], epochs: int) -> OutcomeStream:
-        """Train the runs of each part in one thread at a time, parts that have begun before others."""
-        pool = ThreadPoolExecutor(self._threads)
-        training: dict[Future[Outcomes], list[CompiledRun]] = {}
+    @torch.inference_mode()
+    def _alone(self, run: CompiledRun, epochs: int) -> Outcomes:
+        """Train one run before others."""
+        return completed(make_epochs([run], epochs))
+
+    def _side_by_side(self, runs: Iterable[CompiledRun], size: int, epochs: int) -> OutcomeStream:
+        """Train runs in parts of this size at most, parts that have begun before others. The first ones are small.
+
+        All Python runs in this thread, and the others run C++ only: each call of torch lets go of the GIL, and threads
+        that make many short ones spend most of their time on passing it to each other.
+        """
+        workers = InPlace() if self._threads == 1 else ThreadPoolExecutor(self._threads)
+        most = 1 if self._threads == 1 else self._threads + 2  # some wait
+        parts = (list(islice(runs, min(size, 1 + k // self._threads))) for k in count())
+        turns: deque[tuple[Part, Calls[Outcomes]]] = deque()
+        running: dict[Future[None], tuple[Part, Calls[Outcomes]]] = {}
         try:
-            while parts or training:
-                while parts and len(training) <= self._threads:  # one waits
-                    if part := parts.popleft():
-                        training[pool.submit(self._train, part, epochs)] = part
-                done, _ = wait(training, return_when=FIRST_COMPLETED)
-                while done:
-                    future = done.pop()
-                    yield future.result()
-                    part = _unfinished(training.pop(future), epochs)
-                    parts.appendleft(part)
-                    del future
+            while True:
+                while len(running) < most and (turns or (part := next(parts))):
+                    if not turns:
+                        turns.append((part, make_epochs(part, epochs)))
+                    part, calls = turns[0]
+                    try:
+                        with torch.inference_mode():
+                            prepared = next(calls)
+                    except StopIteration as end:
+                        turns.popleft()
+                        yield end.value
+                        if part := _unfinished(part, epochs):
+                            turns.appendleft((part, make_epochs(part, epochs)))
+                        continue
+                    running[workers.submit(_run, prepared)] = turns.popleft()
+                if not running:
+                    return
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    future.result()
+                    turns.appendleft(running.pop(future))
         finally:
-            if training:
-                self._interruption.request()
-            pool.shutdown(cancel_futures=True)
-
-    def _train(self, part: Sequence[Trained], epochs: int) -> Outcomes:
-        """Train some runs for an epoch or several; the first epoch prepares them."""
-        prepared = all(train.step.ready for _, train in part)
-        return make_epochs(part, epochs, ALONE if prepared else self._preparing, self._interruption.check)
+            workers.shutdown(cancel_futures=True)
+            for _, calls in (*turns, *running.values()):
+                calls.close()
 
 
-def _unfinished(part: Iterable[CompiledRun], epochs: int) -> list[CompiledRun]:
+class InPlace(Executor):
+    """Runs everything in this thread, when it is given."""
+
+    def submit(self, function: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
+        """Run a function."""
+        future: Future[T] = Future()
+        future.set_result(function(*args, **kwargs))
+        return future
+
+
+@torch.inference_mode()
+def _run(prepared: Sequence[Compiled]) -> None:
+    """Make steps; those that C++ leaves to torch, without autograd."""
+    run_all(prepared)
+
+
+def _unfinished(part: Iterable[CompiledRun], epochs: int) -> Part:
     """The runs that are trained further."""
     return [each for each in part if not each[0].member.ended and each[0].epoch < epochs]

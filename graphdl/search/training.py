@@ -15,7 +15,6 @@ import torch
 
 from graphdl.errors import NonFiniteError
 from graphdl.search.checkpoint import Checkpoint
-from graphdl.search.groups import grouped
 from graphdl.search.halving import Halving
 from graphdl.search.identity import digest_of
 from graphdl.search.interruption import Interruption
@@ -52,19 +51,22 @@ class Options:
 class Training:
     """Trains members.
 
+    groups       the members by structure
     interrupted  whether Ctrl-C ended it
     """
 
     def __init__(
         self,
         members: Group,
+        groups: Sequence[Group],
         recipe: Recipe,
         options: Options,
         data: SharedData,
         validation: SharedData | None,
         figure: Figure,
     ) -> None:
-        self._members, self._recipe, self._options, self._figure = members, recipe, options, figure
+        self._members, self._groups, self._recipe, self._options = members, groups, recipe, options
+        self._figure = figure
         self._data, self._validation = data, validation
         given = [data] if validation is None else [data, validation]
         self._budget = Budget(options.memory, members, recipe, given, options.halving is not None)
@@ -125,22 +127,23 @@ class Training:
 
     def _round(self, members: Group, epochs: int) -> None:
         """Train members up to so many epochs."""
-        for way, group in self._prepared(grouped(members, self._recipe, self._data)):
+        chosen = set(members)
+        groups = [[member for member in group if member in chosen] for group in self._groups]
+        for way, group in self._prepared([group for group in groups if group]):
             for chunk in self._budget.chunks(group):
                 self._train(way, chunk, epochs)
 
     def _train(self, way: Way, members: Group, epochs: int) -> None:
         for member in members:
             member.way = way.name
-        runs = {member.number: self._run(member) for member in members}
-        with closing(way(list(runs.values()), epochs)) as training:
+        with closing(way(map(self._run, members), epochs)) as training:
             for outcomes, seconds in timed(training):
                 for run, outcome in outcomes:
                     before = run.epoch
                     settle(run, outcome, seconds)
                     self._progress.advance(run.member, run.epoch - before)
                     if run.member.ended:
-                        self._leave(runs.pop(run.member.number))
+                        self._leave(run)
                 if self._checkpoint is not None:
                     self._checkpoint.save_if_due(run for run, _ in outcomes)  # others are being trained
                 self._interruption.check()
@@ -204,7 +207,7 @@ class Training:
             return Processes(self._recipe.threads, self._recipe.compile)
         wants_steps = Callbacks(self._recipe.callbacks).wants_steps
         if compiled and not wants_steps:
-            return Together(self._recipe.threads, self._interruption)
+            return Together(self._recipe.threads)
         return OneByOne(compiled, self._threads)
 
 

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import copy
 import time
-from collections import deque
 from collections.abc import Generator, Iterable
 from typing import Protocol, TypeAlias
 
 import torch
 
 from graphdl.data import Batches
+from graphdl.execution.compiled import completed
 from graphdl.search.epochs import Outcome, Outcomes, make_epochs
 from graphdl.search.member import Recipe
 from graphdl.search.run import Run
@@ -63,10 +63,7 @@ class OneByOne:
 
     def __call__(self, runs: Iterable[Run], epochs: int) -> OutcomeStream:
         """Train each run up to so many epochs."""
-        waiting = deque(runs)
-        del runs
-        while waiting:
-            run = waiting.popleft()
+        for run in runs:
             net, calls = run.member.net, run.callbacks
             torch.set_num_threads(self._threads)  # an earlier network may have reduced it
             step = TrainingStep(net, run.stepper, run.scorer, None, (), run.gathering, together=self._compiled)
@@ -75,7 +72,9 @@ class OneByOne:
                 run.validate.compile()
             train = kind(step, calls.step_end if calls.wants_steps else None)
             while not run.member.ended and run.epoch < epochs:
-                yield make_epochs([(run, train)], epochs)
+                with torch.inference_mode():
+                    made = completed(make_epochs([(run, train)], epochs))
+                yield made
 
 
 def can_compile(run: Run) -> bool:

@@ -21,7 +21,7 @@ from graphdl.training.threads import choose_threads
 
 StepEnd = Callable[[], bool]
 
-STEPS_AHEAD, ROWS_AHEAD = 512, 2**20
+STEPS_AHEAD, ROWS_AHEAD = 1024, 2**20
 """About how many steps are made before losses are looked at, where nothing is to be done at the end of an epoch, and
 the most rows that they have: their indices are held."""
 
@@ -90,10 +90,14 @@ class CompiledEpoch:
         There is more than one only if all batches are alike, and the order of an epoch is not drawn from the generator
         from which operators have drawn in the one before.
         """
-        step = self.step
-        if not isinstance(batches, Batches) or not batches.uniform or not self.compiled or not step.uniform:
+        step, engine = self.step, self.step.net.engine
+        compiled = self.compiled and step.ready
+        if not compiled and (self._steps is not None or self._given_up or self._to_follow() is None):
             return 1
-        if step.plan.drawing and batches.shuffle and batches.generator is step.net.engine.chance:
+        if not isinstance(batches, Batches) or not batches.uniform or not step.uniform:
+            return 1
+        drawing = engine.plan(step.scorer.targets).drawing
+        if drawing and batches.shuffle and batches.generator is engine.chance:
             return 1
         return max(1, min(STEPS_AHEAD // len(batches), ROWS_AHEAD // batches.rows))
 

@@ -112,13 +112,14 @@ class TrainingStep:
     def may_change(self) -> bool:
         """Whether an operator, the optimizer or a penalty is custom, and may make other calls from epoch to epoch."""
         penalties = () if self._gathering is None else self._gathering.penalties
-        return self.custom or any(map(is_custom, (self.stepper.optimizer, *penalties)))
+        custom = self.custom if self.ready else has_custom(self.net.engine.plan(self.scorer.targets))
+        return custom or any(map(is_custom, (self.stepper.optimizer, *penalties)))
 
     @property
     def uniform(self) -> bool:
-        """Whether it is ready, makes an update with every batch, and does the same in every epoch."""
+        """Whether it makes an update with every batch, and does the same in every epoch."""
         every = self._gathering is None or self._gathering.accumulate == 1
-        return self.ready and every and not self.may_change
+        return every and not self.may_change
 
     def move_apart(self) -> None:
         """Update large parameters one by one during backward from the next step on: no step is compiled."""

@@ -144,7 +144,7 @@ def test_masks_that_were_drawn():
 @pytest.mark.parametrize("name", COMPILERS)
 def test_the_compiler_makes_no_vectors_of_its_own_and_changes_no_value(name):
     flags = build.flags_of(shutil.which(name))
-    assert "-O2" in flags
+    assert "-O1" in flags
     assert "-ffp-contract=off" in flags
     assert any("vectorize" in flag for flag in flags)
     assert not {"-O3", "-Ofast", "-ffast-math", "-fassociative-math", "-freciprocal-math", "-fno-signed-zeros"} & {

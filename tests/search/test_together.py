@@ -2,6 +2,7 @@
 
 import copy
 import threading
+import time
 from itertools import pairwise
 
 import pytest
@@ -13,7 +14,7 @@ from graphdl.errors import GraphDLWarning, SettingError
 from graphdl.execution.compiled import CompiledPasses
 from graphdl.operators import Operator
 from graphdl.optim import L1, L2, SGD, Adam, Cosine
-from graphdl.search import fit_all, groups, sweep
+from graphdl.search import fit_all, groups, sweep, together
 from graphdl.search.shared import SharedData
 from tests.twins import needs_compiler
 
@@ -132,17 +133,24 @@ def test_a_step_that_cannot_be_compiled_is_left_to_the_operators():
     assert {row["way"] for row in result.table} == {"operators"}
 
 
-def test_threads_share_the_work(monkeypatch):
-    seen = set()
-    call = CompiledPasses.call
+@pytest.mark.parametrize("threads", [1, 2])
+def test_threads_share_the_work(threads, monkeypatch):
+    seen, python, run_all, call = set(), set(), together.run_all, CompiledPasses.call
 
-    def note(*given):
+    def note(prepared):
         seen.add(threading.current_thread().name)
+        time.sleep(0.01)  # so that the other thread has its turn
+        run_all(prepared)
+
+    def note_call(*given):
+        python.add(threading.current_thread())
         return call(*given)
 
-    monkeypatch.setattr(CompiledPasses, "call", note)
-    train([make_net(k, Tanh()) for k in range(12)], threads=2)
-    assert len(seen) >= 2
+    monkeypatch.setattr(together, "run_all", note)
+    monkeypatch.setattr(CompiledPasses, "call", note_call)
+    train([make_net(k, Tanh()) for k in range(12)], threads=threads)
+    assert len(seen) == threads
+    assert python == {threading.main_thread()}
 
 
 @pytest.mark.parametrize("backend", ["compiled", "operators"])
