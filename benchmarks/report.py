@@ -15,15 +15,14 @@ INTRODUCTION = """\
 
 `make bench` measures everything here and writes this page. All contestants of a benchmark take turns in one run of
 several rounds, on one thread. A figure is the median of the rounds, with the fastest and the slowest round in
-parentheses, and its ratio to the reference, which is the first column or the one with 1.00×.
+parentheses, and its ratio to the reference, which is the first column or the one with 1.00×. Sections may be of
+different days; each names its machine.
 
     make bench                              # everything, then this page: about half an hour
     .venv/bin/python -m benchmarks step     # one of: {names}
     .venv/bin/python -m benchmarks report   # this page from out/benchmarks; sections without results stay
 
 Peers that are not installed are skipped and listed; `pip install '.[bench]'` installs them, except the C compiler.
-
-Machine: {machine}.
 """
 
 
@@ -35,8 +34,7 @@ def write(results: Path = RESULTS, docs: Path = ROOT / "docs") -> list[str]:
     found = {name: result for name in BENCHMARKS if (result := load(name, results))}
     if not found:
         raise FileNotFoundError(f"{results.name} holds no results: run python -m benchmarks NAME first")
-    machines = list(dict.fromkeys(result.machine for result in found.values()))
-    head = INTRODUCTION.format(names=", ".join(BENCHMARKS), machine="; and ".join(machines))
+    head = INTRODUCTION.format(names=", ".join(BENCHMARKS))
     written = ["benchmarks.md"]
     sections = _sections(docs / "benchmarks.md")
     for name, result in found.items():
@@ -70,6 +68,10 @@ def section(result: Result, charts: list[str]) -> str:
     parts += [f"![{result.tables[k].title}](img/{chart})" for k, chart in enumerate(charts)]
     for table in result.tables:
         parts += [f"**{table.title}**", tables.markdown(table)]
-    lines = [*result.notes, *(f"Skipped: {what}: {reason}." for what, reason in result.skipped.items())]
+    lines = [
+        f"Machine: {result.machine}.",
+        *result.notes,
+        *(f"Skipped: {what}: {reason}." for what, reason in result.skipped.items()),
+    ]
     parts.append("\n".join(f"- {line}" for line in lines))
     return "\n\n".join(part for part in parts if part) + "\n"

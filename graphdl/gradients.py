@@ -88,8 +88,13 @@ def _alone(operator: Operator, inputs: tuple[Any, ...], seed: int) -> tuple[Netw
 
 
 def _varied(name: Key, value: Any) -> Tensor:
-    """A copy of an example input, in double precision if it holds floating-point numbers."""
-    return to_tensor(value, f"The input {name!r}", torch.device("cpu"), torch.float64).detach().clone()
+    """A copy of an example input, in double precision if it holds floating-point numbers; images with channels last."""
+    return _arranged(to_tensor(value, f"The input {name!r}", torch.device("cpu"), torch.float64).detach().clone())
+
+
+def _arranged(x: Tensor) -> Tensor:
+    """Images with channels last, as convolutions of large batches return them: `view` fails where `reshape` works."""
+    return x.contiguous(memory_format=torch.channels_last) if x.dim() == 4 else x
 
 
 class _Replay:
@@ -204,7 +209,8 @@ def _elements(value: Any) -> tuple[Tensor, ...]:
 def _random_like(value: Any, generator: torch.Generator) -> Any:
     if isinstance(value, tuple):
         return tuple(_random_like(element, generator) for element in value)
-    return torch.randn(value.shape, generator=generator, dtype=torch.float64, device="cpu").to(value.device)
+    drawn = torch.randn(value.shape, generator=generator, dtype=torch.float64, device="cpu")
+    return _arranged(drawn).to(value.device)
 
 
 def _dot(value: Any, gradient: Any) -> float:

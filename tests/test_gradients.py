@@ -325,3 +325,18 @@ def test_a_network_takes_one_dictionary_and_is_float64(given):
         check_gradients(network(torch.float32), inputs())
     with pytest.raises(GraphDLError, match="The input 'x' is missing"):
         check_gradients(network(), {"y": torch.ones(3, 3)})
+
+
+class Rows(Operator):
+    """Rows of an image, by a view that holds for one layout only."""
+
+    def forward(self, p, x, *, training):
+        return x.view(len(x), -1), x.shape
+
+    def backward(self, p, shape, dy):
+        return (dy.reshape(shape),), {}
+
+
+def test_an_operator_of_images_must_take_channels_last():
+    with pytest.raises(ShapeError, match=r"view size is not compatible.*Use \.reshape"):
+        check_gradients(Rows(), torch.randn(2, 3, 4, 4))

@@ -19,8 +19,8 @@ FLAGS = (
     "-O1", "-march=native", "-std=c++17", "-fPIC", "-shared", "-w", "-fno-math-errno", "-fno-trapping-math",
     "-ffp-contract=off",
 )  # fmt: skip
-"""None of these changes a value. All vectors are written in the text: the compiler adds, joins and splits none. -O2
-compiles for a third longer, twice as long for some networks, and steps were from 7% faster to 8% slower with it."""
+"""None of these changes a value. All vectors are written in the text: the compiler adds, joins and splits none. Why
+-O1: see decision 11."""
 VECTORS_AS_WRITTEN = {
     "clang": ("-fno-vectorize", "-fno-slp-vectorize", "-mprefer-vector-width=512"),
     "gcc": ("-fno-tree-vectorize", "-fno-tree-slp-vectorize", "-Wno-psabi"),

@@ -26,7 +26,7 @@ def conflict(first: Statement, second: Statement) -> bool:
 
 
 def _any_overlap(first: Sequence[Slot], second: Sequence[Slot]) -> bool:
-    return any(a.storage == b.storage and overlap(a, b) for a in first for b in second)
+    return any(overlap(a, b) for a in first for b in second)
 
 
 def fused(statements: Sequence[Statement]) -> list[Statement]:

@@ -169,8 +169,9 @@ def reads_elsewhere(value: Value, store: Store) -> bool:
     near = [slot for slot in value.reads if overlap(slot, store.slot)]
     if not near:
         return False
-    everywhere = store.take or any(overlap(slot, store.slot) for slot in value.looks_up)
-    return bool(everywhere) or not all(same_place(slot, store.slot) for slot in near)
+    if store.take or any(overlap(slot, store.slot) for slot in value.looks_up):
+        return True
+    return not all(same_place(slot, store.slot) for slot in near)
 
 
 def same_place(a: Slot, b: Slot) -> bool:

@@ -146,8 +146,8 @@ class StepText:
         written += [slot for slot in slots if slot.storage in call.made]
 
         def text(at: Address) -> str:
-            addresses = ", ".join([*map(at, slots), "0"])
-            return f"{{ void* a[] = {{{addresses}}}; call({position}, a); if (!a[{len(slots)}]) return false; }}"
+            line = f"void* a[] = {{{', '.join([*map(at, slots), '0'])}}}; call(MOVING({position}), a);"
+            return f"{{ {line} if (!a[{len(slots)}]) return false; }}"
 
         self.writer.raw(text, [slot for slot in slots if slot.storage not in call.made], written)
 
@@ -230,7 +230,7 @@ class StepText:
                 self._places[slot.storage] = self.workspace
                 self.workspace += -(-(self.writer.storages[slot.storage] + 1) // ALIGNMENT) * ALIGNMENT
             place, bytes_ = "w", bytes_ + self._places[slot.storage]
-        return f"(({ctype(slot.dtype)}*)({place} + {bytes_}))"
+        return f"(({ctype(slot.dtype)}*)({place} + MOVING({bytes_})))"
 
     def text(self) -> str:
         """The library."""

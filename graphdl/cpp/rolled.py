@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-MOVING = re.compile(r"(?<=\+ )\d+(?=\)\))|(?<=call\()\d+")
-"""The numbers that may move from turn to turn: where in memory, and which call of the tape."""
+MOVING = re.compile(r"(?<=MOVING\()\d+(?=\))")
+"""The integers that may move from turn to turn: where in memory, and which call of the tape. The text marks them."""
 LEAST = 8
-"""The lines that a loop saves at least."""
+"""The least number of lines that a loop must save."""
 CANDIDATES = 8
 """The distances that are tried: those to the next lines of the same kind."""
 
@@ -16,8 +16,8 @@ CANDIDATES = 8
 def rolled(lines: Sequence[str]) -> list[str]:
     """The lines, with loops for those that repeat.
 
-    Lines repeat if they are equal but for moving numbers, each of which moves by a constant from turn to turn. Nothing
-    is known of what the lines do: a loop runs the same statements on the same memory, in the same order.
+    Lines repeat if they are equal but for moving numbers, each of which moves by a constant from turn to turn. A loop
+    runs the same statements on the same memory, in the same order, whatever they do.
     """
     repetitions = _Repetitions(lines)
     found: list[str] = []

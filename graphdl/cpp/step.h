@@ -13,6 +13,7 @@ struct Work {
   bool whole;           // whether no call of torch failed
 };
 
+#define MOVING(number) (number)  // an integer that may differ from turn to turn of a loop
 #define INLINE static inline __attribute__((always_inline))
 #define UNROLL _Pragma("GCC unroll 64")
 #define NO_UNROLL _Pragma("GCC unroll 1")

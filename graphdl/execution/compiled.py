@@ -243,7 +243,7 @@ def completed(calls: Calls[T]) -> T:
         calls.close()
 
 
-def together(several: Sequence[Calls[T]]) -> Calls[list[T | Exception]]:
+def side_by_side(several: Sequence[Calls[T]]) -> Calls[list[T | Exception]]:
     """Generators side by side, which yields at once what all of them yield; their results or errors."""
     found: dict[int, T | Exception] = {}
     waiting = dict(enumerate(several))

@@ -116,8 +116,9 @@ def _passes_any(operator: Computes, slot: int | str | None) -> bool:
     if names is None:
         return operator.differentiable
     position = names.index(slot) if slot in names else slot
-    slots = range(len(names))
-    return any(passes_gradient(operator, each) for each in slots if position not in slots or each == position)
+    if isinstance(position, int) and position in range(len(names)):
+        return passes_gradient(operator, position)
+    return any(passes_gradient(operator, each) for each in range(len(names)))
 
 
 def _slot_position(key: Key, operator: HasSlots, source: Key, slot: int | str, width: int) -> int:

@@ -116,7 +116,7 @@ def _shares(answers: Tensor, rows: int) -> Tensor:
             f"classify returned numbers from {float(answers.min()):.4g} to {float(answers.max()):.4g}, which are not "
             "probabilities: return class indices, as prediction.argmax(1), or probabilities, as prediction.softmax(1)."
         )
-    answers = answers.float().view(rows, -1)
+    answers = answers.float().reshape(rows, -1)
     return torch.cat([1 - answers, answers], dim=1) if answers.shape[1] == 1 else answers
 
 

@@ -64,13 +64,13 @@ def shorten(text: str, most: int) -> str:
 def wrapped(text: object, most: int) -> list[str]:
     """Return a readable text in at most LINES lines of at most `most` characters; a longer one ends with an ellipsis.
 
-    Lines end after a comma, unless the text between two commas is longer than a line.
+    Lines end after a comma outside brackets, unless the text between two of these is longer than a line.
 
     >>> wrapped("32 → 64, num_layers 2, batch_first", 20)
     ['32 → 64,', 'num_layers 2,', 'batch_first']
     """
-    together = re.sub("(?<!,) ", NO_BREAK, readable(text))
-    lines = textwrap.wrap(together, most, max_lines=LINES, placeholder="…")
+    together = re.sub(r"(?<!,) | (?=[^(]*\))", NO_BREAK, readable(text))
+    lines = textwrap.wrap(together, most, max_lines=LINES, placeholder="…", break_on_hyphens=False)
     return [line.replace(NO_BREAK, " ") for line in lines]
 
 

@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 import torch
 
-from graphdl.execution.compiled import Calls, together
+from graphdl.execution.compiled import Calls, side_by_side
 from graphdl.search.run import Run
 from graphdl.search.state import RunState
 from graphdl.training.epochs import CompiledEpoch, SteppedEpoch
@@ -26,7 +26,7 @@ def make_epochs(several: Sequence[Trained], epochs: int) -> Calls[Outcomes]:
 
     C++ is run by the caller, for all runs at once.
     """
-    found = yield from together([_epochs(run, train, epochs) for run, train in several])
+    found = yield from side_by_side([_epochs(run, train, epochs) for run, train in several])
     for run, train in several:
         if isinstance(train, CompiledEpoch) and not train.compiled:
             run.member.way = "operators"

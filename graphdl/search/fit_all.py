@@ -83,10 +83,10 @@ def fit_all(
 
     The other arguments are those of fit. A network whose loss is not finite, or in whose training an operator, a metric
     or a callback raises an error, keeps the parameters of the previous epoch, and the others continue. If that is so of
-    all networks, the first error is raised, unless a loss was not finite. Operators, metrics and callbacks run in the
-    thread that calls fit_all; the others make compiled steps. Ctrl-C ends training and returns the results so far:
-    those of each network up to the end of an epoch, which may be some hundred steps ago. Raises SettingError,
-    ShapeError and the other errors of fit before training.
+    all networks, the first error is raised, unless a loss was not finite. Callbacks run in the thread that calls
+    fit_all. Metrics and operators may run in others: while some networks train, the steps of others are tried and
+    compiled. Ctrl-C ends training and returns the results so far: those of each network up to the end of an epoch,
+    which may be a thousand steps ago. Raises SettingError, ShapeError and the other errors of fit before training.
     """
     members = make_members(nets, optimizers, rows, validation_rows, seeds, penalties)
     recipe = Recipe(

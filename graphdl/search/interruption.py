@@ -11,7 +11,7 @@ from typing import Any, Self
 class Interruption:
     """A context in which the first Ctrl-C raises KeyboardInterrupt, and further ones do not disturb what it ends.
 
-    A handler of SIGINT other than Python's own is left as it is, and so are other threads than the main one.
+    Nothing is changed if SIGINT has another handler than Python's, or outside the main thread.
     """
 
     def __init__(self) -> None:

@@ -72,11 +72,12 @@ class Together:
     def _side_by_side(self, runs: Iterable[CompiledRun], size: int, epochs: int) -> OutcomeStream:
         """Train runs in parts of this size at most, parts that have begun before others. The first ones are small.
 
-        All Python runs in this thread, and the others run C++ only: each call of torch lets go of the GIL, and threads
-        that make many short ones spend most of their time on passing it to each other.
+        Python runs in this thread, and the others run C++, with the calls that it leaves to torch: each call of torch
+        releases the GIL, and threads that make many short ones spend most of their time on passing it to each other.
+        More parts than there are threads are prepared, so that no thread waits for this one.
         """
         workers = InPlace() if self._threads == 1 else ThreadPoolExecutor(self._threads)
-        most = 1 if self._threads == 1 else self._threads + 2  # some wait
+        most = 1 if self._threads == 1 else self._threads + 2  # those that wait
         parts = (list(islice(runs, min(size, 1 + k // self._threads))) for k in count())
         turns: deque[tuple[Part, Calls[Outcomes]]] = deque()
         running: dict[Future[None], tuple[Part, Calls[Outcomes]]] = {}
@@ -95,7 +96,8 @@ class Together:
                         if part := _unfinished(part, epochs):
                             turns.appendleft((part, make_epochs(part, epochs)))
                         continue
-                    running[workers.submit(_run, prepared)] = turns.popleft()
+                    future = workers.submit(_run, prepared)
+                    running[future] = turns.popleft()
                 if not running:
                     return
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
@@ -103,8 +105,9 @@ class Together:
                     turns.appendleft(running.pop(future))
         finally:
             workers.shutdown(cancel_futures=True)
-            for _, calls in (*turns, *running.values()):
-                calls.close()
+            with torch.inference_mode():
+                for _, calls in (*turns, *running.values()):
+                    calls.close()
 
 
 class InPlace(Executor):

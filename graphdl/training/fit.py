@@ -127,9 +127,9 @@ def _check(net: object, optimizer: object, epochs: object) -> None:
 
 
 def check_network(net: Network, caller: str) -> None:
-    """Raise MissingInputError unless there is a loss that needs an input; warn of parameters that lead to none.
+    """Raise MissingInputError unless there is a loss that needs an input.
 
-    An edge may be misspelt then.
+    Warn of parameters that lead to no loss, since an edge may be misspelt.
     """
     if not net.losses:
         raise MissingInputError(f"{caller} needs a loss, and the network has no loss node: add one, such as MSELoss().")

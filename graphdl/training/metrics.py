@@ -56,10 +56,10 @@ class Accuracy:
     def of_batches(self, predictions: Tensor, targets: Tensor) -> Tensor:
         """The accuracy of each of several batches, (K,), given (K, n, ...)."""
         hits, wanted = self._hits(predictions.flatten(0, 1), targets.flatten(0, 1))
-        hits = hits.view(len(predictions), -1)
+        hits = hits.reshape(len(predictions), -1)
         if self.ignored is None or wanted.is_floating_point():
             return hits.float().mean(1)
-        counted = (wanted != self.ignored).view(hits.shape)
+        counted = (wanted != self.ignored).reshape(hits.shape)
         return (hits & counted).sum(1) / counted.sum(1)
 
     def _hits(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:

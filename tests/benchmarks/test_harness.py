@@ -109,14 +109,14 @@ def test_the_report_says_everything_and_is_the_same_twice(table, tmp_path):
 
 def test_a_section_without_stored_results_stays_in_the_report(table, tmp_path):
     pytest.importorskip("matplotlib")
-    Result("limits", [table], {}, ["Limits of old."], "a machine").save(tmp_path)
+    Result("limits", [table], {}, ["Limits before."], "a machine").save(tmp_path)
     write(tmp_path, tmp_path)
     old = (tmp_path / "benchmarks.md").read_text()
     (tmp_path / "limits.json").unlink()
-    Result("step", [table], {}, ["Steps of today."], "a machine").save(tmp_path)
+    Result("step", [table], {}, ["Steps now."], "a machine").save(tmp_path)
     write(tmp_path, tmp_path)
     page = (tmp_path / "benchmarks.md").read_text()
-    assert page.index("Steps of today.") < page.index("Limits of old.")
+    assert page.index("Steps now.") < page.index("Limits before.")
     assert page.endswith(old[old.index("## limits") :])
 
 

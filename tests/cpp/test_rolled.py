@@ -36,7 +36,7 @@ def unrolled(lines):
 
 
 def line(chance, places):
-    return f"f{chance.randrange(4)}(" + ", ".join(f"((float*)(w + {place}))" for place in places) + ");"
+    return f"f{chance.randrange(4)}(" + ", ".join(f"((float*)(w + MOVING({place})))" for place in places) + ");"
 
 
 def drawn_lines(chance):
@@ -52,7 +52,7 @@ def drawn_lines(chance):
         for k in range(count):
             for name, places in body:
                 numbers = [start + (k + (k == odd)) * step for start, step in places]
-                lines.append(f"f{name}(" + ", ".join(f"((float*)(w + {n}))" for n in numbers) + ");")
+                lines.append(f"f{name}(" + ", ".join(f"((float*)(w + MOVING({n})))" for n in numbers) + ");")
     return lines
 
 
@@ -69,7 +69,7 @@ def test_random_lines_are_the_same_written_out():
 @pytest.mark.parametrize("period", [1, 2, 5, 40])
 def test_all_that_repeats_is_found(period):
     def at(k, place):
-        return f"f{k if k < period - 1 else 0}(((float*)(w + {place})), ((float*)(g1 + 8)));"
+        return f"f{k if k < period - 1 else 0}(((float*)(w + MOVING({place}))), ((float*)(g1 + MOVING(8))));"
 
     for count in (20, 40):
         lines = [at(k, 100 * k + 64 * turn) for turn in range(count) for k in range(period)]
@@ -79,25 +79,32 @@ def test_all_that_repeats_is_found(period):
 
 
 def test_only_where_in_memory_and_which_call_may_move():
-    moving = [f"{{ void* a[] = {{((float*)(w + {8 * k})), 0}}; call({3 + 2 * k}, a); }}" for k in range(20)]
-    assert rolled(moving)[1] == "{ void* a[] = {((float*)(w + 0 + turn * 8)), 0}; call(3 + turn * 2, a); }"
-    fixed = [f"gemm<float, {k}>(((float*)(w + 8)), {k}, r{k} + step * {k});" for k in range(20)]
+    moving = [
+        f"{{ void* a[] = {{((float*)(w + MOVING({8 * k}))), 0}}; call(MOVING({3 + 2 * k}), a); }}" for k in range(20)
+    ]
+    assert (
+        rolled(moving)[1] == "{ void* a[] = {((float*)(w + MOVING(0 + turn * 8))), 0}; call(MOVING(3 + turn * 2), a); }"
+    )
+    unmarked = [f"f(((float*)(w + MOVING(8))), x + {k}, (x + {k}));" for k in range(20)]
+    assert rolled(unmarked) == unmarked
+    fixed = [f"gemm<float, {k}>(((float*)(w + MOVING(8))), {k}, r{k} + step * {k});" for k in range(20)]
     assert rolled(fixed) == fixed
 
 
 def test_few_lines_stay_as_they_are():
-    lines = [f"f(((float*)(w + {k})));" for k in range(8)]
+    lines = [f"f(((float*)(w + MOVING({k}))));" for k in range(8)]
     assert rolled(lines) == lines
-    assert len(rolled([*lines, "f(((float*)(w + 8)));"])) == 3
+    assert len(rolled([*lines, "f(((float*)(w + MOVING(8))));"])) == 3
 
 
 def long_text(name):
     """Lines of few kinds, or of many, in a drawn order; and stretches that all but repeat."""
     if name == "nearly":
-        return [f"f{k}(((float*)(w + 8)));" for turn in range(3) for k in (*range(2_000), 2_000 + turn)]
+        return [f"f{k}(((float*)(w + MOVING(8))));" for turn in range(3) for k in (*range(2_000), 2_000 + turn)]
     chance, kinds = random.Random(0), int(name)
     return [
-        f"f{chance.randrange(kinds)}(((float*)(w + {chance.randrange(4) if k % 7 else k})));" for k in range(10_000)
+        f"f{chance.randrange(kinds)}(((float*)(w + MOVING({chance.randrange(4) if k % 7 else k}))));"
+        for k in range(10_000)
     ]
 
 

@@ -13,11 +13,15 @@ from graphdl import (
     Flatten,
     Linear,
     MaxPool2d,
+    MSELoss,
+    MultiLabelSoftMarginLoss,
     Network,
     ReLU,
     Sum,
+    fit,
 )
 from graphdl.operators.shared.layout import LAST, arrange, arranged_like
+from graphdl.optim import SGD
 
 
 def images(*shape):
@@ -96,3 +100,27 @@ def test_a_network_of_both_layouts_agrees_with_channels_first():
     for name, gradient in exact.gradients.items():  # those of biases before a normalization are rounding alone
         error = float((quick.gradients[name].double() - gradient).abs().max())
         assert error <= 1e-4 * float(gradient.abs().max()) + 3e-5 * largest, name
+
+
+def test_gradients_of_parameters_are_laid_out_as_the_parameters():
+    net = Network(
+        {"c1": Conv2d(3, 16, 3, padding=1), "relu": ReLU(), "up": ConvTranspose2d(16, 4, 2, 2), "loss": MSELoss()},
+        {"x": ["c1"], "c1": ["relu"], "relu": ["up"], "up": ["loss"], "target": ["loss"]},
+    )
+    net.forward({"x": torch.randn(8, 3, 64, 64), "target": torch.randn(8, 4, 128, 128)})
+    assert net.values["c1"].is_contiguous(memory_format=torch.channels_last)
+    net.backward()
+    for name, gradient in net.gradients.items():
+        assert gradient.stride() == net.parameters[name].stride(), name
+
+
+def test_accuracy_of_images_with_channels_last():
+    net = Network(
+        {"c1": Conv2d(3, 16, 3, padding=1), "c2": Conv2d(16, 4, 3, padding=1), "loss": MultiLabelSoftMarginLoss()},
+        {"x": ["c1"], "c1": ["c2"], "c2": ["loss"], "target": ["loss"]},
+        seed=0,
+    )
+    x, target = torch.randn(8, 3, 64, 64), torch.randint(2, (8, 4, 64, 64)).float()
+    history = fit(net, x, target, optimizer=SGD(lr=0.0), epochs=1, batch_size=8, metrics=("accuracy",), progress=False)
+    expected = ((net.predict(x) > 0) == (target > 0.5)).double().mean()
+    assert history["accuracy"][0] == pytest.approx(float(expected))

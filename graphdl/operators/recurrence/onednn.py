@@ -52,7 +52,8 @@ def _forward(x: Tensor, tensors: Sequence[Tensor], reverse: bool, training: bool
 def is_best(x: Tensor, w: Weights) -> bool:
     """Whether oneDNN can compute a layer, and is quicker than the steps one by one.
 
-    Written in C++, these are quicker if they are small; writing them takes time, some milliseconds for each.
+    In a compiled step, small layers are quicker in C++. It takes Python some milliseconds to write a step of them, so
+    long sequences are left to oneDNN.
     """
     if is_compiling() and w.hh.shape[1] <= MOST_WRITTEN and len(x) <= MOST_STEPS:
         return False

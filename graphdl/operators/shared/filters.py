@@ -112,6 +112,8 @@ class Filters(Spatial):
         )
         if apart:
             dbias = dy.sum([0, *range(2, dy.dim())])
+        if wanted[1]:
+            dweight = arranged_like(dweight, p["weight"])
         gradients = {"weight": dweight, "bias": dbias}
         dx = arranged_like(unpad(dpadded, x, self.borders, self.padding_mode), x) if wanted[0] else None
         return (dx,), {name: gradient for name, gradient in gradients.items() if gradient is not None}

@@ -15,7 +15,7 @@ MANY = 2**16
 
 
 def arrange(x: Tensor, weight: Tensor) -> Tensor:
-    """The input of a convolution of images in the layout in which it is quicker; the output is laid out likewise.
+    """The input of a convolution of images in the layout in which it is quicker; the output has the same layout.
 
     oneDNN first copies images with channels first into blocks of channels, and its results back. With channels last it
     works on them as they are, but slower on weights. So channels are last where there are more values than weights.
