@@ -32,5 +32,5 @@ def bytes_once(nested: Any) -> int:
 
 
 def storage_of(tensor: Tensor) -> int:
-    """What tells the memory of one tensor from that of another."""
+    """What distinguishes the memory of one tensor from that of another."""
     return address(tensor.untyped_storage())

@@ -229,7 +229,7 @@ class Elements:
 
 
 def key_of(slot: Slot) -> tuple[object, ...]:
-    """What tells the elements of a slot from others."""
+    """What distinguishes the elements of a slot from others."""
     return slot.storage, slot.offset, slot.stride, slot.dtype
 
 

@@ -135,7 +135,7 @@ class CompiledPasses:
 
     @cached_property
     def _places(self) -> tuple[list[int], set[int]]:
-        """What tells the storages on which the step works from others, and those of the tape that it writes."""
+        """What distinguishes the storages on which the step works from others, and those of the tape that it writes."""
         places = [address(place.untyped_storage()) for place in self._step.places()]
         return places, {slot.storage for call in self._tape.calls for slot in call.written()}
 

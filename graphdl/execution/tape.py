@@ -70,7 +70,7 @@ class Call:
 
     @property
     def name(self) -> str:
-        """The function's name without its overload; "" if it is none of torch's."""
+        """The function's name without its overload; "" if it is not a function of torch."""
         packet = getattr(self.function, "_overloadpacket", None)
         return packet.__name__ if packet is not None else ""
 

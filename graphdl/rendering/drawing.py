@@ -96,8 +96,8 @@ def _by_program(digraph: graphviz.Digraph, form: str) -> bytes:
     try:
         return bytes(digraph.pipe(format=form, quiet=True))
     except subprocess.CalledProcessError as error:
-        told = (error.stderr or b"").decode(errors="replace").strip() or "it gave no reason"
-        raise DrawingError(f"The program `dot` failed with exit status {error.returncode}: {told}.") from error
+        reason = (error.stderr or b"").decode(errors="replace").strip() or "it gave no reason"
+        raise DrawingError(f"The program `dot` failed with exit status {error.returncode}: {reason}.") from error
     except (graphviz.ExecutableNotFound, OSError) as error:
         raise DrawingError(f"The program `dot` could not be started: {error}. {REMEDY}") from error
 

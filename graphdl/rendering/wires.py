@@ -84,8 +84,8 @@ def wire_attributes(
     label = _label(graph, facts, ends, edge, skip, style, theme)
     if label:
         attributes["label"] = f"<{label}>"
-    told = _tooltip(facts[tail], ends, edge, style)
-    return attributes | dict.fromkeys(("tooltip", "labeltooltip"), told)
+    tooltip = _tooltip(facts[tail], ends, edge, style)
+    return attributes | dict.fromkeys(("tooltip", "labeltooltip"), tooltip)
 
 
 def pen_width(shape: tuple[int, ...] | None) -> float:

@@ -95,7 +95,7 @@ def can_compile(run: Run) -> bool:
 
 
 def settle(run: Run, outcome: Outcome, seconds: float) -> None:
-    """Give a run what came of its training, and how long that took."""
+    """Give a run the outcome of its training, and the time that it took."""
     if isinstance(outcome, RunState):
         resume(run, outcome)
     elif isinstance(outcome, Exception):

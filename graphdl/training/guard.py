@@ -57,7 +57,7 @@ class Made(NamedTuple):
 class DeviceGuard:
     """Makes training steps without reading a number on the host; the losses of a block of steps are read together.
 
-    A flag on the device tells whether all losses so far were finite. Where it is false, what a step has changed is
+    A flag on the device says whether all losses so far were finite. Where it is false, what a step has changed is
     undone on the device: parameters, buffers and the optimizer's state are as they were before the first step whose
     loss is not finite. `read` then raises the error that TrainingStep raises at once, with the same state.
     """

@@ -7,15 +7,13 @@ import zlib
 import pytest
 import torch
 
+from tests.drawing import keep_drawn
+
 DTYPES = torch.float32, torch.float64
 
 
 def pytest_collection_modifyitems(config, items):
-    if config.getoption("--every-check") or any("::" in argument for argument in config.args):
-        return
-    out = {item for item in items if not drawn(item)}
-    config.hook.pytest_deselected(items=[item for item in items if item in out])
-    items[:] = [item for item in items if item not in out]
+    keep_drawn(config, items, drawn)
 
 
 def drawn(item: pytest.Item) -> bool:

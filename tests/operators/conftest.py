@@ -9,6 +9,8 @@ import zlib
 
 import pytest
 
+from tests.drawing import keep_drawn
+
 ALWAYS = ("agrees_with_autograd", "shows_every_fault")
 """Checks that run for every case: values and gradients, and that a fault in any of them would show."""
 
@@ -17,13 +19,8 @@ PART = 4
 
 
 def pytest_collection_modifyitems(config, items):
-    if config.getoption("--every-check") or any("::" in argument for argument in config.args):
-        return
     first: dict[type, object] = {}
-    left_out = [item for item in items if not drawn(item, first)]
-    config.hook.pytest_deselected(items=left_out)
-    out = set(left_out)
-    items[:] = [item for item in items if item not in out]
+    keep_drawn(config, items, lambda item: drawn(item, first))
 
 
 def drawn(item: pytest.Item, first: dict[type, object]) -> bool:

@@ -2,32 +2,29 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 from torch import Tensor
 
 from graphdl.errors import ShapeError
-from graphdl.initializers import Initializer
-from graphdl.operators.operator import EVERYTHING, Gradients, Needs, Operator, Parameter, Values, constant
+from graphdl.operators.operator import EVERYTHING, Gradients, Needs, Parameter, Values, constant
 from graphdl.operators.recurrence.recurrences import (
-    Recurrence,
     Sent,
     States,
     halves,
     input_gradient,
     parameter_gradients,
 )
-from graphdl.operators.recurrence.recurrent_weights import check_hidden_size, layer_parameters, weights
-from graphdl.settings import described
+from graphdl.operators.recurrence.recurrent import Recurrent
+from graphdl.operators.recurrence.recurrent_weights import layer_parameters, weights
 
 
 class Saved(NamedTuple):
     """What a cell keeps for backward: x (1, n, i), the states, and what the recurrence kept.
 
-    given  whether each state was there; batch tells whether the inputs have a batch axis
+    given  whether each state was there; batch says whether the inputs have a batch axis
     """
 
     x: Tensor
@@ -37,25 +34,8 @@ class Saved(NamedTuple):
     batch: bool
 
 
-class Cell(Operator):
+class Cell(Recurrent):
     """One step of a recurrence. The settings are those of LSTMCell."""
-
-    slots: ClassVar[tuple[str, ...]]
-    family: ClassVar = "recurrent"
-    inferred: ClassVar = ("input_size",)
-
-    input_size: int | None
-    hidden_size: int | None
-    bias: bool | Initializer
-    weight: Initializer | None
-
-    @property
-    @abstractmethod
-    def recurrence(self) -> Recurrence:
-        """What it computes."""
-
-    def check_settings(self) -> None:
-        check_hidden_size(self, self.hidden_size)
 
     def parameters(self) -> dict[str, Parameter]:
         sizes = int(self.input_size or 0), int(self.hidden_size or 0)
@@ -107,11 +87,6 @@ class Cell(Operator):
                 raise ShapeError(f"{name} must have the shape {shape}")
             if each is not None and each.dtype != x.dtype:
                 raise ShapeError(f"{name} has the type {each.dtype}, but the input has {x.dtype}")
-
-    def describe(self) -> str:
-        return ", ".join(
-            [f"{self.input_size or '?'} → {self.hidden_size}", *described(self, "input_size", "hidden_size")]
-        )
 
     def expects(self, *inputs: Tensor) -> str:
         i, o, states = self.input_size or "i", self.hidden_size, " and ".join(self.slots[1:])

@@ -10,9 +10,8 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from graphdl.errors import SettingError
 from graphdl.initializers import Initializer, Uniform
-from graphdl.operators.operator import Operator, Parameter, Values
+from graphdl.operators.operator import Parameter, Values
 
 
 class Weights(NamedTuple):
@@ -27,13 +26,6 @@ class Weights(NamedTuple):
     def bias(self) -> Tensor | None:
         """The sum of both biases."""
         return None if self.bias_ih is None or self.bias_hh is None else self.bias_ih + self.bias_hh
-
-
-def check_hidden_size(operator: Operator, hidden_size: int | None) -> None:
-    """Raise SettingError for a recurrent operator whose hidden_size is left out."""
-    if hidden_size is None:
-        name = type(operator).__name__
-        raise SettingError(f"{name}: hidden_size is missing; write {name}(2, 25) or {name}(hidden_size=25)")
 
 
 def weights(p: Values, suffix: str) -> Weights:

@@ -5,23 +5,21 @@ It handles lengths, and dropout between layers, too.
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import torch
 from torch import Generator, Tensor
 
 from graphdl.errors import ShapeError
-from graphdl.initializers import Initializer
-from graphdl.operators.operator import EVERYTHING, Gradients, Needs, Operator, Parameter, Values, constant
-from graphdl.operators.recurrence.recurrences import Recurrence, Sent, States, cells
-from graphdl.operators.recurrence.recurrent_weights import check_hidden_size, layer_parameters, weights
+from graphdl.operators.operator import EVERYTHING, Gradients, Needs, Parameter, Values, constant
+from graphdl.operators.recurrence.recurrences import Sent, States, cells
+from graphdl.operators.recurrence.recurrent import Recurrent
+from graphdl.operators.recurrence.recurrent_weights import layer_parameters, weights
 from graphdl.operators.recurrence.sequences import NAMES, Ends, Kept, Lengths, run, run_back
 from graphdl.operators.shared.masks import random_mask
-from graphdl.settings import described
 
 
 class Saved(NamedTuple):
@@ -40,29 +38,13 @@ class Saved(NamedTuple):
     batch: bool
 
 
-class Stacked(Operator):
+class Stacked(Recurrent):
     """Layers of a recurrence, in one direction or two. The settings are those of LSTM."""
 
-    slots: ClassVar[tuple[str, ...]]
-    family: ClassVar = "recurrent"
-    inferred: ClassVar = ("input_size",)
-
-    input_size: int | None
-    hidden_size: int | None
     num_layers: int
-    bias: bool | Initializer
     batch_first: bool
     dropout: float
     bidirectional: bool
-    weight: Initializer | None
-
-    def check_settings(self) -> None:
-        check_hidden_size(self, self.hidden_size)
-
-    @property
-    @abstractmethod
-    def recurrence(self) -> Recurrence:
-        """What a layer computes at each step."""
 
     @cached_property
     def sizes(self) -> tuple[int, int]:
@@ -179,11 +161,6 @@ class Stacked(Operator):
                 raise ShapeError(f"{name} must have the shape {state}, (directions · layers, n, hidden_size){note}")
             elif each.dtype != x.dtype:
                 raise ShapeError(f"{name} has the type {each.dtype}, but the input has {x.dtype}")
-
-    def describe(self) -> str:
-        return ", ".join(
-            [f"{self.input_size or '?'} → {self.hidden_size}", *described(self, "input_size", "hidden_size")]
-        )
 
     def expects(self, *inputs: Tensor) -> str:
         directions, o = self.sizes

@@ -30,7 +30,7 @@ BY_CLASS = "A setting holds no tensor: write tuple(weights.tolist())"
 
 
 def factor() -> Check:
-    """A finite number; the hint tells what is given for weights of classes."""
+    """A finite number; the hint names the setting for weights of classes."""
     found = number()
     return Check(
         found.expected, found.holds, lambda value: FACTOR if isinstance(value, (list, tuple)) or is_array(value) else ""
