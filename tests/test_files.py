@@ -24,11 +24,16 @@ def test_a_file_takes_the_place_of_the_old_one(tmp_path):
 def test_nothing_is_left_if_the_block_fails(tmp_path, error):
     path = tmp_path / "model.json"
     write_bytes(path, b"old")
-    with pytest.raises(error), replacing(path) as unfinished:
-        unfinished.write_bytes(b"half")
-        raise error
+    with pytest.raises(error):
+        _fail_halfway(path, error)
     assert path.read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["model.json"]
+
+
+def _fail_halfway(path, error):
+    with replacing(path) as unfinished:
+        unfinished.write_bytes(b"half")
+        raise error
 
 
 def test_a_link_is_followed_and_permissions_are_those_of_new_files(tmp_path):
