@@ -37,6 +37,55 @@ INLINE void tile(const T* A, const T* P, T* C, const T* bias) {
     }
 }
 
+#ifdef __has_builtin
+#if __has_builtin(__builtin_shufflevector)
+#define SHUFFLES
+#endif
+#endif
+
+#ifdef SHUFFLES
+// Two rows of a matrix in blocks of H by H numbers exchange the blocks that a transpose exchanges: the new rows
+template <class V, int H, int... J> INLINE V upper(V a, V b) {
+  return __builtin_shufflevector(a, b, (J & H ? LANES<V> + J - H : J)...);
+}
+template <class V, int H, int... J> INLINE V lower(V a, V b) {
+  return __builtin_shufflevector(a, b, (J & H ? LANES<V> + J : J + H)...);
+}
+
+// The transpose of a square matrix in vectors, in blocks of 1, 2, 4, ... numbers
+template <class V, int H, int... J> INLINE void transpose(V* v, Lanes<J...> lanes) {
+  if constexpr (H < LANES<V>) {
+    UNROLL for (int l = 0; l < LANES<V>; l++)
+      if (!(l & H)) {
+        V a = v[l], b = v[l + H];
+        v[l] = upper<V, H, J...>(a, b);
+        v[l + H] = lower<V, H, J...>(a, b);
+      }
+    transpose<V, 2 * H>(v, lanes);
+  }
+}
+#endif
+
+// The transpose of R rows of K adjacent numbers, a vector at most of each: K vectors, with 0 for rows beyond R
+template <class T, int R, int K>
+static __attribute__((noinline)) void transposed(const T* from, int64_t row, T* to, int64_t column) {
+  constexpr int L = BYTES / sizeof(T);
+#ifdef SHUFFLES
+  typedef typename Vector<T, L>::type V;
+  V v[L];
+  UNROLL for (int r = 0; r < L; r++) {
+    if (r >= R) v[r] = V{};
+    else if constexpr (K == L) v[r] = load<V>(from + r * row);
+    else v[r] = load_part<V, K>(from + r * row);
+  }
+  transpose<V, 1>(v, typename Order<L>::lanes{});
+  UNROLL for (int k = 0; k < K; k++) save(to + k * column, v[k]);
+#else
+  for (int k = 0; k < K; k++)
+    for (int r = 0; r < L; r++) to[k * column + r] = r < R ? from[r * row + k] : 0;
+#endif
+}
+
 // The rows of a tile: a number that divides M, if there is one that is not small, so that all tiles are alike
 constexpr int rows_of_a_tile(int M) {
   for (int rows = ROWS; rows >= ROWS / 2; rows--)
@@ -60,6 +109,17 @@ static __attribute__((noinline)) void gemm(const T* A, const T* B, T* C, const T
     for (int k = 0; k < K; k++) {
       for (int n = 0; n < NP - L; n += L) save(scratch + k * NP + n, load<V>(B + k * BK + n));
       save(scratch + k * NP + NP - L, load_part<V, LAST>(B + k * BK + NP - L));
+    }
+  } else if constexpr (BK == 1) {
+    constexpr int REST = K % L;
+    for (int n = 0; n < NP; n += L) {
+      const T* rows = B + n * BN;
+      T* to = scratch + n;
+      const bool last = n == NP - L;
+      for (int k = 0; k < K - REST; k += L, rows += L, to += L * NP)
+        last ? transposed<T, LAST, L>(rows, BN, to, NP) : transposed<T, L, L>(rows, BN, to, NP);
+      if constexpr (REST != 0)
+        last ? transposed<T, LAST, REST>(rows, BN, to, NP) : transposed<T, L, REST>(rows, BN, to, NP);
     }
   } else {
     for (int n = 0; n < N; n++)

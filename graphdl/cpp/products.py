@@ -15,7 +15,7 @@ from graphdl.cpp.writer import Address, Writer, arguments
 from graphdl.errors import CompileError
 from graphdl.execution.tape import Call, Slot
 
-LARGE = 2_000_000
+LARGE = 4_000_000
 """Operations, multiplications and additions, from which BLAS is faster."""
 PADDED = 16  # numbers that rows are padded to: the widest vectors hold so many
 

@@ -24,6 +24,7 @@ template <class T> struct Plain<T&&> { typedef T type; };
 template <class T, int L> struct Vector { typedef T type __attribute__((vector_size(L * sizeof(T)))); };
 template <class V> using Element = typename Plain<decltype(V{}[0])>::type;
 template <class V> constexpr int LANES = sizeof(V) / sizeof(V{}[0]);
+template <int... J> struct Lanes {};
 template <int L> struct Order;
 
 #define TYPES(L, ...)                                                \
@@ -35,6 +36,7 @@ template <int L> struct Order;
   typedef float f32x##L __attribute__((vector_size(4 * L)));         \
   typedef double f64x##L __attribute__((vector_size(8 * L)));        \
   template <> struct Order<L> {                                      \
+    typedef Lanes<__VA_ARGS__> lanes;                                \
     INLINE i8x##L counted() { return i8x##L{__VA_ARGS__}; }          \
   };
 TYPES(2, 0, 1)

@@ -193,7 +193,8 @@ class Training:
 
     def _is_large(self, member: Member) -> bool:
         """Whether steps of a network use several threads."""
-        return choose_threads(member.net, self._recipe.batch_size, 2) > 1
+        batch = {name: rows[: self._recipe.batch_size] for name, rows in self._data.named(member.net).items()}
+        return choose_threads(member.net, batch, 2) > 1
 
     def _compiles(self, group: Group) -> bool:
         """Whether the steps of a group are compiled before it is trained in this process."""

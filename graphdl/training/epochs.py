@@ -15,7 +15,7 @@ from graphdl.execution.compiled import Calls, CompiledPasses, NoGainError, compl
 from graphdl.execution.placed import PlacedStep
 from graphdl.training.batching import Batch, bundles_of
 from graphdl.training.guard import steps_into
-from graphdl.training.scoring import EpochMeans, Means, rows_of
+from graphdl.training.scoring import EpochMeans, Means
 from graphdl.training.step import TrainingStep
 from graphdl.training.threads import choose_threads
 
@@ -189,7 +189,7 @@ class CompiledEpoch:
     def _shared_out(self, batch: Batch) -> bool:
         """Whether the operators would use several threads; a compiled step shares out no more than torch's calls."""
         threads = torch.get_num_threads()
-        return threads > 1 and choose_threads(self.step.net, rows_of(batch), threads) > 1
+        return threads > 1 and choose_threads(self.step.net, batch, threads) > 1
 
     def _leave_to_operators(self) -> None:
         self._given_up = True

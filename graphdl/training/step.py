@@ -22,7 +22,7 @@ from graphdl.optim.moves import Moves
 from graphdl.training.blame import blame
 from graphdl.training.memory import keep_freed_memory
 from graphdl.training.recording import Recordings
-from graphdl.training.scoring import Score, Scorer, rows_of
+from graphdl.training.scoring import Score, Scorer
 from graphdl.training.threads import choose_threads
 
 
@@ -163,7 +163,7 @@ class TrainingStep:
                 "There is nothing to train: no parameter that is not frozen reaches a loss. Unfreeze a node, or check "
                 "the connectivity with print(net.summary())."
             )
-        torch.set_num_threads(self.threads or choose_threads(self.net, rows_of(inputs), self._available))
+        torch.set_num_threads(self.threads or choose_threads(self.net, inputs, self._available))
         self._recomputation = make_recomputation(plan, self._again)
 
     def _try(self, inputs: Mapping[Key, Tensor], between: Callable[[Trace], None]) -> ParameterGradients:

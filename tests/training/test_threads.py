@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from graphdl import Linear, MSELoss, Network, fit
+from graphdl import LSTM, BatchNorm2d, Conv2d, Item, Linear, MSELoss, Network, Operator, Sequential, fit
 from graphdl.optim import SGD
 from graphdl.training.threads import choose_threads
 
@@ -20,9 +20,45 @@ def network(width: int) -> Network:
     )
 
 
+def batch(rows: int, *shape: int) -> dict[str, torch.Tensor]:
+    return {"x": torch.ones(rows, *shape), "y": torch.ones(rows, *shape)}
+
+
 def test_small_steps_get_one_thread_and_large_ones_all():
-    assert choose_threads(network(25), 50, 2) == 1
-    assert choose_threads(network(1024), 256, 2) == 2
+    assert choose_threads(network(25), batch(50, 25), 2) == 1
+    assert choose_threads(network(1024), batch(256, 1024), 2) == 2
+
+
+@pytest.mark.parametrize(("size", "expected"), [(8, 1), (64, 2)])
+@pytest.mark.parametrize(
+    "operator", [Conv2d(3, 3, 3, padding=1), Sequential(norm=BatchNorm2d(3), conv=Conv2d(3, 3, 3, padding=1))]
+)
+def test_the_places_where_a_weight_is_used_count(operator, size, expected):
+    net = Network({"a": operator, "loss": MSELoss()}, {"x": ["a"], "a": ["loss"], "y": ["loss"]}, seed=0)
+    assert choose_threads(net, batch(256, 3, size, size), 2) == expected
+
+
+def test_sequences_count():
+    operators = {"lstm": LSTM(32, 32), "first": Item(0), "loss": MSELoss()}
+    net = Network(operators, {"x": ["lstm"], "lstm": ["first"], "first": ["loss"], "y": ["loss"]}, seed=0)
+    assert choose_threads(net, batch(10, 8, 32), 2) == 1
+    assert choose_threads(net, batch(1000, 64, 32), 2) == 2
+
+
+class Reading(Operator):
+    """Reads a number, which tensors without data do not have."""
+
+    def forward(self, p, x, *, training):
+        return x * float(x.sum() > 0), None
+
+    def backward(self, p, saved, dy):
+        return (dy,), {}
+
+
+def test_where_shapes_cannot_be_inferred_parameters_count():
+    operators = {"read": Reading(), "fc": Linear(3, 3), "loss": MSELoss()}
+    net = Network(operators, {"x": ["read"], "read": ["fc"], "fc": ["loss"], "y": ["loss"]}, seed=0)
+    assert choose_threads(net, batch(10, 3), 2) == 1
 
 
 @pytest.mark.parametrize(("threads", "expected"), [(None, 1), (2, 2), (1, 1)])
