@@ -1,15 +1,15 @@
 """Networks as estimators of scikit-learn: GraphClassifier, GraphRegressor and GraphSearchCV."""
 
-from graphdl.errors import MissingPackageError, import_optional
+from graphdl.errors import MissingPackageError
 
-if not hasattr(import_optional("sklearn.utils.validation", "graphdl.sklearn", "scikit-learn", "sklearn"), "validate_data"):
+try:
+    from graphdl.sklearn.classifier import GraphClassifier
+    from graphdl.sklearn.regressor import GraphRegressor
+    from graphdl.sklearn.search import GraphSearchCV
+except ImportError as error:
     raise MissingPackageError(
-        "graphdl.sklearn needs scikit-learn 1.6 or newer, and an older version is installed: "
+        f"graphdl.sklearn needs scikit-learn 1.6 or newer, which cannot be imported ({error}): "
         "pip install 'graphdl[sklearn]'."
-    )
-
-from graphdl.sklearn.classifier import GraphClassifier
-from graphdl.sklearn.regressor import GraphRegressor
-from graphdl.sklearn.search import GraphSearchCV
+    ) from error
 
 __all__ = ["GraphClassifier", "GraphRegressor", "GraphSearchCV"]

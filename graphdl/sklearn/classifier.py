@@ -26,7 +26,7 @@ def _by_classes(values: Array) -> Array:
     """Probabilities of each class by itself, (n, c), of one class: the second of two, (n, 1)."""
     if values.shape[1] == 1:
         return numpy.hstack([1 - values, values])
-    return values / numpy.maximum(values.sum(1, keepdims=True), numpy.finfo(values.dtype).tiny)
+    return numpy.asarray(values / numpy.maximum(values.sum(1, keepdims=True), numpy.finfo(values.dtype).tiny))
 
 
 PROBABILITIES: dict[type[Loss], Callable[[Array], Array]] = {
@@ -61,9 +61,6 @@ class GraphClassifier(ClassifierMixin, GraphEstimator):  # type: ignore[misc]
 
     class_weight: Any = None
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:  # noqa: D102
-        return super().fit(X, y, sample_weight)
-
     def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:
         """Train for one epoch on these rows, going on where the last call stopped; return the estimator.
 
@@ -71,16 +68,15 @@ class GraphClassifier(ClassifierMixin, GraphEstimator):  # type: ignore[misc]
         """
         if self.class_weight == "balanced":
             raise ValueError(
-                "class_weight='balanced' is not supported by partial_fit, which does not see all rows. Give a dictionary "
-                "{label: weight}, such as that of sklearn.utils.class_weight.compute_class_weight('balanced', ...)."
+                "class_weight='balanced' is not supported by partial_fit, which does not see all rows: give a "
+                "dictionary {label: weight}."
             )
         first = not hasattr(self, "network_")
         if first and classes is None:
             raise ValueError("classes must be given in the first call of partial_fit: the labels of all rows to come.")
         if classes is not None and not first and not numpy.array_equal(unique_labels(classes), self.classes_):
             raise ValueError(f"classes={classes!r} are not those of the first call of partial_fit: {self.classes_}.")
-        self._announced = None if classes is None else unique_labels(classes)
-        return self._continue(X, y, sample_weight)
+        return self._continue(X, y, sample_weight, classes)
 
     def decision_function(self, X: Any) -> Array:
         """How much the classes are favoured, (n, classes); for two classes (n), above 0 for the second one."""
@@ -92,21 +88,21 @@ class GraphClassifier(ClassifierMixin, GraphEstimator):  # type: ignore[misc]
         index = (decisions > 0).astype(int) if decisions.ndim == 1 else decisions.argmax(1)
         return numpy.asarray(self.classes_[index])
 
-    @available_if(_has_probabilities)
+    @available_if(_has_probabilities)  # type: ignore[untyped-decorator]
     def predict_proba(self, X: Any) -> Array:
         """The probabilities of the classes, (n, classes), in the order of classes_."""
         values = self._values(X)
         loss = type(ends_of(self.network_).loss)
         return PROBABILITIES[loss](values.reshape(len(values), -1))
 
-    @available_if(_has_probabilities)
+    @available_if(_has_probabilities)  # type: ignore[untyped-decorator]
     def predict_log_proba(self, X: Any) -> Array:
         """The logarithms of the probabilities."""
         check_is_fitted(self)
         if isinstance(ends_of(self.network_).loss, CrossEntropyLoss):
             return numpy.asarray(log_softmax(self._values(X), axis=1))
         with numpy.errstate(divide="ignore"):
-            return numpy.log(self.predict_proba(X))
+            return numpy.asarray(numpy.log(self.predict_proba(X)))
 
     def _decisions(self, values: Array) -> Array:
         """Decisions by the network's predictions."""
@@ -120,9 +116,8 @@ class GraphClassifier(ClassifierMixin, GraphEstimator):  # type: ignore[misc]
         check_classification_targets(y)
         return X, y
 
-    def _learn_targets(self, y: Array) -> None:
-        announced = self.__dict__.pop("_announced", None)
-        self.classes_ = unique_labels(y) if announced is None else announced
+    def _learn_targets(self, y: Any) -> None:
+        self.classes_ = unique_labels(y)
 
     @property
     def _outputs(self) -> int:
@@ -135,12 +130,16 @@ class GraphClassifier(ClassifierMixin, GraphEstimator):  # type: ignore[misc]
     def _encoded(self, y: Array, ends: Ends, shape: tuple[int, ...]) -> Array:
         classes = len(self.classes_)
         index = numpy.searchsorted(self.classes_, y).clip(max=classes - 1)
+        if (unknown := self.classes_[index] != y).any():
+            raise ValueError(
+                f"y has the label {y[unknown].tolist()[0]!r}, which is not one of the classes {self.classes_}."
+            )
         if shape == (classes,) and isinstance(ends.loss, BY_INDEX):
-            return index
+            return numpy.asarray(index)
         if shape == (classes,):
-            return numpy.eye(classes)[index]
+            return numpy.asarray(numpy.eye(classes)[index])
         if shape in ((1,), ()) and classes == 2 and not isinstance(ends.loss, BY_INDEX):
-            return index.reshape(-1, *shape).astype(float)
+            return numpy.asarray(index.reshape(-1, *shape), numpy.float64)
         raise ShapeError(
             f"There are {classes} classes, and the prediction {ends.prediction!r} of a row has the shape {shape} for "
             f"{type(ends.loss).__name__}: the network needs {classes} outputs."

@@ -16,7 +16,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 from torch import Tensor
 
-from graphdl.errors import SettingError, ShapeError
+from graphdl.errors import ShapeError
 from graphdl.operators import Loss
 from graphdl.optim import Adam, Optimizer
 from graphdl.settings import flag
@@ -35,10 +35,10 @@ SEEDS = 2**31 - 1
 class GraphEstimator(BaseEstimator):  # type: ignore[misc]
     """The base class of GraphClassifier and GraphRegressor.
 
-    network              (n_features, n_outputs) -> Network or pair (operators, connectivity); such a pair; a Network, of
-                         which a copy is trained; None for a perceptron. The loss is added where there is none
+    network              a function (n_features, n_outputs) that returns a Network or a pair (operators, connectivity);
+                         or such a pair; or a Network, of which a copy is trained; or None for a perceptron
     hidden, activation   of the perceptron: sizes, and a name such as "tanh" or an operator
-    loss                 the loss that is added
+    loss                 the loss that is added to a network without one; None takes the default
     optimizer            such as SGD(lr=0.1); None takes Adam(lr=learning_rate)
     batch_size           "auto" takes at most 200 rows, None all
     early_stopping       holds back validation_fraction of the rows, and ends training when the loss on them has not
@@ -79,8 +79,8 @@ class GraphEstimator(BaseEstimator):  # type: ignore[misc]
         """Rows and targets as arrays; of classes, their labels."""
 
     @abstractmethod
-    def _learn_targets(self, y: Array) -> None:
-        """Set the attributes that follow from the targets, such as classes_."""
+    def _learn_targets(self, y: Any) -> None:
+        """Set what follows from the targets: their shape, or the labels."""
 
     @abstractmethod
     def _encoded(self, y: Array, ends: Ends, shape: tuple[int, ...]) -> Array:
@@ -115,16 +115,15 @@ class GraphEstimator(BaseEstimator):  # type: ignore[misc]
         self._note()
         return self
 
-    def _continue(self, X: Any, y: Any, sample_weight: Any) -> Self:
+    def _continue(self, X: Any, y: Any, sample_weight: Any, labels: Any = None) -> Self:
         """Train for one epoch, with the network and the optimizer's state of the last one, if there was one."""
         if self.early_stopping:
             raise ValueError("partial_fit makes one epoch and cannot stop early: use fit, or early_stopping=False.")
         if hasattr(self, "network_"):
-            X, y = self._checked(X, y, reset=False)
-            weights, rows = self._weighed(X, sample_weight)
-            task = self._task(X, y, weights, rows, self.network_)
+            X, y, weights = counted(*self._checked(X, y, reset=False), sample_weight)
+            task = self._task(X, y, weights, None, self.network_)
         else:
-            task, self.history_, self._stepper_state = self._begin(X, y, sample_weight), History(), None
+            task, self.history_, self._stepper_state = self._begin(X, y, sample_weight, labels), History(), None
         stepper = self._optimizer().bind(task.trained)
         if self._stepper_state is not None:
             stepper.load_state_dict(self._stepper_state)
@@ -135,28 +134,17 @@ class GraphEstimator(BaseEstimator):  # type: ignore[misc]
         self._note()
         return self
 
-    def _begin(self, X: Any, y: Any, sample_weight: Any) -> Task:
+    def _begin(self, X: Any, y: Any, sample_weight: Any, labels: Any = None) -> Task:
         """Check the data, and make a new network."""
-        X, y = self._checked(X, y)
-        weights, rows = self._weighed(X, sample_weight)
-        self._learn_targets(y if rows is None else y[rows])
-        return self._new_task(X, y, weights, rows)
+        X, y, weights = counted(*self._checked(X, y), sample_weight)
+        self._learn_targets(y if labels is None else labels)
+        return self._new_task(X, y, weights)
 
-    def _weighed(self, X: Array, sample_weight: Any) -> tuple[Array | None, Rows | None]:
-        """The weights of rows, and the rows that have one above 0; None for all."""
-        if sample_weight is None:
-            return None, None
-        weights = _check_sample_weight(sample_weight, X, dtype=numpy.float64, ensure_non_negative=True)
-        rows = numpy.flatnonzero(weights)
-        if not len(rows):
-            raise ValueError("Sample weights must not all be zero: no row is left to train on.")
-        return weights, None if len(rows) == len(X) else rows
-
-    def _new_task(self, X: Array, y: Array, weights: Array | None, rows: Rows | None) -> Task:
+    def _new_task(self, X: Array, y: Array, weights: Array | None, rows: Rows | None = None) -> Task:
         """A new network and its data, of which some rows are held back where training may stop early."""
+        flag()(type(self).__name__, "early_stopping", self.early_stopping)
         self._seed = int(check_random_state(self.random_state).randint(SEEDS))
         self.network_ = self._new_network(X.shape[1], DTYPES[X.dtype])
-        flag()(type(self).__name__, "early_stopping", self.early_stopping)
         if not self.early_stopping:
             return self._task(X, y, weights, rows, self.network_)
         rows = numpy.arange(len(X)) if rows is None else rows
@@ -179,7 +167,7 @@ class GraphEstimator(BaseEstimator):  # type: ignore[misc]
         ends = ends_of(net)
         shape = net.shapes({ends.input: (2, X.shape[1])})[ends.prediction]
         if not isinstance(shape, tuple) or shape[:1] != (2,):
-            raise ShapeError(f"The prediction {ends.prediction!r} of two rows has the shape {shape}: expected (2, ...).")
+            raise ShapeError(f"The prediction {ends.prediction!r} of 2 rows has the shape {shape}, not (2, ...).")
         used = numpy.arange(len(X)) if rows is None else rows
         found = self._row_weights(y, used, weights)
         inputs = {ends.input: tensor_of(X), ends.target: tensor_of(self._encoded(y, ends, shape[1:]))}
@@ -221,6 +209,25 @@ class GraphEstimator(BaseEstimator):  # type: ignore[misc]
     def _repr_html_(self) -> Callable[[], str]:
         shown = super()._repr_html_  # an AttributeError if scikit-learn is set to show text
         return lambda: shown() + drawn(self)
+
+
+def row_weights(X: Array, sample_weight: Any) -> Array | None:
+    """The weights of rows, of which one at least is above 0; None for None."""
+    if sample_weight is None:
+        return None
+    weights: Array = _check_sample_weight(sample_weight, X, dtype=numpy.float64, ensure_non_negative=True)
+    if not weights.any():
+        raise ValueError("Sample weights must not all be zero: no row is left to train on.")
+    return weights
+
+
+def counted(X: Array, y: Array, sample_weight: Any) -> tuple[Array, Array, Array | None]:
+    """Rows, targets and weights without the rows whose weight is 0."""
+    weights = row_weights(X, sample_weight)
+    if weights is None or weights.all():
+        return X, y, weights
+    kept = weights > 0
+    return X[kept], y[kept], weights[kept]
 
 
 def tensor_of(array: Array) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import torch
@@ -47,7 +48,7 @@ def perceptron(features: int, hidden: Sequence[int], activation: Any, outputs: i
         operators[f"act{k}"] = _activation(activation)
     operators["out"] = Linear((features, *hidden)[-1], outputs)
     chain = ["x", *operators]
-    return operators, {node: [fed] for node, fed in zip(chain, chain[1:], strict=False)}
+    return operators, {node: [fed] for node, fed in pairwise(chain)}
 
 
 def _activation(given: Any) -> Operator:

@@ -40,7 +40,7 @@ def _statistics(name: str, values: NDArray[Any]) -> Results:
 
 def _column(name: str, params: Sequence[Mapping[str, Any]]) -> NDArray[Any]:
     """The values of a setting, masked where a grid does not have it."""
-    column: Any = numpy.ma.masked_all(len(params), dtype=object)
+    column: Any = numpy.ma.MaskedArray(numpy.empty(len(params), dtype=object), mask=True)
     for k, setting in enumerate(params):
         if name in setting:
             column[k] = setting[name]

@@ -14,16 +14,15 @@ from sklearn.base import clone, is_classifier
 from sklearn.exceptions import FitFailedWarning
 from sklearn.metrics import check_scoring
 from sklearn.model_selection import GridSearchCV, ParameterGrid, check_cv
-from sklearn.utils import _safe_indexing
+from sklearn.utils import _safe_indexing, get_tags
 from sklearn.utils.validation import indexable
 
 from graphdl.errors import NonFiniteError, SettingError
 from graphdl.search import Sweep, fit_all
-from graphdl.sklearn.estimator import Array, GraphEstimator
+from graphdl.sklearn.estimator import Array, GraphEstimator, row_weights
 from graphdl.sklearn.results import cv_results
 from graphdl.sklearn.task import Task
 from graphdl.training import EarlyStopping
-
 
 SHARED = ("epochs", "batch_size", "shuffle", "metrics", "callbacks", "clip_norm", "early_stopping", "patience")
 """The settings that all networks have in common that are trained by one call."""
@@ -31,14 +30,17 @@ SHARED = ("epochs", "batch_size", "shuffle", "metrics", "callbacks", "clip_norm"
 
 @dataclass
 class Candidate:
-    """An estimator with the settings of a candidate on the rows of a fold.
+    """An estimator with the settings of a candidate on one of the folds.
 
-    error  why training failed, or ""
+    training, held  the rows of the fold, on which it is trained and scored
+    error           why training failed, or ""
     """
 
     estimator: Any
     params: Mapping[str, Any]
     task: Task
+    training: Array
+    held: Array
     seconds: float = 0.0
     error: str = ""
 
@@ -96,6 +98,11 @@ class GraphSearchCV(GridSearchCV):  # type: ignore[misc]
         self.threads = threads
         self.backend = backend
 
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags = get_tags(self.estimator).target_tags
+        return tags
+
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None, groups: Any = None) -> Self:
         """Train a network for all settings and folds, then one with the best settings on all rows.
 
@@ -110,16 +117,19 @@ class GraphSearchCV(GridSearchCV):  # type: ignore[misc]
         X, y, groups = indexable(X, y, groups)
         prototype = clone(self.estimator)
         rows, targets = prototype._checked(X, y)
-        weights, _ = prototype._weighed(rows, sample_weight)
+        weights = row_weights(rows, sample_weight)
+        if weights is not None:  # the targets of rows that do not count may be anything
+            targets = targets.copy()
+            targets[weights == 0] = targets[weights > 0][0]
         splitter = check_cv(self.cv, y, classifier=is_classifier(self.estimator))
         splits, params = list(splitter.split(X, y, groups)), list(ParameterGrid(self.param_grid))
         self.n_splits_ = len(splits)
         self._make_scorers()
         candidates = [
-            _candidate(prototype, setting, rows, targets, weights, training) for setting in params for training, _ in splits
+            _candidate(prototype, setting, (rows, targets, weights), split) for setting in params for split in splits
         ]
         self.sweeps_ = self._train(candidates)
-        self.cv_results_ = self._results(params, candidates, splits, X, y, weights)
+        self.cv_results_ = self._results(params, candidates, X, y, weights)
         self._choose()
         if self.refit:
             start = time.perf_counter()
@@ -181,25 +191,26 @@ class GraphSearchCV(GridSearchCV):  # type: ignore[misc]
         return sweep
 
     def _results(
-        self, params: Sequence[Any], candidates: Sequence[Candidate], splits: Sequence[Any], X: Any, y: Any, weights: Any
+        self, params: Sequence[Any], candidates: Sequence[Candidate], X: Any, y: Any, weights: Array | None
     ) -> dict[str, Any]:
         """cv_results_."""
-        shape = len(params), len(splits)
-        test: list[dict[str, float]] = []
-        train: list[dict[str, float]] = []
-        seconds = []
-        for k, candidate in enumerate(candidates):
-            training, held = splits[k % len(splits)]
+        test, train, score_times = [], [], []
+        for candidate in candidates:
             start = time.perf_counter()
-            test.append(self._scores(candidate, held, X, y, weights))
-            seconds.append(time.perf_counter() - start)
+            test.append(self._scores(candidate, candidate.held, X, y, weights))
+            score_times.append(time.perf_counter() - start)
             if self.return_train_score:
-                train.append(self._scores(candidate, training, X, y, weights))
-        times = {"fit_time": [candidate.seconds for candidate in candidates], "score_time": seconds}
-        columns = ({name: [row[name] for row in rows] for name in (rows[0] if rows else ())} for rows in (test, train))
-        return cv_results(
-            params, *({name: numpy.reshape(values, shape) for name, values in table.items()} for table in (times, *columns))
+                train.append(self._scores(candidate, candidate.training, X, y, weights))
+        fit_times = [candidate.seconds for candidate in candidates]
+
+        def table(values: Sequence[float]) -> Array:
+            return numpy.reshape(numpy.asarray(values), (len(params), self.n_splits_))
+
+        test_scores, train_scores = (
+            {name: table([row[name] for row in rows]) for name in (rows[0] if rows else ())} for rows in (test, train)
         )
+        times = {"fit_time": table(fit_times), "score_time": table(score_times)}
+        return cv_results(params, times, test_scores, train_scores)
 
     def _scores(self, candidate: Candidate, rows: Array, X: Any, y: Any, weights: Array | None) -> dict[str, float]:
         """The scores of a candidate by name."""
@@ -208,7 +219,7 @@ class GraphSearchCV(GridSearchCV):  # type: ignore[misc]
             if self.error_score == "raise":
                 raise NonFiniteError(f"{candidate.params}: {candidate.error}")
             warnings.warn(f"{candidate.params}: {candidate.error}", FitFailedWarning, stacklevel=4)
-            return dict.fromkeys(scorers, self.error_score)
+            return {name: float(self.error_score) for name in scorers}
         given = _safe_indexing(X, rows), _safe_indexing(y, rows)
         weighed = {} if weights is None else {"sample_weight": weights[rows]}
         return {name: float(scorer(candidate.estimator, *given, **weighed)) for name, scorer in scorers.items()}
@@ -226,13 +237,15 @@ class GraphSearchCV(GridSearchCV):  # type: ignore[misc]
 
 
 def _candidate(
-    prototype: Any, setting: Mapping[str, Any], X: Array, y: Array, weights: Array | None, training: Array
+    prototype: Any, setting: Mapping[str, Any], data: tuple[Array, Array, Array | None], split: tuple[Array, Array]
 ) -> Candidate:
-    """An estimator with a setting, and what it trains: the rows of a fold that have weights above 0."""
+    """An estimator with a setting, and what it trains on: the rows of a fold that have weights above 0."""
+    rows, targets, weights = data
     estimator = clone(prototype).set_params(**clone(setting, safe=False))
     for name in ("n_features_in_", "feature_names_in_"):
         if hasattr(prototype, name):
             setattr(estimator, name, getattr(prototype, name))
-    estimator._learn_targets(y if weights is None else y[weights > 0])
-    rows = training if weights is None else training[weights[training] > 0]
-    return Candidate(estimator, setting, estimator._new_task(X, y, weights, numpy.asarray(rows, numpy.int64)))
+    estimator._learn_targets(targets)
+    training = split[0] if weights is None else split[0][weights[split[0]] > 0]
+    task = estimator._new_task(rows, targets, weights, numpy.asarray(training, numpy.int64))
+    return Candidate(estimator, setting, task, *split)

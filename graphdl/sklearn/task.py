@@ -13,7 +13,6 @@ from torch import Tensor
 
 from graphdl.graph import Key
 from graphdl.network import Network
-from graphdl.optim import Optimizer
 from graphdl.sklearn.networks import Ends
 from graphdl.sklearn.weighting import SAMPLE_WEIGHT, copy_state, with_row_weights
 from graphdl.training import EarlyStopping, History, fit

@@ -11,7 +11,7 @@ from graphdl.errors import SettingError, ShapeError
 from graphdl.graph import Feed
 from graphdl.network import Network
 from graphdl.operators import Loss
-from graphdl.operators.operator import Gradients, Operator, Values, constant
+from graphdl.operators.operator import EVERYTHING, Gradients, Needs, Operator, Values
 from graphdl.operators.shared.loss import PREDICTION, TARGET
 from graphdl.settings import Check, setting
 from graphdl.slots import InputSlot
@@ -38,8 +38,8 @@ class Weighted(Loss):
     """Another loss, in which the rows have weights: mean(w_n loss_n).
 
     The slots of the loss, and sample_weight w (n) -> (). The mean is over the elements, and not divided by the weights.
-    The gradients are those of the loss without a reduction, for dy w_n / count.
-    Kept for backward: what the loss keeps, and w / count.
+    The gradients are those of the loss without a reduction, for w_n dy / count; dw_n = loss_n dy / count.
+    Kept for backward: what the loss keeps, the losses, and w.
     """
 
     loss: Loss = setting(loss_by_rows())
@@ -51,9 +51,9 @@ class Weighted(Loss):
     def __post_init__(self) -> None:
         super().__post_init__()
         loss = self.loss
-        taken = {name: getattr(loss, name) for name in ("reduction", "weight", "judged", "threshold", "target_threshold")}
-        for name, value in {**taken, "slots": (*(loss.slots or ()), InputSlot(SAMPLE_WEIGHT))}.items():
-            object.__setattr__(self, name, value)
+        object.__setattr__(self, "slots", (*(loss.slots or ()), InputSlot(SAMPLE_WEIGHT)))
+        for name in ("reduction", "weight", "judged", "threshold", "target_threshold"):
+            object.__setattr__(self, name, getattr(loss, name))
 
     @property
     def ignored(self) -> int | None:
@@ -64,13 +64,15 @@ class Weighted(Loss):
         losses, saved = replace(self.loss, reduction="none").forward(p, *given, training=training)
         if losses.shape[:1] != weight.shape:
             raise ShapeError(f"the losses have the shape {tuple(losses.shape)} and the weights {tuple(weight.shape)}")
-        share = weight.view(-1, *[1] * (losses.dim() - 1)) * constant(1 / max(losses.numel(), 1), losses)
-        return (losses * share).sum(), (saved, share)
+        w = weight.view(-1, *[1] * (losses.dim() - 1))
+        return (losses * w).mean(), (saved, losses, w)
 
-    def backward(self, p: Values, saved: Any, dy: Tensor) -> Gradients:
-        kept, share = saved
-        dxs, dp = replace(self.loss, reduction="none").backward(p, kept, dy * share)
-        return (*dxs, None), dp
+    def backward(self, p: Values, saved: Any, dy: Tensor, needs: Needs = EVERYTHING) -> Gradients:
+        kept, losses, w = saved
+        dy = self.share(dy, losses.numel())
+        dxs, dp = replace(self.loss, reduction="none").backward(p, kept, dy * w)
+        dweight = (losses * dy).view(len(w), -1).sum(1) if SAMPLE_WEIGHT in needs else None
+        return (*dxs, dweight), dp
 
 
 def with_row_weights(net: Network) -> Network:
