@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import time
 import warnings
 from collections.abc import Mapping, Sequence
@@ -222,7 +223,10 @@ class GraphSearchCV(GridSearchCV):  # type: ignore[misc]
             return {name: float(self.error_score) for name in scorers}
         given = _safe_indexing(X, rows), _safe_indexing(y, rows)
         weighed = {} if weights is None else {"sample_weight": weights[rows]}
-        return {name: float(scorer(candidate.estimator, *given, **weighed)) for name, scorer in scorers.items()}
+        return {
+            name: float(scorer(candidate.estimator, *given, **(weighed if takes_weights(scorer) else {})))
+            for name, scorer in scorers.items()
+        }
 
     def _choose(self) -> None:
         """Set the attributes of the best candidate."""
@@ -234,6 +238,12 @@ class GraphSearchCV(GridSearchCV):  # type: ignore[misc]
         self.best_params_ = results["params"][self.best_index_]
         if not callable(self.refit):
             self.best_score_ = float(results[f"mean_test_{name}"][self.best_index_])
+
+
+def takes_weights(scorer: Any) -> bool:
+    """Whether a scorer takes sample_weight: a function of the user may not."""
+    parameters = inspect.signature(scorer).parameters
+    return "sample_weight" in parameters or any(each.kind is each.VAR_KEYWORD for each in parameters.values())
 
 
 def _candidate(
