@@ -168,8 +168,8 @@ class GraphEstimator(BaseEstimator):  # type: ignore[misc]
         shape = net.shapes({ends.input: (2, X.shape[1])})[ends.prediction]
         if not isinstance(shape, tuple) or shape[:1] != (2,):
             raise ShapeError(f"The prediction {ends.prediction!r} of 2 rows has the shape {shape}, not (2, ...).")
-        used = numpy.arange(len(X)) if rows is None else rows
-        found = self._row_weights(y, used, weights)
+        used = numpy.arange(len(X)) if rows is None else numpy.concatenate([rows, [] if held is None else held])
+        found = self._row_weights(y, used.astype(int), weights)
         inputs = {ends.input: tensor_of(X), ends.target: tensor_of(self._encoded(y, ends, shape[1:]))}
         return Task(net, ends, inputs, None if found is None else scaled(found, rows), rows, held)
 

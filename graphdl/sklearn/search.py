@@ -18,7 +18,7 @@ from sklearn.model_selection import GridSearchCV, ParameterGrid, check_cv
 from sklearn.utils import _safe_indexing, get_tags
 from sklearn.utils.validation import indexable
 
-from graphdl.errors import NonFiniteError, SettingError
+from graphdl.errors import GraphDLError, SettingError
 from graphdl.search import Sweep, fit_all
 from graphdl.sklearn.estimator import Array, GraphEstimator, row_weights
 from graphdl.sklearn.results import cv_results
@@ -46,12 +46,12 @@ class Candidate:
     error: str = ""
 
     @property
-    def group(self) -> str:
+    def group(self) -> tuple[str, bytes | None]:
         """What is equal for all networks that are trained by one call."""
         weights = None if self.task.weights is None else self.task.weights.tobytes()
         data = [(name, tensor.dtype, tensor.shape) for name, tensor in self.task.inputs.items()]
         settings = {name: self.params[name] for name in SHARED if name in self.params}
-        return repr((settings, self.estimator._options(self.task)["batch_size"], data, weights))
+        return repr((settings, self.estimator._options(self.task)["batch_size"], data)), weights
 
 
 class GraphSearchCV(GridSearchCV):  # type: ignore[misc]
@@ -159,7 +159,7 @@ class GraphSearchCV(GridSearchCV):  # type: ignore[misc]
 
     def _train(self, candidates: Sequence[Candidate]) -> list[Sweep]:
         """Train the networks of all candidates, by a call for each group."""
-        groups: dict[str, list[Candidate]] = {}
+        groups: dict[tuple[str, bytes | None], list[Candidate]] = {}
         for candidate in candidates:
             groups.setdefault(candidate.group, []).append(candidate)
         return [self._train_group(group) for group in groups.values()]
@@ -185,6 +185,8 @@ class GraphSearchCV(GridSearchCV):  # type: ignore[misc]
             progress=bool(self.verbose),
             **{name: options[name] for name in ("epochs", "batch_size", "metrics", "clip_norm", "shuffle")},
         )
+        if not sweep.complete:
+            raise KeyboardInterrupt
         for candidate, row, history in zip(group, sweep.table, sweep.histories, strict=True):
             candidate.task.finish()
             candidate.seconds, candidate.error = row["seconds"], row["error"] or ""
@@ -218,7 +220,7 @@ class GraphSearchCV(GridSearchCV):  # type: ignore[misc]
         scorers = self.scorer_ if self.multimetric_ else {"score": self.scorer_}
         if candidate.error:
             if self.error_score == "raise":
-                raise NonFiniteError(f"{candidate.params}: {candidate.error}")
+                raise GraphDLError(f"{candidate.params}: {candidate.error}")
             warnings.warn(f"{candidate.params}: {candidate.error}", FitFailedWarning, stacklevel=4)
             return {name: float(self.error_score) for name in scorers}
         given = _safe_indexing(X, rows), _safe_indexing(y, rows)

@@ -134,6 +134,13 @@ def test_early_stopping_holds_rows_back():
     assert len(losses) - np.argmin(losses) - 1 == 3
 
 
+def test_class_weight_counts_for_the_rows_that_are_held_back():
+    settings = {"early_stopping": True, "epochs": 3}
+    weighted = small(class_weight={0: 9.0}, **settings).fit(X, Y)
+    same = small(**settings).fit(X, Y, sample_weight=np.where(Y == 0, 9.0, 1.0))
+    np.testing.assert_allclose(weighted.history_["validation_loss"], same.history_["validation_loss"])
+
+
 def test_metrics_and_callbacks():
     seen = []
     model = small(metrics=("accuracy",), callbacks=(lambda net, history: seen.append(history.epochs),), epochs=3)
