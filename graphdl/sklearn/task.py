@@ -1,0 +1,89 @@
+"""What an estimator trains: a network, and rows of named tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from graphdl.graph import Key
+from graphdl.network import Network
+from graphdl.sklearn.networks import Ends
+from graphdl.sklearn.weighting import SAMPLE_WEIGHT, copy_state, with_row_weights
+from graphdl.training import EarlyStopping, History, fit
+
+Rows = NDArray[Any]
+
+AUTO_BATCH = 200
+"""The most rows of a batch by default, as in scikit-learn's perceptrons."""
+
+
+@dataclass
+class Task:
+    """A network and the data on which it is trained.
+
+    net        the network of the estimator, which `finish` gives what was learned
+    inputs     the tensors of all rows, by the names of the network's inputs
+    weights    the weights of the rows, or None
+    rows       the indices of the rows that train, None for all
+    held       the indices of the rows that are held back for early stopping, or None
+    """
+
+    net: Network
+    ends: Ends
+    inputs: dict[Key, Tensor]
+    weights: NDArray[Any] | None = None
+    rows: Rows | None = None
+    held: Rows | None = None
+    trained: Network = field(init=False)
+    """The network that is trained: `net`, or its copy with weights of rows."""
+
+    def __post_init__(self) -> None:
+        self.trained = self.net
+        if self.weights is not None:
+            self.trained = with_row_weights(self.net)
+            self.inputs = {**self.inputs, SAMPLE_WEIGHT: torch.from_numpy(self.weights).to(self.net.dtype)}
+
+    @property
+    def count(self) -> int:
+        """The number of rows that train."""
+        return len(next(iter(self.inputs.values()))) if self.rows is None else len(self.rows)
+
+    def batch_size(self, given: Any) -> Any:
+        """The number of rows of a batch; there may be fewer."""
+        if given == "auto":
+            return AUTO_BATCH
+        return given if given is not None else self.count
+
+    def chosen(self, rows: Rows | None) -> dict[Key, Tensor]:
+        """The tensors of these rows."""
+        if rows is None:
+            return self.inputs
+        index = torch.from_numpy(rows)
+        return {name: tensor[index] for name, tensor in self.inputs.items()}
+
+    def fit(self, optimizer: Any, patience: int, options: Mapping[str, Any]) -> History:
+        """Train; options are those of fit."""
+        stopping = {}
+        if self.held is not None:
+            callbacks = (*options["callbacks"], EarlyStopping(patience=patience))
+            stopping = {"validation": self.chosen(self.held), "callbacks": callbacks}
+        history = fit(self.trained, self.chosen(self.rows), optimizer=optimizer, **{**options, **stopping})
+        self.finish()
+        return history
+
+    def finish(self) -> None:
+        """Give the network of the estimator what its copy with weights of rows has learned."""
+        if self.trained is not self.net:
+            copy_state(self.trained, self.net)
+
+
+def scaled(weights: NDArray[Any], rows: Rows | None) -> NDArray[Any]:
+    """Weights of rows divided by the mean of those that train, so that they do not change the size of steps."""
+    mean = weights.mean() if rows is None else weights[rows].mean()
+    return numpy.asarray(weights / mean)
