@@ -64,12 +64,12 @@ def write_bytes(path: str | Path, content: bytes) -> None:
         unfinished.write_bytes(content)
 
 
-def remove_abandoned(folder: Path) -> None:
-    """Remove the unfinished files of killed processes from a folder, once in the life of a process.
+def remove_abandoned(folder: Path, again: bool = False) -> None:
+    """Remove the unfinished files of killed processes from a folder, once in the life of a process, or `again`.
 
     Every process locks those that it writes, and the lock ends with the process.
     """
-    if folder in _cleared or fcntl is None:
+    if (folder in _cleared and not again) or fcntl is None:
         return
     _cleared.add(folder)
     with suppress(OSError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from graphdl.arguments import new_generator
@@ -22,6 +23,9 @@ from graphdl.training.history import History
 from graphdl.training.hooks import Callbacks, EpochEnd
 from graphdl.training.metrics import Metric
 from graphdl.training.progress import EpochProgress
+from graphdl.training.runs.checkpoint import Checkpoint
+from graphdl.training.runs.opening import keeping
+from graphdl.training.runs.state import Parts
 from graphdl.training.scoring import Scorer
 from graphdl.training.step import TrainingStep
 from graphdl.training.threads import check_threads, threads_restored
@@ -47,6 +51,7 @@ def fit(
     clip_value: float | None = None,
     accumulate: int = 1,
     penalties: Sequence[Penalty] = (),
+    checkpoint: Checkpoint | str | Path | None = None,
     progress: bool = True,
 ) -> History:
     """Train a network on its losses; return the history of losses and metrics.
@@ -66,6 +71,8 @@ def fit(
     accumulate  the number of batches for an update, which uses the mean of their gradients
     penalties   terms added to the loss, such as (L2(1e-3, nodes=("*.weight",)),): the history lists each by its name,
                 after the updates of the epoch, and "loss" without them
+    checkpoint  a folder in which the run is stored while it trains, or a Checkpoint with further settings: the same call
+                continues a run that was stopped or killed, with the same results
     progress    shows a progress bar on a terminal
 
     Training losses and metrics are means over the rows of an epoch, each batch measured before its update. Errors:
@@ -73,6 +80,7 @@ def fit(
     that step; UnreachableError if no parameter can be trained; MissingInputError, SettingError. A GraphDLWarning is
     issued for parameters from which no path leads to a loss.
     """
+    arguments = locals()
     _check(net, optimizer, epochs)
     check_network(net, "fit")
     for name, value in (("shuffle", shuffle), ("compile", compile), ("progress", progress)):
@@ -90,12 +98,24 @@ def fit(
     step = TrainingStep(net, stepper, scorer, threads, recompute, gathering, together=compile)
     calls.check([*scorer.names, *terms.names, *validate.names])
     train = (CompiledEpoch if compile else SteppedEpoch)(step, calls.step_end if calls.wants_steps else None)
-    history, start = History(), time.perf_counter()
-    with calls.around(net, stepper, history), threads_restored(), EpochProgress(epochs, progress) as bar:
+    history = History()
+    parts = Parts(net, stepper, step, train, calls, history, generator)
+    names = [*scorer.names, *terms.names, *validate.names]
+    with (
+        keeping(checkpoint, arguments, batches, names, parts) as run,
+        calls.around(net, stepper, history),
+        threads_restored(),
+        EpochProgress(epochs, progress) as bar,
+    ):
+        ended = run is not None and run.restore()
+        start = time.perf_counter() - history.seconds
+        bar.advance(history.last, history.epochs)
         looking = any((calls.given, terms.names, validate.names))
-        while history.epochs < epochs:
-            calls.epoch_start()
-            made = train.several(batches, 1 if looking else epochs - history.epochs)
+        while history.epochs < epochs and not ended:
+            if run is None or not run.begun:
+                calls.epoch_start()
+            most = 1 if looking else epochs - history.epochs
+            made = train.several(batches, most if run is None else run.most(most))
             step.finish()
             if not made[0]:
                 raise SettingError("inputs has no batches: there is nothing to train on.")
@@ -104,8 +124,9 @@ def fit(
                 history.append(figures | at_the_end)
             history.seconds = time.perf_counter() - start
             bar.advance(made[-1] | at_the_end, len(made))
-            if calls.epoch_end():
-                break
+            ended = calls.epoch_end()
+            if run is not None:
+                run.epoch_end(epochs, ended)
     return history
 
 
