@@ -31,8 +31,8 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
     Readers see the old file or the new one, never a part of it, and after a power failure too: the file and the folder
     are flushed to the disk. The folder is created. If the block fails, `path` is as before and nothing is left behind.
-    The new file's name cannot be foreseen, its permissions are those of any new file, and a link is followed. Unfinished
-    files of processes that were killed are removed when the next process writes into their folder.
+    The new file's name cannot be foreseen, its permissions are those of any new file, and a link is followed. What a
+    killed process leaves unfinished is removed when another one writes into the folder.
     Raises FileFormatError if the file cannot be written.
     """
     place = Path(path)

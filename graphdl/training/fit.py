@@ -71,8 +71,8 @@ def fit(
     accumulate  the number of batches for an update, which uses the mean of their gradients
     penalties   terms added to the loss, such as (L2(1e-3, nodes=("*.weight",)),): the history lists each by its name,
                 after the updates of the epoch, and "loss" without them
-    checkpoint  a folder in which the run is stored while it trains, or a Checkpoint with further settings: the same call
-                continues a run that was stopped or killed, with the same results
+    checkpoint  a folder in which the run is stored while it trains, or a Checkpoint with further settings: the same
+                call continues a run that was stopped or killed, with the same results
     progress    shows a progress bar on a terminal
 
     Training losses and metrics are means over the rows of an epoch, each batch measured before its update. Errors:

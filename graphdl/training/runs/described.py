@@ -74,7 +74,7 @@ def _settings(instance: Any, depth: int) -> dict[str, Any]:
     if names:
         return {name: described(held[name], depth) for name in names}
     text = repr(instance)
-    return {} if ADDRESS.search(text) or type(instance).__repr__ is object.__repr__ else {"text": text}
+    return {} if ADDRESS.search(text) else {"text": text}
 
 
 def differences(old: Any, new: Any, path: str = "") -> Iterator[str]:

@@ -1,10 +1,10 @@
 """The folder of a run: its files, which of them count, and the lock of the process that trains.
 
-    run.json      the manifest: settings, digests, and which checkpoints count; replaced last, after every other file
-    model.json    the network, as Network.save writes it
-    checkpoints/  epoch-0003-<digest>.safetensors after 3 epochs, epoch-0003+00012-<digest>.safetensors after 12 batches
-                  of the next one, best-0002-<digest>.safetensors with the network of the best epoch
-    lock          locked by the process that trains
+run.json      the manifest: settings, digests, and which checkpoints count; replaced last, after every other file
+model.json    the network, as Network.save writes it
+checkpoints/  epoch-0003-<digest>.safetensors after 3 epochs, epoch-0003+00012-<digest>.safetensors after 12 batches of
+              the next one, best-0002-<digest>.safetensors with the network of the best epoch
+lock          locked by the process that trains
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ except ImportError:  # pragma: no cover  # where files cannot be locked, two pro
 
 FORMAT, VERSION = "graphdl run", 1
 KIND = "graphdl checkpoint 1"
+
 
 @dataclass
 class Manifest:

@@ -8,8 +8,6 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from torch import Tensor
-
 from graphdl.errors import FileFormatError, GraphDLWarning, SettingError, level_outside
 from graphdl.training.batching import Batch
 from graphdl.training.callbacks import Monitoring
@@ -48,7 +46,7 @@ class Keeper:
         self._best = math.inf
         if manifest.best is not None and monitor is not None:
             self._best = -manifest.best["value"] if monitor.maximise else manifest.best["value"]
-        self._network: tuple[dict[str, Any], dict[str, Tensor]] | None = None
+        self._network: tuple[dict[str, Any], dict[str, Any]] | None = None
         self._written, self._cost = time.monotonic(), 0.0
         self._looked, self._each = time.monotonic(), math.inf
         if self._state is not None:
@@ -179,7 +177,8 @@ class Keeper:
             if figure < self._best:
                 value = history[self._monitor.monitor][-1]
                 entry = {"epoch": history.epochs, "monitor": self._monitor.monitor, "value": value}
-                self._best, self._network = figure, (entry, self._parts.net.state_dict())
+                state = {"network": self._parts.net.state_dict(), "frozen": self._parts.frozen}
+                self._best, self._network = figure, (entry, state)
         every = self._how.epochs
         due = every is not None and history.epochs // every > self._epochs // every
         self._epochs = history.epochs
@@ -190,13 +189,13 @@ class Keeper:
         """Write a checkpoint; a signal that was received takes effect afterwards."""
         before, manifest, epoch = time.monotonic(), self._manifest, self._parts.history.epochs
         if self._network is not None:
-            best, tensors = self._network
-            stored = self._folder.write_checkpoint(f"best-{best['epoch']:04}", {"network": tensors, **best})
+            best, state = self._network
+            stored = self._folder.write_checkpoint(f"best-{best['epoch']:04}", state)
             manifest.best, self._network = {**stored, **best}, None
-        state = {**self._parts.state(), "batches": self._batches, "begun": begun, "ended": ended}
+        whole = {**self._parts.state(), "batches": self._batches, "begun": begun, "ended": ended}
         place = {"epoch": epoch, "batch": begun["batch"] if begun else 0}
         name = f"epoch-{epoch:04}" + (f"+{place['batch']:05}" if begun else "")
-        entry = {**self._folder.write_checkpoint(name, state), **place, "steps": self._parts.stepper.steps}
+        entry = {**self._folder.write_checkpoint(name, whole), **place, "steps": self._parts.stepper.steps}
         others = [each for each in manifest.checkpoints if (each["epoch"], each["batch"]) != tuple(place.values())]
         manifest.checkpoints = [*others, entry][-self._how.keep :]
         manifest.ended = ended

@@ -76,8 +76,8 @@ def _manifest(folder: RunFolder, stored: Mapping[str, Any], settings: Mapping[st
     old, new = nodes_of(folder.read_model(manifest)), nodes_of(stored)
     if found := [*differences(old, new), *differences(manifest.settings, settings)]:
         raise SettingError(
-            f"checkpoint={str(folder.path)!r} holds another run: {listing(found)}. Call fit as before to continue it, give "
-            "another folder, or remove this one."
+            f"checkpoint={str(folder.path)!r} holds another run: {listing(found)}. Call fit as before to "
+            "continue it, give another folder, or remove this one."
         )
     return manifest
 
@@ -102,5 +102,3 @@ def _warn_of_callbacks(callbacks: Iterable[object]) -> None:
                 GraphDLWarning,
                 stacklevel=level_outside(),
             )
-
-

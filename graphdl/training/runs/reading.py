@@ -65,32 +65,34 @@ class Run:
         """The network of the last checkpoint, or of the best epoch. Raises SettingError if there is none."""
         if which not in ("best", "last"):
             raise SettingError(f"Run.network takes 'best' or 'last', not {which!r}.")
-        entry, state = self._manifest.best, self._state
-        if which == "best" and entry is None:
+        state, best = self._last_state(), self._manifest.best
+        if which == "best" and best is None:
             raise SettingError(
                 f"{self.folder} has no best epoch: none was chosen without validation data or Checkpoint(monitor=...)."
             )
-        if state is None:
-            raise SettingError(f"{self.folder} has no checkpoint yet.")
         dtype: torch.dtype = getattr(torch, self.settings["dtype"].removeprefix("torch."))
         net = Network.from_dict(self._model, seed=0, dtype=dtype)
-        net.load_state_dict(self._folder.read_checkpoint(entry)["network"] if which == "best" else state["network"])  # type: ignore[arg-type]
-        if which == "last":
-            net.freeze(*state["frozen"])
-        return net
+        if which == "best" and best is not None:
+            state = self._folder.read_checkpoint(best)
+        net.load_state_dict(state["network"])
+        return net.freeze(*state["frozen"])
 
     def stepper_state(self) -> dict[str, Any]:
         """The optimizer's state in the last checkpoint, for `stepper.load_state_dict`."""
+        state: dict[str, Any] = self._last_state()["optimizer"]
+        return state
+
+    def _last_state(self) -> dict[str, Any]:
         if self._state is None:
             raise SettingError(f"{self.folder} has no checkpoint yet.")
-        state: dict[str, Any] = self._state["optimizer"]
-        return state
+        return self._state
 
 
 def read_run(folder: str | Path) -> Run:
     """Read what is stored of a training run, also while it trains. Raises FileFormatError for damaged files.
 
-    >>> run = read_run("runs/disc")                        # doctest: +SKIP
-    >>> run.network("best").predict(x), run.history["loss"]    # doctest: +SKIP
+    run = read_run("runs/disc")
+    run.network("best").predict(x)
+    run.history.plot("loss.svg")
     """
     return Run(folder)

@@ -11,6 +11,7 @@ import numpy
 import torch
 from torch import Generator
 
+from graphdl.graph import Key
 from graphdl.network import Network
 from graphdl.optim import Stepper
 from graphdl.training.epochs import CompiledEpoch, SteppedEpoch
@@ -36,7 +37,7 @@ class Parts:
         history = self.history
         return {
             "network": self.net.state_dict(),
-            "frozen": sorted(self.net.engine.frozen, key=repr),
+            "frozen": self.frozen,
             "optimizer": self.stepper.state_dict(),
             "callbacks": [each.state_dict() if is_stateful(each) else None for each in self.calls.given],
             "history": {name: list(values) for name, values in history.items()},
@@ -45,6 +46,11 @@ class Parts:
             "threads": torch.get_num_threads(),
             "compiled": self.train.state_dict(),
         }
+
+    @property
+    def frozen(self) -> list[Key]:
+        """The nodes that are frozen."""
+        return sorted(self.net.engine.frozen, key=repr)
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Continue from a state, whose history was restored before."""

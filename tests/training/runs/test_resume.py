@@ -190,7 +190,9 @@ def test_every_way_of_saying_how_often(cadence, compiled, stops, tmp_path):
 
 
 @pytest.mark.parametrize("compiled", [False, True])
-@pytest.mark.parametrize("draw", [lambda n: torch.rand(n).numpy(), numpy.random.rand, lambda n: [random.random() for _ in range(n)]])
+@pytest.mark.parametrize(
+    "draw", [lambda n: torch.rand(n).numpy(), numpy.random.rand, lambda n: [random.random() for _ in range(n)]]
+)
 def test_batches_of_an_iterable(draw, compiled, stops, tmp_path):
     check(stops, tmp_path, [3, 8, 5], inputs=[Loader(draw)], compile=compiled)
 
