@@ -39,7 +39,7 @@ class Checkpoint:
             self._folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise SettingError(f"checkpoint={str(folder)!r} cannot be made: {error.strerror or error}.") from None
-        held = set(self._folder.glob("*.safetensors"))
+        held = set(self._folder.glob("[!.]*.safetensors"))
         if held and not held & set(self._paths.values()):
             raise SettingError(
                 f"checkpoint={str(folder)!r} holds {len(held)} members of other sweeps and none of this one: give "

@@ -97,7 +97,7 @@ class RunFolder:
         held = {"format": FORMAT, "version": VERSION, "sha256": "", "run": vars(manifest)}
         write_bytes(self._manifest, _text({**held, "sha256": hashlib.sha256(_text(held)).hexdigest()}))
         counting = {entry["file"] for entry in [*manifest.checkpoints, manifest.best or {"file": ""}]}
-        for path in (self.path / self._files).glob("*.safetensors"):
+        for path in (self.path / self._files).glob("[!.]*.safetensors"):
             if path.name not in counting:
                 with suppress(OSError):
                     path.unlink()
