@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 
@@ -19,41 +19,13 @@ from graphdl.training.guard import DeviceGuard, steps_into
 from graphdl.training.scoring import EpochMeans, Means, rows_of
 from graphdl.training.step import TrainingStep
 from graphdl.training.threads import choose_threads
+from graphdl.training.watch import Watch
 
 StepEnd = Callable[[], bool]
 
 STEPS_AHEAD, ROWS_AHEAD = 1024, 2**20
 """About how many steps are made before losses are looked at, where nothing is to be done at the end of an epoch, and
 the most rows that they have: their indices are held."""
-
-
-class Watch(Protocol):
-    """Looks at an epoch after every step, to store it, and continues one that was stored: a Keeper."""
-
-    def begin(self, means: Means) -> int:
-        """Begin or continue an epoch; return how many of its batches are passed over."""
-        ...
-
-    def passed_over(self, batch: Batch | None) -> None:
-        """Called after the last batch that is passed over."""
-        ...
-
-    def rest(self, batches: Iterable[Batch], means: Means, read: Callable[[], None]) -> Iterator[Batch]:
-        """The batches that are left; `read` reads losses from the device."""
-        ...
-
-    @property
-    def room(self) -> int:
-        """How many steps may be made before the next look."""
-        ...
-
-    def count(self, steps: int) -> bool:
-        """Count steps; return whether the epoch is to be stored."""
-        ...
-
-    def write_within(self, means: Means | EpochMeans, batch: Batch) -> None:
-        """Store the epoch after this batch."""
-        ...
 
 
 class SteppedEpoch:

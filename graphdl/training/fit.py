@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from graphdl.network import Network
 from graphdl.optim import Gathering, Optimizer, Penalty, Stepper
 from graphdl.optim.penalties import Penalties
 from graphdl.settings import flag
-from graphdl.training.batching import make_batches, repeatable
+from graphdl.training.batching import Batch, make_batches, repeatable
 from graphdl.training.callbacks import Callback
 from graphdl.training.epochs import CompiledEpoch, SteppedEpoch
 from graphdl.training.evaluation import Validation
@@ -24,6 +24,7 @@ from graphdl.training.hooks import Callbacks, EpochEnd
 from graphdl.training.metrics import Metric
 from graphdl.training.progress import EpochProgress
 from graphdl.training.runs.checkpoint import Checkpoint
+from graphdl.training.runs.keeper import Keeper
 from graphdl.training.runs.opening import keeping
 from graphdl.training.runs.state import Parts
 from graphdl.training.scoring import Scorer
@@ -96,38 +97,52 @@ def fit(
     terms = Penalties(gathering.penalties, [*scorer.names, *validate.names])
     stepper = optimizer if isinstance(optimizer, Stepper) else optimizer.bind(net)
     step = TrainingStep(net, stepper, scorer, threads, recompute, gathering, together=compile)
-    calls.check([*scorer.names, *terms.names, *validate.names])
+    names = [*scorer.names, *terms.names, *validate.names]
+    calls.check(names)
     train = (CompiledEpoch if compile else SteppedEpoch)(step, calls.step_end if calls.wants_steps else None)
     history = History()
     parts = Parts(net, stepper, step, train, calls, history, generator)
-    names = [*scorer.names, *terms.names, *validate.names]
     with (
         keeping(checkpoint, arguments, batches, names, parts) as run,
         calls.around(net, stepper, history),
         threads_restored(),
         EpochProgress(epochs, progress) as bar,
     ):
-        ended = run is not None and run.restore()
-        start = time.perf_counter() - history.seconds
-        bar.advance(history.last, history.epochs)
         looking = any((calls.given, terms.names, validate.names))
-        while history.epochs < epochs and not ended:
-            if run is None or not run.begun:
-                calls.epoch_start()
-            most = 1 if looking else epochs - history.epochs
-            made = train.several(batches, most if run is None else run.most(most))
-            step.finish()
-            if not made[0]:
-                raise SettingError("inputs has no batches: there is nothing to train on.")
-            at_the_end = terms.values(net.engine.store) | validate()
-            for figures in made:
-                history.append(figures | at_the_end)
-            history.seconds = time.perf_counter() - start
-            bar.advance(made[-1] | at_the_end, len(made))
-            ended = calls.epoch_end()
-            if run is not None:
-                run.epoch_end(epochs, ended)
+        _make_epochs(parts, batches, epochs, looking, lambda: terms.values(net.engine.store) | validate(), run, bar)
     return history
+
+
+def _make_epochs(
+    parts: Parts,
+    batches: Iterable[Batch],
+    epochs: int,
+    looking: bool,
+    figures_after: Callable[[], dict[str, float]],
+    run: Keeper | None,
+    bar: EpochProgress,
+) -> None:
+    """Make epochs until there are so many, or a callback ends training; `looking` makes one at a time."""
+    calls, history = parts.calls, parts.history
+    ended = run is not None and run.restore()
+    start = time.perf_counter() - history.seconds
+    bar.advance(history.last, history.epochs)
+    while history.epochs < epochs and not ended:
+        if run is None or not run.begun:
+            calls.epoch_start()
+        most = 1 if looking else epochs - history.epochs
+        made = parts.train.several(batches, most if run is None else run.most(most))
+        parts.step.finish()
+        if not made[0]:
+            raise SettingError("inputs has no batches: there is nothing to train on.")
+        at_the_end = figures_after()
+        for figures in made:
+            history.append(figures | at_the_end)
+        history.seconds = time.perf_counter() - start
+        bar.advance(made[-1] | at_the_end, len(made))
+        ended = calls.epoch_end()
+        if run is not None:
+            run.epoch_end(epochs, ended)
 
 
 def _check(net: object, optimizer: object, epochs: object) -> None:

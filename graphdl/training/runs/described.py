@@ -39,7 +39,7 @@ def described(value: Any, depth: int = 0) -> Any:
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     if isinstance(value, Path):
-        return str(value)
+        return value.name  # the folder may have moved
     if isinstance(value, numpy.ndarray) and value.dtype.kind in "biuf":
         value = torch.from_numpy(numpy.ascontiguousarray(value).astype(value.dtype.newbyteorder("=")))
     if isinstance(value, Tensor):

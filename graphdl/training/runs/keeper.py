@@ -41,7 +41,6 @@ class Keeper:
         self._state: dict[str, Any] | None = self._read() if manifest.checkpoints else None
         self._begun: Mapping[str, Any] | None = None
         self._start: dict[str, Any] = {}
-        self._accumulated: dict[str, Any] = {}
         self._batches = self._made = self._epochs = 0
         self._best = math.inf
         if manifest.best is not None and monitor is not None:
