@@ -204,7 +204,8 @@ class Chain:
         if ended and isinstance(self.task, Training):
             manifest = RunFolder(self.folder).read()
             counting = {entry["file"] for entry in [*manifest.checkpoints, *filter(None, [manifest.best])]}
-            assert set(os.listdir(self.folder / "checkpoints")) == counting
+            held = set(os.listdir(self.folder / "checkpoints"))
+            assert held == counting, f"the run has {held}, and {counting} count"
 
 
 def spawn(task: Any, folder: Path | None) -> tuple[int, int]:

@@ -93,9 +93,13 @@ class RunFolder:
             raise FileFormatError(f"{self._manifest} is damaged: {error}.") from None
 
     def write(self, manifest: Manifest) -> None:
-        """Replace the manifest, and remove the checkpoints that no longer count."""
+        """Replace the manifest, and remove the checkpoints that it does not list."""
         held = {"format": FORMAT, "version": VERSION, "sha256": "", "run": vars(manifest)}
         write_bytes(self._manifest, _text({**held, "sha256": hashlib.sha256(_text(held)).hexdigest()}))
+        self.clear(manifest)
+
+    def clear(self, manifest: Manifest) -> None:
+        """Remove the checkpoints that the manifest does not list."""
         counting = {entry["file"] for entry in [*manifest.checkpoints, manifest.best or {"file": ""}]}
         for path in (self.path / self._files).glob("[!.]*.safetensors"):
             if path.name not in counting:

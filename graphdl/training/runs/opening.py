@@ -79,6 +79,7 @@ def _manifest(folder: RunFolder, stored: Mapping[str, Any], settings: Mapping[st
             f"checkpoint={str(folder.path)!r} holds another run: {listing(found)}. Call fit as before to "
             "continue it, give another folder, or remove this one."
         )
+    folder.clear(manifest)  # what a killed process has left
     return manifest
 
 

@@ -109,6 +109,15 @@ def test_the_best_and_the_last_network(tmp_path):
     assert stepper.steps == 36
 
 
+def test_files_that_do_not_count_are_removed(tmp_path):
+    train(tmp_path)
+    held = set((tmp_path / "checkpoints").iterdir())
+    for name in ("epoch-0001-12345678.safetensors", ".part-0123456789abcdef.safetensors"):
+        (tmp_path / "checkpoints" / name).touch()
+    train(tmp_path)
+    assert set((tmp_path / "checkpoints").iterdir()) == held
+
+
 def test_what_the_caller_stores(tmp_path):
     train(Checkpoint(tmp_path, about={"command": ["train", "a.csv"]}))
     train(tmp_path, epochs=4)
