@@ -10,7 +10,17 @@ from graphdl.network import Network
 from graphdl.operators import *  # noqa: F403  # each family lists its operators in __all__
 from graphdl.registry import register
 from graphdl.slots import InputSlot
-from graphdl.training import Callback, EarlyStopping, History, ReduceOnPlateau, evaluate, fit, minimize
+from graphdl.training import (
+    Callback,
+    Checkpoint,
+    EarlyStopping,
+    History,
+    ReduceOnPlateau,
+    evaluate,
+    fit,
+    minimize,
+    read_run,
+)
 from graphdl.transformer import TransformerDecoderLayer, TransformerEncoderLayer
 
 __version__ = "0.1.0"
@@ -18,6 +28,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Block",
     "Callback",
+    "Checkpoint",
     "Cost",
     "EarlyStopping",
     "Feed",
@@ -39,6 +50,7 @@ __all__ = [
     "initializers",
     "minimize",
     "optim",
+    "read_run",
     "reads",
     "register",
 ]

@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from graphdl.errors import FileFormatError
+
+try:
+    import fcntl
+except ImportError:  # pragma: no cover  # where files cannot be locked, unfinished ones of killed processes stay
+    fcntl = None  # type: ignore[assignment]
+
+UNFINISHED = re.compile(r"\.part-[0-9a-f]{16}(\..*)?")
+"""The names of unfinished files."""
+
+_cleared: set[Path] = set()
+"""The folders from which this process has removed what others have left."""
+
+os.register_at_fork(after_in_child=_cleared.clear)
 
 
 @contextmanager
@@ -17,14 +31,16 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
     Readers see the old file or the new one, never a part of it, and after a power failure too: the file and the folder
     are flushed to the disk. The folder is created. If the block fails, `path` is as before and nothing is left behind.
-    The new file's name cannot be foreseen, its permissions are those of any new file, and a link is followed.
+    The new file's name cannot be foreseen, its permissions are those of any new file, and a link is followed. What a
+    killed process leaves unfinished is removed when another one writes into the folder.
     Raises FileFormatError if the file cannot be written.
     """
     place = Path(path)
     try:
         place = place.resolve()
         place.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = _new_file(place)
+        remove_abandoned(place.parent)
+        unfinished, handle = _new_file(place)
     except (OSError, RuntimeError, ValueError) as error:
         raise _unwritable(path, error) from None
     try:
@@ -38,6 +54,8 @@ def replacing(path: str | Path) -> Iterator[Path]:
         if isinstance(error, OSError):
             raise _unwritable(path, error) from None
         raise
+    finally:
+        os.close(handle)
 
 
 def write_bytes(path: str | Path, content: bytes) -> None:
@@ -46,13 +64,38 @@ def write_bytes(path: str | Path, content: bytes) -> None:
         unfinished.write_bytes(content)
 
 
-def _new_file(place: Path) -> Path:
-    """A new, empty file beside another, that nobody else has opened."""
+def remove_abandoned(folder: Path, again: bool = False) -> None:
+    """Remove the unfinished files of killed processes from a folder, once in the life of a process, or `again`.
+
+    Every process locks those that it writes, and the lock ends with the process.
+    """
+    if (folder in _cleared and not again) or fcntl is None:
+        return
+    _cleared.add(folder)
+    with suppress(OSError):
+        for path in [folder / name for name in os.listdir(folder) if UNFINISHED.fullmatch(name)]:
+            with suppress(OSError):
+                handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
+                try:
+                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    path.unlink()
+                finally:
+                    os.close(handle)
+
+
+def _new_file(place: Path) -> tuple[Path, int]:
+    """A new, empty file beside another, that nobody else has opened, and its handle, by which it is locked."""
     if place.is_dir():
         raise IsADirectoryError(21, "it is a folder")
-    path = place.with_name(f".part-{secrets.token_hex(8)}{place.suffix}")
-    os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
-    return path
+    while True:
+        path = place.with_name(f".part-{secrets.token_hex(8)}{place.suffix}")
+        handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
+        if fcntl is not None:
+            with suppress(OSError):  # some file systems have no locks
+                fcntl.flock(handle, fcntl.LOCK_EX)
+        if os.fstat(handle).st_nlink:
+            return path, handle
+        os.close(handle)  # another process has removed it as abandoned before it was locked
 
 
 def _flush(path: Path) -> None:

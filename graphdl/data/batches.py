@@ -98,6 +98,11 @@ class Batches:
         return iter(bundles)
 
     @property
+    def inputs(self) -> Mapping[str | int, torch.Tensor]:
+        """The data."""
+        return self._inputs
+
+    @property
     def uniform(self) -> bool:
         """Whether all batches have the same number of rows, and are gathered by their indices."""
         return self.rows % self._step == 0 and (self.shuffle or self._chosen is not None)

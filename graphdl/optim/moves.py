@@ -144,6 +144,17 @@ class Moves:
         """How many batches were accumulated since the last update."""
         return 0 if self._vector is None else self._vector.pending
 
+    @property
+    def accumulated(self) -> tuple[int, Tensor | None]:
+        """The number of batches accumulated since the last update, and the sum of their gradients."""
+        return self.pending, None if self._vector is None or not self.pending else self._vector.total
+
+    def continue_from(self, pending: int, total: Tensor) -> None:
+        """Go on after so many accumulated batches."""
+        if self._vector is not None and self._vector.total is not None:
+            self._vector.pending = pending
+            self._vector.total.copy_(total)
+
     def go_back(self, updates: int, pending: int) -> None:
         """Count as after so many updates and accumulated batches: later ones were undone."""
         self._counter.advance(updates - self._counter.steps)

@@ -6,22 +6,22 @@ again, or a larger one, finds the members that it shares.
 
 from __future__ import annotations
 
-import json
-import os
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from graphdl.errors import FileFormatError, SettingError, import_optional
+from graphdl.files import write_bytes
 from graphdl.search.identity import name_of
 from graphdl.search.member import Member, Recipe
 from graphdl.search.run import Run
 from graphdl.search.state import RunState, can_continue, state_of
+from graphdl.training.runs.stored import encoded, read_state
 
 SECONDS = 10.0
 """How often a member that has not ended is stored."""
 
-FORMAT = "graphdl sweep 1"
+FORMAT = "graphdl sweep 2"
 
 
 class Checkpoint:
@@ -31,9 +31,7 @@ class Checkpoint:
     """
 
     def __init__(self, folder: str | Path, members: Sequence[Member], recipe: Recipe, digest: str) -> None:
-        self._torch, self._safetensors = (
-            import_optional(name, "checkpoint=", "safetensors", "cli") for name in ("safetensors.torch", "safetensors")
-        )
+        import_optional("safetensors", "checkpoint=", "safetensors", "cli")  # before training
         self._folder = Path(folder)
         self._paths = {member.number: self._folder / name_of(member, recipe, digest) for member in members}
         self._start, self._saved = time.monotonic(), dict[int, float]()
@@ -41,7 +39,7 @@ class Checkpoint:
             self._folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise SettingError(f"checkpoint={str(folder)!r} cannot be made: {error.strerror or error}.") from None
-        held = set(self._folder.glob("*.safetensors"))
+        held = set(self._folder.glob("[!.]*.safetensors"))
         if held and not held & set(self._paths.values()):
             raise SettingError(
                 f"checkpoint={str(folder)!r} holds {len(held)} members of other sweeps and none of this one: give "
@@ -54,26 +52,14 @@ class Checkpoint:
         if not path.exists():
             return None
         try:
-            with self._safetensors.safe_open(path, "pt") as file:
-                stored = file.metadata() or {}
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            if stored.get("format") != FORMAT:
-                raise ValueError("it is not a member of a sweep")
-            return RunState(json.loads(stored["facts"]), tensors)
-        except Exception as error:  # safetensors raises its own error class
-            raise FileFormatError(f"{path} cannot be read: {error}. Remove it to train the member again.") from None
+            return RunState(read_state(path, FORMAT))
+        except FileFormatError as error:
+            raise FileFormatError(f"{error} Remove it to train the member again.") from None
 
     def save(self, run: Run) -> None:
         """Store a run at an epoch end."""
-        state = state_of(run)
-        path = self._paths[run.member.number]
-        unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-        try:
-            self._torch.save_file(state.tensors, unfinished, {"format": FORMAT, "facts": json.dumps(state.facts)})
-            unfinished.replace(path)
-        except OSError as error:
-            unfinished.unlink(missing_ok=True)
-            raise SettingError(f"{path} cannot be written: {error.strerror or error}.") from None
+        content, _ = encoded(FORMAT, state_of(run).values)
+        write_bytes(self._paths[run.member.number], content)
 
     def save_if_due(self, runs: Iterable[Run]) -> None:
         """Store those of the runs, which are at an epoch end, that were not stored for ten seconds.

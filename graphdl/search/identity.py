@@ -9,17 +9,14 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import inspect
-import re
 from collections.abc import Sequence
 from typing import Any
 
 from graphdl.errors import SettingError
 from graphdl.search.member import Member, Recipe
 from graphdl.search.shared import SharedData
-from graphdl.search.state import bytes_of
-
-ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+>")
-"""In the text of an object that does not say what it holds."""
+from graphdl.training.runs.described import ADDRESS
+from graphdl.training.runs.stored import bytes_of, digest_of_tensors
 
 
 def name_of(member: Member, recipe: Recipe, digest: str) -> str:
@@ -37,8 +34,7 @@ def name_of(member: Member, recipe: Recipe, digest: str) -> str:
     rest = (recipe.epochs, recipe.batch_size, recipe.shuffle, recipe.clip_norm, recipe.clip_value, recipe.accumulate)
     declared = (operators, net.connectivity, net.outputs, sorted(map(str, net.engine.frozen)))
     held.update(repr((declared, optimizer, penalties, member.seed, metrics, callbacks, rest)).encode())
-    for name, tensor in net.state_dict().items():
-        held.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode() + bytes_of(tensor))
+    held.update(digest_of_tensors(net.state_dict()).encode())
     held.update(bytes_of(net.generator.get_state()))
     for rows in (member.rows, member.validation_rows):
         held.update(b"none" if rows is None else bytes_of(rows))
@@ -54,7 +50,7 @@ def digest_of(members: Sequence[Member], *data: SharedData | None) -> str:
             for name, tensor in each.named(member.net).items():  # type: ignore[union-attr]
                 if tensor.data_ptr() not in seen:
                     seen.add(tensor.data_ptr())
-                    held.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode() + bytes_of(tensor))
+                    held.update(digest_of_tensors({name: tensor}).encode())
         held.update(b"end")
     return held.hexdigest()
 

@@ -6,15 +6,19 @@ from graphdl.training.fit import fit
 from graphdl.training.history import History
 from graphdl.training.metrics import Metric, accuracy
 from graphdl.training.minimize import minimize
+from graphdl.training.runs import Checkpoint, Run, read_run
 
 __all__ = [
     "Callback",
+    "Checkpoint",
     "EarlyStopping",
     "History",
     "Metric",
     "ReduceOnPlateau",
+    "Run",
     "accuracy",
     "evaluate",
     "fit",
     "minimize",
+    "read_run",
 ]

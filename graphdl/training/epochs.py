@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
 
 import torch
 
@@ -14,10 +15,11 @@ from graphdl.execution.chance import Outlines
 from graphdl.execution.compiled import Calls, CompiledPasses, NoGainError, completed
 from graphdl.execution.placed import PlacedStep
 from graphdl.training.batching import Batch, bundles_of
-from graphdl.training.guard import steps_into
+from graphdl.training.guard import DeviceGuard, steps_into
 from graphdl.training.scoring import EpochMeans, Means
 from graphdl.training.step import TrainingStep
 from graphdl.training.threads import choose_threads
+from graphdl.training.watch import Watch
 
 StepEnd = Callable[[], bool]
 
@@ -30,7 +32,10 @@ class SteppedEpoch:
     """Makes a step on one batch after another.
 
     step_end  called after every step; True ends the epoch
+    watch     looks at the epoch after every step
     """
+
+    watch: Watch | None = None
 
     def __init__(self, step: TrainingStep, step_end: StepEnd | None = None) -> None:
         self.step, self._step_end = step, step_end
@@ -48,11 +53,25 @@ class SteppedEpoch:
         """Train on the batches; return the mean losses and metrics, {} if there was no batch."""
         means = Means()
         with steps_into(means, self.step, at_once=self._step_end is not None) as step:
+            if self.watch is not None:
+                read = step.read if isinstance(step, DeviceGuard) else _nothing
+                batches = self.watch.rest(batches, means, read)
             for batch in batches:
                 step(batch)
                 if self._step_end is not None and self._step_end():
                     break
         return means.figures()
+
+    def state_dict(self) -> dict[str, Any]:
+        """What the rounding of later steps depends on beside the network: nothing."""
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Make later steps as where `state_dict` was called."""
+
+
+def _nothing() -> None:
+    """Losses have been read."""
 
 
 class CompiledEpoch:
@@ -65,7 +84,10 @@ class CompiledEpoch:
 
     step_end  called after every block of compiled steps and after every other step; True ends the epoch
     like      the epochs of a network of the same structure, which has the same compiled step
+    watch     looks at the epoch after every block of steps
     """
+
+    watch: Watch | None = None
 
     def __init__(self, step: TrainingStep, step_end: StepEnd | None = None, like: CompiledEpoch | None = None) -> None:
         self.step, self._step_end, self._like = step, step_end, like
@@ -73,6 +95,7 @@ class CompiledEpoch:
         self._others = 0
         self._given_up = self._warned = False
         self._check_again = False
+        self._layout: list[Any] | None = None
 
     def __call__(self, batches: Iterable[Batch]) -> dict[str, float]:
         """Train on the batches; return the mean losses and metrics, {} if there was no batch."""
@@ -111,8 +134,10 @@ class CompiledEpoch:
 
     def calls(self, batches: Iterable[Batch]) -> Calls[dict[str, float]]:
         """The same, but C++ is run by the caller."""
-        means = Means()
-        yield from self._all(bundles_of(batches), means)
+        means, bundles = Means(), bundles_of(batches)
+        if self.watch is not None:
+            bundles = self._rest(bundles, means, self.watch)
+        yield from self._all(bundles, means, self.watch)
         return means.figures()
 
     def ahead(self, batches: Batches, epochs: int) -> Calls[list[dict[str, float]]]:
@@ -126,16 +151,56 @@ class CompiledEpoch:
             raise
         return means.figures()
 
-    def _all(self, bundles: Iterable[Bundle], means: Means | EpochMeans) -> Calls[None]:
+    def _all(self, bundles: Iterable[Bundle], means: Means | EpochMeans, watch: Watch | None = None) -> Calls[None]:
         """Make the steps on all batches."""
         self._others = 0
         self._check_again = True  # whether custom operators and optimizers still do the same
         for bundle in bundles:
             made = 0
             while made < len(bundle):
-                made += yield from self._steps_on(bundle.part(made, len(bundle)), means)
+                stop = len(bundle) if watch is None else min(len(bundle), made + watch.room)
+                done = yield from self._steps_on(bundle.part(made, stop), means)
+                made += done
                 if self._step_end is not None and self._step_end():
                     return
+                if watch is not None and watch.count(done):
+                    watch.write_within(means, bundle.batch(made - 1))
+
+    def _rest(self, bundles: Iterable[Bundle], means: Means, watch: Watch) -> Iterator[Bundle]:
+        """The bundles that are left of an epoch; steps are compiled for its first batches, even if these are not."""
+        over = watch.begin(means)
+        for bundle in bundles:
+            made = min(over, len(bundle))
+            if made:
+                over -= made
+                self._try(bundle)
+                if not over:
+                    watch.passed_over(bundle.batch(made - 1))
+            if made < len(bundle):
+                yield bundle.part(made, len(bundle))
+        if over:
+            watch.passed_over(None)
+
+    def _try(self, bundle: Bundle) -> CompiledPasses | None:
+        """The compiled steps for such batches; None if the operators make the steps."""
+        try:
+            return None if self._given_up else self._ready(bundle)
+        except NoGainError:
+            self._leave_to_operators()
+        except CompileError as error:
+            self._give_up(str(error))
+        return None
+
+    def state_dict(self) -> dict[str, Any]:
+        """What the rounding of later steps depends on: for which batches steps are compiled, and whether they are."""
+        layout = self._layout if self._steps is None else _text(self._steps.shapes)
+        return {"layout": layout, "given_up": self._given_up, "apart": not self.step.together}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Make later steps as where `state_dict` was called."""
+        self._layout, self._given_up = state["layout"], state["given_up"]
+        if state["apart"]:
+            self.step.move_apart()
 
     def _steps_on(self, bundle: Bundle, means: Means | EpochMeans) -> Calls[int]:
         """Make steps on some batches of a bundle; return how many."""
@@ -155,6 +220,8 @@ class CompiledEpoch:
     def _ready(self, bundle: Bundle) -> CompiledPasses | None:
         """The compiled steps for such batches; None if the operators make the steps."""
         step = self.step
+        if self._steps is None and self._layout not in (None, _text(bundle.layout())):
+            return None  # steps are compiled for other batches
         if self._steps is None or self._steps.version != step.net.engine.version:
             first, last = bundle.batch(0), bundle.batch(min(1, len(bundle) - 1))
             like = self._to_follow()
@@ -204,3 +271,8 @@ class CompiledEpoch:
             self._warned = True
             text = f"fit(compile=True) trains step by step: {reason}."
             warnings.warn(text, GraphDLWarning, stacklevel=level_outside())
+
+
+def _text(layout: Mapping[Any, tuple[tuple[int, ...], torch.dtype]]) -> list[Any]:
+    """A layout as plain data."""
+    return [[name, list(shape), str(dtype)] for name, (shape, dtype) in layout.items()]

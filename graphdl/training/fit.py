@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 from graphdl.arguments import new_generator
@@ -14,7 +15,7 @@ from graphdl.network import Network
 from graphdl.optim import Gathering, Optimizer, Penalty, Stepper
 from graphdl.optim.penalties import Penalties
 from graphdl.settings import flag
-from graphdl.training.batching import make_batches, repeatable
+from graphdl.training.batching import Batch, make_batches, repeatable
 from graphdl.training.callbacks import Callback
 from graphdl.training.epochs import CompiledEpoch, SteppedEpoch
 from graphdl.training.evaluation import Validation
@@ -22,6 +23,10 @@ from graphdl.training.history import History
 from graphdl.training.hooks import Callbacks, EpochEnd
 from graphdl.training.metrics import Metric
 from graphdl.training.progress import EpochProgress
+from graphdl.training.runs.checkpoint import Checkpoint
+from graphdl.training.runs.keeper import Keeper
+from graphdl.training.runs.opening import keeping
+from graphdl.training.runs.state import Parts
 from graphdl.training.scoring import Scorer
 from graphdl.training.step import TrainingStep
 from graphdl.training.threads import check_threads, threads_restored
@@ -47,6 +52,7 @@ def fit(
     clip_value: float | None = None,
     accumulate: int = 1,
     penalties: Sequence[Penalty] = (),
+    checkpoint: Checkpoint | str | Path | None = None,
     progress: bool = True,
 ) -> History:
     """Train a network on its losses; return the history of losses and metrics.
@@ -66,6 +72,8 @@ def fit(
     accumulate  the number of batches for an update, which uses the mean of their gradients
     penalties   terms added to the loss, such as (L2(1e-3, nodes=("*.weight",)),): the history lists each by its name,
                 after the updates of the epoch, and "loss" without them
+    checkpoint  a folder in which the run is stored while it trains, or a Checkpoint with further settings: the same
+                call continues a run that was stopped or killed, with the same results
     progress    shows a progress bar on a terminal
 
     Training losses and metrics are means over the rows of an epoch, each batch measured before its update. Errors:
@@ -73,6 +81,7 @@ def fit(
     that step; UnreachableError if no parameter can be trained; MissingInputError, SettingError. A GraphDLWarning is
     issued for parameters from which no path leads to a loss.
     """
+    arguments = locals()
     _check(net, optimizer, epochs)
     check_network(net, "fit")
     for name, value in (("shuffle", shuffle), ("compile", compile), ("progress", progress)):
@@ -88,25 +97,52 @@ def fit(
     terms = Penalties(gathering.penalties, [*scorer.names, *validate.names])
     stepper = optimizer if isinstance(optimizer, Stepper) else optimizer.bind(net)
     step = TrainingStep(net, stepper, scorer, threads, recompute, gathering, together=compile)
-    calls.check([*scorer.names, *terms.names, *validate.names])
+    names = [*scorer.names, *terms.names, *validate.names]
+    calls.check(names)
     train = (CompiledEpoch if compile else SteppedEpoch)(step, calls.step_end if calls.wants_steps else None)
-    history, start = History(), time.perf_counter()
-    with calls.around(net, stepper, history), threads_restored(), EpochProgress(epochs, progress) as bar:
+    history = History()
+    parts = Parts(net, stepper, step, train, calls, history, generator)
+    with (
+        keeping(checkpoint, arguments, batches, names, parts) as run,
+        calls.around(net, stepper, history),
+        threads_restored(),
+        EpochProgress(epochs, progress) as bar,
+    ):
         looking = any((calls.given, terms.names, validate.names))
-        while history.epochs < epochs:
-            calls.epoch_start()
-            made = train.several(batches, 1 if looking else epochs - history.epochs)
-            step.finish()
-            if not made[0]:
-                raise SettingError("inputs has no batches: there is nothing to train on.")
-            at_the_end = terms.values(net.engine.store) | validate()
-            for figures in made:
-                history.append(figures | at_the_end)
-            history.seconds = time.perf_counter() - start
-            bar.advance(made[-1] | at_the_end, len(made))
-            if calls.epoch_end():
-                break
+        _make_epochs(parts, batches, epochs, looking, lambda: terms.values(net.engine.store) | validate(), run, bar)
     return history
+
+
+def _make_epochs(
+    parts: Parts,
+    batches: Iterable[Batch],
+    epochs: int,
+    looking: bool,
+    figures_after: Callable[[], dict[str, float]],
+    run: Keeper | None,
+    bar: EpochProgress,
+) -> None:
+    """Make epochs until there are so many, or a callback ends training; `looking` makes one at a time."""
+    calls, history = parts.calls, parts.history
+    ended = run is not None and run.restore()
+    start = time.perf_counter() - history.seconds
+    bar.advance(history.last, history.epochs)
+    while history.epochs < epochs and not ended:
+        if run is None or not run.begun:
+            calls.epoch_start()
+        most = 1 if looking else epochs - history.epochs
+        made = parts.train.several(batches, most if run is None else run.most(most))
+        parts.step.finish()
+        if not made[0]:
+            raise SettingError("inputs has no batches: there is nothing to train on.")
+        at_the_end = figures_after()
+        for figures in made:
+            history.append(figures | at_the_end)
+        history.seconds = time.perf_counter() - start
+        bar.advance(made[-1] | at_the_end, len(made))
+        ended = calls.epoch_end()
+        if run is not None:
+            run.epoch_end(epochs, ended)
 
 
 def _check(net: object, optimizer: object, epochs: object) -> None:

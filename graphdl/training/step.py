@@ -49,7 +49,7 @@ class TrainingStep:
         together: bool = False,
     ) -> None:
         self.net, self.stepper, self.scorer, self.threads = net, stepper, scorer, threads
-        self._gathering, self._together = gathering, together
+        self._gathering, self.together = gathering, together
         self._again = check_recompute(net.graph, net.losses, recompute)
         self._version = -1
         self.plan: Plan
@@ -123,7 +123,7 @@ class TrainingStep:
 
     def move_apart(self) -> None:
         """Update large parameters one by one during backward from the next step on: no step is compiled."""
-        self._together, self._version = False, -1
+        self.together, self._version = False, -1
 
     def finish(self) -> None:
         """Make an update of the accumulated gradients that were not used yet, if there are any."""
@@ -189,7 +189,7 @@ class TrainingStep:
             )
         engine, plan = self.net.engine, self._backward_plan
         moved = [owner for owner in plan.owners if owner in reached]
-        together = moved if self._together else plan.shared
+        together = moved if self.together else plan.shared
         self.moves = self.stepper.moves(moved, together, self._gathering)
         self.passes = TrainingPasses(plan, engine.store.by_node, engine.chance, self.moves, self._recomputation)
         self._recordings = Recordings(engine, self.passes)

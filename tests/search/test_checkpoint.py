@@ -246,4 +246,4 @@ def test_a_run_that_fails_after_it_was_resumed_keeps_what_was_stored():
     other.member.net.parameters["fc1.weight"].zero_()
     other.fail("test")
     assert other.member.error == "epoch 2: test"
-    assert torch.equal(other.member.net.parameters["fc1.weight"], state.tensors["net.fc1.weight"])
+    assert torch.equal(other.member.net.parameters["fc1.weight"], state.values["network"]["fc1.weight"])

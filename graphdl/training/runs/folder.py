@@ -1,0 +1,184 @@
+"""The folder of a run: its files, which of them count, and the lock of the process that trains.
+
+run.json      the manifest: settings, digests, and which checkpoints count; replaced last, after every other file
+model.json    the network, as Network.save writes it
+checkpoints/  epoch-0003-<digest>.safetensors after 3 epochs, epoch-0003+00012-<digest>.safetensors after 12 batches of
+              the next one, best-0002-<digest>.safetensors with the network of the best epoch
+lock          locked by the process that trains
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from graphdl.errors import FileFormatError, SettingError
+from graphdl.files import remove_abandoned, write_bytes
+from graphdl.training.runs.stored import encoded, read_state
+
+try:
+    import fcntl
+except ImportError:  # pragma: no cover  # where files cannot be locked, two processes are not told apart
+    fcntl = None  # type: ignore[assignment]
+
+FORMAT, VERSION = "graphdl run", 1
+KIND = "graphdl checkpoint 1"
+
+
+@dataclass
+class Manifest:
+    """What run.json holds.
+
+    settings     what the numbers of the run depend on beside the network
+    about        what the caller of fit has stored
+    model        the sha256 of model.json
+    checkpoints  the files that count, the oldest first: file, sha256, epoch, batch, steps
+    best         the file of the best epoch: file, sha256, epoch, monitor, value
+    ended        whether a callback has ended the run
+    """
+
+    settings: dict[str, Any] = field(default_factory=dict)
+    about: dict[str, Any] = field(default_factory=dict)
+    model: str = ""
+    checkpoints: list[dict[str, Any]] = field(default_factory=list)
+    best: dict[str, Any] | None = None
+    ended: bool = False
+
+
+class RunFolder:
+    """The files of a run. Raises FileFormatError for damaged files."""
+
+    def __init__(self, folder: str | Path) -> None:
+        self.path = Path(folder)
+        self._manifest, self._model, self._files = self.path / "run.json", self.path / "model.json", "checkpoints"
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """A context in which no other process or thread trains into the folder, which is created if needed.
+
+        What killed processes have left is removed. Raises SettingError if another one trains.
+        """
+        try:
+            (self.path / self._files).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise SettingError(f"checkpoint={str(self.path)!r} cannot be made: {error.strerror or error}.") from None
+        with _locked(self.path / "lock"):
+            for each in (self.path, self.path / self._files):
+                remove_abandoned(each.resolve(), again=True)
+            yield
+
+    def read(self) -> Manifest | None:
+        """The manifest; None if there is none. Raises FileFormatError if it is damaged."""
+        try:
+            content = self._manifest.read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise FileFormatError(f"{self._manifest} cannot be read: {error.strerror or error}.") from None
+        try:
+            held = json.loads(content)
+            digest, held["sha256"] = held["sha256"], ""
+            if content != _text({**held, "sha256": digest}) or digest != hashlib.sha256(_text(held)).hexdigest():
+                raise ValueError("its content is not that of its sha256")
+            if (held["format"], held["version"]) != (FORMAT, VERSION):
+                raise ValueError(f"it is version {held['version']} of {held['format']!r:.40}, not {VERSION}")
+            return Manifest(**held["run"])
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            raise FileFormatError(f"{self._manifest} is damaged: {error}.") from None
+
+    def write(self, manifest: Manifest) -> None:
+        """Replace the manifest, and remove the checkpoints that it does not list."""
+        held = {"format": FORMAT, "version": VERSION, "sha256": "", "run": vars(manifest)}
+        write_bytes(self._manifest, _text({**held, "sha256": hashlib.sha256(_text(held)).hexdigest()}))
+        self.clear(manifest)
+
+    def clear(self, manifest: Manifest) -> None:
+        """Remove the checkpoints that the manifest does not list."""
+        counting = {entry["file"] for entry in [*manifest.checkpoints, manifest.best or {"file": ""}]}
+        for path in (self.path / self._files).glob("[!.]*.safetensors"):
+            if path.name not in counting:
+                with suppress(OSError):
+                    path.unlink()
+
+    def write_model(self, stored: Mapping[str, Any]) -> str:
+        """Write model.json; return its sha256. Raises SettingError if there is another network's."""
+        content = (json.dumps(stored, indent=1, allow_nan=False) + "\n").encode()
+        if self._model.exists() and self._model.read_bytes() != content:
+            raise SettingError(f"{self.path} holds a model.json that belongs to no run: give another folder.")
+        write_bytes(self._model, content)
+        return hashlib.sha256(content).hexdigest()
+
+    def read_model(self, manifest: Manifest) -> dict[str, Any]:
+        """The network of model.json, as to_dict returned it."""
+        try:
+            content = self._model.read_bytes()
+        except OSError as error:
+            raise FileFormatError(f"{self._model} cannot be read: {error.strerror or error}.") from None
+        if hashlib.sha256(content).hexdigest() != manifest.model:
+            raise FileFormatError(f"{self._model} is damaged: its content is not that of the sha256 in run.json.")
+        stored: dict[str, Any] = json.loads(content)
+        return stored
+
+    def write_checkpoint(self, name: str, state: Mapping[str, Any]) -> dict[str, Any]:
+        """Write a state; return its entry for the manifest, which has to be written next.
+
+        The file is named by its content too, so that no file that counts is ever replaced by another.
+        """
+        content, digest = encoded(KIND, state)
+        file = f"{name}-{digest[:8]}.safetensors"
+        write_bytes(self.path / self._files / file, content)
+        return {"file": file, "sha256": digest}
+
+    def read_checkpoint(self, entry: Mapping[str, Any]) -> dict[str, Any]:
+        """The state of an entry of the manifest."""
+        return read_state(self.path / self._files / entry["file"], KIND, entry["sha256"])
+
+
+_locks: set[int] = set()
+"""The handles by which this process holds locks."""
+
+
+def _release() -> None:
+    """Close the handles that a forked process has inherited: else a lock would last as long as that process."""
+    for handle in _locks:
+        os.close(handle)
+    _locks.clear()
+
+
+os.register_at_fork(after_in_child=_release)
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """A context in which a file is locked. Raises SettingError if another process or thread has locked it."""
+    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    _locks.add(handle)
+    try:
+        if fcntl is not None:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                owner = os.read(handle, 20).decode("ascii", "replace")
+                raise SettingError(
+                    f"Another training run, in process {owner or 'unknown'}, writes into {path.parent}: wait for its "
+                    "end, or give another folder."
+                ) from None
+            except OSError:  # some file systems have no locks
+                pass
+        os.ftruncate(handle, 0)
+        os.pwrite(handle, str(os.getpid()).encode(), 0)
+        yield
+    finally:
+        if handle in _locks:
+            _locks.remove(handle)
+            os.close(handle)
+
+
+def _text(held: Mapping[str, Any]) -> bytes:
+    return (json.dumps(held, indent=1) + "\n").encode()
