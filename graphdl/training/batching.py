@@ -35,7 +35,7 @@ def make_batches(
     first one. `chosen` holds the indices of the rows of tensors that are used, in place of all. Raises
     MissingInputError, UnknownNodeError or SettingError for data that do not fit the network.
     """
-    if isinstance(inputs, (Mapping, Tensor, numpy.ndarray)):
+    if by_rows(inputs):
         if batch_size is None:
             raise SettingError("batch_size is missing: give the number of rows of a batch, for example batch_size=50.")
         _, named = net.engine.prepare(name_data(net, inputs, targets), net.losses)
@@ -50,6 +50,11 @@ def make_batches(
             "batches."
         )
     return NamedBatches(net, inputs)
+
+
+def by_rows(inputs: Any) -> bool:
+    """Whether data are rows, and not an iterable of batches."""
+    return isinstance(inputs, (Mapping, Tensor, numpy.ndarray))
 
 
 class NamedBatches:
