@@ -11,6 +11,7 @@ from torch import Tensor
 
 from graphdl.data.checks import whole_number
 from graphdl.errors import SettingError, ShapeError
+from graphdl.intake import as_tensor
 
 __all__ = ["class_weights"]
 
@@ -27,7 +28,7 @@ def class_weights(labels: Any, classes: int | None = None) -> tuple[float, ...]:
     >>> class_weights([0, 0, 0, 1])
     (0.6666666666666666, 2.0)
     """
-    indices = class_indices(torch.as_tensor(labels), "labels")
+    indices = class_indices(as_tensor(labels, "labels"), "labels")
     least = int(indices.max()) + 1 if len(indices) else 1
     counts = indices.bincount(minlength=least if classes is None else whole_number("classes", classes, least))
     weights = len(indices) / (max(int((counts > 0).sum()), 1) * counts.double())

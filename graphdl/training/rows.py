@@ -8,14 +8,16 @@ from typing import Any
 
 import torch
 from torch import Generator, Tensor
+from torch.utils.data import Dataset, IterableDataset, Subset
 
 from graphdl.arguments import new_generator
 from graphdl.data import Batches
 from graphdl.errors import SettingError
 from graphdl.graph import sources_by_role
+from graphdl.intake import holds_rows, unpacked
 from graphdl.network import Network
 from graphdl.settings import flag
-from graphdl.training.batching import Batch, by_rows, make_batches, name_data
+from graphdl.training.batching import Batch, make_batches, name_data
 from graphdl.training.weighting import SAMPLE_WEIGHT, row_weights, with_weighted_losses
 
 
@@ -39,10 +41,10 @@ class Choice:
     def by_rows(self) -> str:
         """The first argument that needs data whose rows are known, or ""."""
         given = {
-            "validation": _is_share(self.validation),
-            "drop_last": self.drop_last,
             "sample_weight": self.sample_weight is not None,
             "class_weight": self.class_weight is not None,
+            "validation": _is_share(self.validation),
+            "drop_last": self.drop_last,
         }
         return next((name for name, wanted in given.items() if wanted), "")
 
@@ -67,11 +69,12 @@ def choose_rows(net: Network, inputs: Any, targets: Any, how: Choice) -> Rows:
     Raises SettingError for what needs rows and is given an iterable of batches.
     """
     flag()("fit", "drop_last", how.drop_last)
+    inputs, targets = unpacked(inputs, targets)
     if not how.by_rows:
         batches = make_batches(net, inputs, targets, how.batch_size, how.shuffle, how.generator)
         return Rows(net, batches, (how.validation, None))
-    if not by_rows(inputs):
-        raise SettingError(f"{how.by_rows} {INSTEAD[how.by_rows]}")
+    if not holds_rows(inputs, targets):
+        return _of_items(net, inputs, how)
     if how.batch_size is None:
         raise SettingError("batch_size is missing: give the number of rows of a batch, for example batch_size=50.")
     _, named = net.engine.prepare(name_data(net, inputs, targets), net.losses)
@@ -88,6 +91,20 @@ def choose_rows(net: Network, inputs: Any, targets: Any, how: Choice) -> Rows:
         named = {**named, SAMPLE_WEIGHT: weights.to(net.device, net.dtype)}
     batches = Batches(named, how.batch_size, how.shuffle, how.generator, rows, how.drop_last)
     return Rows(weighted, batches, (validation, held_out))
+
+
+def _of_items(net: Network, data: Any, how: Choice) -> Rows:
+    """The same for a Dataset of torch, whose items can be held out and left out, but have no weights here."""
+    weighted = how.sample_weight is not None or how.class_weight is not None
+    counted = isinstance(data, Dataset) and not isinstance(data, IterableDataset)
+    if weighted or not isinstance(data, Dataset) or (_is_share(how.validation) and not counted):
+        raise SettingError(f"{how.by_rows} {INSTEAD[how.by_rows]}")
+    rows, validation = None, (how.validation, None)
+    if _is_share(how.validation):
+        rows, held_out = hold_out(len(data), how.validation, how.seed)  # type: ignore[arg-type]  # not all have a length
+        validation = Subset(data, held_out.tolist()), None
+    batches = make_batches(net, data, None, how.batch_size, how.shuffle, how.generator, rows, how.drop_last)
+    return Rows(net, batches, validation)
 
 
 INSTEAD = {
