@@ -15,7 +15,8 @@ from graphdl.execution.compiled import Calls, CompiledPasses, NoGainError, compl
 from graphdl.execution.placed import PlacedStep
 from graphdl.training.batching import Batch, bundles_of
 from graphdl.training.guard import steps_into
-from graphdl.training.scoring import EpochMeans, Means, rows_of
+from graphdl.training.means import EpochMeans, Means
+from graphdl.training.scoring import rows_of
 from graphdl.training.step import TrainingStep
 from graphdl.training.threads import choose_threads
 
@@ -46,7 +47,7 @@ class SteppedEpoch:
     @torch.inference_mode()
     def __call__(self, batches: Iterable[Batch]) -> dict[str, float]:
         """Train on the batches; return the mean losses and metrics, {} if there was no batch."""
-        means = Means()
+        means = Means(self.step.scorer)
         with steps_into(means, self.step, at_once=self._step_end is not None) as step:
             for batch in batches:
                 step(batch)
@@ -111,13 +112,13 @@ class CompiledEpoch:
 
     def calls(self, batches: Iterable[Batch]) -> Calls[dict[str, float]]:
         """The same, but C++ is run by the caller."""
-        means = Means()
+        means = Means(self.step.scorer)
         yield from self._all(bundles_of(batches), means)
         return means.figures()
 
     def ahead(self, batches: Batches, epochs: int) -> Calls[list[dict[str, float]]]:
         """Several epochs at once, for batches with the same number of rows; C++ is run by the caller."""
-        means = EpochMeans(epochs, len(batches))
+        means = EpochMeans(self.step.scorer, epochs, len(batches))
         bundle = batches.ahead(epochs)
         try:
             yield from self._all([bundle], means)

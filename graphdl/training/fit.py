@@ -55,11 +55,13 @@ def fit(
 ) -> History:
     """Train a network on its losses; return the history of losses and metrics.
 
-    inputs      {name: tensor or array}; or a tensor for the single input, with `targets` for the single target; or an
-                iterable of batches, each {name: tensor} or a pair (input, target), which needs no batch_size
+    inputs      {name: rows}, or rows for the single input, with `targets` for the single target: tensors, arrays, lists
+                or tables of pandas; a pair of these, a Bunch of scikit-learn, or a Dataset of torch; or an iterable of
+                batches, each {name: tensor} or a pair (input, target), which needs no batch_size
     validation  data in the same forms, or a pair (inputs, targets): evaluated after every epoch. Or the share of the
                 rows that is held out for it, such as 0.2: always the same rows for a number of rows and a seed
-    metrics     "accuracy", or functions (prediction, target) -> number
+    metrics     names such as "accuracy" and "f1", instances of classes of graphdl.metrics, or functions
+                (prediction, target) -> number
     callbacks   instances of graphdl.Callback, or functions (net, history) called after every epoch; training ends when
                 one returns True
     shuffle     draws a new order of the rows every epoch, from `seed`, or from the network's generator
@@ -78,7 +80,7 @@ def fit(
     with w divided by its mean over the training rows. class_weight gives weights to rows by their targets: "balanced",
     {class: weight}, or one number for each class. Validation and metrics are not weighted.
 
-    Training losses and metrics are means over the rows of an epoch, each batch measured before its update. Errors:
+    Training losses and metrics are those of the rows of an epoch, each batch measured before its update. Errors:
     NonFiniteError names the first node whose value is not finite, and leaves parameters and buffers as they were before
     that step; UnreachableError if no parameter can be trained; MissingInputError, SettingError. A GraphDLWarning is
     issued for parameters from which no path leads to a loss.
