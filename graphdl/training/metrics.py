@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeAlias
 
-import torch
 from torch import Tensor
 
 from graphdl.errors import SettingError, ShapeError, did_you_mean
@@ -61,20 +60,20 @@ class Accuracy:
 
     def of_batches(self, predictions: Tensor, targets: Tensor) -> Tensor:
         """The accuracy of each of several batches, (K,), given (K, n, ...)."""
-        hits, counted = self.shares(predictions, targets)
-        return hits if counted is None else hits / counted
+        correct, counted, labels = self.counts(predictions, targets)
+        return correct.double() / (labels if counted is None else counted)
 
-    def shares(self, predictions: Tensor, targets: Tensor) -> tuple[Tensor, Tensor | None]:
-        """The shares of correct labels and of those that count in each batch, (K,), in double precision.
+    def counts(self, predictions: Tensor, targets: Tensor) -> tuple[Tensor, Tensor | None, int]:
+        """The numbers of correct labels and of those that count in each batch, (K,), and that of all its labels.
 
-        The second is None where all count. An accuracy over several batches is the ratio of the means of both.
+        The second is None where all count.
         """
         hits, wanted = self._hits(predictions.flatten(0, 1), targets.flatten(0, 1))
         hits = hits.reshape(len(predictions), -1)
         if self.ignored is None or wanted.is_floating_point():
-            return hits.mean(1, dtype=torch.float64), None
+            return hits.sum(1), None, hits.shape[1]
         counted = (wanted != self.ignored).reshape(hits.shape)
-        return (hits & counted).mean(1, dtype=torch.float64), counted.mean(1, dtype=torch.float64)
+        return (hits & counted).sum(1), counted.sum(1), hits.shape[1]
 
     def _hits(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         """Whether each prediction is correct, and the classes wanted."""

@@ -133,7 +133,7 @@ class Scorer:
         for name, metric, pair in self._by_batch:
             prediction, target = (inputs[source] if source in inputs else found[source] for source in pair)
             if isinstance(metric, Accuracy):
-                figures.update(_shares(name, metric, *metric.one_batch(prediction, target)))
+                figures.update(_shares(name, metric, *metric.one_batch(prediction, target), read))
             else:
                 figures[name] = metric(prediction, target)
         return total, figures
@@ -183,17 +183,21 @@ def rows_of(inputs: Mapping[Key, Tensor]) -> int:
 def _measured(name: str, metric: Metric, predictions: Tensor, targets: Tensor) -> dict[str, Tensor]:
     """The entries of a metric for several batches, (K,) each."""
     if isinstance(metric, Accuracy):
-        return _shares(name, metric, predictions, targets)
+        return _shares(name, metric, predictions, targets, Tensor.double)
     pairs = zip(predictions, targets, strict=True)
     return {name: torch.tensor([_number(name, metric(*pair)) for pair in pairs], dtype=torch.float64)}
 
 
-def _shares(name: str, metric: Accuracy, predictions: Tensor, targets: Tensor) -> dict[str, Tensor]:
+def _shares(
+    name: str, metric: Accuracy, predictions: Tensor, targets: Tensor, read: Callable[[Tensor], Any]
+) -> dict[str, Any]:
     """The entries of an accuracy: the share of correct labels, and of those that count where some may not."""
-    hits, counted = metric.shares(predictions, targets)
+    correct, counted, labels = metric.counts(predictions, targets)
+    share = read(correct) / max(labels, 1)
     if not _leaves_out(metric):
-        return {name: hits}
-    return {name: hits, f"{name}{COUNTED}": torch.ones_like(hits) if counted is None else counted}
+        return {name: share}
+    counted = torch.full_like(correct, labels) if counted is None else counted
+    return {name: share, f"{name}{COUNTED}": read(counted) / max(labels, 1)}
 
 
 def _leaves_out(metric: object) -> bool:

@@ -250,10 +250,10 @@ def test_accuracy_is_a_share_in_double_precision():
     ("metric", "loss", "target", "text"),
     [
         (
-            "f2",
+            "precison",
             CrossEntropyLoss(),
             LABELS,
-            r"There is no metric 'f2'\. Did you mean 'f1'\?.*, r2, an instance of a class",
+            r"no metric 'precison'\. Did you mean 'precision'\?.*graphdl\.metrics",
         ),
         ("top_0_accuracy", CrossEntropyLoss(), LABELS, r"There is no metric 'top_0_accuracy'"),
         ("top_6_accuracy", CrossEntropyLoss(), LABELS, r"top_6_accuracy needs predictions of more than 6 classes"),
