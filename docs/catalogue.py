@@ -61,6 +61,7 @@ SUBJECTS = {
         "likelihood_losses",
         "ranking_losses",
         "sequence_losses",
+        "weighted",
     ],
 }
 """The order of the page; modules that it lacks are listed at the end."""

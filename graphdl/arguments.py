@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, TypeAlias
 
-import numpy
 import torch
 from torch import Tensor
 
 from graphdl.errors import MissingInputError, SettingError, ShapeError, UnknownNodeError, did_you_mean, listing
 from graphdl.graph import Block, Key, Shared, not_an_operator
 from graphdl.graph.reading import InputKind
+from graphdl.intake import as_tensor, check_tensor
 from graphdl.operators import Operator
 
 Device: TypeAlias = str | torch.device
@@ -27,11 +27,13 @@ def gather_inputs(
     operators: Collection[Key],
     device: torch.device,
     dtype: torch.dtype,
+    computes_with: Callable[[Key], bool] = lambda name: False,
 ) -> dict[Key, Tensor]:
     """Take {name: tensor or array}, or one tensor where one input is needed, onto the device.
 
-    Floating-point values take the network's type, integers keep theirs. Inputs that are known and not needed are left
-    out. known says of each input of the network why it is one; a missing input may be a misspelt operator.
+    Floating-point values take the network's type, integers keep theirs; those of lists, arrays and tables take the
+    network's type where it computes with them. Inputs that are known and not needed are left out. known says of each
+    input of the network why it is one; a missing input may be a misspelt operator.
 
     Errors: MissingInputError, UnknownNodeError, and SettingError for what is not a tensor.
     """
@@ -52,7 +54,11 @@ def gather_inputs(
             raise MissingInputError(
                 f"The input {name!r} is missing: it is an input because {known[name]}.{meant} Give it a value."
             )
-        inputs[name] = to_tensor(given[name], f"The input {name!r}", device, dtype)
+        value = given[name]
+        tensor = to_tensor(value, f"The input {name!r}", device, dtype)
+        if not isinstance(value, Tensor) and not tensor.is_floating_point() and computes_with(name):
+            tensor = tensor.to(dtype)
+        inputs[name] = tensor
     return inputs
 
 
@@ -116,26 +122,15 @@ def compilable(net: object, optimizer: Any, inputs: object) -> tuple[Any, object
 def to_tensor(value: Any, what: str, device: torch.device, dtype: torch.dtype) -> Tensor:
     """A tensor on the device; floating-point numbers in the given type."""
     if isinstance(value, Tensor):
-        tensor = value
-        if tensor.dtype is dtype and tensor.device == device:
-            return tensor
-    elif isinstance(value, (numpy.ndarray, numpy.generic, list, tuple, int, float)):
-        tensor = _as_tensor(value, what)
-    else:
-        raise SettingError(f"{what} is a {type(value).__name__}; give a tensor or an array of numbers.")
+        check_tensor(value, what)
+        if value.dtype is dtype and value.device == device:
+            return value
+        if value.is_meta and device.type != "meta":
+            raise SettingError(
+                f"{what} is a tensor on the meta device, which has a shape and no data: give its numbers."
+            )
+    tensor = as_tensor(value, what, dtype)
     return tensor.to(device, dtype if tensor.is_floating_point() else tensor.dtype)
-
-
-def _as_tensor(value: Any, what: str) -> Tensor:
-    if isinstance(value, tuple) and any(isinstance(each, Tensor) and each.dim() for each in value):
-        raise SettingError(
-            f"{what} is a tuple of {len(value)} tensors; give one tensor: an element of it, or torch.stack(...) of all."
-        )
-    try:
-        array = numpy.array(value)
-        return torch.from_numpy(array.astype(array.dtype.newbyteorder("="), copy=False))
-    except (TypeError, ValueError):
-        raise SettingError(f"{what} does not hold numbers in a regular shape; give a tensor or an array.") from None
 
 
 def check_operators(operators: Mapping[Key, object]) -> None:

@@ -76,9 +76,9 @@ def test_a_read_only_array_will_do():
         (None, "is a NoneType; give a tensor or an array of numbers"),
         ("text", "is a str; give a tensor"),
         ({1, 2}, "is a set; give a tensor"),
-        ([[1.0], [1.0, 2.0]], "does not hold numbers in a regular shape; give a tensor or an array"),
-        (["a"], "does not hold numbers"),
-        (np.array([None]), "does not hold numbers"),
+        ([[1.0], [1.0, 2.0]], "does not hold numbers in a regular shape: row 0 has 1 value, and row 1 2 values"),
+        (["a"], "holds strings, such as 'a': number them"),
+        (np.array([None]), "holds None at \\[0\\]: fill missing values"),
     ],
 )
 def test_what_is_no_tensor(value, text):

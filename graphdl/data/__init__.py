@@ -7,10 +7,12 @@ from graphdl.data.digits import digits
 from graphdl.data.idx import mnist, read_idx
 from graphdl.data.splits import kfold, split
 from graphdl.data.synthetic import ball, disc, line, one_hot, spiral, with_sum_of_squares
+from graphdl.data.weights import class_weights
 
 __all__ = [
     "Batches",
     "ball",
+    "class_weights",
     "digits",
     "disc",
     "kfold",

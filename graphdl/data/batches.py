@@ -28,12 +28,13 @@ class Batches:
     tensors stay on their devices. Batches are views; without shuffle they are views of the data, which must not be
     changed in place.
 
-    rows    the number of rows in an epoch
-    chosen  the indices (m) of the rows that are used, in place of all, without a copy of them: the batches are those of
-            the data {name: tensor[chosen]}
+    rows       the number of rows in an epoch
+    chosen     the indices (m) of the rows that are used, in place of all, without a copy of them: the batches are those
+               of the data {name: tensor[chosen]}
+    drop_last  leaves out a last batch with fewer rows: with shuffle, other rows are left out in every epoch
 
-    Raises SettingError if batch_size is not a whole number of at least 1, the generator is not on the CPU, inputs is
-    empty or a value is not a tensor; ShapeError if tensors have no rows or differ in length.
+    Raises SettingError if batch_size is not a whole number of at least 1, drop_last leaves no batch, the generator is
+    not on the CPU, inputs is empty or a value is not a tensor; ShapeError if tensors have no rows or differ in length.
 
     >>> batches = Batches({"x": torch.arange(5), "target": torch.zeros(5, 1)}, batch_size=2, shuffle=False)
     >>> len(batches), batches.rows
@@ -49,6 +50,7 @@ class Batches:
         shuffle: bool = True,
         generator: torch.Generator | None = None,
         chosen: torch.Tensor | None = None,
+        drop_last: bool = False,
     ) -> None:
         if not isinstance(inputs, Mapping):
             raise SettingError(f"inputs must be a dict {{name: tensor}}, not a {type(inputs).__name__}.")
@@ -60,6 +62,8 @@ class Batches:
         self.batch_size = whole_number("batch_size", batch_size, least=1)
         self._held = common_rows({repr(name): tensor for name, tensor in inputs.items()})
         self.rows = self._held if chosen is None else len(chosen)
+        if drop_last:
+            self.rows = self._without_the_last(self.rows)
         self.shuffle = shuffle
         self.generator = generator
         self._inputs, self._chosen = dict(inputs), chosen
@@ -136,16 +140,26 @@ class Batches:
     def _order(self) -> torch.Tensor | None:
         """The order of the rows in this epoch, drawn anew; None if they stay as they are."""
         if not self.shuffle:
-            return self._chosen
-        order = torch.randperm(self.rows, generator=self.generator, device="cpu")
+            return None if self._chosen is None else self._chosen[: self.rows]
+        count = self._held if self._chosen is None else len(self._chosen)
+        order = torch.randperm(count, generator=self.generator, device="cpu")[: self.rows]
         return order if self._chosen is None else self._chosen[order]
 
     def _split(self) -> list[Iterable[torch.Tensor]]:
         """The successive pieces of whole batches of each tensor, in this epoch's order."""
         tensors, order = self._inputs.values(), self._order()
         if order is None:
-            return [torch.split(tensor, self._block_rows) for tensor in tensors]
+            return [torch.split(tensor[: self.rows], self._block_rows) for tensor in tensors]
         return [_gather(tensor, order, self._block_rows) for tensor in tensors]
+
+    def _without_the_last(self, rows: int) -> int:
+        """The rows of the batches that are full. Raises SettingError if there is none."""
+        if rows < self.batch_size:
+            raise SettingError(
+                f"drop_last=True leaves no batch of {rows} rows: batch_size is {self.batch_size}. Give a smaller one, "
+                "or remove drop_last."
+            )
+        return rows // self.batch_size * self.batch_size
 
     def _rows_of_a_block(self) -> int:
         batch_bytes = sum(tensor.nbytes for tensor in self._inputs.values()) * self._step // self._held

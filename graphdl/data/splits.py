@@ -5,11 +5,14 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
+from typing import Any
 
+import numpy
 import torch
 
 from graphdl.data.checks import common_rows, finite_number, scikit_learn, whole_number
 from graphdl.errors import SettingError, ShapeError, listing
+from graphdl.intake import as_tensor, is_array, unpacked
 
 __all__ = ["kfold", "split"]
 
@@ -18,15 +21,17 @@ TOLERANCE = 1e-6
 
 
 def split(
-    *tensors: torch.Tensor,
+    *tensors: Any,
     fractions: Sequence[float] = (0.8, 0.2),
     seed: int | None = None,
-    stratify: torch.Tensor | None = None,
+    stratify: Any = None,
 ) -> tuple[tuple[torch.Tensor, ...], ...]:
     """Split tensors at random into one part for each fraction, with the same rows of all tensors.
 
     tensors (n, ...) each -> one tuple for each part, with the rows (n_k, ...) of each tensor;
     n_k = round(n (f_1 + ... + f_k)) - round(n (f_1 + ... + f_k-1))
+    Arrays, lists, and tables of pandas become tensors. A Bunch of scikit-learn or a TensorDataset stands for its inputs
+    and targets.
 
     Every row is in exactly one part, in random order; the tensors keep their devices. `stratify` (n,) holds labels
     whose classes have the same proportions in each part as in the whole, up to rounding. A seed makes the split
@@ -41,19 +46,22 @@ def split(
     >>> x_train.shape, y_test.shape
     (torch.Size([8, 2]), torch.Size([2]))
     """
-    rows = common_rows({f"tensor {position}": tensor for position, tensor in enumerate(tensors, start=1)})
+    if len(tensors) == 1:
+        tensors = tuple(each for each in unpacked(tensors[0]) if each is not None)
+    named = {f"tensor {k}": as_tensor(each, f"tensor {k}") for k, each in enumerate(tensors, start=1)}
+    rows = common_rows(named)
     sizes = _sizes(rows, fractions)
     classes = None if stratify is None else _classes(rows, stratify)
     parts = _partition(sizes, classes, _seed(seed))
-    return tuple(tuple(tensor[part.to(tensor.device)] for tensor in tensors) for part in parts)
+    return tuple(tuple(tensor[part.to(tensor.device)] for tensor in named.values()) for part in parts)
 
 
 def kfold(
-    rows: int | torch.Tensor, folds: int = 5, *, seed: int | None = None, stratify: torch.Tensor | None = None
+    rows: Any, folds: int = 5, *, seed: int | None = None, stratify: Any = None
 ) -> tuple[tuple[torch.Tensor, torch.Tensor], ...]:
     """The row numbers of training and validation data for each fold of a cross-validation.
 
-    rows n, or a tensor with n rows -> for each fold, (training (n - n_k,), validation (n_k,)), int64, on the CPU, in
+    rows n, or an array with n rows -> for each fold, (training (n - n_k,), validation (n_k,)), int64, on the CPU, in
     increasing order; the n_k differ by at most one
 
     Every row is in the validation data of exactly one fold. `stratify` (n,) holds labels whose classes have the same
@@ -66,7 +74,7 @@ def kfold(
     >>> [(len(training), len(validation)) for training, validation in kfold(10, folds=4, seed=0)]
     [(7, 3), (7, 3), (8, 2), (8, 2)]
     """
-    count = common_rows({"rows": rows}) if isinstance(rows, torch.Tensor) else rows
+    count = common_rows({"rows": as_tensor(rows, "rows")}) if is_array(rows) else rows
     rows = whole_number("rows", count, least=2)
     folds = whole_number("folds", folds, least=2, most=rows)
     classes = None if stratify is None else _classes(rows, stratify)
@@ -110,8 +118,12 @@ def _sizes(rows: int, fractions: Sequence[float]) -> list[int]:
     return sizes
 
 
-def _classes(rows: int, labels: torch.Tensor) -> torch.Tensor:
-    """Return the labels (n,) as class numbers 0, 1, ... on the CPU."""
+def _classes(rows: int, labels: Any) -> torch.Tensor:
+    """Return the labels (n,), numbers or strings, as class numbers 0, 1, ... on the CPU."""
+    names = numpy.asarray(labels) if not isinstance(labels, torch.Tensor) else None
+    if names is not None and names.dtype.kind in "OUS":
+        labels = numpy.unique(names.astype(str), return_inverse=True)[1]
+    labels = as_tensor(labels, "stratify")
     if common_rows({"stratify": labels}) != rows or labels.ndim != 1:
         raise ShapeError(f"stratify has shape {tuple(labels.shape)}: give one label for each row, shape ({rows},).")
     class_numbers: torch.Tensor = torch.unique(labels.detach().cpu(), return_inverse=True)[1]

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
+import numpy
 import torch
 
 from graphdl.data.checks import finite_number, whole_number
-from graphdl.errors import SettingError, ShapeError
+from graphdl.errors import SettingError, ShapeError, did_you_mean, listing
+from graphdl.intake import as_tensor
 
 __all__ = ["ball", "disc", "line", "one_hot", "spiral", "with_sum_of_squares"]
 
@@ -123,11 +126,14 @@ def spiral(
     return x, labels
 
 
-def one_hot(labels: torch.Tensor, classes: int, low: float = 0.0, high: float = 1.0) -> torch.Tensor:
+def one_hot(labels: Any, classes: int | Sequence[Any], low: float = 0.0, high: float = 1.0) -> torch.Tensor:
     """Targets from labels: `high` at the class of the label and `low` elsewhere.
 
     y[..., k] = high if k == labels[...] else low
     labels (...) integers in 0 ... classes - 1 -> y (..., classes) float32, on the labels' device
+
+    labels   a tensor, an array, a list or a column of pandas; a categorical one counts its categories in order
+    classes  their number; or their names in order, where labels are names: one_hot(["b", "a"], classes=["a", "b"])
 
     Raises SettingError if classes < 1, low or high is not finite, or labels are not integers or out of range.
 
@@ -135,11 +141,13 @@ def one_hot(labels: torch.Tensor, classes: int, low: float = 0.0, high: float = 
     tensor([[0.2000, 0.8000],
             [0.8000, 0.2000]])
     """
+    if not isinstance(classes, int) and isinstance(classes, Sequence):
+        labels, classes = _numbered(labels, classes), len(classes)
     classes = whole_number("classes", classes, least=1)
     low, high = finite_number("low", low), finite_number("high", high)
-    if not isinstance(labels, torch.Tensor) or labels.is_floating_point() or labels.is_complex():
-        kind = labels.dtype if isinstance(labels, torch.Tensor) else type(labels).__name__
-        raise SettingError(f"labels are {kind}: give a tensor of integers, for example labels.long().")
+    labels = as_tensor(labels, "labels")
+    if labels.is_floating_point():
+        raise SettingError(f"labels are {labels.dtype}: give integers, for example labels.long().")
     index = labels.long()
     if index.numel() and not 0 <= int(index.min()) <= int(index.max()) < classes:
         raise SettingError(
@@ -148,6 +156,19 @@ def one_hot(labels: torch.Tensor, classes: int, low: float = 0.0, high: float = 
         )
     targets = torch.full((*index.shape, classes), low, dtype=torch.float32, device=index.device)
     return targets.scatter_(-1, index.unsqueeze(-1), high)
+
+
+def _numbered(labels: Any, names: Sequence[Any]) -> torch.Tensor:
+    """The number of each label among the names of the classes."""
+    listed = numpy.asarray(labels, dtype=object)
+    number = {name: k for k, name in enumerate(names)}
+    if isinstance(names, str) or not names or len(number) < len(names):
+        raise SettingError(f"classes is {names!r:.100}: give the names of the classes, each once, in their order.")
+    for label in listed.flat:
+        if label not in number:
+            raise SettingError(f"labels hold {label!r}, which is not a class.{did_you_mean(label, number)} The classes "
+                               f"are {listing(map(repr, names))}.")  # fmt: skip
+    return torch.tensor([number[label] for label in listed.flat], dtype=torch.long).view(listed.shape)
 
 
 def with_sum_of_squares(x: torch.Tensor) -> torch.Tensor:

@@ -13,7 +13,8 @@ from graphdl.errors import MissingInputError
 from graphdl.execution.inference import infer_shapes, require_complete
 from graphdl.execution.passes import Forward, run_forward
 from graphdl.execution.plan import BackwardPlan, Plan, make_backward_plan, make_plan
-from graphdl.graph import Key, input_kinds, inputs_of, owners_of, predictions_of, topological_order
+from graphdl.graph import Key, computes_with, input_kinds, inputs_of, owners_of, predictions_of, topological_order
+from graphdl.intake import input_batches, inputs_alone, joined
 from graphdl.operators import Loss, Operator
 from graphdl.parameters import Extent, ParameterStore
 from graphdl.recent import Recent
@@ -109,14 +110,19 @@ class Engine:
         """The plan of the targets and the tensors that it needs. The first call builds the network."""
         names = self.plan(targets).inputs
         dead_ends = [key for key in self.outputs if key not in self.losses] if self.losses else []
-        inputs = gather_inputs(given, names, self.inputs, dead_ends or self.operators, self.device, self.dtype)
+        known = self.inputs, dead_ends or self.operators
+        inputs = gather_inputs(
+            given, names, *known, self.device, self.dtype, lambda name: computes_with(self.graph, name)
+        )
         if self._store is None:
             self.build(meta_inputs(inputs, self.inputs, self.dtype))
         return self.plan(targets), inputs
 
     def predict(self, given: object, targets: tuple[Key, ...]) -> dict[Key, Any]:
         """Node -> its value in inference mode; only what these nodes need is computed and asked for."""
-        plan, inputs = self.prepare(given, targets)
+        if (batches := input_batches(given)) is not None:
+            return joined([self.predict(batch, targets) for batch in batches])
+        plan, inputs = self.prepare(inputs_alone(given), targets)
         with torch.no_grad():
             trace = run_forward(plan, self.store.by_node, inputs, Forward(training=False, saving=()))
         self.remember(inputs)

@@ -51,6 +51,18 @@ def input_kinds(graph: Graph, shapes: Mapping[Key, Any] | None = None) -> dict[K
     return kinds
 
 
+def computes_with(graph: Graph, name: Key) -> bool:
+    """Whether an input feeds a slot of a trained operator of graphdl that is declared neither integer nor class."""
+    for key, node in graph.nodes(data=True):
+        operator = node["operator"]
+        if operator is None or not operator.trains or not type(operator).__module__.startswith("graphdl."):
+            continue
+        slots = operator.slots or ()
+        if any(s == name and (not slots or kind_of(slots[k]) is None) for k, s in sources(graph, key).items()):
+            return True
+    return False
+
+
 def _declared(graph: Graph, key: Key, shapes: Mapping[Key, Any]) -> Iterator[tuple[Key, InputKind]]:
     node = graph.nodes[key]
     slots = node["operator"].slots or ()

@@ -38,6 +38,7 @@ from graphdl.operators import (
     softmax,
     structure,
     transposed_convolution,
+    weighted,
 )
 from graphdl.operators.activations import *
 from graphdl.operators.adaptive_pooling import *
@@ -77,6 +78,7 @@ from graphdl.operators.similarity import *
 from graphdl.operators.softmax import *
 from graphdl.operators.structure import *
 from graphdl.operators.transposed_convolution import *
+from graphdl.operators.weighted import *
 
 __all__ = ["EVERYTHING", "Activation", "Buffer", "Loss", "Operator", "Parameter"]
 __all__ += activations.__all__
@@ -114,3 +116,4 @@ __all__ += similarity.__all__
 __all__ += softmax.__all__
 __all__ += structure.__all__
 __all__ += transposed_convolution.__all__
+__all__ += weighted.__all__

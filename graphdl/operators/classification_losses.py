@@ -5,14 +5,14 @@ The target is one class out of several, or a set of classes, given by their indi
 
 from __future__ import annotations
 
-from typing import ClassVar, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 import torch
 from torch import Tensor
 
 from graphdl.errors import ShapeError
 from graphdl.operators.operator import EVERYTHING, Gradients, Needs, Values
-from graphdl.operators.shared.loss import CLASSES, INDICES, PREDICTION, Loss, WeightedLoss, check_equal
+from graphdl.operators.shared.loss import CLASSES, INDICES, PREDICTION, Loss, WeightedLoss, check_equal, part_of_counted
 from graphdl.registry import register
 from graphdl.settings import Check, integer, number, probability, setting
 
@@ -42,6 +42,11 @@ class NLLLoss(WeightedLoss):
     @property
     def ignored(self) -> int:
         return self.ignore_index
+
+    def part_of_each(self, p: Values, losses: Tensor, *inputs: Any) -> Tensor:
+        if self.reduction != "mean":
+            return super().part_of_each(p, losses)
+        return part_of_counted(inputs[1], p.get("weight"), self.ignore_index, losses)
 
     def forward(self, p: Values, x: Tensor, target: Tensor, *, training: bool) -> tuple[Tensor, Kept]:
         target = class_indices(x, target)
@@ -81,6 +86,12 @@ class CrossEntropyLoss(WeightedLoss):
     @property
     def ignored(self) -> int:
         return self.ignore_index
+
+    def part_of_each(self, p: Values, losses: Tensor, *inputs: Any) -> Tensor:
+        x, target = inputs
+        if self.reduction != "mean" or target.shape == x.shape:
+            return super().part_of_each(p, losses)
+        return part_of_counted(target, p.get("weight"), self.ignore_index, losses)
 
     def forward(self, p: Values, x: Tensor, target: Tensor, *, training: bool) -> tuple[Tensor, Kept]:
         axis, w = class_axis(x), p.get("weight")

@@ -6,7 +6,7 @@ Negative log-likelihoods of counts and of real numbers, and the divergence of di
 from __future__ import annotations
 
 import math
-from typing import ClassVar, Literal, TypeAlias
+from typing import Any, ClassVar, Literal, TypeAlias
 
 import torch
 from torch import Tensor
@@ -53,6 +53,11 @@ class KLDivLoss(Loss):
         if "target" in needs:
             dtarget = q * (target - x + 1) * dy if self.log_target else (target.log() - x + 1) * dy
         return (q * dy.neg(), dtarget), {}
+
+    def part_of_each(self, p: Values, losses: Tensor, *inputs: Any) -> Tensor:
+        if self.reduction == "batchmean":
+            return constant(per_element(rows(losses)), losses)
+        return super().part_of_each(p, losses)
 
     def reduce(self, losses: Tensor) -> Tensor:
         if self.reduction == "batchmean":

@@ -5,7 +5,7 @@ The target does not say which of its labels belongs to which step.
 
 from __future__ import annotations
 
-from typing import ClassVar, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 import torch
 from torch import Tensor
@@ -110,6 +110,10 @@ class CTCLoss(Loss):
             dlosses = dlosses * constant(1 / max(len(losses), 1), dy) / given[3].clamp_min(1)
         dx = aten._ctc_loss_backward.Tensor(dlosses, *given, losses, alpha, self.blank, self.zero_infinity)
         return (dx[:, 0] if single else dx, None, None, None), {}
+
+    def part_of_each(self, p: Values, losses: Tensor, *inputs: Any) -> Tensor:
+        part = super().part_of_each(p, losses)
+        return part / inputs[3].long().clamp_min(1) if self.reduction == "mean" else part
 
     def check(self, x: Tensor, target: Tensor, input_lengths: Tensor, target_lengths: Tensor) -> None:
         """Raise ShapeError for shapes that do not fit, and for a blank that is not a class."""

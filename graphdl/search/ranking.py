@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from graphdl.errors import SettingError, did_you_mean, listing
+from graphdl.metrics import is_maximised
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ def choose_figure(names: Sequence[str], by: str | None = None, maximise: bool | 
     """The figure with a name; by default the last metric of validation data, the validation loss, or the loss.
 
     names     of the figures of an epoch
-    maximise  by default True for accuracy
+    maximise  by default True for the metrics of which higher is better
 
     Raises SettingError for a name that is not one of them.
     """
@@ -53,4 +54,4 @@ def choose_figure(names: Sequence[str], by: str | None = None, maximise: bool | 
         raise SettingError(f"by={by!r} is not a figure of this training.{close} The figures are "
                            f"{listing(names)}.{hint}")  # fmt: skip
     metric = by.removeprefix("validation_").split(" of ")[0]
-    return Figure(by, metric == "accuracy" if maximise is None else maximise)
+    return Figure(by, is_maximised(metric) if maximise is None else maximise)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -13,6 +13,7 @@ from torch import Tensor
 from graphdl.arguments import to_tensor
 from graphdl.errors import SettingError, ShapeError
 from graphdl.graph import Key
+from graphdl.intake import holds_rows, unpacked
 from graphdl.network import Network
 from graphdl.training.batching import name_data, unpack_validation
 
@@ -24,14 +25,8 @@ class SharedData:
     """
 
     def __init__(self, what: str, inputs: Any, targets: Any = None) -> None:
-        if isinstance(inputs, (list, tuple)):
-            pair = any(isinstance(each, (Tensor, numpy.ndarray)) for each in inputs)
-            remedy = "give the inputs and the targets as two arguments" if pair else f"write torch.tensor({what})"
-            raise SettingError(
-                f"{what} must be a tensor or an array with its targets, or a dict {{name: tensor}}, not a "
-                f"{type(inputs).__name__}: {remedy}."
-            )
-        if not isinstance(inputs, (Mapping, Tensor, numpy.ndarray)):
+        inputs, targets = unpacked(inputs, targets)
+        if not holds_rows(inputs, targets):
             raise SettingError(
                 f"{what} must be tensors: a dict {{name: tensor}}, or a tensor with targets, not a "
                 f"{type(inputs).__name__}. Many networks read their rows by index, so batches cannot be given."

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeAlias
 
-import numpy
 import torch
 from torch import Generator, Tensor
+from torch.utils.data import Dataset
 
 from graphdl.bundles import Bundle
 from graphdl.data import Batches
 from graphdl.errors import MissingInputError, SettingError, listing
 from graphdl.graph import Key, sources_by_role
+from graphdl.intake import holds_rows, is_array, loaded, unpacked
 from graphdl.network import Network
 
 Batch: TypeAlias = Mapping[Key, Tensor]
@@ -28,28 +29,32 @@ def make_batches(
     shuffle: bool = False,
     generator: Generator | None = None,
     chosen: Tensor | None = None,
+    drop_last: bool = False,
 ) -> Iterable[Batch]:
-    """Batches from a dict of tensors or arrays, a tensor with its targets, or an iterable of batches.
+    """Batches from data by name, data with their targets, a data set of torch, or an iterable of batches.
 
     Each holds the tensors that the losses need, on the network's device; sizes that were left out are inferred from the
     first one. `chosen` holds the indices of the rows of tensors that are used, in place of all. Raises
     MissingInputError, UnknownNodeError or SettingError for data that do not fit the network.
     """
-    if isinstance(inputs, (Mapping, Tensor, numpy.ndarray)):
+    inputs, targets = unpacked(inputs, targets)
+    if holds_rows(inputs, targets):
         if batch_size is None:
             raise SettingError("batch_size is missing: give the number of rows of a batch, for example batch_size=50.")
         _, named = net.engine.prepare(name_data(net, inputs, targets), net.losses)
-        return Batches(named, batch_size, shuffle, generator, chosen)
+        return Batches(named, batch_size, shuffle, generator, chosen, drop_last)
     if targets is not None:
         raise SettingError(
-            "targets are only taken with a tensor or a dict of tensors: an iterable of batches holds its targets."
+            "targets are only taken with rows, in tensors, arrays, tables or lists: batches and data sets hold their "
+            "targets."
         )
-    if not isinstance(inputs, Iterable):
+    batches = loaded(inputs, batch_size, shuffle, generator, drop_last, chosen)
+    if not isinstance(batches, Iterable):
         raise SettingError(
             f"inputs is a {type(inputs).__name__}: give a dict of tensors, a tensor with targets, or an iterable of "
             "batches."
         )
-    return NamedBatches(net, inputs)
+    return NamedBatches(net, batches)
 
 
 class NamedBatches:
@@ -68,11 +73,14 @@ class NamedBatches:
                 batch = next(batches, END)
             if batch is END:
                 return
-            if isinstance(batch, (tuple, list)) and len(batch) == 2:
-                batch = name_data(self._net, *batch)
+            if isinstance(batch, (tuple, list)) and len(batch) in (1, 2):
+                batch = name_data(self._net, *batch, *[None] * (2 - len(batch)))
+            elif isinstance(batch, Tensor):
+                batch = name_data(self._net, batch, None)
             elif not isinstance(batch, Mapping):
+                found = f"{type(batch).__name__} of {len(batch)}" if hasattr(batch, "__len__") else type(batch).__name__
                 raise SettingError(
-                    f"A batch must be a dict {{input: tensor}} or a pair (input, target), not a {type(batch).__name__}."
+                    f"A batch must be a dict {{input: tensor}}, a pair (input, target) or a tensor, not a {found}."
                 )
             yield self._net.engine.prepare(batch, self._net.losses)[1]
 
@@ -97,12 +105,15 @@ def repeatable(what: str, batches: Iterable[Batch], epochs: int) -> Iterable[Bat
 
 def unpack_validation(validation: Any) -> tuple[Any, Any]:
     """Validation data as (inputs, targets), where targets is None if the data hold them."""
+    inputs, targets = unpacked(validation)
+    if targets is not None or inputs is not validation:
+        return inputs, targets
     if isinstance(validation, tuple) and len(validation) == 2 and not isinstance(validation[1], Mapping):
         return validation[0], validation[1]
     forms = "give a pair (inputs, targets), a dict of tensors, or an iterable of batches"
-    if isinstance(validation, (tuple, list)) and any(isinstance(each, (Tensor, numpy.ndarray)) for each in validation):
+    if isinstance(validation, (tuple, list)) and any(map(is_array, validation)):
         raise SettingError(f"validation is a {type(validation).__name__} of {len(validation)} tensors: {forms}.")
-    if not isinstance(validation, Iterable):
+    if not isinstance(validation, (Iterable, Dataset)):
         raise SettingError(f"validation is {validation!r:.100}: {forms}. graphdl.data.split divides data into parts.")
     return validation, None
 

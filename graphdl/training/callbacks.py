@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from graphdl.errors import SettingError, did_you_mean, listing
+from graphdl.metrics import is_maximised
 from graphdl.network import Network
 from graphdl.optim import Stepper
 from graphdl.training.history import History
@@ -44,7 +45,7 @@ class Monitoring(Callback):
     """A callback that checks a loss or a metric after every epoch.
 
     monitor   its name, for example "validation_loss"; lower is better
-    maximise  True if higher is better; by default for "accuracy" and "validation_accuracy"
+    maximise  True if higher is better; by default for the metrics of which it is, as "validation_accuracy"
     """
 
     def __init__(self, monitor: str, patience: int, maximise: bool | None) -> None:
@@ -59,7 +60,7 @@ class Monitoring(Callback):
         if maximise is not None and not isinstance(maximise, bool):
             raise SettingError(f"{owner}: maximise must be True or False, not {maximise!r}")
         self.monitor, self.patience = monitor, patience
-        self.maximise = monitor in ("accuracy", "validation_accuracy") if maximise is None else maximise
+        self.maximise = is_maximised(monitor) if maximise is None else maximise
 
     _least_patience = 0
 
@@ -85,7 +86,7 @@ class EarlyStopping(Monitoring):
 
     monitor     its name, for example "validation_loss"; lower is better
     patience    the number of epochs without improvement after which training ends
-    maximise    True if higher is better; by default for "accuracy" and "validation_accuracy"
+    maximise    True if higher is better; by default for the metrics of which it is, as "validation_accuracy"
     best_epoch  the epoch of the best value, counted from 1; 0 before the first
 
     The best parameters are restored however training ends.
@@ -135,7 +136,7 @@ class ReduceOnPlateau(Monitoring):
     monitor    its name, for example "validation_loss"; lower is better
     factor     the factor of stepper.scale, which multiplies the learning rates
     patience   the number of epochs without improvement; the next one lowers the rates
-    maximise   True if higher is better; by default for "accuracy" and "validation_accuracy"
+    maximise   True if higher is better; by default for the metrics of which it is, as "validation_accuracy"
     threshold  the least relative improvement that counts
     cooldown   the number of epochs that are not counted after the rates were lowered
     least      the lowest value of stepper.scale

@@ -16,7 +16,7 @@ from graphdl.execution.compiled import Calls, CompiledPasses, NoGainError, compl
 from graphdl.execution.placed import PlacedStep
 from graphdl.training.batching import Batch, bundles_of
 from graphdl.training.guard import DeviceGuard, steps_into
-from graphdl.training.scoring import EpochMeans, Means
+from graphdl.training.means import EpochMeans, Means
 from graphdl.training.step import TrainingStep
 from graphdl.training.threads import choose_threads
 from graphdl.training.watch import Watch
@@ -51,7 +51,7 @@ class SteppedEpoch:
     @torch.inference_mode()
     def __call__(self, batches: Iterable[Batch]) -> dict[str, float]:
         """Train on the batches; return the mean losses and metrics, {} if there was no batch."""
-        means = Means()
+        means = Means(self.step.scorer)
         with steps_into(means, self.step, at_once=self._step_end is not None) as step:
             if self.watch is not None:
                 read = step.read if isinstance(step, DeviceGuard) else _nothing
@@ -134,7 +134,7 @@ class CompiledEpoch:
 
     def calls(self, batches: Iterable[Batch]) -> Calls[dict[str, float]]:
         """The same, but C++ is run by the caller."""
-        means, bundles = Means(), bundles_of(batches)
+        means, bundles = Means(self.step.scorer), bundles_of(batches)
         if self.watch is not None:
             bundles = self._rest(bundles, means, self.watch)
         yield from self._all(bundles, means, self.watch)
@@ -142,7 +142,7 @@ class CompiledEpoch:
 
     def ahead(self, batches: Batches, epochs: int) -> Calls[list[dict[str, float]]]:
         """Several epochs at once, for batches with the same number of rows; C++ is run by the caller."""
-        means = EpochMeans(epochs, len(batches))
+        means = EpochMeans(self.step.scorer, epochs, len(batches))
         bundle = batches.ahead(epochs)
         try:
             yield from self._all([bundle], means)
@@ -164,6 +164,7 @@ class CompiledEpoch:
                 if self._step_end is not None and self._step_end():
                     return
                 if watch is not None and watch.count(done):
+                    assert isinstance(means, Means), "epochs that are watched are made one at a time"
                     watch.write_within(means, bundle.batch(made - 1))
 
     def _rest(self, bundles: Iterable[Bundle], means: Means, watch: Watch) -> Iterator[Bundle]:

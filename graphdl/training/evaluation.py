@@ -18,8 +18,9 @@ from graphdl.execution.placed import PlacedPass
 from graphdl.execution.plan import Plan
 from graphdl.network import Network
 from graphdl.training.batching import Batch, bundles_of, make_batches, repeatable, unpack_validation
+from graphdl.training.means import Means
 from graphdl.training.metrics import Metric
-from graphdl.training.scoring import Means, Scorer
+from graphdl.training.scoring import Scorer
 from graphdl.training.step import has_custom
 
 EVALUATION_ROWS = 1024
@@ -100,7 +101,7 @@ class Measuring:
 
     def calls(self, batches: Iterable[Batch], what: str) -> Calls[dict[str, float]]:
         """The mean losses and metrics of batches, of which an error says what they are."""
-        means = Means()
+        means = Means(self._scorer)
         for bundle in bundles_of(batches):
             made = 0
             while made < len(bundle):

@@ -15,7 +15,7 @@ from graphdl.network import Network
 from graphdl.optim import Gathering, Optimizer, Penalty, Stepper
 from graphdl.optim.penalties import Penalties
 from graphdl.settings import flag
-from graphdl.training.batching import Batch, make_batches, repeatable
+from graphdl.training.batching import Batch, repeatable
 from graphdl.training.callbacks import Callback
 from graphdl.training.epochs import CompiledEpoch, SteppedEpoch
 from graphdl.training.evaluation import Validation
@@ -23,6 +23,7 @@ from graphdl.training.history import History
 from graphdl.training.hooks import Callbacks, EpochEnd
 from graphdl.training.metrics import Metric
 from graphdl.training.progress import EpochProgress
+from graphdl.training.rows import Choice, choose_rows
 from graphdl.training.runs.checkpoint import Checkpoint
 from graphdl.training.runs.keeper import Keeper
 from graphdl.training.runs.opening import keeping
@@ -44,6 +45,9 @@ def fit(
     metrics: Sequence[str | Metric] = (),
     callbacks: Sequence[Callback | EpochEnd] = (),
     shuffle: bool = True,
+    drop_last: bool = False,
+    sample_weight: Any = None,
+    class_weight: Any = None,
     seed: int | None = None,
     threads: int | None = None,
     compile: bool = False,  # noqa: A002
@@ -57,13 +61,17 @@ def fit(
 ) -> History:
     """Train a network on its losses; return the history of losses and metrics.
 
-    inputs      {name: tensor or array}; or a tensor for the single input, with `targets` for the single target; or an
-                iterable of batches, each {name: tensor} or a pair (input, target), which needs no batch_size
-    validation  data in the same forms, or a pair (inputs, targets): evaluated after every epoch
-    metrics     "accuracy", or functions (prediction, target) -> number
+    inputs      {name: rows}, or rows for the single input, with `targets` for the single target: tensors, arrays, lists
+                or tables of pandas; a pair of these, a Bunch of scikit-learn, or a Dataset of torch; or an iterable of
+                batches, each {name: tensor} or a pair (input, target), which needs no batch_size
+    validation  data in the same forms, or a pair (inputs, targets): evaluated after every epoch. Or the share of the
+                rows that is held out for it, such as 0.2: always the same rows for a number of rows and a seed
+    metrics     names such as "accuracy" and "f1", instances of classes of graphdl.metrics, or functions
+                (prediction, target) -> number
     callbacks   instances of graphdl.Callback, or functions (net, history) called after every epoch; training ends when
                 one returns True
     shuffle     draws a new order of the rows every epoch, from `seed`, or from the network's generator
+    drop_last   leaves out a last batch with fewer rows
     threads     the number of threads that torch may use; None takes one thread for small steps
     compile     compiles the training step to C++ and makes many steps by one call: see the guide
     recompute   nodes whose values are not kept for backward but computed twice, to save memory: see net.cost
@@ -76,7 +84,11 @@ def fit(
                 call continues a run that was stopped or killed, with the same results
     progress    shows a progress bar on a terminal
 
-    Training losses and metrics are means over the rows of an epoch, each batch measured before its update. Errors:
+    sample_weight holds a number w for each row: one with 2 counts as two rows with 1. The mean of w loss is minimized,
+    with w divided by its mean over the training rows. class_weight gives weights to rows by their targets: "balanced",
+    {class: weight}, or one number for each class. Validation and metrics are not weighted.
+
+    Training losses and metrics are those of the rows of an epoch, each batch measured before its update. Errors:
     NonFiniteError names the first node whose value is not finite, and leaves parameters and buffers as they were before
     that step; UnreachableError if no parameter can be trained; MissingInputError, SettingError. A GraphDLWarning is
     issued for parameters from which no path leads to a loss.
@@ -91,12 +103,14 @@ def fit(
         raise SettingError("recompute and compile=True cannot be combined: remove one of them.")
     calls = Callbacks(callbacks)
     generator = net.generator if seed is None else new_generator(seed)
-    batches = repeatable("inputs", make_batches(net, inputs, targets, batch_size, shuffle, generator), epochs)
-    scorer, gathering = Scorer(net, metrics), Gathering(clip_norm, clip_value, accumulate, penalties)
-    validate = Validation(net, scorer, validation, epochs, compile)
+    choice = Choice(batch_size, shuffle, generator, seed, drop_last, sample_weight, class_weight, validation)
+    rows = choose_rows(net, inputs, targets, choice)
+    batches = repeatable("inputs", rows.batches, epochs)
+    scorer, gathering = Scorer(rows.net, metrics), Gathering(clip_norm, clip_value, accumulate, penalties)
+    validate = Validation(net, Scorer(net, metrics), rows.validation[0], epochs, compile, rows.validation[1])
     terms = Penalties(gathering.penalties, [*scorer.names, *validate.names])
     stepper = optimizer if isinstance(optimizer, Stepper) else optimizer.bind(net)
-    step = TrainingStep(net, stepper, scorer, threads, recompute, gathering, together=compile)
+    step = TrainingStep(rows.net, stepper, scorer, threads, recompute, gathering, together=compile)
     names = [*scorer.names, *terms.names, *validate.names]
     calls.check(names)
     train = (CompiledEpoch if compile else SteppedEpoch)(step, calls.step_end if calls.wants_steps else None)

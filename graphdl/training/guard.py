@@ -14,7 +14,8 @@ from graphdl.errors import NonFiniteError
 from graphdl.execution.passes import Trace
 from graphdl.training.batching import Batch
 from graphdl.training.blame import blame
-from graphdl.training.scoring import Means, Score, rows_of
+from graphdl.training.means import Means
+from graphdl.training.scoring import Pair, Score, rows_of
 from graphdl.training.step import TrainingStep
 
 GUARDED = {"cuda"}
@@ -46,12 +47,13 @@ def steps_into(means: Means, step: TrainingStep, at_once: bool) -> Iterator[Call
 
 
 class Made(NamedTuple):
-    """A step whose loss has not been read: its batch, and the counts and the random generator before its update."""
+    """A step whose loss has not been read: its batch, counts and random generator before its update, and kept pairs."""
 
     inputs: Batch
     updates: int
     pending: int
     chance: Tensor | None
+    kept: Sequence[Pair]
 
 
 class DeviceGuard:
@@ -109,8 +111,9 @@ class DeviceGuard:
         self._good &= figures[0].isfinite()
         self._figures.append(figures)
         kept = {name: tensor.clone() for name, tensor in inputs.items()}
+        pairs = step.scorer.kept(step.plan, inputs, trace)
         chance = step.net.engine.chance.get_state() if step.plan.drawing else None
-        self._made.append(Made(kept, step.stepper.steps, step.moves.pending, chance))
+        self._made.append(Made(kept, step.stepper.steps, step.moves.pending, chance, pairs))
         self._bytes += sum(tensor.nbytes for tensor in kept.values())
 
     def read(self) -> None:
@@ -132,8 +135,8 @@ class DeviceGuard:
             if not math.isfinite(loss):
                 self._go_back(each)
                 return each, loss
-            names = self._step.scorer.names[1:]
-            self._means.add(Score(loss, rows_of(each.inputs), dict(zip(names, others, strict=True))))
+            names = self._step.scorer.entries[1:]
+            self._means.add(Score(loss, rows_of(each.inputs), dict(zip(names, others, strict=True)), each.kept))
         return None
 
     def _go_back(self, made: Made) -> None:

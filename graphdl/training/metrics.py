@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from torch import Tensor
 
 from graphdl.errors import SettingError, ShapeError, did_you_mean
+from graphdl.metrics import METRICS, RowMetric, named_metric
 from graphdl.operators import Loss
 
 Metric: TypeAlias = Callable[[Tensor, Tensor], "float | Tensor"]
@@ -49,18 +50,30 @@ class Accuracy:
 
     def __call__(self, prediction: Tensor, target: Tensor) -> Tensor:
         """The accuracy of one batch."""
+        return self.of_batches(*self.one_batch(prediction, target))[0]
+
+    def one_batch(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """A batch as the only one of several. Raises ShapeError for tensors without rows."""
         if not prediction.dim() or not target.dim():
             raise self._misfit(prediction, target)
-        return self.of_batches(prediction[None], target[None])[0]
+        return prediction[None], target[None]
 
     def of_batches(self, predictions: Tensor, targets: Tensor) -> Tensor:
         """The accuracy of each of several batches, (K,), given (K, n, ...)."""
+        correct, counted, labels = self.counts(predictions, targets)
+        return correct.double() / (labels if counted is None else counted)
+
+    def counts(self, predictions: Tensor, targets: Tensor) -> tuple[Tensor, Tensor | None, int]:
+        """The numbers of correct labels and of those that count in each batch, (K,), and that of all its labels.
+
+        The second is None where all count.
+        """
         hits, wanted = self._hits(predictions.flatten(0, 1), targets.flatten(0, 1))
         hits = hits.reshape(len(predictions), -1)
         if self.ignored is None or wanted.is_floating_point():
-            return hits.float().mean(1)
+            return hits.sum(1), None, hits.shape[1]
         counted = (wanted != self.ignored).reshape(hits.shape)
-        return (hits & counted).sum(1) / counted.sum(1)
+        return (hits & counted).sum(1), counted.sum(1), hits.shape[1]
 
     def _hits(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         """Whether each prediction is correct, and the classes wanted."""
@@ -83,33 +96,62 @@ class Accuracy:
         )
 
 
-METRICS: dict[str, Callable[[Loss], Metric | None]] = {"accuracy": Accuracy.of}
+Bound: TypeAlias = "Accuracy | OverRows | Metric"
+"""A metric for a given loss."""
 
 
-def resolve_metrics(metrics: Sequence[str | Metric]) -> dict[str, Callable[[Loss], Metric | None]]:
+@dataclass(frozen=True)
+class OverRows:
+    """A metric of all rows for a loss."""
+
+    metric: RowMetric
+    loss: Loss
+
+    @classmethod
+    def of(cls, metric: RowMetric, loss: Loss) -> OverRows | None:
+        """The metric for a loss; None where it needs classes, and the loss's targets name none."""
+        return None if metric.classes and loss.judged == "nothing" else cls(metric, loss)
+
+    def __call__(self, prediction: Tensor, target: Tensor) -> float:
+        """The metric of all predictions and targets."""
+        return self.metric.measure(self.loss, prediction.detach().cpu(), target.detach().cpu())
+
+
+def resolve_metrics(metrics: Sequence[str | Metric | RowMetric]) -> dict[str, Callable[[Loss], Bound | None]]:
     """Name -> function that returns the metric for a given loss, or None where it has none.
 
-    A metric is a name or a function.
+    A metric is a name, an instance of a class of graphdl.metrics, or a function.
     """
     if isinstance(metrics, str) or not isinstance(metrics, Iterable):
         raise SettingError(f"metrics must be a sequence such as ['accuracy'], not {metrics!r}.")
-    resolved: dict[str, Callable[[Loss], Metric | None]] = {}
+    resolved: dict[str, Callable[[Loss], Bound | None]] = {}
     for metric in metrics:
-        if isinstance(metric, str):
-            if metric not in METRICS:
-                raise SettingError(
-                    f"There is no metric {metric!r}.{did_you_mean(metric, METRICS)} Give one of "
-                    f"{', '.join(METRICS)}, or a function (prediction, target) -> number."
-                )
-            resolved[metric] = METRICS[metric]
-        elif callable(metric):
-            name = getattr(metric, "__name__", type(metric).__name__)
-            if name in resolved:
-                raise SettingError(f"Two metrics are called {name!r}: rename one of them.")
-            resolved[name] = partial(_as_it_is, metric)
-        else:
-            raise SettingError(f"A metric must be a name or a function (prediction, target) -> number, not {metric!r}.")
+        name, function = _resolved(metric)
+        if name in resolved:
+            raise SettingError(f"Two metrics are called {name!r}: rename one of them.")
+        resolved[name] = function
     return resolved
+
+
+def _resolved(metric: Any) -> tuple[str, Callable[[Loss], Bound | None]]:
+    """The name of a metric, and its function."""
+    if metric == "accuracy":
+        return metric, Accuracy.of
+    if isinstance(metric, type) and issubclass(metric, RowMetric):
+        raise SettingError(f"A metric is the class {metric.__name__}: write {metric.__name__}().")
+    if isinstance(metric, str) and (named := named_metric(metric)) is not None:
+        metric = named
+    if isinstance(metric, RowMetric):
+        return metric.name, partial(OverRows.of, metric)
+    if isinstance(metric, str):
+        known = ["accuracy", *METRICS]
+        raise SettingError(
+            f"There is no metric {metric!r}.{did_you_mean(metric, known)} Give one of {', '.join(known)}, an instance "
+            "of a class of graphdl.metrics, or a function (prediction, target) -> number."
+        )
+    if callable(metric):
+        return getattr(metric, "__name__", type(metric).__name__), partial(_as_it_is, metric)
+    raise SettingError(f"A metric must be a name or a function (prediction, target) -> number, not {metric!r}.")
 
 
 def _as_it_is(metric: Metric, loss: Loss) -> Metric:

@@ -17,6 +17,7 @@ from graphdl.optim import Numbers, Optimizer
 from graphdl.optim.numbers import State
 from graphdl.optim.penalties import Penalties
 from graphdl.training.batching import Batch
+from graphdl.training.means import Means
 from graphdl.training.step import TrainingStep
 
 Vector: TypeAlias = numpy.ndarray[Any, numpy.dtype[numpy.float64]]
@@ -124,7 +125,9 @@ class Objective:
         loss, slope = score.loss + sum(terms.values()), _vector(gradient)
         if not math.isfinite(loss) or not numpy.isfinite(slope).all():
             raise NonFiniteError("The loss is finite, and its gradient or a penalty is not: scale the data.")
-        self.figures = {"loss": score.loss, **score.figures, **terms}
+        means = Means(self._step.scorer)
+        means.add(score)
+        self.figures = means.figures() | terms
         self._worst = max(self._worst, loss)
         if loss < self._best:
             self._best, self._best_x = loss, self._x

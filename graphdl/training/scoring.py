@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, get_args
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, get_args
 
 import torch
 from torch import Tensor
@@ -16,16 +17,26 @@ from graphdl.graph import Key, sources_by_role
 from graphdl.network import Network
 from graphdl.operators import Loss
 from graphdl.slots import SlotRole
-from graphdl.training.metrics import Accuracy, Metric, resolve_metrics
+from graphdl.training.metrics import Accuracy, Metric, OverRows, resolve_metrics
+
+if TYPE_CHECKING:
+    from graphdl.training.means import EpochMeans, Means
+
+COUNTED = ", share that counts"
+"""What is added to the name of an accuracy that leaves out labels, for the share of those that count."""
 
 
 class Score(NamedTuple):
-    """The total loss of one batch, and by name the other losses and metrics."""
+    """The total loss of one batch, the other entries of its scorer by name, and what metrics over all rows keep."""
 
     loss: float
     rows: int
     figures: dict[str, float]
+    kept: Sequence[Pair] = ()
 
+
+Pair: TypeAlias = tuple[Tensor, Tensor]
+"""Predictions and targets."""
 
 NO_FIGURES: dict[str, float] = {}
 
@@ -37,8 +48,10 @@ class Scorer:
     "loss of left", and metrics as "accuracy of left". Metrics are computed for losses with one prediction and one
     target. Raises SettingError if there are metrics and no such loss, or if a name is used twice.
 
-    targets  the nodes that a pass must compute and keep
-    names    the names of the losses and metrics
+    targets    the nodes that a pass must compute and keep
+    names      the names of the losses and metrics
+    entries    the names of the numbers of a batch, of which means are taken
+    over_rows  name -> metric of all rows, whose predictions and targets are kept
     """
 
     def __init__(self, net: Network, metrics: Sequence[str | Metric]) -> None:
@@ -65,6 +78,11 @@ class Scorer:
             if names.count(name) > 1:
                 raise SettingError(f"The name {name!r} is used twice in the history: rename the metric or the node.")
         self.names = tuple(names)
+        self.over_rows = {name: metric for name, metric, _ in self._metrics if isinstance(metric, OverRows)}
+        self._by_batch = [entry for entry in self._metrics if entry[0] not in self.over_rows]
+        self._kept = [pair for name, _, pair in self._metrics if name in self.over_rows]
+        entries = [(name, f"{name}{COUNTED}") if _leaves_out(metric) else (name,) for name, metric, _ in self._by_batch]
+        self.entries = ("loss", *own, *itertools.chain.from_iterable(entries))
         sources = [source for _, _, pair in self._metrics for source in pair if source in net.graph]
         self.targets: tuple[Key, ...] = tuple(dict.fromkeys((*net.losses, *sources)))
 
@@ -77,7 +95,7 @@ class Scorer:
         return self._score(inputs, {key: trace.values[plan.index[key]] for key in self.targets})
 
     def unread(self, plan: Plan, inputs: Mapping[Key, Tensor], trace: Trace) -> Tensor:
-        """The losses and metrics of a pass in the order of `names`, on the device and in double precision."""
+        """The entries of a pass, on the device and in double precision."""
         found = {key: trace.values[plan.index[key]] for key in self.targets}
         total, figures = self._measure(inputs, found, Tensor.double)
         on_device = [_on_device(name, figure, total) for name, figure in figures.items()]
@@ -85,7 +103,20 @@ class Scorer:
 
     def _score(self, inputs: Mapping[Key, Tensor], found: Mapping[Key, Any]) -> Score:
         total, figures = self._measure(inputs, found, Tensor.item)
-        return Score(total, rows_of(inputs), {name: _number(name, figure) for name, figure in figures.items()})
+        numbers = {name: _number(name, figure) for name, figure in figures.items()}
+        return Score(total, rows_of(inputs), numbers, self._pairs(inputs, found) if self._kept else ())
+
+    def kept(self, plan: Plan, inputs: Mapping[Key, Tensor], trace: Trace) -> Sequence[Pair]:
+        """The predictions and targets of a pass that metrics over all rows keep."""
+        return self._pairs(inputs, {key: trace.values[plan.index[key]] for key in self.targets}) if self._kept else ()
+
+    def _pairs(self, inputs: Mapping[Key, Tensor], found: Mapping[Key, Any]) -> list[Pair]:
+        """Copies, because the next step overwrites the memory."""
+        copies = {source: (inputs[source] if source in inputs else found[source]).clone() for source in self._sources()}
+        return [(copies[prediction], copies[target]) for prediction, target in self._kept]
+
+    def _sources(self) -> set[Key]:
+        return set(itertools.chain.from_iterable(self._kept))
 
     def _measure(
         self, inputs: Mapping[Key, Tensor], found: Mapping[Key, Any], read: Callable[[Tensor], Any]
@@ -99,9 +130,12 @@ class Scorer:
             total += weight * value
             if self._several:
                 figures[f"loss of {key}"] = value
-        for name, metric, pair in self._metrics:
+        for name, metric, pair in self._by_batch:
             prediction, target = (inputs[source] if source in inputs else found[source] for source in pair)
-            figures[name] = metric(prediction, target)
+            if isinstance(metric, Accuracy):
+                figures.update(_shares(name, metric, *metric.one_batch(prediction, target), read))
+            else:
+                figures[name] = metric(prediction, target)
         return total, figures
 
     def add_to(self, means: Means | EpochMeans, bundle: Bundle, values: Sequence[Tensor]) -> None:
@@ -115,10 +149,12 @@ class Scorer:
         for key in self._weights if self._several else ():
             losses = found[key].double()
             figures[f"loss of {key}"] = losses.flatten(1).sum(1) if losses.dim() > 1 else losses
-        for name, metric, pair in self._metrics:
+        for name, metric, pair in self._by_batch:
             compared = [bundle.stacked(source) if source in bundle.inputs else found[source] for source in pair]
-            figures[name] = _measured(name, metric, *compared)
-        means.add_all(bundle.size, {name: values.tolist() for name, values in figures.items()})
+            figures.update(_measured(name, metric, *compared))
+        stacked = {source: bundle.stacked(source) for source in self._sources() if source in bundle.inputs}
+        kept = self._pairs(stacked, found) if self._kept else ()
+        means.add_all(bundle.size, {name: values.tolist() for name, values in figures.items()}, kept)
 
 
 def _compared(net: Network, loss: Key) -> tuple[Key, Key] | None:
@@ -144,12 +180,29 @@ def rows_of(inputs: Mapping[Key, Tensor]) -> int:
     return len(first) if first is not None and first.dim() else 1
 
 
-def _measured(name: str, metric: Metric, predictions: Tensor, targets: Tensor) -> Tensor:
-    """A metric of several batches, (K,)."""
+def _measured(name: str, metric: Metric, predictions: Tensor, targets: Tensor) -> dict[str, Tensor]:
+    """The entries of a metric for several batches, (K,) each."""
     if isinstance(metric, Accuracy):
-        return metric.of_batches(predictions, targets)
+        return _shares(name, metric, predictions, targets, Tensor.double)
     pairs = zip(predictions, targets, strict=True)
-    return torch.tensor([_number(name, metric(*pair)) for pair in pairs], dtype=torch.float64)
+    return {name: torch.tensor([_number(name, metric(*pair)) for pair in pairs], dtype=torch.float64)}
+
+
+def _shares(
+    name: str, metric: Accuracy, predictions: Tensor, targets: Tensor, read: Callable[[Tensor], Any]
+) -> dict[str, Any]:
+    """The entries of an accuracy: the share of correct labels, and of those that count where some may not."""
+    correct, counted, labels = metric.counts(predictions, targets)
+    share = read(correct) / max(labels, 1)
+    if not _leaves_out(metric):
+        return {name: share}
+    counted = torch.full_like(correct, labels) if counted is None else counted
+    return {name: share, f"{name}{COUNTED}": read(counted) / max(labels, 1)}
+
+
+def _leaves_out(metric: object) -> bool:
+    """Whether an accuracy leaves out the labels of a class."""
+    return isinstance(metric, Accuracy) and metric.ignored is not None
 
 
 def _number(name: str, measured: Any) -> float:
@@ -165,64 +218,3 @@ def _on_device(name: str, measured: Any, like: Tensor) -> Tensor:
     if isinstance(measured, Tensor) and measured.numel() == 1 and not measured.is_complex():
         return measured.reshape(()).to(like)
     return torch.full_like(like, _number(name, measured))
-
-
-class Means:
-    """Means of scores, weighted by their rows."""
-
-    def __init__(self) -> None:
-        self.rows = 0
-        self._sums: dict[str, float] = {}
-
-    def add(self, score: Score) -> None:
-        """Add the score of a batch."""
-        self.rows += score.rows
-        self._sums["loss"] = self._sums.get("loss", 0.0) + score.loss * score.rows
-        for name, figure in score.figures.items():
-            self._sums[name] = self._sums.get(name, 0.0) + figure * score.rows
-
-    def add_all(self, rows: int, figures: Mapping[str, Sequence[float]]) -> None:
-        """Add several batches with the same number of rows, each loss or metric as K numbers."""
-        for name, values in figures.items():
-            total = self._sums.get(name, 0.0)
-            for value in values:
-                total += value * rows
-            self._sums[name] = total
-        self.rows += rows * len(figures["loss"])
-
-    def figures(self) -> dict[str, float]:
-        """Name -> mean; {} if there were no rows."""
-        if not self.rows:
-            return {}
-        return {name: total / self.rows for name, total in self._sums.items()}
-
-
-class EpochMeans:
-    """Means of the scores of successive epochs, each of so many batches."""
-
-    def __init__(self, epochs: int, batches: int) -> None:
-        self._epochs, self._batches, self._added = [Means() for _ in range(epochs)], batches, 0
-
-    @property
-    def begun(self) -> int:
-        """The number of epochs to which the batches that were added, and the next one, belong."""
-        return min(len(self._epochs), self._added // self._batches + 1)
-
-    def add(self, score: Score) -> None:
-        """Add the score of a batch."""
-        self._epochs[self._added // self._batches].add(score)
-        self._added += 1
-
-    def add_all(self, rows: int, figures: Mapping[str, Sequence[float]]) -> None:
-        """Add several batches with the same number of rows, each loss or metric as K numbers."""
-        start, count = 0, len(figures["loss"])
-        while start < count:
-            epoch, made = divmod(self._added, self._batches)
-            stop = min(count, start + self._batches - made)
-            self._epochs[epoch].add_all(rows, {name: values[start:stop] for name, values in figures.items()})
-            self._added += stop - start
-            start = stop
-
-    def figures(self) -> list[dict[str, float]]:
-        """The means of each epoch."""
-        return [means.figures() for means in self._epochs]

@@ -16,6 +16,7 @@ from graphdl.execution.state import Snapshot
 from graphdl.execution.training_passes import ParameterGradients, TrainingPasses
 from graphdl.graph import Key, check_recompute
 from graphdl.network import Network
+from graphdl.operators import Weighted
 from graphdl.optim import Stepper
 from graphdl.optim.gradients import Gathering
 from graphdl.optim.moves import Moves
@@ -204,4 +205,5 @@ def has_custom(plan: Plan) -> bool:
 
 def is_custom(maker: object) -> bool:
     """Whether the class of an operator, or of an optimizer, is defined outside graphdl."""
+    maker = maker.loss if isinstance(maker, Weighted) else maker
     return not type(maker).__module__.startswith(("graphdl.operators.", "graphdl.optim."))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
 from graphdl.training.batching import Batch
-from graphdl.training.scoring import EpochMeans, Means
+from graphdl.training.means import Means
 
 
 class Watch(Protocol):
@@ -33,6 +33,6 @@ class Watch(Protocol):
         """Count steps; return whether the epoch is to be stored."""
         ...
 
-    def write_within(self, means: Means | EpochMeans, batch: Batch) -> None:
+    def write_within(self, means: Means, batch: Batch) -> None:
         """Store the epoch after this batch."""
         ...

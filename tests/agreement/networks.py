@@ -28,6 +28,7 @@ from graphdl import (
     Shared,
     Subtract,
     Sum,
+    Weighted,
 )
 from tests.agreement.cases import depends_on_training, place, turn
 from tests.agreement.layers import Split, layer
@@ -238,6 +239,8 @@ class Artist:
 
     def weighted(self, loss: Loss) -> Loss:
         """A loss with a weight."""
+        if isinstance(loss, Weighted):
+            return replace(loss, loss=self.weighted(loss.loss))
         return replace(loss, weight=self.rng.choice([1.0, 1.0, 0.5, -0.3, 2]))
 
     def add_loss(self, prediction: Any) -> None:

@@ -151,8 +151,8 @@ def test_stratify_has_another_shape(shape):
         split(torch.arange(10), stratify=torch.zeros(shape))
 
 
-def test_stratify_is_no_tensor():
-    with pytest.raises(SettingError, match=r"^stratify is a list, not a tensor"):
+def test_stratify_has_a_label_for_each_row():
+    with pytest.raises(ShapeError, match=r"^stratify has shape \(2,\): give one label for each row, shape \(10,\)"):
         split(torch.arange(10), stratify=[0, 1])
 
 

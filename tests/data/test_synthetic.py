@@ -208,10 +208,14 @@ class TestOneHot:
 
     @pytest.mark.parametrize(
         ("labels", "kind"),
-        [(torch.zeros(2), "torch.float32"), ([0, 1], "list"), (torch.zeros(2) * 1j, "complex")],
+        [
+            (torch.zeros(2), "are torch.float32: give integers"),
+            ([0.5, 1], "are torch.float64: give integers"),
+            (torch.zeros(2) * 1j, "holds complex numbers"),
+        ],
     )
     def test_labels_are_no_integers(self, labels, kind):
-        with pytest.raises(SettingError, match=rf"^labels are .*{kind}.*: give a tensor of integers"):
+        with pytest.raises(SettingError, match=rf"^labels {kind}"):
             one_hot(labels, 2)
 
     def test_bad_classes_and_values(self):

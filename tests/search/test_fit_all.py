@@ -228,8 +228,8 @@ def test_networks_that_share_tensors(share):
         fit_all([net, share(net)], X, Y, optimizers=SGD(), epochs=1, batch_size=10)
 
 
-def test_lists_of_numbers():
-    with pytest.raises(SettingError, match=r"not a list: write torch\.tensor\(inputs\)"):
-        fit_all([make_net()], X.tolist(), Y.tolist(), optimizers=SGD(), epochs=1, batch_size=10)
-    with pytest.raises(SettingError, match="not a tuple: give the inputs and the targets as two arguments"):
-        fit_all([make_net()], (X, Y), optimizers=SGD(), epochs=1, batch_size=10)
+@pytest.mark.parametrize("data", [(X.tolist(), Y.tolist()), ((X, Y),), (torch.utils.data.TensorDataset(X, Y),)])
+def test_data_in_other_forms(data):
+    how = {"optimizers": SGD(lr=0.1), "epochs": 1, "batch_size": 10}
+    found, expected = (fit_all([make_net()], *given, **how).histories[0] for given in (data, (X, Y)))
+    assert found["loss"] == expected["loss"]

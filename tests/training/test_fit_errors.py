@@ -44,10 +44,11 @@ ERRORS = [
     ((X,), {}, MissingInputError, "One tensor was given as inputs, but the network needs 2: 'x' and 'target'"),
     (({"x": X},), {}, MissingInputError, "The input 'target' is missing"),
     (({"x": X, "traget": Y},), {}, UnknownNodeError, "Did you mean 'target'"),
-    (([X],), {}, SettingError, "A batch must be a dict"),
+    (([X],), {}, MissingInputError, "One tensor was given as inputs, but the network needs 2: 'x' and 'target'"),
+    (([(X, Y, Y)],), {}, SettingError, r"A batch must be a dict .* not a tuple of 3"),
     (([],), {}, SettingError, "no batch"),
     ((3,), {}, SettingError, "give a dict of tensors, a tensor with targets, or an iterable of batches"),
-    (([(X, Y)], Y), {}, SettingError, "an iterable of batches holds its targets"),
+    (([(X, Y)], Y), {}, SettingError, "batches and data sets hold their targets"),
     ((X, Y[:, :1]), {}, ShapeError, r"loss \(MSELoss\) cannot take its inputs"),
 ]
 

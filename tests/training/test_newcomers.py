@@ -105,7 +105,7 @@ def test_settings_of_fit_of_a_wrong_type():
     [
         ((DATA["x"], DATA["y"], DATA["y"]), r"^validation is a tuple of 3 tensors: give a pair \(inputs, targets\)"),
         ([DATA["x"], DATA["y"]], r"^validation is a list of 2 tensors: give a pair \(inputs, targets\)"),
-        (0.2, r"^validation is 0\.2: give a pair \(inputs, targets\), .* graphdl\.data\.split"),
+        (True, r"^validation is True: give a pair \(inputs, targets\), .* graphdl\.data\.split"),
     ],
 )
 def test_validation_data_of_a_wrong_form(validation, text):

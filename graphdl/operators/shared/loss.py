@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar, Literal, TypeAlias
+from typing import Any, ClassVar, Literal, TypeAlias
 
 from torch import Tensor
 
 from graphdl.errors import ShapeError
-from graphdl.operators.operator import Buffer, Operator, constant
+from graphdl.operators.operator import Buffer, Operator, Values, constant
 from graphdl.operators.shared.nested import Given, Nested, as_nested, flat, is_nested, sizes_of
 from graphdl.settings import Check, choice, number, optional, setting
 from graphdl.slots import InputSlot
@@ -101,6 +101,13 @@ class Loss(Operator):
             return losses.mean()
         return losses.sum() if self.reduction == "sum" else losses
 
+    def part_of_each(self, p: Values, losses: Tensor, *inputs: Any) -> Tensor:
+        """The factor of each of the losses without a reduction in the reduced loss, () or one for each row.
+
+        A loss whose mean is not that of all its elements overrides it, so that `Weighted` can weight its rows.
+        """
+        return constant(per_element(losses.numel()) if self.reduction == "mean" else 1.0, losses)
+
     def share(self, dy: Tensor, count: int, factor: float = 1) -> Tensor:
         """The gradient of the loss of each of `count` elements, times a factor."""
         if self.reduction == "mean":
@@ -162,3 +169,12 @@ def check_spread(weight: Tensor | None, x: Tensor, name: str) -> None:
 def per_element(count: int) -> float:
     """1 / count, and not a number where there is nothing to average, as in torch."""
     return 1 / count if count else math.nan
+
+
+def part_of_counted(target: Tensor, weight: Tensor | None, ignored: int, losses: Tensor) -> Tensor:
+    """1 / sum_n w_target, over the rows that count."""
+    counted = target != ignored
+    if weight is None:
+        return counted.sum().to(losses.dtype).reciprocal()
+    each = weight.index_select(0, target.long().masked_fill(~counted, 0).reshape(-1))
+    return each.masked_fill(~counted.reshape(-1), 0).sum().reciprocal()

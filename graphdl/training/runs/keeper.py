@@ -11,12 +11,12 @@ from typing import Any
 from graphdl.errors import FileFormatError, GraphDLWarning, SettingError, level_outside
 from graphdl.training.batching import Batch
 from graphdl.training.callbacks import Monitoring
+from graphdl.training.means import Means
 from graphdl.training.runs.checkpoint import Checkpoint
 from graphdl.training.runs.folder import Manifest, RunFolder
 from graphdl.training.runs.signals import Signals
 from graphdl.training.runs.state import Parts
 from graphdl.training.runs.stored import digest_of_tensors
-from graphdl.training.scoring import EpochMeans, Means
 
 WRITING = 20
 """Training takes at least so many times as long as writing, where checkpoints are written by time."""
@@ -100,7 +100,7 @@ class Keeper:
             self._made, self._start = 0, self._parts.generators(in_step=False)
         else:
             self._made, self._start = self._begun["batch"], dict(self._begun["start"])
-            vars(means).update(self._begun["means"])
+            means.load_state_dict(self._begun["means"])
         return self._made
 
     def passed_over(self, batch: Batch | None) -> None:
@@ -156,11 +156,11 @@ class Keeper:
             return self._signals.noted is not None
         return time.monotonic() - self._written >= max(self._how.pause, WRITING * self._cost)
 
-    def write_within(self, means: Means | EpochMeans, batch: Batch) -> None:
+    def write_within(self, means: Means, batch: Batch) -> None:
         """Write a checkpoint between two steps of an epoch, after this batch."""
         pending, total = self._parts.step.moves.accumulated
         self._write({
-            "batch": self._made, "means": vars(means), "start": self._start, "last": digest_of_tensors(batch),
+            "batch": self._made, "means": means.state_dict(), "start": self._start, "last": digest_of_tensors(batch),
             "generators": self._parts.generators(), "pending": pending, "total": total,
         })  # fmt: skip
 
