@@ -10,6 +10,7 @@ from torch import Generator, Tensor
 
 from graphdl.arguments import gather_inputs, meta_inputs
 from graphdl.errors import MissingInputError
+from graphdl.execution.declared_sizes import check_sizes
 from graphdl.execution.inference import infer_shapes, require_complete
 from graphdl.execution.passes import Forward, run_forward
 from graphdl.execution.plan import BackwardPlan, Plan, make_backward_plan, make_plan
@@ -48,6 +49,7 @@ class Engine:
     ) -> None:
         self.graph, self.generator = graph, generator
         self.order: tuple[Key, ...] = topological_order(graph)
+        check_sizes(graph, self.order)
         self.device, self.dtype = device, dtype
         self.inputs = inputs_of(graph)
         computed = {key: node for key, node in graph.nodes(data=True) if node["operator"] is not None}

@@ -45,6 +45,8 @@ class BCELoss(WeightedLoss):
 
     class_weight: Nested | None = setting(optional(either(number(), numbers())), default=None)
 
+    same_shapes: ClassVar = True
+
     def forward(self, p: Values, x: Tensor, target: Tensor, *, training: bool) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         check_equal(x, target)
         check_spread(p.get("weight"), x, "class_weight")
@@ -83,6 +85,7 @@ class BCEWithLogitsLoss(WeightedLoss):
     class_weight: Nested | None = setting(optional(either(number(), numbers())), default=None)
     pos_weight: Nested | None = setting(optional(either(number(), numbers())), default=None)
 
+    same_shapes: ClassVar = True
     threshold: ClassVar = 0.0
 
     def __post_init__(self) -> None:
@@ -126,6 +129,7 @@ class SoftMarginLoss(Loss):
     overflow. Kept for backward: x and the target.
     """
 
+    same_shapes: ClassVar = True
     threshold: ClassVar = 0.0
     target_threshold: ClassVar = 0.0
 
@@ -153,6 +157,7 @@ class MultiLabelSoftMarginLoss(WeightedLoss):
     Kept for backward: x and the target.
     """
 
+    same_shapes: ClassVar = True
     threshold: ClassVar = 0.0
     judged: ClassVar = "element"
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from graphdl.errors import SettingError, ShapeError
 from graphdl.initializers import Initializer, Uniform, VarianceScaling
+from graphdl.operators.known_sizes import KnownSizes
 from graphdl.operators.operator import EVERYTHING, Gradients, Needs, Operator, Parameter, Values, constant
 from graphdl.registry import register
 from graphdl.settings import either, flag, initializer, optional, setting, size
@@ -54,6 +55,10 @@ class Linear(Operator):
         if not shapes[0]:
             raise ShapeError("the input is a single number and has no feature axis")
         return replace(self, in_features=shapes[0][-1]) if self.in_features is None else self
+
+    def propagate(self, *inputs: KnownSizes) -> KnownSizes:
+        inputs[0].expect(-1, self.in_features)
+        return inputs[0].replaced(-1, self.out_features)
 
     def forward(self, p: Values, x: Tensor, *, training: bool) -> tuple[Tensor, Tensor]:
         if x.dim() < 2 or self.bias is False:

@@ -11,6 +11,7 @@ from torch import Generator, Tensor
 
 from graphdl.errors import SettingError, ShapeError
 from graphdl.initializers import VarianceScaling, XavierNormal, XavierUniform, Zeros
+from graphdl.operators.known_sizes import Known, KnownSizes
 from graphdl.operators.operator import EVERYTHING, Gradients, Needs, Operator, Parameter, Values
 from graphdl.operators.shared.attending import (
     Attended,
@@ -123,6 +124,12 @@ class MultiheadAttention(Operator):
         if not shapes[0]:
             raise ShapeError("the query is a single number and has no feature axis")
         return replace(self, embed_dim=shapes[0][-1]) if self.embed_dim is None else self
+
+    def propagate(self, *inputs: Any) -> Known:
+        for known, width in zip(inputs, (self.embed_dim, self.kdim, self.vdim), strict=False):
+            known.expect(-1, width or self.embed_dim)
+        y = KnownSizes({} if self.embed_dim is None else {-1: self.embed_dim})
+        return (y, KnownSizes()) if self.need_weights else y
 
     def draw(self, *inputs: Any, generator: Generator | None) -> Tensor | None:
         """The weights that dropout keeps."""

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from graphdl.errors import SettingError, ShapeError, counted
 from graphdl.initializers import Initializer, Uniform, VarianceScaling
+from graphdl.operators.known_sizes import KnownSizes
 from graphdl.operators.operator import EVERYTHING, Gradients, Needs, Parameter, Values
 from graphdl.operators.shared.borders import Borders, PaddingMode, pad, unpad
 from graphdl.operators.shared.layout import arrange, arranged_like
@@ -65,6 +66,11 @@ class Filters(Spatial):
     def kernel(self) -> tuple[int, ...]:
         """The size of the kernel along each axis."""
         return self.each(self.kernel_size or 1)
+
+    def propagate(self, *inputs: KnownSizes) -> KnownSizes:
+        axis = -1 - len(self.space)
+        inputs[0].expect(axis, self.in_channels)
+        return KnownSizes({axis: int(self.out_channels or 0)})
 
     @abstractmethod
     def channels(self) -> tuple[int, int]:

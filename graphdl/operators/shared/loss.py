@@ -9,6 +9,7 @@ from typing import ClassVar, Literal, TypeAlias
 from torch import Tensor
 
 from graphdl.errors import ShapeError
+from graphdl.operators.known_sizes import KnownSizes, equal
 from graphdl.operators.operator import Buffer, Operator, constant
 from graphdl.operators.shared.nested import Given, Nested, as_nested, flat, is_nested, sizes_of
 from graphdl.settings import Check, choice, number, optional, setting
@@ -87,6 +88,8 @@ class Loss(Operator):
     """The value above which a single prediction counts as class 1."""
     target_threshold: ClassVar[float] = 0.5
     """The value above which a single target counts as class 1."""
+    same_shapes: ClassVar[bool] = False
+    """Whether the prediction and the target must have the same shape."""
     judged: ClassVar[Literal["class", "element", "nothing"]] = "class"
     """What accuracy counts: the class with the largest prediction, each element by itself, or nothing."""
 
@@ -94,6 +97,11 @@ class Loss(Operator):
     def ignored(self) -> int | None:
         """The class index that is left out of loss and accuracy, or None."""
         return None
+
+    def propagate(self, *inputs: KnownSizes) -> KnownSizes:
+        if self.same_shapes:
+            equal(*inputs[:2])
+        return KnownSizes()
 
     def reduce(self, losses: Tensor) -> Tensor:
         """The mean or the sum of the losses, or the losses without a reduction."""
