@@ -71,6 +71,7 @@ class Record:
             raise SettingError(
                 "forward takes {name: tensor}, or a tensor if there is one input, and training=True or False."
             )
+        self._engine.turn.begin("net.forward")
         self._trace = self._value_gradients = None
         engine = self._engine
         plan, given = engine.prepare(inputs, engine.outputs)
@@ -85,6 +86,7 @@ class Record:
         if self._trace is None:
             raise MissingInputError("backward has no values to start from: call net.forward(inputs) first.")
         engine, values = self._engine, self._trace.values
+        engine.turn.go_on("net.backward")
         plan = engine.full_plan
         if gradients is None:
             starts, keys = engine.loss_starts(plan, values), engine.losses

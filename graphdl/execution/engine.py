@@ -14,6 +14,7 @@ from graphdl.execution.declared_sizes import check_sizes
 from graphdl.execution.inference import infer_shapes, require_complete
 from graphdl.execution.passes import Forward, run_forward
 from graphdl.execution.plan import BackwardPlan, Plan, make_backward_plan, make_plan
+from graphdl.execution.turn import Turn
 from graphdl.graph import Key, input_kinds, inputs_of, owners_of, predictions_of, topological_order
 from graphdl.operators import Loss, Operator
 from graphdl.parameters import Extent, ParameterStore
@@ -35,6 +36,7 @@ class Engine:
     outputs    the nodes that forward returns: the sinks, or those wanted of a part
     predictions  what feeds the prediction slots of the losses, or the sinks where there is no loss
     frozen     the owners whose parameters and buffers stay, and whose nodes run as in inference
+    turn       which thread trains the network or a part of it
     version    grows whenever tensors move or what is frozen changes
     """
 
@@ -63,6 +65,7 @@ class Engine:
         self.predictions = predictions_of(graph, self.losses) or self.outputs
         self.frozen: frozenset[Key] = frozenset()
         self.version = 0
+        self.turn = Turn()
         self._chance: Generator | None = None
         self._store = store
         self._known: dict[Key, tuple[torch.Size, torch.dtype]] = {}

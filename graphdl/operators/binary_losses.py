@@ -22,6 +22,7 @@ from graphdl.operators.shared.loss import (
     numbers,
 )
 from graphdl.operators.shared.nested import Nested, as_nested
+from graphdl.operators.shared.target_values import check_labels, check_signs
 from graphdl.registry import register
 from graphdl.settings import either, number, optional, setting
 
@@ -46,6 +47,10 @@ class BCELoss(WeightedLoss):
     class_weight: Nested | None = setting(optional(either(number(), numbers())), default=None)
 
     same_shapes: ClassVar = True
+
+    def check_target(self, target: Tensor) -> str:
+        check_labels(target)
+        return ""
 
     def forward(self, p: Values, x: Tensor, target: Tensor, *, training: bool) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         check_equal(x, target)
@@ -95,6 +100,10 @@ class BCEWithLogitsLoss(WeightedLoss):
     def buffers(self) -> dict[str, Buffer]:
         return super().buffers() | ({} if self.pos_weight is None else {"pos_weight": held(self.pos_weight)})
 
+    def check_target(self, target: Tensor) -> str:
+        check_labels(target)
+        return ""
+
     def forward(self, p: Values, x: Tensor, target: Tensor, *, training: bool) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         check_equal(x, target)
         check_spread(p.get("weight"), x, "class_weight")
@@ -133,6 +142,10 @@ class SoftMarginLoss(Loss):
     threshold: ClassVar = 0.0
     target_threshold: ClassVar = 0.0
 
+    def check_target(self, target: Tensor) -> str:
+        check_signs(target)
+        return ""
+
     def forward(self, p: Values, x: Tensor, target: Tensor, *, training: bool) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         check_equal(x, target)
         z = target * x
@@ -160,6 +173,10 @@ class MultiLabelSoftMarginLoss(WeightedLoss):
     same_shapes: ClassVar = True
     threshold: ClassVar = 0.0
     judged: ClassVar = "element"
+
+    def check_target(self, target: Tensor) -> str:
+        check_labels(target)
+        return ""
 
     def forward(self, p: Values, x: Tensor, target: Tensor, *, training: bool) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         check_equal(x, target)

@@ -13,6 +13,7 @@ from torch import Tensor
 from graphdl.errors import ShapeError
 from graphdl.operators.operator import EVERYTHING, Gradients, Needs, Values
 from graphdl.operators.shared.loss import CLASSES, INDICES, PREDICTION, Loss, WeightedLoss, check_equal
+from graphdl.operators.shared.target_values import advise_on_probabilities, check_counted
 from graphdl.registry import register
 from graphdl.settings import Check, integer, number, probability, setting
 
@@ -21,6 +22,8 @@ __all__ = ["CrossEntropyLoss", "MultiLabelMarginLoss", "MultiMarginLoss", "NLLLo
 Kept: TypeAlias = tuple[Tensor, Tensor, Tensor | None]
 
 NEITHER = "the target is neither class indices nor probabilities"
+
+SEVERAL = ". Divide each row by its sum; or use BCEWithLogitsLoss if a row may have several classes"
 
 aten = torch.ops.aten
 
@@ -42,6 +45,10 @@ class NLLLoss(WeightedLoss):
     @property
     def ignored(self) -> int:
         return self.ignore_index
+
+    def check_target(self, target: Tensor) -> str:
+        check_counted(target, self.ignore_index)
+        return ""
 
     def forward(self, p: Values, x: Tensor, target: Tensor, *, training: bool) -> tuple[Tensor, Kept]:
         target = class_indices(x, target)
@@ -81,6 +88,12 @@ class CrossEntropyLoss(WeightedLoss):
     @property
     def ignored(self) -> int:
         return self.ignore_index
+
+    def check_target(self, target: Tensor) -> str:
+        if target.is_floating_point():
+            return "" if target.dim() < 2 else advise_on_probabilities(target, SEVERAL)
+        check_counted(target, self.ignore_index)
+        return ""
 
     def forward(self, p: Values, x: Tensor, target: Tensor, *, training: bool) -> tuple[Tensor, Kept]:
         axis, w = class_axis(x), p.get("weight")

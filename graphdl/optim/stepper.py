@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from graphdl.errors import MissingInputError, SettingError, did_you_mean, listing
+from graphdl.execution.small import advise_on_threads
 from graphdl.graph import Key
 from graphdl.network import Network
 from graphdl.optim.gradients import Gathering
@@ -23,6 +24,9 @@ from graphdl.parameters import Name, ParameterStore, like
 
 if TYPE_CHECKING:
     from graphdl.optim.optimizer import Optimizer
+
+LONG_LOOP = 100
+"""The step of a custom loop at which the number of threads is looked at."""
 
 ROWS_AHEAD = 1000
 """For how many updates numbers that no schedule changes are made at once."""
@@ -98,6 +102,9 @@ class Stepper:
         if not self.net.gradients:
             raise MissingInputError("step needs gradients: call net.forward(inputs) and net.backward() first.")
         settings = clip_norm, clip_value, accumulate, penalties
+        self.net.engine.turn.go_on("stepper.step")
+        if self._steps == LONG_LOOP:
+            advise_on_threads(self.net.engine)
         if self._bound != (self.net.engine.version, self.net.reached, *settings):
             self._bind(*settings)
         with torch.no_grad():

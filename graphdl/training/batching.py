@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeAlias
 
 import numpy
@@ -58,6 +58,7 @@ class NamedBatches:
     def __init__(self, net: Network, batches: Iterable[Any]) -> None:
         self._net, self._batches = net, batches
         self.once = iter(batches) is batches
+        self.look: Callable[[Batch], None] | None = None  # at the first batch, before it is used
 
     def __iter__(self) -> Iterator[Batch]:
         """Each batch as {name: tensor}. The iterable itself runs outside inference mode."""
@@ -74,7 +75,11 @@ class NamedBatches:
                 raise SettingError(
                     f"A batch must be a dict {{input: tensor}} or a pair (input, target), not a {type(batch).__name__}."
                 )
-            yield self._net.engine.prepare(batch, self._net.losses)[1]
+            named = self._net.engine.prepare(batch, self._net.losses)[1]
+            if self.look is not None:
+                look, self.look = self.look, None
+                look(named)
+            yield named
 
 
 def bundles_of(batches: Iterable[Batch]) -> Iterator[Bundle]:

@@ -20,6 +20,7 @@ from graphdl.training.epochs import CompiledEpoch, SteppedEpoch
 from graphdl.training.evaluation import Validation
 from graphdl.training.history import History
 from graphdl.training.hooks import Callbacks, EpochEnd
+from graphdl.training.inspection import inspect_data
 from graphdl.training.metrics import Metric
 from graphdl.training.progress import EpochProgress
 from graphdl.training.scoring import Scorer
@@ -84,6 +85,7 @@ def fit(
     generator = net.generator if seed is None else new_generator(seed)
     batches = repeatable("inputs", make_batches(net, inputs, targets, batch_size, shuffle, generator), epochs)
     scorer, gathering = Scorer(net, metrics), Gathering(clip_norm, clip_value, accumulate, penalties)
+    inspect_data(net, scorer, batches)
     validate = Validation(net, scorer, validation, epochs, compile)
     terms = Penalties(gathering.penalties, [*scorer.names, *validate.names])
     stepper = optimizer if isinstance(optimizer, Stepper) else optimizer.bind(net)
@@ -91,7 +93,8 @@ def fit(
     calls.check([*scorer.names, *terms.names, *validate.names])
     train = (CompiledEpoch if compile else SteppedEpoch)(step, calls.step_end if calls.wants_steps else None)
     history, start = History(), time.perf_counter()
-    with calls.around(net, stepper, history), threads_restored(), EpochProgress(epochs, progress) as bar:
+    alone = net.engine.turn.taken("fit")
+    with alone, calls.around(net, stepper, history), threads_restored(), EpochProgress(epochs, progress) as bar:
         looking = any((calls.given, terms.names, validate.names))
         while history.epochs < epochs:
             calls.epoch_start()

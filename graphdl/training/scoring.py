@@ -39,6 +39,7 @@ class Scorer:
 
     targets  the nodes that a pass must compute and keep
     names    the names of the losses and metrics
+    compared  of each metric its name, its function, the loss and what feeds its target
     """
 
     def __init__(self, net: Network, metrics: Sequence[str | Metric]) -> None:
@@ -65,6 +66,8 @@ class Scorer:
             if names.count(name) > 1:
                 raise SettingError(f"The name {name!r} is used twice in the history: rename the metric or the node.")
         self.names = tuple(names)
+        targets = {compared[key]: (key, compared[key][1]) for key in compared}
+        self.compared = [(name, metric, *targets[pair]) for name, metric, pair in self._metrics]
         sources = [source for _, _, pair in self._metrics for source in pair if source in net.graph]
         self.targets: tuple[Key, ...] = tuple(dict.fromkeys((*net.losses, *sources)))
 

@@ -8,11 +8,8 @@ from contextlib import contextmanager
 import torch
 
 from graphdl.errors import SettingError
+from graphdl.execution.small import is_small
 from graphdl.network import Network
-
-SMALL = 1e7
-"""Steps of up to so many multiplications use one thread. To distribute less work among threads costs more than it
-saves, and on a busy machine threads that wait for each other make a small step dozens of times slower."""
 
 
 @contextmanager
@@ -28,10 +25,9 @@ def threads_restored() -> Iterator[None]:
 def choose_threads(net: Network, rows: int, available: int) -> int:
     """The number of threads for a training step on so many rows: 1, or all that are available.
 
-    A step takes about 3 multiplications for each row and parameter: one in forward, two in backward. Up to SMALL
-    multiplications it uses one thread.
+    A step takes about 3 multiplications for each row and parameter: one in forward, two in backward.
     """
-    return 1 if 3 * rows * net.engine.store.count <= SMALL else available
+    return 1 if is_small(rows, net.engine.store.count) else available
 
 
 def check_threads(threads: object) -> None:

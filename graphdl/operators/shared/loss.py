@@ -103,6 +103,10 @@ class Loss(Operator):
             equal(*inputs[:2])
         return KnownSizes()
 
+    def check_target(self, target: Tensor) -> str:
+        """Advice on the values of all targets, "" for none. Raises SettingError if the loss is not defined for them."""
+        return ""
+
     def reduce(self, losses: Tensor) -> Tensor:
         """The mean or the sum of the losses, or the losses without a reduction."""
         if self.reduction == "mean":
