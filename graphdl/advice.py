@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import warnings
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
@@ -55,7 +56,7 @@ TAKEN: dict[type, tuple[tuple[str, ...], str]] = {
 
 def warn_of_declarations(operators: Mapping[Key, Any], graph: Graph, losses: tuple[Key, ...]) -> None:
     """Issue a GraphDLWarning for each probable mistake in the two dictionaries of a network."""
-    for text in (*_used_twice(operators), *_predictions(graph, losses)):
+    for text in (*_used_twice(operators), *_predictions(graph, losses), *_misspelt(graph, losses)):
         warnings.warn(text, GraphDLWarning, stacklevel=level_outside())
 
 
@@ -72,7 +73,19 @@ def _used_twice(operators: Mapping[Key, Any]) -> Iterator[str]:
             kind, first = type(operators[keys[0]]).__name__, keys[0]
             yield (
                 f"{listing(keys)} hold the same {kind} object, and each has its own parameters. If they are to share "
-                f"them, write Shared({first!r}) for {listing(map(repr, keys[1:]))}; otherwise write {kind}(...) for each."
+                f"them, write Shared({first!r}) for {listing(map(repr, keys[1:]))}; otherwise {kind}(...) for each."
+            )
+
+
+def _misspelt(graph: Graph, losses: tuple[Key, ...]) -> Iterator[str]:
+    """Inputs whose names are almost those of nodes that feed nothing."""
+    ends = [key for key, node in graph.nodes(data=True) if node["operator"] is not None and not graph.succ[key]]
+    names = [str(key) for key in ends if key not in losses]
+    for key, node in graph.nodes(data=True) if losses and names else ():
+        if node["operator"] is None and (close := difflib.get_close_matches(str(key), names, n=1, cutoff=0.75)):
+            yield (
+                f"{key!r} is a key of connectivity and not an operator, so it is an input, and the node {close[0]!r} "
+                f"feeds nothing. If {close[0]!r} is meant, correct the key."
             )
 
 

@@ -183,8 +183,7 @@ class Network(NotAModule):
         part._operators, part._connectivity = cut.operators, cut.connectivity
         store = self.engine.store.part(cut.owners)
         part._set_up(self.generator, self.device, self.dtype, store, cut.outputs)
-        part.engine.turn = self.engine.turn
-        part.engine.frozen = frozenset(key for key, owner in cut.owners.items() if owner in self.engine.frozen)
+        part.engine.share(self.engine, cut.owners)
         return part
 
     def compile(self, optimizer: Any, inputs: object) -> CompiledSteps:

@@ -21,6 +21,7 @@ from graphdl.errors import (
     listing,
 )
 from graphdl.graph import Key, enclosing
+from graphdl.initializers import fill
 from graphdl.operators import Operator, Parameter
 
 Name: TypeAlias = tuple[Key, str]
@@ -129,7 +130,7 @@ class ParameterStore:
         declared, size = self._lay_out(operators)
         flat = self._allocate(size, dtype)
         for extent in self.extents:
-            declared[extent.node][extent.name].initializer(extent.view(flat), generator)
+            fill(extent.full_name, extent.view(flat), declared[extent.node][extent.name].initializer, generator)
         buffers = {
             (key, name): buffer.initializer(
                 torch.empty(buffer.shape, dtype=buffer.dtype or dtype, device="cpu"), generator

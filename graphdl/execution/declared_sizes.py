@@ -60,7 +60,8 @@ def _text(graph: Graph, key: Key, inputs: list[Any], error: MisfitError) -> str:
 
     origin: Any = error.known.origins.get(axis)
     given = source(error.known)
-    follows = "" if origin is None or given == _named(graph, origin) else f", which follows from {_named(graph, origin)}"
+    cause = given if origin is None else _named(graph, origin)
+    follows = "" if cause == given else f", which follows from {cause}"
     if error.other is None:
         wanted = f"expects {error.expected}"
     else:

@@ -187,6 +187,11 @@ class Engine:
         self.frozen = self.frozen | chosen if frozen else self.frozen - chosen
         self.version += 1
 
+    def share(self, other: Engine, owners: Mapping[Key, Key]) -> None:
+        """Train in turn with another engine, and freeze what is frozen there: {node here: node there}."""
+        self.turn = other.turn
+        self.frozen = frozenset(key for key, owner in owners.items() if owner in other.frozen)
+
     def to(self, device: torch.device, dtype: torch.dtype) -> None:
         """Move all tensors."""
         if self._store is not None:

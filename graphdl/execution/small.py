@@ -29,8 +29,8 @@ def advise_on_threads(engine: Engine) -> None:
     rows = shapes[0][0] if shapes else 1
     if threads > 1 and engine.device.type == "cpu" and is_small(rows, engine.store.count):
         warnings.warn(
-            f"The steps of this loop are small, and torch shares each out among {threads} threads: one thread is faster, "
-            "on a busy machine many times. Call torch.set_num_threads(1) before the loop, as fit does for small steps.",
+            f"The steps of this loop are small, and torch shares each out among {threads} threads: one thread is "
+            "faster, on a busy machine many times. Call torch.set_num_threads(1) before the loop, as fit does.",
             GraphDLWarning,
             stacklevel=level_outside(),
         )

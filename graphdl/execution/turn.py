@@ -14,12 +14,13 @@ ONE = "One thread trains a network at a time: give each thread its own copy, cop
 class Turn:
     """Which thread trains the tensors of a network and its parts.
 
-    passes  the thread of the last pass of a custom loop
+    forward, backward  how many passes custom loops have made
     """
 
     def __init__(self) -> None:
         self._free, self._thread = threading.Lock(), 0
-        self.passes = 0
+        self._passes = self.forward = self.backward = 0
+        self._bound = 0, 0
 
     @contextmanager
     def taken(self, what: str) -> Iterator[None]:
@@ -38,11 +39,18 @@ class Turn:
 
     def begin(self, what: str) -> None:
         """Note the thread of a pass of a custom loop. Raises SettingError while another thread trains in `taken`."""
-        self.passes = me = threading.get_ident()
+        self.forward += 1
+        self._passes = me = threading.get_ident()
         if self._thread not in (0, me):
             raise SettingError(f"{what}: another thread is training this network, or a part of it. {ONE}")
 
     def go_on(self, what: str) -> None:
         """Raise SettingError if another thread has made the last pass of a custom loop."""
-        if self.passes != threading.get_ident():
+        if self._passes != threading.get_ident():
             raise SettingError(f"{what}: another thread has called net.forward since. {ONE}")
+
+    def bind(self) -> int:
+        """Note that a stepper makes its first step; return how many did so in as many successive passes."""
+        last, count = self._bound
+        self._bound = self.forward, count + 1 if last == self.forward - 1 else 1
+        return self._bound[1]

@@ -11,7 +11,7 @@ from torch import Generator, Tensor
 
 from graphdl.errors import SettingError, ShapeError
 from graphdl.initializers import VarianceScaling, XavierNormal, XavierUniform, Zeros
-from graphdl.operators.known_sizes import Known, KnownSizes
+from graphdl.operators.known_sizes import Known
 from graphdl.operators.operator import EVERYTHING, Gradients, Needs, Operator, Parameter, Values
 from graphdl.operators.shared.attending import (
     Attended,
@@ -21,6 +21,7 @@ from graphdl.operators.shared.attending import (
     dattend,
     factor,
     keeps,
+    known_attention,
     lengthened,
     numbers,
     rows,
@@ -93,10 +94,8 @@ class MultiheadAttention(Operator):
         if self.num_heads is None:
             raise SettingError("MultiheadAttention: num_heads is missing; write MultiheadAttention(64, 4)")
         if self.embed_dim is not None and self.embed_dim % self.num_heads:
-            raise SettingError(
-                f"MultiheadAttention: num_heads must divide embed_dim, and {self.num_heads} does not divide "
-                f"{self.embed_dim}"
-            )
+            wrong = f"num_heads must divide embed_dim, and {self.num_heads} does not divide {self.embed_dim}"
+            raise SettingError(f"MultiheadAttention: {wrong}")
 
     @property
     def same_widths(self) -> bool:
@@ -104,8 +103,7 @@ class MultiheadAttention(Operator):
         return self.kdim in (None, self.embed_dim) and self.vdim in (None, self.embed_dim)
 
     def parameters(self) -> dict[str, Parameter]:
-        i = int(self.embed_dim or 0)
-        first = XavierUniform()
+        i, first = int(self.embed_dim or 0), XavierUniform()
         if self.same_widths:
             found = {"in_proj_weight": Parameter((3 * i, i), first)}
         else:
@@ -126,10 +124,7 @@ class MultiheadAttention(Operator):
         return replace(self, embed_dim=shapes[0][-1]) if self.embed_dim is None else self
 
     def propagate(self, *inputs: Any) -> Known:
-        for known, width in zip(inputs, (self.embed_dim, self.kdim, self.vdim), strict=False):
-            known.expect(-1, width or self.embed_dim)
-        y = KnownSizes({} if self.embed_dim is None else {-1: self.embed_dim})
-        return (y, KnownSizes()) if self.need_weights else y
+        return known_attention(inputs, self.embed_dim, self.kdim, self.vdim, self.need_weights)
 
     def draw(self, *inputs: Any, generator: Generator | None) -> Tensor | None:
         """The weights that dropout keeps."""

@@ -5,7 +5,7 @@ Squared error, absolute error, and combinations of both.
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import ClassVar, TypeAlias
 
 import torch
 from torch import Tensor

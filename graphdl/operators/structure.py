@@ -5,7 +5,7 @@ Operators that change the type or the gradient, select from a tuple, or change n
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, TypeAlias
+from typing import Any, ClassVar, Literal, TypeAlias
 
 import torch
 from torch import Tensor
@@ -55,7 +55,7 @@ class Item(Operator):
     def propagate(self, *inputs: Any) -> Known:
         (known,) = inputs
         held = isinstance(known, tuple) and -len(known) <= self.index < len(known)
-        return known[self.index] if held else KnownSizes()  # type: ignore[no-any-return]
+        return known[self.index] if held else KnownSizes()
 
     def forward(self, p: Values, x: tuple[Tensor, ...], *, training: bool) -> tuple[Tensor, int]:
         if not isinstance(x, tuple) or not -len(x) <= self.index < len(x):

@@ -129,6 +129,10 @@ def name_data(net: Network, inputs: Any, targets: Any) -> dict[Key, Any]:
                 f"targets were given, but {len(target_names)} inputs feed the targets of losses: "
                 f"{listing(map(repr, target_names)) or 'none'}. Give all inputs by name: {{name: tensor}}."
             )
+        if isinstance(inputs, Mapping) and target_names[0] in inputs:
+            raise SettingError(
+                f"The target {target_names[0]!r} was given twice, in inputs and as targets: leave one of them out."
+            )
         named[target_names[0]] = targets
     if isinstance(inputs, Mapping):
         return {**inputs, **named}

@@ -50,8 +50,8 @@ def _all_ignored(net: Network, key: Key, inputs: Mapping[Key, Tensor]) -> str:
         if name in inputs and bool((inputs[name] == operator.ignored).all()):
             return (
                 f"all labels of {name!r} in this batch are {operator.ignored}, which is ignore_index of {key} "
-                f"({type(operator).__name__}), and the mean over no row is not a number. Make the batches larger, leave "
-                "such rows out, or use reduction='sum'."
+                f"({type(operator).__name__}), and the mean over no row is not a number. Make the batches larger, "
+                "leave such rows out, or use reduction='sum'."
             )
     return ""
 

@@ -122,8 +122,9 @@ def _check(net: object, optimizer: object, epochs: object) -> None:
     if not isinstance(optimizer, (Optimizer, Stepper)):
         kind = optimizer if isinstance(optimizer, type) else type(optimizer)
         wrong = f"{'the class' if kind is optimizer else 'an instance of'} {kind.__module__}.{kind.__name__}"
+        hint = " Those of graphdl have the same names and settings." if kind.__module__.startswith("torch.") else ""
         raise SettingError(
-            f"optimizer must be an optimizer of graphdl.optim such as Adam(lr=1e-3), or a stepper, not {wrong}."
+            f"optimizer must be an optimizer of graphdl.optim such as Adam(lr=1e-3), or a stepper, not {wrong}.{hint}"
         )
     if isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 1:
         raise SettingError(f"epochs must be a number of passes through the data, 1 or more, not {epochs!r}.")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import inspect
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -103,6 +105,7 @@ def resolve_metrics(metrics: Sequence[str | Metric]) -> dict[str, Callable[[Loss
                 )
             resolved[metric] = METRICS[metric]
         elif callable(metric):
+            _check_takes_two(metric)
             name = getattr(metric, "__name__", type(metric).__name__)
             if name in resolved:
                 raise SettingError(f"Two metrics are called {name!r}: rename one of them.")
@@ -110,6 +113,19 @@ def resolve_metrics(metrics: Sequence[str | Metric]) -> dict[str, Callable[[Loss
         else:
             raise SettingError(f"A metric must be a name or a function (prediction, target) -> number, not {metric!r}.")
     return resolved
+
+
+def _check_takes_two(metric: Metric) -> None:
+    """Raise SettingError for a function that cannot be called with a prediction and a target."""
+    with contextlib.suppress(ValueError):  # some functions written in C have no signature
+        signature = inspect.signature(metric)
+        try:
+            signature.bind(None, None)
+        except TypeError:
+            name = getattr(metric, "__name__", type(metric).__name__)
+            raise SettingError(
+                f"The metric {name!r} takes {signature}, but is called with (prediction, target)."
+            ) from None
 
 
 def _as_it_is(metric: Metric, loss: Loss) -> Metric:

@@ -157,9 +157,20 @@ class WeightedLoss(Loss):
 def check_equal(x: Tensor, target: Tensor, *others: Tensor) -> None:
     """Raise ShapeError for different shapes, which torch would broadcast."""
     if x.shape != target.shape:
-        raise ShapeError("the prediction and the target differ in shape")
+        raise ShapeError(f"the prediction and the target differ in shape{_remedy(x, target)}")
     if any(other.shape != x.shape for other in others):
         raise ShapeError("the inputs differ in shape")
+
+
+def _remedy(x: Tensor, target: Tensor) -> str:
+    """What makes the target fit, if that is plain."""
+    if x.dim() == target.dim() + 1 and x.shape[1:2] == (1,):
+        return ": write target.unsqueeze(1)"
+    if target.dim() == x.dim() + 1 and target.shape[1:2] == (1,):
+        return ": write target.squeeze(1)"
+    if x.dim() == target.dim() + 1 and not target.is_floating_point():
+        return ": for class indices use CrossEntropyLoss, or give graphdl.data.one_hot(target, classes)"
+    return ""
 
 
 def check_spread(weight: Tensor | None, x: Tensor, name: str) -> None:

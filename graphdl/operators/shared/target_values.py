@@ -32,7 +32,7 @@ def check_counted(target: Tensor, ignored: int) -> None:
     """Raise SettingError if no class index counts."""
     if bool((target == ignored).all()):
         raise SettingError(
-            f"holds nothing but {ignored}, which is ignore_index: no row counts, and the mean over them is not a number. "
+            f"holds nothing but {ignored}, which is ignore_index: no row counts, and their mean is not a number. "
             "Give labels of classes, or another ignore_index"
         )
 
