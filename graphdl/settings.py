@@ -44,9 +44,8 @@ class Check:
         if not self.holds(value):
             found, hint = repr(value), self.hint(value)
             if isinstance(value, type):
-                name = value.__name__
-                own = not value.__module__.startswith("torch.")
-                found = f"the class {name}: write {name}(...)" if own else f"the class {value.__module__}.{name}"
+                kind, own = value.__name__, not value.__module__.startswith("torch.")
+                found = f"the class {kind}: write {kind}(...)" if own else f"the class {value.__module__}.{kind}"
             raise SettingError(f"{owner}: {name} must be {self.expected}, not {found}{hint and f'. {hint}'}")
 
 

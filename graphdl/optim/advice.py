@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 LONG_LOOP = 100
 """The step of a custom loop at which the number of threads is looked at."""
 
-BOUND = "An optimizer is settings: stepper = optimizer.bind(net) makes what {0}"
+USUAL = 0.95
+"""The largest value that beta1 usually has."""
+
+BOUND = "An optimizer is settings: stepper = optimizer.bind(net) returns what {0}"
 RATE = "stepper.scale multiplies the learning rate, and a schedule such as Adam(lr=Cosine(1e-3, steps=1000)) changes it"
 
 OF_OPTIMIZERS = {
@@ -53,7 +56,7 @@ def advise_on_settings(optimizer: Optimizer) -> None:
     kind = type(optimizer).__name__
     betas: Any = getattr(optimizer, "betas", None)
     pair = isinstance(betas, tuple) and len(betas) == 2 and all(isinstance(each, (int, float)) for each in betas)
-    if pair and betas[0] > betas[1]:
+    if pair and betas[0] > max(betas[1], USUAL):
         _warn(f"{kind}: betas are {betas}, and beta1 is usually the smaller one, as in (0.9, 0.999): are they swapped?")
     momentum: Any = getattr(optimizer, "momentum", 0)
     if isinstance(momentum, (int, float)) and momentum >= 1:

@@ -47,7 +47,7 @@ class Stepper:
     """
 
     def __init__(self, optimizer: Optimizer, net: Network) -> None:
-        if not isinstance(net, Network):
+        if not hasattr(net, "engine"):
             raise SettingError(
                 f"{type(optimizer).__name__}.bind takes a graphdl.Network, not a {type(net).__module__}."
                 f"{type(net).__name__}: Adam(lr=1e-3).bind(net)."
@@ -62,7 +62,7 @@ class Stepper:
         self._first, self._watch = FirstUpdate(), LoopWatch()
         self._moves: Moves
         self._bound: Any = None
-        if net.engine.built:
+        if isinstance(net, Network) and net.engine.built:
             self._choose(net.engine.store)
 
     if not TYPE_CHECKING:
@@ -114,7 +114,7 @@ class Stepper:
         """
         if not self.net.gradients:
             raise MissingInputError(
-                "step needs gradients of its network: call net.forward(inputs) and net.backward() on it first."
+                "step needs gradients of its network: call net.forward(inputs) and net.backward() first."
             )
         settings = clip_norm, clip_value, accumulate, penalties
         self._watch.step(self.net.engine, self._steps)

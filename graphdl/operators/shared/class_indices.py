@@ -16,7 +16,9 @@ def class_indices(
         raise ShapeError("the prediction must be (n, c)" if most else "the prediction has no axis of classes")
     if target.shape != row_shape(x, class_axis(x)):
         column = target.dim() > 1 and target.shape[1] == 1 and target.squeeze(1).shape == row_shape(x, class_axis(x))
-        raise ShapeError(f"{wrong}{': write target.squeeze(1)' if column else ''}")
+        last = x.dim() > 2 and target.shape == x.shape[:-1]
+        axis = ": the classes stand on axis 1, put Transpose(1, -1) before the loss" if last else ""
+        raise ShapeError(f"{wrong}{': write target.squeeze(1)' if column else axis}")
     return integers(target)
 
 
@@ -32,10 +34,12 @@ def expected_indices(x: Tensor, target: Tensor) -> str:
     axis = class_axis(x)
     if target.shape != row_shape(x, axis) or not target.numel():
         return ""
-    low, high, most = target.min(), target.max(), x.shape[axis] - 1
-    hint = ": classes count from 0, write target - 1" if low == 1 and high == most + 1 else ""
-    one = ". For two classes and one output use BCEWithLogitsLoss" if most == 0 else ""
-    return f"class indices 0 to {most}; the target's are from {low} to {high}{hint}{one}"
+    low, high, most = int(target.min()), int(target.max()), x.shape[axis] - 1
+    hint = f": give the layer before {high + 1} outputs" if high > most else ""
+    hint = ": classes count from 0, write target - 1" if low == 1 and high == most + 1 else hint
+    hint = f": leave rows out by ignore_index={low}" if low < 0 else hint
+    hint = ": for one output use BCEWithLogitsLoss" if most == 0 else hint
+    return f"class indices 0 to {most}; the target's are from {low} to {high}{hint}"
 
 
 def class_axis(x: Tensor) -> int:

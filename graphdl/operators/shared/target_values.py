@@ -14,7 +14,8 @@ def check_labels(target: Tensor) -> None:
     """Raise SettingError unless all values are from 0 to 1."""
     low, high = _ends(target)
     if low < -TOLERANCE or high > 1 + TOLERANCE:
-        hint = ". Write (labels + 1) / 2 for labels -1 and 1" if low == -1 and high == 1 else ""
+        hint = ". Class indices are taken by CrossEntropyLoss" if low >= 0 else ""
+        hint = ". Write (labels + 1) / 2 for labels -1 and 1" if low == -1 and high == 1 else hint
         raise SettingError(f"holds values from {low:g} to {high:g}, and expected are labels from 0 to 1{hint}")
 
 
