@@ -82,11 +82,18 @@ def _misspelt(graph: Graph, losses: tuple[Key, ...]) -> Iterator[str]:
     ends = [key for key, node in graph.nodes(data=True) if node["operator"] is not None and not graph.succ[key]]
     names = [str(key) for key in ends if key not in losses]
     for key, node in graph.nodes(data=True) if losses and names else ():
-        if node["operator"] is None and (close := difflib.get_close_matches(str(key), names, n=1, cutoff=0.75)):
+        if node["operator"] is not None or len(str(key)) < 4:
+            continue
+        close = difflib.get_close_matches(str(key), names, n=1, cutoff=0.75)
+        if close and _letters(close[0]) != _letters(str(key)):  # names that are numbered are alike
             yield (
                 f"{key!r} is a key of connectivity and not an operator, so it is an input, and the node {close[0]!r} "
                 f"feeds nothing. If {close[0]!r} is meant, correct the key."
             )
+
+
+def _letters(name: str) -> str:
+    return "".join(filter(str.isalpha, name))
 
 
 def _predictions(graph: Graph, losses: tuple[Key, ...]) -> Iterator[str]:

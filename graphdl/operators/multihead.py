@@ -109,11 +109,9 @@ class MultiheadAttention(Operator):
         else:
             widths = {"q": i, "k": self.kdim or i, "v": self.vdim or i}
             found = {f"{name}_proj_weight": Parameter((i, width), first) for name, width in widths.items()}
-        if self.bias:
-            found["in_proj_bias"] = Parameter((3 * i,), Zeros())
+        found |= {"in_proj_bias": Parameter((3 * i,), Zeros())} if self.bias else {}
         found["out_proj.weight"] = Parameter((i, i), VarianceScaling(1 / 3))
-        if self.bias:
-            found["out_proj.bias"] = Parameter((i,), Zeros())
+        found |= {"out_proj.bias": Parameter((i,), Zeros())} if self.bias else {}
         if self.add_bias_kv:
             found |= {name: Parameter((1, 1, i), XavierNormal()) for name in ("bias_k", "bias_v")}
         return found
