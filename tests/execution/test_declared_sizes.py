@@ -155,9 +155,8 @@ def test_blocks_files_parts_and_shared_nodes():
         Network({"a": block, "b": block}, {"x": ["a"], "a": ["b"]})
     with pytest.raises(ShapeError, match=r"^b \(Linear\) cannot take its inputs: the one from a \(Linear\) has 8"):
         Network({"a": Linear(4, 8), "b": Shared("a")}, {"x": ["a"], "a": ["b"]})
-    data = chain(Linear(2, 3), Linear(3, 4)).to_dict()
-    (node,) = [each for each in data["operators"] if each["in_features"] == 3]
-    node["in_features"] = 5
+    data = Network({"a": Linear(2, 3), "b": Linear(3, 4)}, {"x": ["a"], "a": ["b"]}).to_dict()
+    data["operators"]["b"]["in_features"] = 5
     with pytest.raises(ShapeError, match="Change one of the two sizes"):
         Network.from_dict(data)
 
