@@ -115,7 +115,10 @@ def compilable(net: object, optimizer: Any, inputs: object) -> tuple[Any, object
             )
     stepper = optimizer.bind(net) if hasattr(optimizer, "bind") else optimizer
     if getattr(stepper, "net", None) is not net:
-        raise SettingError("optimizer must be an optimizer such as Adam(lr=1e-3), or a stepper of this network.")
+        raise SettingError(
+            "optimizer must be an optimizer of graphdl.optim such as Adam(lr=1e-3), or a stepper of this network, not "
+            f"{type(optimizer).__module__}.{type(optimizer).__name__}."
+        )
     return stepper, inputs
 
 
@@ -161,9 +164,9 @@ def usable_device(device: Device) -> torch.device:
     try:
         return torch.zeros((), device=device).device
     except (RuntimeError, AssertionError, TypeError) as error:
+        why = str(error).splitlines()[0].rstrip(".").partition("Expected one of")[0] or "there is no such device"
         raise SettingError(
-            f'device={device!r} cannot be used: {str(error).splitlines()[0].rstrip(".")}. Take "cpu", or "cuda" where '
-            "torch.cuda.is_available()."
+            f'device={device!r} cannot be used: {why}. Take "cpu", or "cuda" where torch.cuda.is_available().'
         ) from None
 
 

@@ -185,3 +185,12 @@ def fans(shape: torch.Size) -> tuple[int, int]:
         return shape.numel(), 1
     receptive = shape[2:].numel()
     return shape[1] * receptive, shape[0] * receptive
+
+
+def fill(name: str, parameter: Tensor, initializer: Initializer, generator: Generator | None) -> None:
+    """Give a parameter its first values. Raises SettingError for an initializer that cannot be called for that."""
+    try:
+        initializer(parameter, generator)
+    except (TypeError, AttributeError) as error:
+        text = f"{name}: its initializer is called with (tensor, generator), and failed: {error}."
+        raise SettingError(text) from error

@@ -10,6 +10,7 @@ import torch
 from torch import Generator, Tensor
 
 from graphdl import rendering, serialization
+from graphdl.advice import warn_of_declarations
 from graphdl.arguments import Device, check_operators, compilable, floating_type, new_generator, usable_device
 from graphdl.cost import Cost, Rule, plan_cost
 from graphdl.errors import MissingInputError, counted, listing
@@ -73,6 +74,7 @@ class Network(NotAModule):
         self._connectivity = normalise_connectivity(connectivity)
         check_operators(self._operators)
         self._set_up(new_generator(seed), usable_device(device), floating_type(dtype))
+        warn_of_declarations(self._operators, self.graph, self.losses)
 
     def _set_up(self, generator: Generator, device: torch.device, dtype: torch.dtype, *part: Any) -> None:
         """Build the graph and the engine. `part` holds the tensors and the outputs of a part of another network."""
@@ -181,7 +183,7 @@ class Network(NotAModule):
         part._operators, part._connectivity = cut.operators, cut.connectivity
         store = self.engine.store.part(cut.owners)
         part._set_up(self.generator, self.device, self.dtype, store, cut.outputs)
-        part.engine.frozen = frozenset(key for key, owner in cut.owners.items() if owner in self.engine.frozen)
+        part.engine.share(self.engine, cut.owners)
         return part
 
     def compile(self, optimizer: Any, inputs: object) -> CompiledSteps:

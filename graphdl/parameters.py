@@ -21,6 +21,7 @@ from graphdl.errors import (
     listing,
 )
 from graphdl.graph import Key, enclosing
+from graphdl.initializers import fill
 from graphdl.operators import Operator, Parameter
 
 Name: TypeAlias = tuple[Key, str]
@@ -128,8 +129,8 @@ class ParameterStore:
         self.family = WeakSet([self])
         declared, size = self._lay_out(operators)
         flat = self._allocate(size, dtype)
-        for extent in self.extents:
-            declared[extent.node][extent.name].initializer(extent.view(flat), generator)
+        for each in self.extents:
+            fill(each.full_name, each.view(flat), declared[each.node][each.name].initializer, generator)
         buffers = {
             (key, name): buffer.initializer(
                 torch.empty(buffer.shape, dtype=buffer.dtype or dtype, device="cpu"), generator
@@ -295,6 +296,5 @@ def _size(name: str, shape: tuple[int, ...]) -> torch.Size:
         size = torch.Size(shape)
         size.numel()
     except (TypeError, ValueError, OverflowError, RuntimeError):
-        wrong = f"{name} cannot have the shape {shape!r}: write a tuple of sizes that memory holds."
-        raise SettingError(wrong) from None
+        raise SettingError(f"{name} cannot have the shape {shape!r}: write sizes that memory holds.") from None
     return size

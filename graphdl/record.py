@@ -71,6 +71,7 @@ class Record:
             raise SettingError(
                 "forward takes {name: tensor}, or a tensor if there is one input, and training=True or False."
             )
+        self._engine.turn.begin("net.forward")
         self._trace = self._value_gradients = None
         engine = self._engine
         plan, given = engine.prepare(inputs, engine.outputs)
@@ -83,8 +84,12 @@ class Record:
     def backward(self, gradients: Mapping[Key, Any] | None) -> dict[Key, Tensor]:
         """Send gradients back, from the losses or from given nodes; return those of the floating-point inputs."""
         if self._trace is None:
-            raise MissingInputError("backward has no values to start from: call net.forward(inputs) first.")
+            raise MissingInputError(
+                "backward has no values to start from: call net.forward(inputs) first; net.predict records nothing."
+            )
         engine, values = self._engine, self._trace.values
+        engine.turn.go_on("net.backward")
+        engine.turn.backward += 1
         plan = engine.full_plan
         if gradients is None:
             starts, keys = engine.loss_starts(plan, values), engine.losses

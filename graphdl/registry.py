@@ -61,6 +61,12 @@ def _register(cls: type, kw_only: bool, within: str) -> type:
     return cls
 
 
+def meant_class(name: str) -> str:
+    """' Did you mean ...?' for the registered class whose name is closest, or '' if none is close."""
+    known = [cls for _, cls in _registered]
+    return did_you_mean(name, known).replace("'", "").replace("?", "(...) of graphdl?")
+
+
 def is_registered(cls: type) -> bool:
     """Whether a file may name this class."""
     return any(known is cls for known in _registered.values())

@@ -13,13 +13,17 @@ settings are checked in `check_settings`.
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import math
 from collections.abc import Callable
 from dataclasses import MISSING, dataclass, field
-from functools import cache
-from typing import Any, get_args
+from functools import lru_cache
+from typing import Any, Self, get_args
 
-from graphdl.errors import SettingError, did_you_mean
+from graphdl.errors import SettingError, counted, did_you_mean, listing
+
+MOST_CLASSES = 1024
+"""The number of classes of which something is kept: programs may make classes without end."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,8 @@ class Check:
         if not self.holds(value):
             found, hint = repr(value), self.hint(value)
             if isinstance(value, type):
-                found = f"the class {value.__name__}: write {value.__name__}(...)"
+                kind, own = value.__name__, not value.__module__.startswith("torch.")
+                found = f"the class {kind}: write {kind}(...)" if own else f"the class {value.__module__}.{kind}"
             raise SettingError(f"{owner}: {name} must be {self.expected}, not {found}{hint and f'. {hint}'}")
 
 
@@ -100,7 +105,8 @@ def initializer() -> Check:
     """An initializer, which is an instance and not a class."""
     return Check(
         "an initializer such as Normal(0, 1)",
-        lambda value: callable(value) and not isinstance(value, type),
+        lambda value: callable(value) and not isinstance(value, type) and not _of_torch(value),
+        lambda value: "torch.nn.init is not used: take one of graphdl.initializers" if _of_torch(value) else "",
     )
 
 
@@ -126,6 +132,22 @@ def setting(check: Check, *, default: Any = MISSING, kw_only: bool | None = None
 class Settings:
     """Base class of frozen dataclasses whose fields are checked settings."""
 
+    def __new__(cls, *args: Any, **settings: Any) -> Self:
+        """Raise SettingError for settings that the class does not have."""
+        known, several = _arguments(cls)  # type: ignore[arg-type]  # a class is hashable
+        for name in settings if not several else ():
+            if name not in known:
+                meant = did_you_mean(name, known) or f" It has {listing(known) or 'no settings'}."
+                raise SettingError(f"{cls.__name__} has no setting {name!r}.{meant}")
+        positional = [name for name, keyword in known.items() if not keyword]
+        if len(args) > len(positional) and not several:
+            takes = listing(positional) or "no settings by position"
+            raise SettingError(
+                f"{cls.__name__} was given {counted(len(args), 'setting')} by position, and takes {takes}. Write "
+                "others by name."
+            )
+        return super().__new__(cls)
+
     def __post_init__(self) -> None:
         """Check every setting, then the relations between them."""
         cls: Any = type(self)
@@ -137,7 +159,15 @@ class Settings:
         """Raise SettingError if settings that are valid by themselves contradict each other."""
 
 
-@cache
+@lru_cache(maxsize=MOST_CLASSES)
+def _arguments(cls: type) -> tuple[dict[str, bool], bool]:
+    """The arguments of a class, each with whether it is given by name only, and whether it takes any others."""
+    found = list(inspect.signature(cls.__init__).parameters.values())[1:]  # type: ignore[misc]
+    several = any(each.kind in (each.VAR_POSITIONAL, each.VAR_KEYWORD) for each in found)
+    return {each.name: each.kind == each.KEYWORD_ONLY for each in found}, several
+
+
+@lru_cache(maxsize=MOST_CLASSES)
 def _checks(cls: type) -> tuple[tuple[str, Check], ...]:
     """The checks of a class, by the names of their fields."""
     fields = dataclasses.fields(cls) if dataclasses.is_dataclass(cls) else ()
@@ -176,6 +206,11 @@ def _text(name: str, value: object) -> str:
     if isinstance(value, tuple):
         return f"{name} {'×'.join(map(str, value))}"
     return f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}"
+
+
+def _of_torch(value: object) -> bool:
+    """Whether it is a function of torch.nn.init."""
+    return getattr(value, "__module__", "") == "torch.nn.init"
 
 
 def _is_integer(value: object) -> bool:

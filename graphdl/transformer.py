@@ -90,7 +90,7 @@ class _Layer:
             raise SettingError(f"activation must be 'relu', 'gelu' or an operator such as Tanh(), not {activation!r}")
         self.activation = activation if isinstance(activation, Operator) else named[activation]
         self.width, self.hidden, self.dropout, self.norm_first, self.bias = width, hidden, dropout, norm_first, bias
-        self.norm = LayerNorm(width, eps, bias=bias)
+        self.eps = eps
         self.operators: dict[Key, Operator] = {}
         self.connectivity: dict[Key, list[Key | Feed]] = {}
 
@@ -103,10 +103,11 @@ class _Layer:
 
     def beside(self, x: str, k: int, branch: Any) -> str:
         """The k-th sublayer: a branch beside a shortcut, normalized before or after."""
-        start = self.add(f"norm{k}", self.norm, x) if self.norm_first else x
+        norm = LayerNorm(self.width, self.eps, bias=self.bias)
+        start = self.add(f"norm{k}", norm, x) if self.norm_first else x
         end = self.add(f"dropout{k}", Dropout(self.dropout), branch(start))
         joined = self.add(f"sum{k}", Sum(), x, end)
-        return joined if self.norm_first else self.add(f"norm{k}", self.norm, joined)
+        return joined if self.norm_first else self.add(f"norm{k}", norm, joined)
 
     def attend(
         self, x: str, name: str, heads: MultiheadAttention, k: int, memory: str | None, mask: str, padding: str

@@ -14,6 +14,7 @@ from graphdl import (
     Block,
     Dropout,
     Feed,
+    Flatten,
     Linear,
     MSELoss,
     Network,
@@ -293,9 +294,11 @@ def test_errors_of_sequential_and_residual(make, text):
 def test_errors_name_the_full_path():
     with pytest.raises(SettingError, match=r"^operators\['a/0/1'\] is a "):
         Network({"a": Sequential(Sequential(Tanh(), Fake()))}, {"a": []})
-    net = Network({"a": Sequential(Linear(2, 3), Linear(4, 1))}, {"x": ["a"]})
+    net = Network({"a": Sequential(Flatten(), Linear(4, 1))}, {"x": ["a"]})
     with pytest.raises(ShapeError, match=r"a/1 \(Linear"):
         net.predict(torch.ones(2, 2))
+    with pytest.raises(ShapeError, match=r"^a/1 \(Linear\) cannot take its inputs: the one from a/0 \(Linear\)"):
+        Network({"a": Sequential(Linear(2, 3), Linear(4, 1))}, {"x": ["a"]})
 
 
 class Fake:

@@ -136,8 +136,10 @@ def test_register_makes_a_frozen_dataclass_with_checked_settings():
         forward, backward = CheckedFactor.forward, CheckedFactor.backward
 
     assert NamedFactor(factor=2).factor == 2
-    with pytest.raises(TypeError):
+    with pytest.raises(SettingError, match=r"^NamedFactor was given 1 setting by position, and takes no settings by"):
         NamedFactor(2)
+    with pytest.raises(SettingError, match=r"^NamedFactor has no setting 'facto'\. Did you mean 'factor'\?$"):
+        NamedFactor(facto=2)
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,9 @@ from graphdl.errors import CompileError
 MOST_BYTES, MOST_LIBRARIES = 512 * 2**20, 500
 """What the cache holds at most; what has not been used for longest goes first."""
 
+MOST_LOADED = 256
+"""The number of libraries that a process keeps at hand; others are loaded again from the folder."""
+
 _loaded: dict[str, ctypes.CDLL] = {}
 _locks: dict[str, threading.Lock] = {}
 _guard = threading.Lock()
@@ -56,9 +59,18 @@ def library(description: str, source: Callable[[], str]) -> ctypes.CDLL:
     with _guard:
         lock = _locks.setdefault(key, threading.Lock())
     with lock:
-        if key not in _loaded:
-            _loaded[key] = _find(key, compiler, source)
-        return _loaded[key]
+        found = _loaded.get(key)
+        return _hold(key, _find(key, compiler, source)) if found is None else found
+
+
+def _hold(key: str, found: ctypes.CDLL) -> ctypes.CDLL:
+    """Keep a library for the next step that needs it, in place of the oldest."""
+    with _guard:
+        _loaded[key] = found
+        for oldest in list(_loaded)[:-MOST_LOADED]:
+            del _loaded[oldest]
+            _locks.pop(oldest, None)
+    return found
 
 
 def _find(key: str, compiler: str, source: Callable[[], str]) -> ctypes.CDLL:

@@ -72,6 +72,11 @@ class Batches:
         self._whole: dict[str | int, torch.Tensor] = {}
         self._block_rows = self._rows_of_a_block()
 
+    @property
+    def inputs(self) -> Mapping[str | int, torch.Tensor]:
+        """The data, with the rows that are not chosen."""
+        return self._inputs
+
     def __len__(self) -> int:
         return -(-self.rows // self.batch_size)
 
@@ -100,11 +105,6 @@ class Batches:
                 bundles.append(Bundle(views))
         self._kept = [] if self.shuffle else bundles
         return iter(bundles)
-
-    @property
-    def inputs(self) -> Mapping[str | int, torch.Tensor]:
-        """The data."""
-        return self._inputs
 
     @property
     def uniform(self) -> bool:

@@ -36,7 +36,10 @@ class CompiledSteps(CompiledPasses):
 
     def __call__(self, inputs: Batch) -> Tensor:
         """Make a step on each batch; return the losses."""
-        given = self._checked(inputs)
+        with self._engine.turn.taken("compiled steps"):
+            return self._losses(self._checked(inputs))
+
+    def _losses(self, given: Batch) -> Tensor:
         losses, made, count = [], 0, len(next(iter(given.values())))
         while made < count:
             done, found = completed(self.call(Bundle(given).part(made, count)))

@@ -83,17 +83,23 @@ def forward_failure(
     inputs = [values[i] for i in step.reads]
     where = f"{step.name} "
     came = "Its inputs: " + ", ".join(
-        f"{_describe(value)} from {_origin(plan, i)}"
+        f"{_describe(value)} from {_origin(plan, i)}{_unfed(plan, step, i)}"
         for i, value in zip(step.reads, inputs, strict=True)
         if i != plan.absent
     )
     if isinstance(error, NoPairError):
         return OperatorError(
-            f"{where}returned something else than a pair: forward returns (output, saved). It returned {error}. {came}."
+            f"{where}returned something else than a pair: forward returns (output, saved), as in `return y, x`. It "
+            f"returned {error}. {came}."
         )
     if _reads_numbers(error):
         return OperatorError(f"{where}{WITHOUT_DATA} {came}.{_torch_says(error)}")
     expected = _expected(step, inputs)
+    if isinstance(error, (AttributeError, TypeError)) and any(isinstance(each, tuple) for each in inputs):
+        return ShapeError(
+            f"{where}cannot take its inputs: a tuple of outputs is not one value. {came}. Put Item(0) between, which "
+            "selects the first output."
+        )
     if isinstance(error, ShapeError):
         return ShapeError(f"{where}cannot take its inputs: {error}. {came}.{expected}")
     if isinstance(error, SHAPE_COMPLAINTS) and not _works(step, inputs, p, "meta"):
@@ -101,7 +107,8 @@ def forward_failure(
     if isinstance(error, RuntimeError) and _works(step, inputs, p):
         return OperatorError(
             f"{where}cannot mix the types of its inputs and parameters. {came}; its parameters are "
-            f"{_parameter_types(p)}. Give floating-point inputs where it computes with them.{_torch_says(error)}"
+            f"{_parameter_types(p)}. Give floating-point inputs where it computes with them, x.float()."
+            f"{_torch_says(error)}"
         )
     return OperatorError(f"{where}failed in forward. {came}.{expected}{_torch_says(error)}")
 
@@ -157,11 +164,16 @@ def _origin(plan: Plan, index: int) -> str:
     return str(plan.steps[index - len(plan.inputs)].key)
 
 
+def _unfed(plan: Plan, step: Step, index: int) -> str:
+    """Why a node reads an input of its own name."""
+    return ", since nothing feeds this node" if plan.inputs.get(step.key) == index else ""
+
+
 def _describe(value: Any) -> str:
     if isinstance(value, tuple):
         return "a tuple of " + ", ".join(_describe(element) for element in value)
     if not isinstance(value, Tensor):
-        return repr(value)
+        return f"a {type(value).__module__}.{type(value).__name__}".replace("builtins.", "")
     return f"{tuple(value.shape)} {str(value.dtype).removeprefix('torch.')}"
 
 

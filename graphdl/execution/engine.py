@@ -10,9 +10,11 @@ from torch import Generator, Tensor
 
 from graphdl.arguments import gather_inputs, meta_inputs
 from graphdl.errors import MissingInputError
+from graphdl.execution.declared_sizes import check_sizes
 from graphdl.execution.inference import infer_shapes, require_complete
 from graphdl.execution.passes import Forward, run_forward
 from graphdl.execution.plan import BackwardPlan, Plan, make_backward_plan, make_plan
+from graphdl.execution.turn import Turn
 from graphdl.graph import Key, computes_with, input_kinds, inputs_of, owners_of, predictions_of, topological_order
 from graphdl.intake import input_batches, inputs_alone, joined
 from graphdl.operators import Loss, Operator
@@ -35,6 +37,7 @@ class Engine:
     outputs    the nodes that forward returns: the sinks, or those wanted of a part
     predictions  what feeds the prediction slots of the losses, or the sinks where there is no loss
     frozen     the owners whose parameters and buffers stay, and whose nodes run as in inference
+    turn       which thread trains the network or a part of it
     version    grows whenever tensors move or what is frozen changes
     """
 
@@ -49,6 +52,7 @@ class Engine:
     ) -> None:
         self.graph, self.generator = graph, generator
         self.order: tuple[Key, ...] = topological_order(graph)
+        check_sizes(graph, self.order)
         self.device, self.dtype = device, dtype
         self.inputs = inputs_of(graph)
         computed = {key: node for key, node in graph.nodes(data=True) if node["operator"] is not None}
@@ -62,6 +66,7 @@ class Engine:
         self.predictions = predictions_of(graph, self.losses) or self.outputs
         self.frozen: frozenset[Key] = frozenset()
         self.version = 0
+        self.turn = Turn()
         self._chance: Generator | None = None
         self._store = store
         self._known: dict[Key, tuple[torch.Size, torch.dtype]] = {}
@@ -187,6 +192,11 @@ class Engine:
         chosen = owners_of(self.graph, nodes)
         self.frozen = self.frozen | chosen if frozen else self.frozen - chosen
         self.version += 1
+
+    def share(self, other: Engine, owners: Mapping[Key, Key]) -> None:
+        """Train in turn with another engine, and freeze what is frozen there: {node here: node there}."""
+        self.turn = other.turn
+        self.frozen = frozenset(key for key, owner in owners.items() if owner in other.frozen)
 
     def to(self, device: torch.device, dtype: torch.dtype) -> None:
         """Move all tensors."""

@@ -9,11 +9,12 @@ import inspect
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
-from functools import cache, cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from graphdl.graph import Key, ancestors, passes_gradient
 from graphdl.operators import Operator
+from graphdl.settings import MOST_CLASSES
 
 if TYPE_CHECKING:
     from graphdl.graph.build import Graph
@@ -58,12 +59,12 @@ class Step:
         return _takes(type(self.operator).forward, "out")
 
 
-@cache
+@lru_cache(maxsize=MOST_CLASSES)
 def _draws(operator: type[Operator]) -> bool:
     return operator.draw is not Operator.draw
 
 
-@cache
+@lru_cache(maxsize=MOST_CLASSES)
 def _takes(function: Callable[..., Any], name: str) -> bool:
     """Whether a function takes an argument of this name."""
     return name in inspect.signature(function).parameters

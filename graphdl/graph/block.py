@@ -12,7 +12,7 @@ from graphdl.errors import GraphDLError, SettingError, UnknownNodeError, did_you
 from graphdl.graph.declaration import Feed, Key, Shared
 from graphdl.graph.declared import normalise_connectivity, normalise_operators
 from graphdl.graph.level import Entry, Level, Nested, check_distinct, checked_names
-from graphdl.registry import register
+from graphdl.registry import meant_class, register
 from graphdl.slots import InputSlot
 
 MOST_NESTED = 64
@@ -144,8 +144,11 @@ def not_an_operator(key: Key, operator: object) -> str:
     """The text of the error for an entry of operators that is none; often a class without its parentheses."""
     if isinstance(operator, type):
         return f"operators[{key!r}] is the class {operator.__name__}: write {operator.__name__}(...)."
+    if operator is None:
+        return f"operators[{key!r}] is None: write Identity() for a node that changes nothing, or leave the node out."
+    name = operator if isinstance(operator, str) else getattr(operator, "__name__", type(operator).__name__)
     kind = f"{type(operator).__module__}.{type(operator).__qualname__}".removeprefix("builtins.")
     return (
         f"operators[{key!r}] is a {kind}: a node computes a graphdl.Operator, such as Linear(2, 25), or a Block, or is "
-        "Shared(...)."
+        f"Shared(...).{meant_class(name)}"
     )

@@ -21,10 +21,12 @@ from typing import TYPE_CHECKING, TypeAlias, TypeVar, cast
 
 import networkx
 
+from graphdl.errors import ArityError
 from graphdl.graph.block import Block
 from graphdl.graph.declaration import Feed, Key, Shared
 from graphdl.graph.declared import owners_by_key
 from graphdl.graph.flattening import flatten
+from graphdl.graph.order import refuse_cycle
 from graphdl.graph.wiring import Computes, assign_slots, nodes_that_train, unfed_slots
 
 if TYPE_CHECKING:
@@ -56,7 +58,11 @@ def build_graph(operators: Declared, connectivity: Mapping[Key, tuple[Feed, ...]
     trained = cache(lambda: nodes_that_train(computing, flat.outgoing(), owners))
     for key, owner in owners.items():
         operator, edges = computing[owner], flat.incoming[key]
-        slots = assign_slots(key, operator, edges, trained)
+        try:
+            slots = assign_slots(key, operator, edges, trained)
+        except ArityError:  # often because of an edge that closes a cycle
+            refuse_cycle((source, fed) for fed, found in flat.incoming.items() for source, _ in found)
+            raise
         names = operator.slots
         implicit, absent = unfed_slots(key, names, slots, taken)
         width = len(slots) + len(implicit) + len(absent)

@@ -67,6 +67,10 @@ def reads(reading: Mapping[Key, Iterable[Key | Feed]]) -> dict[Key, list[Feed]]:
     >>> reads({"concat": ["a", "b"]})
     {'a': [Feed(key='concat', slot=0, gradient=1.0)], 'b': [Feed(key='concat', slot=1, gradient=1.0)]}
     """
+    if not isinstance(reading, Mapping):
+        raise SettingError(
+            f"reads takes a dictionary from nodes to what they read, {{'sum': ['a', 'b']}}, not {reading!r}."
+        )
     connectivity: dict[Key, list[Feed]] = {}
     for key, sources in reading.items():
         check_key(key, "A key of reads")

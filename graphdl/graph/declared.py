@@ -16,7 +16,8 @@ def normalise_operators(operators: Mapping[Key, Any]) -> dict[Key, Any]:
     """Check the keys of `operators` and replace a one-element list by its element."""
     if not isinstance(operators, Mapping) or not operators:
         raise SettingError(
-            f"operators must be a dictionary from nodes to operators, with at least one entry, not {operators!r}"
+            "operators must be a dictionary from nodes to operators, with at least one entry, such as "
+            f"{{'fc1': Linear(2, 8)}}, not {operators!r:.200}"
         )
     plain: dict[Key, Any] = {}
     for key, operator in operators.items():
@@ -35,7 +36,10 @@ def normalise_operators(operators: Mapping[Key, Any]) -> dict[Key, Any]:
 def normalise_connectivity(connectivity: Mapping[Key, Sequence[Key | Feed]]) -> dict[Key, tuple[Feed, ...]]:
     """Check the keys of `connectivity` and write every edge as a Feed."""
     if not isinstance(connectivity, Mapping):
-        raise SettingError(f"connectivity must be a dictionary from nodes to the nodes they feed, not {connectivity!r}")
+        raise SettingError(
+            "connectivity must be a dictionary from nodes to the nodes they feed, such as {'x': ['fc1']}, not "
+            f"{connectivity!r:.200}"
+        )
     plain = {}
     for key, fed in connectivity.items():
         check_key(key, "A key of connectivity")
@@ -118,7 +122,8 @@ def _unknown_fed(
             f"cannot be fed.{did_you_mean(fed, operators)} Give {fed!r} an operator, or remove the edge."
         )
     return (
-        f"{source} feeds {fed!r}, but no operator has that name.{did_you_mean(fed, operators)} "
+        f"{source} feeds {fed!r}, but no operator has that name.{did_you_mean(fed, operators)} Declare it, or "
+        "correct the edge: connectivity maps a node to those that it feeds, reads({...}) to those that it reads. "
         f"The operators are {listing(map(repr, operators))}."
     )
 

@@ -41,13 +41,21 @@ def known_keys(keys: object, where: str, known: Collection[Key]) -> tuple[Key, .
     """Names given as a list, each once and each known. Raises SettingError or UnknownNodeError."""
     if isinstance(keys, (str, int)) or not isinstance(keys, Iterable):
         raise SettingError(f"{where} takes a list of names, such as [{next(iter(known))!r}], not {keys!r}.")
-    found: dict[Any, None] = dict.fromkeys(keys)
+    found: dict[Any, None] = {key: None for key in keys if not _unnamable(key, where)}
     if not found:
         raise SettingError(f"{where} takes at least one name.")
     for key in found:
         if key not in known:
             raise UnknownNodeError(f"{where}: the network has no node {key!r}.{did_you_mean(key, known)}")
     return tuple(found)
+
+
+def _unnamable(key: object, where: str) -> bool:
+    """Raise SettingError for what cannot be a name."""
+    if isinstance(key, (str, int)):
+        return False
+    hint = " predict takes no targets." if where.startswith("predict") else ""
+    raise SettingError(f"{where} takes names of nodes, such as ['fc1'], not a {type(key).__name__}.{hint}")
 
 
 def known_values(graph: Graph, keys: object, where: str, more: Iterable[Key] = ()) -> dict[Key, Key]:

@@ -43,6 +43,12 @@ def without_inputs(graph: Graph, order: Iterable[Key]) -> set[Key]:
     return found
 
 
+def refuse_cycle(edges: Iterable[tuple[Key, Key]]) -> None:
+    """Raise CycleError if these edges have a cycle."""
+    graph: Graph = networkx.MultiDiGraph(edges)
+    topological_order(graph)
+
+
 def _cycle_text(graph: Graph) -> str:
     components = networkx.strongly_connected_components(graph)
     cyclic = next(nodes for nodes in components if len(nodes) > 1 or any(graph.has_edge(n, n) for n in nodes))

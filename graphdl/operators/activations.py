@@ -85,6 +85,7 @@ class Tanhshrink(Operator):
     """Difference of x and its hyperbolic tangent: y = x - tanh x; dx = dy tanh² x. Kept for backward: tanh x."""
 
     family: ClassVar = "activation"
+    keeps_shape: ClassVar = True
 
     def forward(self, p: Values, x: Tensor, *, training: bool, out: Tensor | None = None) -> tuple[Tensor, Tensor]:
         tanh = torch.tanh(x)

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from graphdl.errors import ShapeError
+from graphdl.operators.known_sizes import KnownSizes, broadcast
 from graphdl.operators.operator import EVERYTHING, Gradients, Needs, Operator, Values, constant
 from graphdl.operators.shared.broadcasting import as_operand, sum_each
 from graphdl.operators.shared.masks import compared, passed
@@ -52,6 +53,9 @@ class Binary(Operator):
 
     slots: ClassVar = SlotsBySetting("input", "other")
     family: ClassVar = "arithmetic"
+
+    def propagate(self, *inputs: KnownSizes) -> KnownSizes:
+        return broadcast(inputs)
 
     def expects(self, *inputs: Tensor) -> str:
         return BROADCAST if self.other is None else ""

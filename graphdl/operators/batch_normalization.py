@@ -13,6 +13,7 @@ from torch import Tensor
 
 from graphdl.errors import SettingError, ShapeError
 from graphdl.initializers import Constant, Zeros
+from graphdl.operators.known_sizes import KnownSizes
 from graphdl.operators.operator import EVERYTHING, Buffer, Gradients, Needs, Operator, Parameter, Values
 from graphdl.operators.shared.groups import Kept, normalize_groups, normalize_groups_backward
 from graphdl.operators.shared.layout import arranged_like
@@ -83,6 +84,11 @@ class BatchNorm(Operator):
                 f"num_features can be inferred from {self.layout}, but the input has {len(shapes[0])} axes"
             )
         return replace(self, num_features=shapes[0][1])
+
+    def propagate(self, *inputs: KnownSizes) -> KnownSizes:
+        if len(self.ranks) == 1:  # else the place of the channels, axis 1, is not known from the end
+            inputs[0].expect(1 - self.ranks[0], self.num_features)
+        return inputs[0]
 
     def forward(self, p: Values, x: Tensor, *, training: bool) -> tuple[Tensor, Any]:
         if x.dim() not in self.ranks or x.shape[1] != self.num_features:

@@ -22,6 +22,7 @@ from graphdl.operators.shared.loss import (
     numbers,
 )
 from graphdl.operators.shared.nested import Nested, as_nested
+from graphdl.operators.shared.target_values import check_labels, check_signs
 from graphdl.registry import register
 from graphdl.settings import either, number, optional, setting
 
@@ -44,6 +45,12 @@ class BCELoss(WeightedLoss):
     """
 
     class_weight: Nested | None = setting(optional(either(number(), numbers())), default=None)
+
+    same_shapes: ClassVar = True
+
+    def check_target(self, target: Tensor) -> str:
+        check_labels(target)
+        return ""
 
     def forward(self, p: Values, x: Tensor, target: Tensor, *, training: bool) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         check_equal(x, target)
@@ -83,6 +90,7 @@ class BCEWithLogitsLoss(WeightedLoss):
     class_weight: Nested | None = setting(optional(either(number(), numbers())), default=None)
     pos_weight: Nested | None = setting(optional(either(number(), numbers())), default=None)
 
+    same_shapes: ClassVar = True
     threshold: ClassVar = 0.0
 
     def __post_init__(self) -> None:
@@ -91,6 +99,10 @@ class BCEWithLogitsLoss(WeightedLoss):
 
     def buffers(self) -> dict[str, Buffer]:
         return super().buffers() | ({} if self.pos_weight is None else {"pos_weight": held(self.pos_weight)})
+
+    def check_target(self, target: Tensor) -> str:
+        check_labels(target)
+        return ""
 
     def forward(self, p: Values, x: Tensor, target: Tensor, *, training: bool) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         check_equal(x, target)
@@ -126,8 +138,13 @@ class SoftMarginLoss(Loss):
     overflow. Kept for backward: x and the target.
     """
 
+    same_shapes: ClassVar = True
     threshold: ClassVar = 0.0
     target_threshold: ClassVar = 0.0
+
+    def check_target(self, target: Tensor) -> str:
+        check_signs(target)
+        return ""
 
     def forward(self, p: Values, x: Tensor, target: Tensor, *, training: bool) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         check_equal(x, target)
@@ -153,8 +170,13 @@ class MultiLabelSoftMarginLoss(WeightedLoss):
     Kept for backward: x and the target.
     """
 
+    same_shapes: ClassVar = True
     threshold: ClassVar = 0.0
     judged: ClassVar = "element"
+
+    def check_target(self, target: Tensor) -> str:
+        check_labels(target)
+        return ""
 
     def forward(self, p: Values, x: Tensor, target: Tensor, *, training: bool) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         check_equal(x, target)

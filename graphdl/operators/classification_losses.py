@@ -12,7 +12,9 @@ from torch import Tensor
 
 from graphdl.errors import ShapeError
 from graphdl.operators.operator import EVERYTHING, Gradients, Needs, Values
+from graphdl.operators.shared.class_indices import class_axis, class_indices, expected_indices, integers
 from graphdl.operators.shared.loss import CLASSES, INDICES, PREDICTION, Loss, WeightedLoss, check_equal, part_of_counted
+from graphdl.operators.shared.target_values import advise_on_probabilities, check_counted
 from graphdl.registry import register
 from graphdl.settings import Check, integer, number, probability, setting
 
@@ -21,6 +23,8 @@ __all__ = ["CrossEntropyLoss", "MultiLabelMarginLoss", "MultiMarginLoss", "NLLLo
 Kept: TypeAlias = tuple[Tensor, Tensor, Tensor | None]
 
 NEITHER = "the target is neither class indices nor probabilities"
+
+SEVERAL = ". Divide each row by its sum; or use BCEWithLogitsLoss if a row may have several classes"
 
 aten = torch.ops.aten
 
@@ -47,6 +51,10 @@ class NLLLoss(WeightedLoss):
         if self.reduction != "mean":
             return super().part_of_each(p, losses)
         return part_of_counted(inputs[1], p.get("weight"), self.ignore_index, losses)
+
+    def check_target(self, target: Tensor) -> str:
+        check_counted(target, self.ignore_index)
+        return ""
 
     def forward(self, p: Values, x: Tensor, target: Tensor, *, training: bool) -> tuple[Tensor, Kept]:
         target = class_indices(x, target)
@@ -92,6 +100,12 @@ class CrossEntropyLoss(WeightedLoss):
         if self.reduction != "mean" or target.shape == x.shape:
             return super().part_of_each(p, losses)
         return part_of_counted(target, p.get("weight"), self.ignore_index, losses)
+
+    def check_target(self, target: Tensor) -> str:
+        if target.is_floating_point():
+            return "" if target.dim() < 2 else advise_on_probabilities(target, SEVERAL)
+        check_counted(target, self.ignore_index)
+        return ""
 
     def forward(self, p: Values, x: Tensor, target: Tensor, *, training: bool) -> tuple[Tensor, Kept]:
         axis, w = class_axis(x), p.get("weight")
@@ -261,39 +275,3 @@ def spread(x: Tensor, weight: Tensor | None, axis: int) -> Tensor:
 def along(weight: Tensor, axis: int, x: Tensor) -> Tensor:
     """The weights of the classes along an axis of x."""
     return weight.view(-1, *[1] * (x.dim() - axis - 1))
-
-
-def class_indices(
-    x: Tensor, target: Tensor, wrong: str = "the target is not one class index for each row", most: int | None = None
-) -> Tensor:
-    """The target as class indices. Raises ShapeError for another shape and for floats; `most` bounds the axes of x."""
-    if not x.dim() or (most and x.dim() > most):
-        raise ShapeError("the prediction must be (n, c)" if most else "the prediction has no axis of classes")
-    if target.shape != row_shape(x, class_axis(x)):
-        raise ShapeError(wrong)
-    return integers(target)
-
-
-def integers(target: Tensor) -> Tensor:
-    """The target in the type that kernels take. Raises ShapeError for floats."""
-    if target.is_floating_point() and not target.is_meta:
-        raise ShapeError("the target has the shape of class indices but holds floats: give integers, target.long()")
-    return target.long()
-
-
-def expected_indices(x: Tensor, target: Tensor) -> str:
-    """What the target must hold, if it has the shape of class indices; else nothing."""
-    axis = class_axis(x)
-    if target.shape != row_shape(x, axis) or not target.numel():
-        return ""
-    return f"class indices 0 to {x.shape[axis] - 1}; the target's are from {target.min()} to {target.max()}"
-
-
-def class_axis(x: Tensor) -> int:
-    """Axis 1, or the only axis of a single row."""
-    return 1 if x.dim() > 1 else 0
-
-
-def row_shape(x: Tensor, axis: int) -> torch.Size:
-    """The shape without the axis of classes."""
-    return x.shape[:axis] + x.shape[axis + 1 :]

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from graphdl.errors import SettingError
 from graphdl.initializers import Initializer, Normal
+from graphdl.operators.known_sizes import KnownSizes
 from graphdl.operators.operator import Buffer, Gradients, Operator, Parameter, Values
 from graphdl.operators.shared.axes import by_sizes
 from graphdl.operators.shared.nested import Given, Nested, flat, is_nested, sizes_of
@@ -58,6 +59,9 @@ class Weight(Leaf):
 
     def parameters(self) -> dict[str, Parameter]:
         return {"weight": Parameter(self.shape, self.initializer)}
+
+    def propagate(self, *inputs: KnownSizes) -> KnownSizes:
+        return KnownSizes({axis: self.shape[axis] for axis in range(-len(self.shape), 0)})
 
     def forward(self, p: Values, *, training: bool) -> tuple[Tensor, None]:
         return p["weight"], None

@@ -14,6 +14,7 @@ from torch import Tensor
 from graphdl.errors import ShapeError
 from graphdl.operators.operator import EVERYTHING, Gradients, Needs, Values, constant
 from graphdl.operators.shared.loss import PREDICTION, TARGET, Loss, above, check_equal, per_element
+from graphdl.operators.shared.target_values import advise_on_probabilities
 from graphdl.registry import register
 from graphdl.settings import choice, flag, number, setting
 
@@ -38,6 +39,11 @@ class KLDivLoss(Loss):
 
     reduction: str = setting(choice(WithBatchMean), default="mean")
     log_target: bool = setting(flag(), default=False)
+
+    def check_target(self, target: Tensor) -> str:
+        if self.log_target or target.dim() < 2:
+            return ""
+        return advise_on_probabilities(target, ". Divide each row by its sum")
 
     def forward(self, p: Values, x: Tensor, target: Tensor, *, training: bool) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         check_equal(x, target)

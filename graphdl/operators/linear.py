@@ -11,6 +11,7 @@ from torch import Tensor
 
 from graphdl.errors import SettingError, ShapeError
 from graphdl.initializers import Initializer, Uniform, VarianceScaling
+from graphdl.operators.known_sizes import KnownSizes
 from graphdl.operators.operator import EVERYTHING, Gradients, Needs, Operator, Parameter, Values, constant
 from graphdl.registry import register
 from graphdl.settings import either, flag, initializer, optional, setting, size
@@ -55,6 +56,10 @@ class Linear(Operator):
             raise ShapeError("the input is a single number and has no feature axis")
         return replace(self, in_features=shapes[0][-1]) if self.in_features is None else self
 
+    def propagate(self, *inputs: KnownSizes) -> KnownSizes:
+        inputs[0].expect(-1, self.in_features)
+        return inputs[0].replaced(-1, self.out_features)
+
     def forward(self, p: Values, x: Tensor, *, training: bool) -> tuple[Tensor, Tensor]:
         if x.dim() < 2 or self.bias is False:
             y = torch.matmul(x, p["weight"].t())
@@ -79,4 +84,8 @@ class Linear(Operator):
         return f"{self.in_features or '?'} → {self.out_features}" + (" no bias" if self.bias is False else "")
 
     def expects(self, *inputs: Tensor) -> str:
-        return f"(n, ..., {self.in_features or 'i'})"
+        shape = inputs[0].shape if isinstance(inputs[0], Tensor) else ()
+        if len(shape) > 2 and math.prod(shape[1:]) == self.in_features:
+            return f"(n, ..., {self.in_features}): put Flatten() before it"
+        change = f": give such data, or change in_features to {shape[-1]}" if shape and self.in_features else ""
+        return f"(n, ..., {self.in_features or 'i'}){'' if shape[-1:] == (self.in_features,) else change}"

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from graphdl.operators.known_sizes import KnownSizes, MisfitError
 from graphdl.operators.operator import EVERYTHING, Gradients, Needs, Operator, Values
 from graphdl.operators.shared.broadcasting import sum_to
 from graphdl.registry import register
@@ -28,6 +29,15 @@ class MatMul(Operator):
 
     slots: ClassVar = ("input", "other")
     family: ClassVar = "arithmetic"
+
+    def propagate(self, *inputs: KnownSizes) -> KnownSizes:
+        a, b = inputs
+        k = b.held.get(-2)  # the only axis of a vector is its last
+        if k is None:
+            return KnownSizes()
+        if a.held.get(-1, k) != k:
+            raise MisfitError(a, -1, k, b)
+        return KnownSizes({-1: b.held[-1]} if -1 in b.held else {})
 
     def forward(self, p: Values, a: Tensor, b: Tensor, *, training: bool) -> tuple[Tensor, tuple[Any, ...]]:
         shapes = a.shape, b.shape

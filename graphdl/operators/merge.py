@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from graphdl.errors import ShapeError
+from graphdl.operators.known_sizes import KnownSizes, broadcast
 from graphdl.operators.operator import EVERYTHING, Gradients, Needs, Operator, Values
 from graphdl.operators.shared.broadcasting import sum_to
 from graphdl.registry import register
@@ -26,6 +27,9 @@ class Merge(Operator):
 
     slots: ClassVar[tuple[str, ...] | None] = None
     family: ClassVar = "merge"
+
+    def propagate(self, *inputs: KnownSizes) -> KnownSizes:
+        return broadcast(inputs)
 
 
 @register
@@ -89,6 +93,9 @@ class Subtract(Operator):
     slots: ClassVar = ("minuend", "subtrahend")
     family: ClassVar = "merge"
 
+    def propagate(self, *inputs: KnownSizes) -> KnownSizes:
+        return broadcast(inputs)
+
     def forward(self, p: Values, a: Tensor, b: Tensor, *, training: bool) -> tuple[Tensor, list[torch.Size]]:
         check_ranks((a, b))
         return a - b, [a.shape, b.shape]
@@ -106,6 +113,10 @@ class Concat(Merge):
     """
 
     axis: int = setting(integer(), default=1)
+
+    def propagate(self, *inputs: KnownSizes) -> KnownSizes:
+        widths = [known.held.get(-1) for known in inputs]
+        return KnownSizes() if self.axis != -1 or None in widths else KnownSizes({-1: sum(filter(None, widths))})
 
     def forward(self, p: Values, *xs: Tensor, training: bool) -> tuple[Tensor, list[int]]:
         return torch.cat(xs, self.axis), [x.shape[self.axis] for x in xs]

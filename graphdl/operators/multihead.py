@@ -11,6 +11,7 @@ from torch import Generator, Tensor
 
 from graphdl.errors import SettingError, ShapeError
 from graphdl.initializers import VarianceScaling, XavierNormal, XavierUniform, Zeros
+from graphdl.operators.known_sizes import Known
 from graphdl.operators.operator import EVERYTHING, Gradients, Needs, Operator, Parameter, Values
 from graphdl.operators.shared.attending import (
     Attended,
@@ -20,6 +21,7 @@ from graphdl.operators.shared.attending import (
     dattend,
     factor,
     keeps,
+    known_attention,
     lengthened,
     numbers,
     rows,
@@ -92,10 +94,8 @@ class MultiheadAttention(Operator):
         if self.num_heads is None:
             raise SettingError("MultiheadAttention: num_heads is missing; write MultiheadAttention(64, 4)")
         if self.embed_dim is not None and self.embed_dim % self.num_heads:
-            raise SettingError(
-                f"MultiheadAttention: num_heads must divide embed_dim, and {self.num_heads} does not divide "
-                f"{self.embed_dim}"
-            )
+            wrong = f"num_heads must divide embed_dim, and {self.num_heads} does not divide {self.embed_dim}"
+            raise SettingError(f"MultiheadAttention: {wrong}")
 
     @property
     def same_widths(self) -> bool:
@@ -103,18 +103,15 @@ class MultiheadAttention(Operator):
         return self.kdim in (None, self.embed_dim) and self.vdim in (None, self.embed_dim)
 
     def parameters(self) -> dict[str, Parameter]:
-        i = int(self.embed_dim or 0)
-        first = XavierUniform()
+        i, first = int(self.embed_dim or 0), XavierUniform()
         if self.same_widths:
             found = {"in_proj_weight": Parameter((3 * i, i), first)}
         else:
             widths = {"q": i, "k": self.kdim or i, "v": self.vdim or i}
             found = {f"{name}_proj_weight": Parameter((i, width), first) for name, width in widths.items()}
-        if self.bias:
-            found["in_proj_bias"] = Parameter((3 * i,), Zeros())
+        found |= {"in_proj_bias": Parameter((3 * i,), Zeros())} if self.bias else {}
         found["out_proj.weight"] = Parameter((i, i), VarianceScaling(1 / 3))
-        if self.bias:
-            found["out_proj.bias"] = Parameter((i,), Zeros())
+        found |= {"out_proj.bias": Parameter((i,), Zeros())} if self.bias else {}
         if self.add_bias_kv:
             found |= {name: Parameter((1, 1, i), XavierNormal()) for name in ("bias_k", "bias_v")}
         return found
@@ -123,6 +120,9 @@ class MultiheadAttention(Operator):
         if not shapes[0]:
             raise ShapeError("the query is a single number and has no feature axis")
         return replace(self, embed_dim=shapes[0][-1]) if self.embed_dim is None else self
+
+    def propagate(self, *inputs: Any) -> Known:
+        return known_attention(inputs, self.embed_dim, self.kdim, self.vdim, self.need_weights)
 
     def draw(self, *inputs: Any, generator: Generator | None) -> Tensor | None:
         """The weights that dropout keeps."""

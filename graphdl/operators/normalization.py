@@ -11,6 +11,7 @@ from torch import Tensor
 
 from graphdl.errors import SettingError, ShapeError
 from graphdl.initializers import Constant, Zeros
+from graphdl.operators.known_sizes import KnownSizes
 from graphdl.operators.operator import EVERYTHING, Gradients, Needs, Operator, Parameter, Values, constant
 from graphdl.operators.shared.groups import Kept, normalize_groups, normalize_groups_backward
 from graphdl.registry import register
@@ -44,6 +45,11 @@ class RowNorm(Operator):
         if not shapes[0]:
             raise ShapeError("the input is a single number and has no axis to normalize")
         return replace(self, normalized_shape=shapes[0][-1]) if self.normalized_shape is None else self
+
+    def propagate(self, *inputs: KnownSizes) -> KnownSizes:
+        for axis, length in enumerate(reversed(self.axes), 1):
+            inputs[0].expect(-axis, length)
+        return inputs[0]
 
     def describe(self) -> str:
         return ", ".join(["×".join(map(str, self.axes)) or "?", *described(self, "normalized_shape")])
@@ -159,6 +165,7 @@ class GroupNorm(Operator):
 
     slots: ClassVar = ("input",)
     family: ClassVar = "normalization"
+    keeps_shape: ClassVar = True
     inferred: ClassVar = ("num_channels",)
 
     def check_settings(self) -> None:
@@ -222,6 +229,7 @@ class LocalResponseNorm(Operator):
 
     slots: ClassVar = ("input",)
     family: ClassVar = "normalization"
+    keeps_shape: ClassVar = True
 
     def forward(self, p: Values, x: Tensor, *, training: bool) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         if x.dim() < 2:

@@ -16,6 +16,7 @@ import torch
 from torch import Generator, Tensor
 
 from graphdl.initializers import Initializer, Zeros
+from graphdl.operators.known_sizes import Known, KnownSizes
 from graphdl.settings import Settings, described
 
 functorch_level = torch._C._functorch.maybe_current_level
@@ -93,11 +94,13 @@ class Operator(Settings, ABC):
               a name declares more: optional, integer or boolean, and its role in a loss
     family    the group of the operator in diagrams: "dense", "activation", "merge", "loss", ...
     inferred  the settings that may be left out (None), because `infer` can determine them
+    keeps_shape  whether the output always has the shape of the first input, so that sizes are checked across it
     """
 
     slots: ClassVar[tuple[str, ...] | None] = ("input",)
     family: ClassVar[str] = "other"
     inferred: ClassVar[tuple[str, ...]] = ()
+    keeps_shape: ClassVar[bool] = False
 
     def parameters(self) -> dict[str, Parameter]:
         """Name -> shape and initializer of each parameter."""
@@ -113,6 +116,14 @@ class Operator(Settings, ABC):
         The shape of an optional input that nothing feeds is None.
         """
         return self
+
+    def propagate(self, *inputs: Any) -> Known:
+        """What the settings say of the output's sizes, before there are data; by default nothing.
+
+        inputs are KnownSizes, or tuples of them, and None for an optional input that nothing feeds. Raises MisfitError
+        for sizes that forward refuses in any case. It is called for the operators of graphdl.
+        """
+        return inputs[0] if self.keeps_shape else KnownSizes()
 
     def draw(self, *inputs: Any, generator: Generator | None) -> Any:
         """Draw the random numbers that forward needs in a training pass; it gets them as the keyword `drawn`.

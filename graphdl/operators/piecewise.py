@@ -101,6 +101,7 @@ class PReLU(Operator):
     init: float = setting(number(), default=0.25)
 
     family: ClassVar = "activation"
+    keeps_shape: ClassVar = True
 
     def parameters(self) -> dict[str, Parameter]:
         return {"weight": Parameter((self.num_parameters,), Constant(self.init))}
@@ -141,6 +142,7 @@ class RReLU(Operator):
     upper: float = setting(number(), default=1 / 3)
 
     family: ClassVar = "activation"
+    keeps_shape: ClassVar = True
 
     def check_settings(self) -> None:
         if self.lower > self.upper:
@@ -179,6 +181,7 @@ class Threshold(Operator):
     value: float = setting(number())
 
     family: ClassVar = "activation"
+    keeps_shape: ClassVar = True
 
     def forward(self, p: Values, x: Tensor, *, training: bool) -> tuple[Tensor, Tensor]:
         y = torch.threshold(x, self.threshold, self.value)

@@ -38,6 +38,7 @@ class Positions(Operator):
 
     slots: ClassVar = ("input",)
     family: ClassVar = "attention"
+    keeps_shape: ClassVar = True
     inferred: ClassVar = ("embed_dim",)
 
     def check_settings(self) -> None:

@@ -14,6 +14,7 @@ from torch import Tensor
 from graphdl.errors import ShapeError
 from graphdl.operators.operator import EVERYTHING, Gradients, Needs, Values
 from graphdl.operators.shared.loss import TARGET, Loss, above, check_equal
+from graphdl.operators.shared.target_values import check_signs
 from graphdl.registry import register
 from graphdl.settings import Check, flag, number, setting
 from graphdl.slots import InputSlot
@@ -46,6 +47,10 @@ class HingeEmbeddingLoss(Comparison):
 
     margin: float = setting(number(), default=1.0)
 
+    def check_target(self, target: Tensor) -> str:
+        check_signs(target)
+        return ""
+
     def forward(self, p: Values, x: Tensor, target: Tensor, *, training: bool) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         check_equal(x, target)
         return self.reduce(torch.where(target == 1, x, (self.margin - x).clamp_min_(0))), (x, target)
@@ -71,6 +76,10 @@ class MarginRankingLoss(Comparison):
     margin: float = setting(number(), default=0.0)
 
     slots: ClassVar = (*COMPARED, TARGET)
+
+    def check_target(self, target: Tensor) -> str:
+        check_signs(target)
+        return ""
 
     def forward(self, p: Values, x1: Tensor, x2: Tensor, target: Tensor, *, training: bool) -> tuple[Tensor, Values]:
         check_equal(x1, x2, target)
@@ -99,6 +108,10 @@ class CosineEmbeddingLoss(Comparison):
     margin: float = setting(number(), default=0.0)
 
     slots: ClassVar = (*COMPARED, TARGET)
+
+    def check_target(self, target: Tensor) -> str:
+        check_signs(target)
+        return ""
 
     def forward(self, p: Values, x1: Tensor, x2: Tensor, target: Tensor, *, training: bool) -> tuple[Tensor, Values]:
         if x1.shape != x2.shape or x1.dim() not in (1, 2) or target.shape != x1.shape[:-1]:

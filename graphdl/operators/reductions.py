@@ -220,6 +220,7 @@ class Normalize(Operator):
 
     slots: ClassVar = ("input",)
     family: ClassVar = "normalization"
+    keeps_shape: ClassVar = True
 
     def forward(self, p: Values, x: Tensor, *, training: bool) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         norm = torch.linalg.vector_norm(x, self.p, self.dim, True)
@@ -251,6 +252,7 @@ class CumSum(Operator):
 
     slots: ClassVar = ("input",)
     family: ClassVar = "arithmetic"
+    keeps_shape: ClassVar = True
 
     def forward(self, p: Values, x: Tensor, *, training: bool) -> tuple[Tensor, None]:
         return x.cumsum(self.dim), None

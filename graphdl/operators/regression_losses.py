@@ -5,7 +5,7 @@ Squared error, absolute error, and combinations of both.
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import ClassVar, TypeAlias
 
 import torch
 from torch import Tensor
@@ -31,6 +31,8 @@ class MSELoss(Loss):
     Kept for backward: x - target.
     """
 
+    same_shapes: ClassVar = True
+
     def forward(self, p: Values, x: Tensor, target: Tensor, *, training: bool) -> tuple[Tensor, Kept]:
         difference = subtract(x, target)
         if self.reduction == "none":
@@ -54,6 +56,8 @@ class L1Loss(Loss):
     Kept for backward: sign(x - target).
     """
 
+    same_shapes: ClassVar = True
+
     def forward(self, p: Values, x: Tensor, target: Tensor, *, training: bool) -> tuple[Tensor, Kept]:
         difference = subtract(x, target)
         return self.reduce(difference.abs()), (difference.sign(), target.dtype)
@@ -73,6 +77,8 @@ class SmoothL1Loss(Loss):
     """
 
     beta: float = setting(number(0), default=1.0)
+
+    same_shapes: ClassVar = True
 
     def forward(self, p: Values, x: Tensor, target: Tensor, *, training: bool) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         check_equal(x, target)
@@ -94,6 +100,8 @@ class HuberLoss(Loss):
     """
 
     delta: float = setting(above(0), default=1.0)
+
+    same_shapes: ClassVar = True
 
     def forward(self, p: Values, x: Tensor, target: Tensor, *, training: bool) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         check_equal(x, target)

@@ -45,6 +45,7 @@ class Dropout(Operator):
 
     slots: ClassVar = ("input",)
     family: ClassVar = "dropout"
+    keeps_shape: ClassVar = True
 
     @property
     def scale(self) -> float:
@@ -212,6 +213,7 @@ class GaussianNoise(Operator):
     std: float = setting(number(0), default=0.1)
 
     family: ClassVar = "dropout"
+    keeps_shape: ClassVar = True
 
     def draw(self, *inputs: Tensor, generator: Generator | None) -> Tensor | None:
         """The noise."""

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from graphdl.errors import SettingError, ShapeError
 from graphdl.initializers import Initializer, Uniform
+from graphdl.operators.known_sizes import KnownSizes
 from graphdl.operators.operator import EVERYTHING, Gradients, Needs, Operator, Parameter, Values, constant
 from graphdl.registry import register
 from graphdl.settings import any_number, either, flag, initializer, integer, number, optional, setting, size
@@ -63,6 +64,11 @@ class Bilinear(Operator):
             raise ShapeError("an input is a single number and has no feature axis")
         i, j = self.in1_features or shapes[0][-1], self.in2_features or shapes[1][-1]
         return replace(self, in1_features=i, in2_features=j)
+
+    def propagate(self, *inputs: KnownSizes) -> KnownSizes:
+        inputs[0].expect(-1, self.in1_features)
+        inputs[1].expect(-1, self.in2_features)
+        return KnownSizes({-1: int(self.out_features or 0)})
 
     def forward(
         self, p: Values, x1: Tensor, x2: Tensor, *, training: bool

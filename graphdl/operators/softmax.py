@@ -28,6 +28,7 @@ class AlongAxis(Operator):
     dim: int = setting(integer(), default=-1)
 
     family: ClassVar = "activation"
+    keeps_shape: ClassVar = True
 
     def expects(self, *inputs: Tensor) -> str:
         return f"an input that has the axis {self.dim}"
@@ -72,6 +73,7 @@ class Softmax2d(Operator):
     """
 
     family: ClassVar = "activation"
+    keeps_shape: ClassVar = True
 
     def forward(self, p: Values, x: Tensor, *, training: bool) -> tuple[Tensor, Tensor]:
         if x.dim() not in (3, 4):

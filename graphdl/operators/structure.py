@@ -5,12 +5,13 @@ Operators that change the type or the gradient, select from a tuple, or change n
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, TypeAlias
+from typing import Any, ClassVar, Literal, TypeAlias
 
 import torch
 from torch import Tensor
 
 from graphdl.errors import ShapeError
+from graphdl.operators.known_sizes import Known, KnownSizes
 from graphdl.operators.operator import Gradients, Operator, Values
 from graphdl.operators.shared.indices import as_indices, range_of
 from graphdl.operators.tuples import TupleGradient
@@ -30,6 +31,7 @@ class Identity(Operator):
     """The input, unchanged: y = x (n, ...); dx = dy. Nothing is kept for backward."""
 
     family: ClassVar = "structure"
+    keeps_shape: ClassVar = True
 
     def forward(self, p: Values, x: Tensor, *, training: bool) -> tuple[Tensor, None]:
         return x, None
@@ -50,6 +52,11 @@ class Item(Operator):
 
     family: ClassVar = "structure"
 
+    def propagate(self, *inputs: Any) -> Known:
+        (known,) = inputs
+        held = isinstance(known, tuple) and -len(known) <= self.index < len(known)
+        return known[self.index] if held else KnownSizes()
+
     def forward(self, p: Values, x: tuple[Tensor, ...], *, training: bool) -> tuple[Tensor, int]:
         if not isinstance(x, tuple) or not -len(x) <= self.index < len(x):
             count = f"a tuple of {len(x)} tensors" if isinstance(x, tuple) else "one tensor, not a tuple"
@@ -68,6 +75,7 @@ class StopGradient(Operator):
     """
 
     family: ClassVar = "structure"
+    keeps_shape: ClassVar = True
 
     @property
     def differentiable(self) -> bool:
@@ -94,6 +102,7 @@ class Cast(Operator):
     dtype: TypeName = setting(choice(TypeName))
 
     family: ClassVar = "structure"
+    keeps_shape: ClassVar = True
 
     @property
     def differentiable(self) -> bool:
@@ -124,6 +133,9 @@ class OneHot(Operator):
 
     slots: ClassVar = (InputSlot("input", kind="integer"),)
     family: ClassVar = "embedding"
+
+    def propagate(self, *inputs: KnownSizes) -> KnownSizes:
+        return KnownSizes({-1: self.num_classes})
 
     def forward(self, p: Values, x: Tensor, *, training: bool) -> tuple[Tensor, None]:
         index = as_indices(x).long()

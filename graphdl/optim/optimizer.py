@@ -5,13 +5,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from torch import Tensor
 
 from graphdl.errors import SettingError
 from graphdl.graph import Key
 from graphdl.network import Network
+from graphdl.optim.advice import OF_OPTIMIZERS, advise_on_settings, refuse_habit
 from graphdl.optim.joint import JointStepper
 from graphdl.optim.numbers import Kernel, Numbers, State
 from graphdl.optim.schedules import Schedule, number_or_schedule
@@ -63,6 +64,13 @@ class Optimizer(Settings, ABC):
             raise SettingError(f"{type(self).__name__}: an update couples all parameters, so nodes= cannot be used.")
         object.__setattr__(self, "nodes", Selection(self.nodes))
         self.selection.check(self)
+        advise_on_settings(self)
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> NoReturn:
+            """Raise UnknownAttributeError, with advice for what optimizers of torch have."""
+            refuse_habit(self, name, OF_OPTIMIZERS)
 
     @property
     def selection(self) -> Selection:

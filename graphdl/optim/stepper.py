@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import torch
 from torch import Tensor
@@ -12,6 +12,7 @@ from torch import Tensor
 from graphdl.errors import MissingInputError, SettingError, did_you_mean, listing
 from graphdl.graph import Key
 from graphdl.network import Network
+from graphdl.optim.advice import OF_STEPPERS, LoopWatch, check_formula, refuse_habit
 from graphdl.optim.gradients import Gathering
 from graphdl.optim.moves import Moves
 from graphdl.optim.numbers import State, Variant
@@ -46,6 +47,11 @@ class Stepper:
     """
 
     def __init__(self, optimizer: Optimizer, net: Network) -> None:
+        if not hasattr(net, "engine"):
+            raise SettingError(
+                f"{type(optimizer).__name__}.bind takes a graphdl.Network, not a {type(net).__module__}."
+                f"{type(net).__name__}: Adam(lr=1e-3).bind(net)."
+            )
         self.optimizer, self.net = optimizer, net
         self._scale, self._steps = 1.0, 0
         self._count = torch.zeros((), device="cpu")
@@ -53,11 +59,22 @@ class Stepper:
         self._by_name: dict[Name, Variant] = {}
         self._state: State | None = None
         self._ahead = 0, 0.0, torch.empty(0, 0)
-        self._first = FirstUpdate()
+        self._first, self._watch = FirstUpdate(), LoopWatch()
         self._moves: Moves
         self._bound: Any = None
         if isinstance(net, Network) and net.engine.built:
             self._choose(net.engine.store)
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> NoReturn:
+            """Raise UnknownAttributeError, with advice for what optimizers of torch have."""
+            refuse_habit(self, name, OF_STEPPERS)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name in OF_STEPPERS:
+            refuse_habit(self, name, OF_STEPPERS)
+        super().__setattr__(name, value)
 
     def __repr__(self) -> str:
         return f"Stepper({self.optimizer}, {self.steps} steps)"
@@ -96,8 +113,11 @@ class Stepper:
         penalties   terms such as L2(1e-3), whose gradients are added before clipping
         """
         if not self.net.gradients:
-            raise MissingInputError("step needs gradients: call net.forward(inputs) and net.backward() first.")
+            raise MissingInputError(
+                "step needs gradients of its network: call net.forward(inputs) and net.backward() first."
+            )
         settings = clip_norm, clip_value, accumulate, penalties
+        self._watch.step(self.net.engine, self._steps)
         if self._bound != (self.net.engine.version, self.net.reached, *settings):
             self._bind(*settings)
         with torch.no_grad():
@@ -118,7 +138,9 @@ class Stepper:
                 "stepper.finish() makes one."
             )
         engine, reached = self.net.engine, self.net.reached
-        self._moves = self.moves(reached, gathering=Gathering(*settings))
+        first, self._moves = self._bound is None, self.moves(reached, gathering=Gathering(*settings))
+        if first and not self._steps:
+            LoopWatch.bound(engine, len(self._held()), type(self.optimizer).__name__)
         self._bound = engine.version, reached, *settings
 
     def count_step(self) -> None:
@@ -191,6 +213,7 @@ class Stepper:
             keys = nodes.fitting(extent)
             if keys not in found:
                 variant = Variant(nodes.variant(self.optimizer, keys) if keys else self.optimizer, self._width - 1)
+                check_formula(variant)
                 self._variants.append(variant)
                 found[keys] = variant
             self._by_name[extent.node, extent.name] = found[keys]

@@ -21,7 +21,9 @@ def initial_state(optimizer: Optimizer, w: Tensor) -> State:
     """The initial state of parameters. Raises OperatorError if `state` returns something else than tensors."""
     owner, found = type(optimizer).__name__, optimizer.state(w)
     if not isinstance(found, (tuple, list)):
-        raise OperatorError(f"{owner}: state returned a {type(found).__name__}; it must return a tuple of tensors.")
+        raise OperatorError(
+            f"{owner}: state returned a {type(found).__name__}; it must return a tuple of tensors, (state,)."
+        )
     _check_tensors(owner, "state", found, found if optimizer.joint else [w] * len(found))
     return tuple(found)
 

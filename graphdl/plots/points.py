@@ -40,7 +40,12 @@ def plot_points(
 
 def points_figure(data: Mapping[str, tuple[Tensor, Tensor]], classify: Callable[[Tensor], Tensor]) -> Any:
     """The figure that plot_points saves."""
-    for title, (points, _) in data.items():
+    for title, pair in data.items():
+        if not isinstance(pair, tuple) or len(pair) != 2:
+            raise SettingError(
+                f"plot_points takes {{title: (points, labels)}}, and {title!r} is a {type(pair).__name__}: add labels."
+            )
+        points = pair[0]
         if points.dim() != 2 or points.shape[1] != 2:
             raise ShapeError(f"plot_points draws points (n, 2), and {title!r} has the shape {tuple(points.shape)}.")
     figure, panels = new_panels(len(data), width=4.4, height=4.8)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Hashable, Iterable
-from functools import cache
+from functools import lru_cache
 from typing import Any
 
 from torch import Tensor
@@ -17,6 +17,7 @@ from graphdl.optim import Optimizer
 from graphdl.optim.schedules import Schedule
 from graphdl.search.member import Member, Recipe
 from graphdl.search.shared import SharedData
+from graphdl.settings import MOST_CLASSES
 
 
 def grouped(members: Iterable[Member], recipe: Recipe, data: SharedData) -> list[list[Member]]:
@@ -77,7 +78,7 @@ def _operator(operator: Operator | Shared | Block) -> Hashable:
     return kind, repr(held)
 
 
-@cache
+@lru_cache(maxsize=MOST_CLASSES)
 def _settings(kind: type[Any]) -> list[tuple[str, bool]]:
     """The names of the settings of a class of operators, and whether each may be an initializer."""
     checks = {field.name: field.metadata.get("check") for field in dataclasses.fields(kind)}

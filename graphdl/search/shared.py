@@ -12,6 +12,7 @@ from torch import Tensor
 
 from graphdl.arguments import to_tensor
 from graphdl.errors import SettingError, ShapeError
+from graphdl.execution.targets import check_targets
 from graphdl.graph import Key
 from graphdl.intake import holds_rows, unpacked
 from graphdl.network import Network
@@ -47,6 +48,8 @@ class SharedData:
             given = name_data(net, self._inputs, self._targets)
             shared = {name: self._tensor(name, value, net) for name, value in given.items()}
             named = net.engine.prepare(shared, net.losses)[1]
+            if not self._named:
+                check_targets(net.graph, net.losses, named)
             self._named[net] = net.engine.version, named
         return named
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeAlias
 
 import torch
@@ -63,6 +63,7 @@ class NamedBatches:
     def __init__(self, net: Network, batches: Iterable[Any]) -> None:
         self._net, self._batches = net, batches
         self.once = iter(batches) is batches
+        self.look: Callable[[Batch], None] | None = None  # at the first batch, before it is used
 
     def __iter__(self) -> Iterator[Batch]:
         """Each batch as {name: tensor}. The iterable itself runs outside inference mode."""
@@ -82,7 +83,11 @@ class NamedBatches:
                 raise SettingError(
                     f"A batch must be a dict {{input: tensor}}, a pair (input, target) or a tensor, not a {found}."
                 )
-            yield self._net.engine.prepare(batch, self._net.losses)[1]
+            named = self._net.engine.prepare(batch, self._net.losses)[1]
+            if self.look is not None:
+                look, self.look = self.look, None
+                look(named)
+            yield named
 
 
 def bundles_of(batches: Iterable[Batch]) -> Iterator[Bundle]:
@@ -134,6 +139,10 @@ def name_data(net: Network, inputs: Any, targets: Any) -> dict[Key, Any]:
             raise MissingInputError(
                 f"targets were given, but {len(target_names)} inputs feed the targets of losses: "
                 f"{listing(map(repr, target_names)) or 'none'}. Give all inputs by name: {{name: tensor}}."
+            )
+        if isinstance(inputs, Mapping) and target_names[0] in inputs:
+            raise SettingError(
+                f"The target {target_names[0]!r} was given twice, in inputs and as targets: leave one of them out."
             )
         named[target_names[0]] = targets
     if isinstance(inputs, Mapping):

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from graphdl.execution.passes import Forward, run_forward
-from graphdl.graph import Key
+from graphdl.graph import Key, sources_by_role
 from graphdl.network import Network
+from graphdl.operators import Loss
 
 
 def blame(net: Network, inputs: Mapping[Key, Tensor], loss: float) -> str:
@@ -30,12 +31,29 @@ def blame(net: Network, inputs: Mapping[Key, Tensor], loss: float) -> str:
     trace = run_forward(plan, copies, inputs, Forward(training=True, keep_values=True, saving=()))
     for step in plan.steps:
         if not _finite(trace.values[step.writes]):
+            if ignored := _all_ignored(net, step.key, inputs):
+                return f"{text}: {ignored}"
             return (
                 f"{text}: {step.key} ({type(step.operator).__name__}) is the first node whose value is not finite, "
                 "although its inputs are. The parameters are as they were before this step. Lower the learning rate, "
                 "scale the data, or check what this node computes."
             )
     return f"{text}, but every value is finite when computed again: an operator draws random numbers."
+
+
+def _all_ignored(net: Network, key: Key, inputs: Mapping[Key, Tensor]) -> str:
+    """The text for a loss that leaves out every row of a batch."""
+    operator = net.graph.nodes[key]["operator"]
+    if not isinstance(operator, Loss) or operator.ignored is None:
+        return ""
+    for name in sources_by_role(net.graph, key, "target"):
+        if name in inputs and bool((inputs[name] == operator.ignored).all()):
+            return (
+                f"all labels of {name!r} in this batch are {operator.ignored}, which is ignore_index of {key} "
+                f"({type(operator).__name__}), and the mean over no row is not a number. Make the batches larger, "
+                "leave such rows out, or use reduction='sum'."
+            )
+    return ""
 
 
 def _finite(value: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -75,6 +76,12 @@ class Monitoring(Callback):
                 f"The history has {listing(names) or 'no entries yet'}.{hint}"
             )
 
+    def misspelt(self, names: Iterable[str]) -> bool:
+        """Whether `monitor` is probably meant to be one of these names, or one of validation data that are missing."""
+        names = list(names)
+        close = difflib.get_close_matches(self.monitor, names, n=1, cutoff=0.85)
+        return self.monitor not in names and bool(close or self.monitor.removeprefix("validation_") in names)
+
     def figure(self, history: History) -> float:
         """The value of the last epoch, negated if higher is better."""
         self.check(history)
@@ -87,9 +94,9 @@ class EarlyStopping(Monitoring):
     monitor     its name, for example "validation_loss"; lower is better
     patience    the number of epochs without improvement after which training ends
     maximise    True if higher is better; by default for the metrics of which it is, as "validation_accuracy"
-    best_epoch  the epoch of the best value, counted from 1; 0 before the first
+    best_epoch  the epoch of the best value, counted from 1; 0 before the first that is a number
 
-    The best parameters are restored however training ends.
+    The best parameters are restored however training ends. A value that is not a number is no improvement.
     """
 
     _least_patience = 1
@@ -110,7 +117,7 @@ class EarlyStopping(Monitoring):
         """Keep the best parameters; return True after `patience` epochs without improvement."""
         figure = self.figure(history)
         self._epoch += 1
-        if self.best_epoch == 0 or math.isnan(self._best) or figure < self._best:
+        if figure < self._best or (math.isnan(self._best) and not math.isnan(figure)):
             self.best_epoch, self._best, self._state = self._epoch, figure, net.state_dict()
         return self._epoch - self.best_epoch >= self.patience
 

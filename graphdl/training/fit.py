@@ -21,6 +21,7 @@ from graphdl.training.epochs import CompiledEpoch, SteppedEpoch
 from graphdl.training.evaluation import Validation
 from graphdl.training.history import History
 from graphdl.training.hooks import Callbacks, EpochEnd
+from graphdl.training.inspection import inspect_data
 from graphdl.training.metrics import Metric
 from graphdl.training.progress import EpochProgress
 from graphdl.training.rows import Choice, choose_rows
@@ -107,6 +108,7 @@ def fit(
     rows = choose_rows(net, inputs, targets, choice)
     batches = repeatable("inputs", rows.batches, epochs)
     scorer, gathering = Scorer(rows.net, metrics), Gathering(clip_norm, clip_value, accumulate, penalties)
+    inspect_data(net, scorer, batches)
     validate = Validation(net, Scorer(net, metrics), rows.validation[0], epochs, compile, rows.validation[1])
     terms = Penalties(gathering.penalties, [*scorer.names, *validate.names])
     stepper = optimizer if isinstance(optimizer, Stepper) else optimizer.bind(net)
@@ -117,6 +119,7 @@ def fit(
     history = History()
     parts = Parts(net, stepper, step, train, calls, history, generator)
     with (
+        net.engine.turn.taken("fit"),
         keeping(checkpoint, arguments, batches, names, parts) as run,
         calls.around(net, stepper, history),
         threads_restored(),
@@ -169,8 +172,9 @@ def _check(net: object, optimizer: object, epochs: object) -> None:
     if not isinstance(optimizer, (Optimizer, Stepper)):
         kind = optimizer if isinstance(optimizer, type) else type(optimizer)
         wrong = f"{'the class' if kind is optimizer else 'an instance of'} {kind.__module__}.{kind.__name__}"
+        hint = " Those of graphdl have the same names and settings." if kind.__module__.startswith("torch.") else ""
         raise SettingError(
-            f"optimizer must be an optimizer of graphdl.optim such as Adam(lr=1e-3), or a stepper, not {wrong}."
+            f"optimizer must be an optimizer of graphdl.optim such as Adam(lr=1e-3), or a stepper, not {wrong}.{hint}"
         )
     if isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 1:
         raise SettingError(f"epochs must be a number of passes through the data, 1 or more, not {epochs!r}.")

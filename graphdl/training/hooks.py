@@ -43,12 +43,12 @@ class Callbacks:
     def check(self, names: Iterable[str]) -> None:
         """Raise SettingError if a callback monitors a name that will not be in the history.
 
-        This is not checked if other callbacks might add entries to the history.
+        Other callbacks may add entries to the history; besides them, only likely mistakes are errors.
         """
         names = list(names)
         monitoring = [callback for callback in self.given if isinstance(callback, Monitoring)]
-        if len(monitoring) == len(self.given):
-            for callback in monitoring:
+        for callback in monitoring:
+            if len(monitoring) == len(self.given) or callback.misspelt(names):
                 callback.check(names)
 
     @contextmanager

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import inspect
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -150,8 +152,22 @@ def _resolved(metric: Any) -> tuple[str, Callable[[Loss], Bound | None]]:
             "of a class of graphdl.metrics, or a function (prediction, target) -> number."
         )
     if callable(metric):
+        _check_takes_two(metric)
         return getattr(metric, "__name__", type(metric).__name__), partial(_as_it_is, metric)
     raise SettingError(f"A metric must be a name or a function (prediction, target) -> number, not {metric!r}.")
+
+
+def _check_takes_two(metric: Metric) -> None:
+    """Raise SettingError for a function that cannot be called with a prediction and a target."""
+    with contextlib.suppress(ValueError):  # some functions written in C have no signature
+        signature = inspect.signature(metric)
+        try:
+            signature.bind(None, None)
+        except TypeError:
+            name = getattr(metric, "__name__", type(metric).__name__)
+            raise SettingError(
+                f"The metric {name!r} takes {signature}, but is called with (prediction, target)."
+            ) from None
 
 
 def _as_it_is(metric: Metric, loss: Loss) -> Metric:

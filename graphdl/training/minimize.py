@@ -18,6 +18,7 @@ from graphdl.training.evaluation import Validation
 from graphdl.training.fit import check_network
 from graphdl.training.history import History
 from graphdl.training.hooks import Callbacks, EpochEnd
+from graphdl.training.inspection import inspect_batch
 from graphdl.training.metrics import Metric
 from graphdl.training.objective import KeepGradient, Objective, Vector
 from graphdl.training.progress import EpochProgress
@@ -76,6 +77,7 @@ def minimize(
     check_threads(threads)
     calls, batch = Callbacks(callbacks), _whole(net, inputs, targets)
     scorer, gathering = Scorer(net, metrics), Gathering(penalties=penalties)
+    inspect_batch(net, scorer, batch)
     validate = Validation(net, scorer, validation, max_iterations)
     terms = Penalties(gathering.penalties, [*scorer.names, *validate.names])
     calls.check([*scorer.names, *terms.names, *validate.names])
@@ -83,7 +85,8 @@ def minimize(
     history = History()
     with threads_restored(), EpochProgress(max_iterations, progress) as bar:
         objective = Objective(step, batch, terms)
-        with calls.around(net, step.stepper, history), objective.best_kept():
+        alone = net.engine.turn.taken("minimize")
+        with alone, calls.around(net, step.stepper, history), objective.best_kept():
             calls.epoch_start()
             iterations = Iterations(objective, calls, validate, history, bar, max_iterations)
             history.message = _solve(optimize, chosen, objective, iterations, tolerance, options)

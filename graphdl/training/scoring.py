@@ -52,6 +52,7 @@ class Scorer:
     names      the names of the losses and metrics
     entries    the names of the numbers of a batch, of which means are taken
     over_rows  name -> metric of all rows, whose predictions and targets are kept
+    compared   of each metric its name, its function, the loss and what feeds its target
     """
 
     def __init__(self, net: Network, metrics: Sequence[str | Metric]) -> None:
@@ -83,6 +84,8 @@ class Scorer:
         self._kept = [pair for name, _, pair in self._metrics if name in self.over_rows]
         entries = [(name, f"{name}{COUNTED}") if _leaves_out(metric) else (name,) for name, metric, _ in self._by_batch]
         self.entries = ("loss", *own, *itertools.chain.from_iterable(entries))
+        targets = {compared[key]: (key, compared[key][1]) for key in compared}
+        self.compared = [(name, metric, *targets[pair]) for name, metric, pair in self._metrics]
         sources = [source for _, _, pair in self._metrics for source in pair if source in net.graph]
         self.targets: tuple[Key, ...] = tuple(dict.fromkeys((*net.losses, *sources)))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import warnings
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -30,6 +31,7 @@ from graphdl import (
     Sum,
     Weighted,
 )
+from graphdl.errors import GraphDLWarning
 from tests.agreement.cases import depends_on_training, place, turn
 from tests.agreement.layers import Split, layer
 from tests.agreement.training import Training, draw_training
@@ -65,7 +67,9 @@ class Drawn:
 
     def network(self) -> Network:
         """The network, with the same parameters in every call."""
-        net = Network(self.operators, self.edges, seed=self.seed, dtype=self.dtype)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", GraphDLWarning)  # what is drawn has no purpose
+            net = Network(self.operators, self.edges, seed=self.seed, dtype=self.dtype)
         if not net.engine.built:
             net.build({name: tensor[: self.rows].to("meta") for name, tensor in self.inputs.items()})
         return net.freeze(*self.frozen) if self.frozen else net
@@ -222,7 +226,7 @@ class Artist:
     def target(self, prediction: Any, kind: Any) -> Any:
         """A target of the prediction's shape: another value, or an input."""
         shape = self.shapes[prediction]
-        if self.chance(0.25):
+        if self.chance(0.25) and kind is not BCEWithLogitsLoss:  # its targets are from 0 to 1
             return self.source(lambda s: s == shape)
         value = self.floats(shape)
         if kind is not MSELoss and kind is not L1Loss:

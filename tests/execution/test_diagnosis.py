@@ -7,6 +7,7 @@ from graphdl import (
     Concat,
     CrossEntropyLoss,
     Feed,
+    Flatten,
     Item,
     Linear,
     MSELoss,
@@ -46,8 +47,8 @@ def failure(net, inputs):
 
 
 def test_a_shape_error_names_node_operator_shapes_origins_and_expectation():
-    net = Network({"fc1": Linear(2, 3), "fc2": Linear(4, 1)}, {"x": ["fc1"], "fc1": ["fc2"]})
-    error = failure(net, torch.ones(5, 2))
+    net = Network({"fc1": Flatten(), "fc2": Linear(4, 1)}, {"x": ["fc1"], "fc1": ["fc2"]})
+    error = failure(net, torch.ones(5, 3))
     assert type(error) is ShapeError
     assert str(error).startswith(
         "fc2 (Linear) cannot take its inputs. Its inputs: (5, 3) float32 from fc1. Expected (n, ..., 4). "
@@ -95,7 +96,7 @@ def test_an_implicit_input_is_told_by_its_name():
 
 
 def test_a_shared_node_is_told_by_its_own_name():
-    net = Network({"a": Linear(2, 3), "b": Shared("a")}, {"x": ["a"], "a": ["b"]})
+    net = Network({"a": Linear(2, 3), "flat": Flatten(), "b": Shared("a")}, {"x": ["a"], "a": ["flat"], "flat": ["b"]})
     assert str(failure(net, torch.ones(5, 2))).startswith("b (Linear) cannot take its inputs.")
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from graphdl import Feed, Identity, Linear, MSELoss, Network, Shared, Subtract, Tanh
+from graphdl import Feed, Flatten, Identity, Linear, MSELoss, Network, Shared, Subtract, Tanh
 from graphdl.errors import MissingInputError, ShapeError, UnknownNodeError
 from graphdl.graph import sources
 
@@ -64,7 +64,9 @@ def test_the_same_seed_makes_the_same_parameters_however_sizes_are_given():
 
 
 def test_a_failed_build_changes_nothing():
-    net = Network({"a": Linear(out_features=2), "b": Linear(5, 1)}, {"x": ["a"], "a": ["b"]})
+    net = Network(
+        {"a": Linear(out_features=2), "flat": Flatten(), "b": Linear(5, 1)}, {"x": ["a"], "a": ["flat"], "flat": ["b"]}
+    )
     with pytest.raises(ShapeError, match=r"b \(Linear\)"):
         net.forward(torch.ones(4, 3))
     assert not net.engine.built

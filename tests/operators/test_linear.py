@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from graphdl import Linear, Network
+from graphdl import Flatten, Linear, Network
 from graphdl.errors import MissingInputError, SettingError, ShapeError
 from graphdl.initializers import Constant, KaimingNormal, Zeros
 from tests.operators.case import Case
@@ -83,9 +83,9 @@ def test_a_number_has_no_features():
 
 
 def test_a_wrong_number_of_features_names_the_node_and_the_origin():
-    net = Network({"a": Linear(2, 3), "b": Linear(4, 1)}, {"x": ["a"], "a": ["b"]})
+    net = Network({"a": Flatten(), "b": Linear(4, 1)}, {"x": ["a"], "a": ["b"]})
     with pytest.raises(ShapeError, match=r"b \(Linear\) .*\(5, 3\) float32 from a.* Expected \(n, \.\.\., 4\)"):
-        net.forward(torch.zeros(5, 2))
+        net.forward(torch.zeros(5, 3))
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 
@@ -289,3 +291,23 @@ def test_a_network_that_changes_between_accumulated_batches_is_refused():
     data = {"x": torch.rand(40, 2), "y": torch.rand(40, 1)}
     with pytest.raises(SettingError, match=r"^The network has changed after 1 of 4 batches of an update"):
         fit(net, data, optimizer=SGD(lr=0.1), epochs=2, batch_size=4, accumulate=4, callbacks=[Freezing()])
+
+
+def test_early_stopping_counts_epochs_without_a_number_from_the_start():
+    calls = []
+    stop = EarlyStopping("figure", patience=3)
+
+    def step(figure):
+        calls.append(figure)
+        history.append({"figure": figure})
+        return stop.on_epoch_end(net, None, history)
+
+    for figures, ends, best in (
+        ([math.nan] * 3, [False, False, True], 0),
+        ([math.nan, 2.0, math.nan, math.nan, math.nan], [False, False, False, False, True], 2),
+        ([math.inf, math.nan, 1.0], [False, False, False], 3),
+    ):
+        net, history = Network({"fc": Linear(2, 1)}, {"x": ["fc"]}, seed=0), History()
+        stop.on_fit_start(net, None, history)
+        assert [step(figure) for figure in figures] == ends
+        assert stop.best_epoch == best

@@ -90,7 +90,7 @@ def test_nothing_to_train_is_refused(net):
 def test_a_misspelt_key_is_warned_of():
     operators = {"fc1": Linear(2, 2), "tanh": Tanh(), "fc2": Linear(2, 2), "loss": MSELoss()}
     connectivity = {"x": ["fc1"], "fc": ["tanh"], "tanh": ["fc2"], "fc2": ["loss"], "target": ["loss"]}
-    net = Network(operators, connectivity, seed=0)
+    net = Network(operators, connectivity, seed=0)  # that they are numbered does not make names misspelt
     text = r"^fc1 \(Linear\) has parameters and leads to no loss, so it is not trained\. Did you mean 'fc'\?"
     with pytest.warns(GraphDLWarning, match=text):
         fit(net, {"x": X, "fc": X, "target": Y}, **SETTINGS)

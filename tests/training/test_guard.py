@@ -257,6 +257,7 @@ def test_no_number_is_read_in_a_custom_loop(build, settings):
 
 
 @pytest.mark.filterwarnings("ignore:Using padding='same'")  # of torch, in the reference that chooses networks
+@pytest.mark.filterwarnings("ignore::graphdl.errors.GraphDLWarning")  # what is drawn has no purpose
 def test_no_operator_reads_a_number():
     drawn = [each for each in map(draw, range(40)) if not each.custom]
     assert len(drawn) > 10

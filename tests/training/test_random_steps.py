@@ -27,6 +27,7 @@ def own_loop(drawn):
 
 
 @pytest.mark.parametrize(("large", "most_bytes"), [(2**15, 2**23), (2**15, -1), (4, 2**23), (4, -1)])
+@pytest.mark.filterwarnings("ignore::graphdl.errors.GraphDLWarning")  # what is drawn has no purpose
 @settings(
     max_examples=60,
     derandomize=True,

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Self
 from torch import Tensor
 
 from graphdl.errors import ShapeError
+from graphdl.operators.known_sizes import Known, KnownSizes
 from graphdl.operators.operator import EVERYTHING, Gradients, Needs, Parameter, Values, constant
 from graphdl.operators.recurrence.recurrences import (
     Sent,
@@ -45,6 +46,11 @@ class Cell(Recurrent):
         if len(shapes[0]) not in (1, 2):
             raise ShapeError(f"the input has {len(shapes[0])} axes")
         return self if self.input_size is not None else replace(self, input_size=shapes[0][-1])  # type: ignore[type-var]
+
+    def propagate(self, *inputs: Any) -> Known:
+        inputs[0].expect(-1, self.input_size)
+        states = [KnownSizes({-1: int(self.hidden_size or 0)}) for _ in range(1 + self.recurrence.has_cells)]
+        return tuple(states) if self.recurrence.has_cells else states[0]
 
     def forward(self, p: Values, x: Tensor, *others: Tensor | None, training: bool) -> tuple[Any, Saved]:
         self.check_inputs(x, others)

@@ -14,6 +14,7 @@ import torch
 from torch import Generator, Tensor
 
 from graphdl.errors import ShapeError
+from graphdl.operators.known_sizes import Known, KnownSizes
 from graphdl.operators.operator import EVERYTHING, Gradients, Needs, Parameter, Values, constant
 from graphdl.operators.recurrence.recurrences import Sent, States, cells
 from graphdl.operators.recurrence.recurrent import Recurrent
@@ -68,6 +69,12 @@ class Stacked(Recurrent):
         if len(shapes[0]) not in (2, 3):
             raise ShapeError(f"the input has {len(shapes[0])} axes")
         return self if self.input_size is not None else replace(self, input_size=shapes[0][-1])  # type: ignore[type-var]
+
+    def propagate(self, *inputs: Any) -> Known:
+        inputs[0].expect(-1, self.input_size)
+        directions, o = self.sizes
+        states = 1 + self.recurrence.has_cells
+        return KnownSizes({-1: directions * o}), *(KnownSizes({-1: o}) for _ in range(states))
 
     def draw(self, *inputs: Any, generator: Generator | None) -> Tensor | None:
         """The masks of the outputs that remain, for all layers but the last."""

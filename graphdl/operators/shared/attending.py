@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import Generator, Tensor
 
 from graphdl.errors import ShapeError
+from graphdl.operators.known_sizes import Known, KnownSizes
 
 aten = torch.ops.aten
 flash = aten._scaled_dot_product_flash_attention_for_cpu.default
@@ -171,3 +173,11 @@ def keeps(p: float, shape: tuple[int, ...], like: Tensor, generator: Generator |
 def factor(p: float) -> float:
     """The factor of the weights that dropout keeps."""
     return 1 / (1 - p) if p < 1 else 0.0
+
+
+def known_attention(inputs: Sequence[Any], width: int | None, k: int | None, v: int | None, weights: bool) -> Known:
+    """What is known of the result of attention from the widths of query, key and value."""
+    for known, expected in zip(inputs, (width, k or width, v or width), strict=False):
+        known.expect(-1, expected)
+    y = KnownSizes({} if width is None else {-1: width})
+    return (y, KnownSizes()) if weights else y

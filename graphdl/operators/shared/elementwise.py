@@ -19,6 +19,7 @@ class Elementwise(Operator):
     """
 
     family: ClassVar = "arithmetic"
+    keeps_shape: ClassVar = True
     keeps: ClassVar[Kept] = "y"
 
     @abstractmethod

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from graphdl.errors import SettingError, ShapeError, counted
 from graphdl.initializers import Initializer, Uniform, VarianceScaling
+from graphdl.operators.known_sizes import KnownSizes
 from graphdl.operators.operator import EVERYTHING, Gradients, Needs, Parameter, Values
 from graphdl.operators.shared.borders import Borders, PaddingMode, pad, unpad
 from graphdl.operators.shared.layout import arrange, arranged_like
@@ -66,6 +67,11 @@ class Filters(Spatial):
         """The size of the kernel along each axis."""
         return self.each(self.kernel_size or 1)
 
+    def propagate(self, *inputs: KnownSizes) -> KnownSizes:
+        axis = -1 - len(self.space)
+        inputs[0].expect(axis, self.in_channels)
+        return KnownSizes({axis: int(self.out_channels or 0)})
+
     @abstractmethod
     def channels(self) -> tuple[int, int]:
         """The first two axes of the weight."""
@@ -93,10 +99,17 @@ class Filters(Spatial):
 
     def forward(self, p: Values, x: Tensor, *, training: bool) -> tuple[Tensor, Tensor]:
         if x.dim() == len(self.space) + 1:
+            if x.shape[0] != self.in_channels:
+                more = ": a batch needs an axis of channels, x.unsqueeze(1)" if self.in_channels == 1 else ""
+                raise ShapeError(
+                    f"without a batch axis, the input has {counted(x.shape[0], 'channel')} in place of "
+                    f"{self.in_channels}{more}"
+                )
             return self.forward(p, x[None], training=training)[0][0], x
         self.check_axes(x)
         if x.shape[1] != self.in_channels:
-            raise ShapeError(f"the input has {counted(x.shape[1], 'channel')} in place of {self.in_channels}")
+            last = ": move the last axis to the front, x.movedim(-1, 1)" if x.shape[-1] == self.in_channels else ""
+            raise ShapeError(f"the input has {counted(x.shape[1], 'channel')} in place of {self.in_channels}{last}")
         padded = arrange(pad(x, self.borders, self.padding_mode), p["weight"])
         return torch.convolution(padded, p["weight"], p.get("bias"), *self.geometry), x
 

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal, TypeAlias
 from torch import Tensor
 
 from graphdl.errors import ShapeError
+from graphdl.operators.known_sizes import KnownSizes, equal
 from graphdl.operators.operator import Buffer, Operator, Values, constant
 from graphdl.operators.shared.nested import Given, Nested, as_nested, flat, is_nested, sizes_of
 from graphdl.settings import Check, choice, number, optional, setting
@@ -87,6 +88,8 @@ class Loss(Operator):
     """The value above which a single prediction counts as class 1."""
     target_threshold: ClassVar[float] = 0.5
     """The value above which a single target counts as class 1."""
+    same_shapes: ClassVar[bool] = False
+    """Whether the prediction and the target must have the same shape."""
     judged: ClassVar[Literal["class", "element", "nothing"]] = "class"
     """What accuracy counts: the class with the largest prediction, each element by itself, or nothing."""
 
@@ -94,6 +97,15 @@ class Loss(Operator):
     def ignored(self) -> int | None:
         """The class index that is left out of loss and accuracy, or None."""
         return None
+
+    def propagate(self, *inputs: KnownSizes) -> KnownSizes:
+        if self.same_shapes:
+            equal(*inputs[:2])
+        return KnownSizes()
+
+    def check_target(self, target: Tensor) -> str:
+        """Advice on the values of all targets, "" for none. Raises SettingError if the loss is not defined for them."""
+        return ""
 
     def reduce(self, losses: Tensor) -> Tensor:
         """The mean or the sum of the losses, or the losses without a reduction."""
@@ -152,9 +164,20 @@ class WeightedLoss(Loss):
 def check_equal(x: Tensor, target: Tensor, *others: Tensor) -> None:
     """Raise ShapeError for different shapes, which torch would broadcast."""
     if x.shape != target.shape:
-        raise ShapeError("the prediction and the target differ in shape")
+        raise ShapeError(f"the prediction and the target differ in shape{_remedy(x, target)}")
     if any(other.shape != x.shape for other in others):
         raise ShapeError("the inputs differ in shape")
+
+
+def _remedy(x: Tensor, target: Tensor) -> str:
+    """What makes the target fit, if that is plain."""
+    if x.dim() == target.dim() + 1 and x.shape[1:2] == (1,):
+        return ": write target.unsqueeze(1)"
+    if target.dim() == x.dim() + 1 and target.shape[1:2] == (1,):
+        return ": write target.squeeze(1)"
+    if x.dim() == target.dim() + 1 and not target.is_floating_point():
+        return ": for class indices use CrossEntropyLoss, or give graphdl.data.one_hot(target, classes)"
+    return ""
 
 
 def check_spread(weight: Tensor | None, x: Tensor, name: str) -> None:

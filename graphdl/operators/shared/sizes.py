@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from graphdl.errors import SettingError, ShapeError, listing
+from graphdl.operators.known_sizes import Known, KnownSizes
 from graphdl.operators.operator import Operator
 
 Sizes: TypeAlias = int | tuple[int, ...]
@@ -73,6 +74,9 @@ class Windows(Spatial):
     def lower(self, y: Tensor) -> Tensor:
         """The output, or the gradient of the input, from what the kernel returned."""
         return y.squeeze(-2) if len(self.space) == 1 else y
+
+    def propagate(self, *inputs: KnownSizes) -> Known:
+        return inputs[0].only(-1 - len(self.space))
 
     def hollow(self, dy: Tensor, shape: torch.Size, like: Tensor) -> Tensor:
         """A tensor of the input's shape that is not read: kernels only use its sizes and its memory format."""

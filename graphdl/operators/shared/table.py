@@ -13,6 +13,7 @@ from torch import Generator, Tensor
 
 from graphdl.errors import SettingError
 from graphdl.initializers import Initializer
+from graphdl.operators.known_sizes import KnownSizes
 from graphdl.operators.operator import Operator, Parameter
 from graphdl.operators.shared.indices import range_of
 
@@ -47,6 +48,9 @@ class Table(Operator):
     def parameters(self) -> dict[str, Parameter]:
         first = self.weight if self.padding is None else WithoutRow(self.weight, self.padding)
         return {"weight": Parameter((self.num_embeddings, self.embedding_dim), first)}
+
+    def propagate(self, *inputs: KnownSizes) -> KnownSizes:
+        return KnownSizes({-1: self.embedding_dim})
 
     def bounded(self, rows: Tensor) -> Tensor:
         """The rows, those with a larger norm than max_norm scaled down to it as torch does."""

@@ -1,0 +1,56 @@
+"""A look at the data before training: what the steps, for the sake of speed, do not check."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Mapping
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from graphdl.data import Batches
+from graphdl.errors import GraphDLWarning, level_outside
+from graphdl.execution.targets import check_targets
+from graphdl.graph import Key
+from graphdl.network import Network
+from graphdl.operators import HuberLoss, L1Loss, MSELoss, SmoothL1Loss
+from graphdl.training.batching import Batch, NamedBatches
+from graphdl.training.metrics import Accuracy
+from graphdl.training.scoring import Scorer
+
+REGRESSION = MSELoss, L1Loss, SmoothL1Loss, HuberLoss
+
+
+def inspect_data(net: Network, scorer: Scorer, batches: Iterable[Batch]) -> None:
+    """Check tensors at once, and of an iterable of batches the first one when it comes."""
+    look = partial(inspect_batch, net, scorer)
+    if isinstance(batches, NamedBatches):
+        batches.look = look
+    elif isinstance(batches, Batches):
+        look(batches.inputs)
+
+
+def inspect_batch(net: Network, scorer: Scorer, inputs: Mapping[Key, Tensor]) -> None:
+    """Raise SettingError for targets that their loss is not defined for; warn of what is hardly meant."""
+    check_targets(net.graph, net.losses, inputs)
+    for name, metric, loss, target in scorer.compared:
+        regression = isinstance(metric, Accuracy) and isinstance(net.engine.loss(loss), REGRESSION)
+        if regression and target in inputs and not _names_classes(inputs[target]):
+            warnings.warn(
+                f"{name} compares classes, and the target {target!r} of {loss} "
+                f"({type(net.engine.loss(loss)).__name__}) holds other numbers than labels, one-hot rows or "
+                "probabilities, as in a regression. Remove the metric, or give a function (prediction, target) -> "
+                "number.",
+                GraphDLWarning,
+                stacklevel=level_outside(),
+            )
+
+
+@torch.no_grad()
+def _names_classes(target: Tensor) -> bool:
+    """Whether targets are whole numbers, or probabilities of several classes."""
+    if not target.is_floating_point() or bool((target == target.round()).all()):
+        return True
+    several = target.dim() > 1 and target.shape[1] > 1
+    return several and bool((target >= 0).all()) and bool(((target.sum(1) - 1).abs() < 1e-2).all())
