@@ -58,9 +58,9 @@ class Accuracy:
         hits, wanted = self._hits(predictions.flatten(0, 1), targets.flatten(0, 1))
         hits = hits.reshape(len(predictions), -1)
         if self.ignored is None or wanted.is_floating_point():
-            return hits.float().mean(1)
+            return hits.double().mean(1)
         counted = (wanted != self.ignored).reshape(hits.shape)
-        return (hits & counted).sum(1) / counted.sum(1)
+        return (hits & counted).sum(1).double() / counted.sum(1)
 
     def _hits(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         """Whether each prediction is correct, and the classes wanted."""
