@@ -10,25 +10,41 @@ from graphdl.network import Network
 from graphdl.operators import *  # noqa: F403  # each family lists its operators in __all__
 from graphdl.registry import register
 from graphdl.slots import InputSlot
-from graphdl.training import Callback, EarlyStopping, History, ReduceOnPlateau, evaluate, fit, minimize
+from graphdl.training import (
+    Callback,
+    CSVLogger,
+    EarlyStopping,
+    GradientNorms,
+    History,
+    JSONLines,
+    ReduceOnPlateau,
+    TensorBoard,
+    evaluate,
+    fit,
+    minimize,
+)
 from graphdl.transformer import TransformerDecoderLayer, TransformerEncoderLayer
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Block",
+    "CSVLogger",
     "Callback",
     "Cost",
     "EarlyStopping",
     "Feed",
+    "GradientNorms",
     "GraphDLError",
     "History",
     "InputSlot",
+    "JSONLines",
     "Network",
     "ReduceOnPlateau",
     "Residual",
     "Sequential",
     "Shared",
+    "TensorBoard",
     "TransformerDecoderLayer",
     "TransformerEncoderLayer",
     "check_gradients",

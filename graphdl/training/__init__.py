@@ -4,15 +4,20 @@ from graphdl.training.callbacks import Callback, EarlyStopping, ReduceOnPlateau
 from graphdl.training.evaluation import evaluate
 from graphdl.training.fit import fit
 from graphdl.training.history import History
+from graphdl.training.logging import CSVLogger, GradientNorms, JSONLines, TensorBoard
 from graphdl.training.metrics import Metric, accuracy
 from graphdl.training.minimize import minimize
 
 __all__ = [
+    "CSVLogger",
     "Callback",
     "EarlyStopping",
+    "GradientNorms",
     "History",
+    "JSONLines",
     "Metric",
     "ReduceOnPlateau",
+    "TensorBoard",
     "accuracy",
     "evaluate",
     "fit",

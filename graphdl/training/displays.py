@@ -58,12 +58,13 @@ class Display(ABC):
         speed = f"{done / elapsed:.3g} epochs/s" if elapsed > 0 else ""
         self.draw(done, before, after, speed)
 
+    def stop(self) -> None:
+        """End."""
+        self.ended = True
+
     @abstractmethod
     def draw(self, done: int, before: str, after: str, speed: str) -> None:
         """Show these numbers and texts."""
-
-    def stop(self) -> None:
-        """End."""
 
     @property
     def elapsed(self) -> float:
@@ -96,8 +97,9 @@ class TerminalDisplay(Display):
 
     def __init__(self, total: int, console: Console) -> None:
         super().__init__(total)
-        columns = TextColumn("{task.description}"), MofNCompleteColumn(), BarColumn(), TextColumn("{task.fields[speed]}")
-        self._bar = _BarOverText(*columns, TimeRemainingColumn(elapsed_when_finished=True), console=console)
+        counts = TextColumn("{task.description}"), MofNCompleteColumn(), BarColumn()
+        times = TextColumn("{task.fields[speed]}"), TimeRemainingColumn(elapsed_when_finished=True)
+        self._bar = _BarOverText(*counts, *times, console=console)
         self._task = self._bar.add_task("epoch", total=total, speed="")
 
     def start(self) -> None:
