@@ -79,8 +79,7 @@ def read_table(path: Path) -> Table:
         if suffix == ".csv":
             return _from_csv(path)
         if suffix == ".npz":
-            with numpy.load(path, allow_pickle=False) as file:
-                return Table(path, {name: _array(path, name, file[name]) for name in file})
+            return _from_npz(path)
         if suffix == ".parquet":
             return _from_parquet(path)
     except OSError as error:
@@ -94,6 +93,14 @@ def _from_csv(path: Path) -> Table:
     columns = read_csv(path)
     lines = list(next(iter(columns.values()), {}))
     return Table(path, {name: numpy.array([*held.values()], dtype=object) for name, held in columns.items()}, lines)
+
+
+def _from_npz(path: Path) -> Table:
+    with path.open("rb") as file:
+        held = numpy.load(file, allow_pickle=False)
+        if not isinstance(held, numpy.lib.npyio.NpzFile):
+            raise ValueError("it holds one array without a name")
+        return Table(path, {name: _array(path, name, held[name]) for name in held})
 
 
 def _from_parquet(path: Path) -> Table:

@@ -155,9 +155,9 @@ def _check_numbered(table: Table, name: str, target: Target) -> None:
     """Raise SettingError for classes whose order only the training knows."""
     if target.classes != tuple(map(str, range(len(target.classes)))):
         raise SettingError(
-            f"{table.path}: the column {target.columns[0]!r} has the classes {listing(target.classes[:MOST_SHOWN])}, and "
-            f"a file of a network does not say which number of {name!r} each is: give numbers from 0, or the folder of "
-            "graphdl train, which stores the classes."
+            f"{table.path}: the column {target.columns[0]!r} has the classes {listing(target.classes[:MOST_SHOWN])}, "
+            f"and a file of a network does not say which number of {name!r} each is: give numbers from 0, or the "
+            "folder of a graphdl train, which stores the classes."
         )
 
 
@@ -201,7 +201,7 @@ def _stacked(table: Table, columns: Sequence[str], kind: str | None) -> Tensor:
     """Columns as one tensor (n, k), or the array of a single column as it is."""
     for name in columns:
         if not table.numeric(name):
-            shown = listing(dict.fromkeys(map(repr, table.column(name)[:MOST_SHOWN])))
+            shown = listing([repr(text) for text in dict.fromkeys(table.column(name))][:MOST_SHOWN])
             raise FileFormatError(
                 f"{table.path}: the column {name!r} holds texts such as {shown}, and inputs are numbers: choose other "
                 "columns with --input, or write numbers in place of the texts."
