@@ -10,7 +10,7 @@ from typing import Any
 import numpy
 
 from graphdl.errors import FileFormatError, did_you_mean, import_optional, listing
-from graphdl.search.sources import numbers_of, read_csv
+from graphdl.search.sources import is_number, numbers_of, read_csv
 
 SUFFIXES = (".csv", ".npz", ".parquet")
 
@@ -44,7 +44,7 @@ class Table:
         column = self.column(name)
         if column.dtype.kind in "biuf":
             return True
-        return all(_is_number(text) for text in column if text.strip())
+        return all(is_number(text) for text in column if text.strip())
 
     def numbers(self, name: str) -> Any:
         """A column of finite numbers (n, ...). Raises FileFormatError, with the line, if a value is not one."""
@@ -52,7 +52,7 @@ class Table:
         if column.dtype.kind not in "biuf":
             if self.lines is not None:
                 return numpy.array(numbers_of(self.path, name, dict(zip(self.lines, column, strict=True))))
-            bad = next((k for k, text in enumerate(column) if not _is_number(text)), 0)
+            bad = next((k for k, text in enumerate(column) if not is_number(text)), 0)
             raise FileFormatError(f"{self.path}, row {bad + 1}, column {name!r}: {column[bad]!r} is not a number.")
         if not numpy.isfinite(column).all():
             bad = int(numpy.argwhere(~numpy.isfinite(column))[0][0])
@@ -126,15 +126,7 @@ def _array(path: Path, name: str, values: Any) -> Any:
     return array.astype(object) if array.dtype.kind == "U" else array
 
 
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
-
-
 def _label(value: Any) -> str:
     text = str(value).strip()
-    number = float(text) if _is_number(text) else 0.5
+    number = float(text) if is_number(text) else 0.5
     return str(int(number)) if number.is_integer() else text

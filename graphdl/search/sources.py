@@ -121,13 +121,14 @@ def _check_header(path: Path, header: Sequence[str]) -> None:
     """Raise FileFormatError for names that are repeated, and for a first line of numbers."""
     if repeated := [name for name, times in Counter(header).items() if times > 1]:
         raise FileFormatError(f"{path}: the header has {listing(map(repr, repeated))} more than once: rename columns.")
-    if header and all(_is_number(name) for name in header):
+    if header and all(is_number(name) for name in header):
         raise FileFormatError(
             f"{path} has numbers in its first line, which must hold the names of the columns: add a header."
         )
 
 
-def _is_number(text: str) -> bool:
+def is_number(text: str) -> bool:
+    """Whether a text is a number."""
     try:
         float(text)
     except ValueError:
@@ -138,7 +139,7 @@ def _is_number(text: str) -> bool:
 def numbers_of(path: Path, name: str, column: Mapping[int, str]) -> list[float]:
     """The numbers of a column, given by line. Raises FileFormatError for a value that is not a finite number."""
     for number, text in column.items():
-        if not _is_number(text) or not math.isfinite(float(text)):
+        if not is_number(text) or not math.isfinite(float(text)):
             raise FileFormatError(f"{path}, line {number}, column {name!r}: {text!r} is not a finite number.")
     return [float(text) for text in column.values()]
 
@@ -148,7 +149,7 @@ def _target(path: Path, name: str, column: Mapping[int, str]) -> Tensor:
     for number, text in column.items():
         if not text.strip():
             raise FileFormatError(f"{path}, line {number}, column {name!r}: the target is missing.")
-    if not all(map(_is_number, column.values())):
+    if not all(map(is_number, column.values())):
         classes = sorted(set(column.values()))
         return torch.tensor([classes.index(text) for text in column.values()])
     values = numbers_of(path, name, column)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from graphdl.errors import SettingError
@@ -27,6 +28,13 @@ class Logger(Callback):
         figures = {name: values[-1] for name, values in history.items() if len(values) > self._lengths.get(name, 0)}
         self._lengths = {name: len(values) for name, values in history.items()}
         return {"epoch": history.epochs, "updates": stepper.steps, "seconds": round(history.seconds, 6), **figures}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Nothing: where training continues, the history says from which epoch."""
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Nothing."""
 
     def __deepcopy__(self, memo: object) -> NoReturn:
         raise SettingError(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -82,3 +85,10 @@ class GradientNorms(Callback):
                 **{f"gradient_norm_of_{node}": square**0.5 for node, square in by_node},
             }
         )
+
+    def state_dict(self) -> dict[str, Any]:
+        """Nothing: the norms are in the history."""
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Nothing."""
