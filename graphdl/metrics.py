@@ -265,8 +265,8 @@ def named_metric(name: str) -> RowMetric | None:
 
 
 def is_maximised(name: str) -> bool:
-    """Whether higher is better for a name in the history, such as "validation_f1" or "accuracy of left"."""
-    word = name.removeprefix("validation_").partition(" of ")[0]
+    """Whether higher is better for a name in the history, such as "validation_f1" or "accuracy_of_left"."""
+    word = name.removeprefix("validation_").partition("_of_")[0]
     for average in ("binary", "macro", "micro", "weighted"):
         word = word.removesuffix(f"_{average}")
     metric = named_metric(word)

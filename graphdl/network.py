@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     import graphviz
 
 
-class Network(NotAModule):
+class Network(NotAModule, rendering.Displayed):
     """A neural network from two dictionaries: what each node computes, and which nodes it feeds.
 
     operators      node -> operator, Shared or Block
@@ -255,9 +255,6 @@ class Network(NotAModule):
         Raises DrawingError for another suffix, or where neither Graphviz nor pygraphviz is installed.
         """
         return rendering.render(self.diagram(title=title, theme=theme), path)
-
-    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
-        return rendering.mime_bundle(repr(self), self.diagram)
 
     def to_dict(self) -> dict[str, Any]:
         """The two dictionaries as plain data for JSON, with the inferred sizes. Operators must be registered."""

@@ -2,48 +2,43 @@
 
 from __future__ import annotations
 
-import io
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from rich import box
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
 from graphdl.errors import counted
 from graphdl.graph import Key, enclosing
 from graphdl.rendering import NodeFacts
+from graphdl.tables import Columns, TextTable, text_table
 
 if TYPE_CHECKING:
     from graphdl.graph.build import Graph
 
+COLUMNS: Columns = {
+    "node": "left",
+    "operator": "left",
+    "reads": "left",
+    "output shape": "left",
+    "parameters": "right",
+    "trainable": "left",
+}
 
-def summary_table(graph: Graph, order: tuple[Key, ...], facts: Mapping[Key, NodeFacts]) -> str:
+
+def summary_table(graph: Graph, order: tuple[Key, ...], facts: Mapping[Key, NodeFacts]) -> TextTable:
     """The table as text, in topological order, then the totals of the blocks and of the network.
 
     In a shape, n is the batch axis; "?" is a shape not yet known.
     """
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for column in ("node", "operator", "reads", "output shape"):
-        table.add_column(column, overflow="fold")
-    table.add_column("parameters", justify="right")
-    table.add_column("trainable")
+    rows = []
     for key in order:
         fact = facts[key]
         operator = f"{fact.operator} {fact.settings}".strip() or "input"
-        cells = [str(key), operator, _reads(graph, key), _shape(fact), _parameters(fact), _trainable(fact)]
-        table.add_row(*map(Text, cells))
+        rows.append((str(key), operator, _reads(graph, key), _shape(fact), _parameters(fact), _trainable(fact)))
     total = sum(fact.parameters for fact in facts.values() if fact.shares is None)
     frozen = sum(fact.parameters for fact in facts.values() if fact.shares is None and fact.frozen)
     operators = sum(fact.kind != "input" for fact in facts.values())
-    file = io.StringIO()
-    console = Console(file=file, width=10_000, color_system=None, legacy_windows=False)
-    console.print(table)
     whole = f"{counted(operators, 'operator')}, {counted(total, 'parameter')}, {total - frozen:,} trainable"
-    console.print("\n".join([*_block_totals(graph, facts), whole]), highlight=False, markup=False)
-    return "\n".join(line.rstrip() for line in file.getvalue().splitlines() if line.strip())
+    return text_table(COLUMNS, rows, notes=[*_block_totals(graph, facts), whole])
 
 
 def _block_totals(graph: Graph, facts: Mapping[Key, NodeFacts]) -> Iterator[str]:

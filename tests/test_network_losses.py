@@ -157,7 +157,7 @@ def test_a_loss_of_one_slot_beside_another():
     before = net.predict(X)
     history = fit(net, X, optimizer=Adam(lr=0.05), epochs=40, batch_size=12, metrics=[lambda p, t: (p - t).abs().max()],
                   progress=False)  # fmt: skip
-    assert set(history) == {"loss", "loss of loss", "loss of kl", "<lambda> of loss"}
+    assert set(history) == {"loss", "loss_of_loss", "loss_of_kl", "<lambda>_of_loss"}
     assert history["loss"][-1] < history["loss"][0]
     assert not net.predict(X).equal(before)
     assert check_gradients(autoencoder(), {"x": X}) < 1e-7

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
 from graphdl.errors import import_optional
-from graphdl.plots.figures import new_figure, save_figure
+from graphdl.plots.figures import finish, new_figure, plot
 
 __all__ = ["plot_confusion"]
 
 
-def plot_confusion(path: str | Path, labels: Tensor, predicted: Tensor) -> Path:
+@plot
+def plot_confusion(path: str | Path | None, labels: Tensor, predicted: Tensor) -> Any:
     """Draw the confusion matrix of true and predicted class indices, (n) each.
 
-    The file is a .svg, .png or .pdf. Raises MissingPackageError without matplotlib and scikit-learn.
+    It is written into a .svg, .png or .pdf file; without a path the figure is returned. Raises MissingPackageError
+    without matplotlib and scikit-learn.
     """
     metrics = import_optional("sklearn.metrics", "This picture", "scikit-learn", "sklearn")
     counts = metrics.confusion_matrix(labels.tolist(), predicted.tolist())
@@ -35,4 +38,4 @@ def plot_confusion(path: str | Path, labels: Tensor, predicted: Tensor) -> Path:
     axes.set_ylabel("class")
     wrong = int((labels != predicted).sum())
     axes.set_title(f"{wrong} of {len(labels)} wrong ({wrong / len(labels):.1%})")
-    return save_figure(figure, path)
+    return finish(figure, path)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from graphdl.errors import SettingError, did_you_mean, listing
-from graphdl.plots.figures import colour_of, legend_below, matplotlib, new_panels, save_figure, set_title
+from graphdl.plots.figures import colour_of, finish, legend_below, matplotlib, new_panels, plot, set_title
 from graphdl.plots.table import check_names, logarithmic, plain
 
 __all__ = ["HIGHEST_ACCURACY", "curves_figure", "draw_band", "label_band", "plot_curves"]
@@ -24,7 +24,8 @@ HIGHEST_ACCURACY = 1.01
 STYLES = {"": "-", VALIDATION: "--"}
 
 
-def plot_curves(path: str | Path, histories: Mapping[str, Histories], names: Sequence[str] | None = None) -> Path:
+@plot
+def plot_curves(path: str | Path | None, histories: Mapping[str, Histories], names: Sequence[str] | None = None) -> Any:
     """Plot losses and metrics against the epoch, as the mean over several runs with a band of ± one standard deviation.
 
     histories  label -> a history, or histories of runs that differ in their seed; a history is name -> a value for
@@ -34,11 +35,11 @@ def plot_curves(path: str | Path, histories: Mapping[str, Histories], names: Seq
 
     Mean and deviation (with n - 1 in the denominator) are over the runs that have a finite value at that epoch. A panel
     of positive values over more than a decade has a logarithmic axis, except for accuracies. A band of positive values
-    ends at the smallest. The file is a .svg, .png or .pdf.
+    ends at the smallest. It is written into a .svg, .png or .pdf file; without a path the figure is returned.
 
     Raises SettingError if there are no histories or a name is in none, MissingPackageError without matplotlib.
     """
-    return save_figure(curves_figure(histories, names), path)
+    return finish(curves_figure(histories, names), path)
 
 
 def curves_figure(given: Mapping[str, Histories], names: Sequence[str] | None = None) -> Any:

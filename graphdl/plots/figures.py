@@ -2,19 +2,36 @@
 
 from __future__ import annotations
 
+import io
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cache, wraps
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, Protocol, cast, overload
 
 from graphdl.errors import SettingError, import_optional
 
-__all__ = ["COLOURS", "colour_of", "legend_below", "matplotlib", "new_figure", "new_panels", "save_figure", "set_title"]
+__all__ = [
+    "COLOURS",
+    "colour_of",
+    "finish",
+    "legend_below",
+    "matplotlib",
+    "new_figure",
+    "new_panels",
+    "plot",
+    "save_figure",
+    "set_title",
+]
+
+P = ParamSpec("P")
 
 COLOURS = ("#2563EB", "#E11D48", "#15803D", "#D97706", "#7C3AED", "#0891B2", "#C026D3", "#475569")
 MOST_PANELS = 3
 SUFFIXES = (".svg", ".png", ".pdf")
+SCREEN = 100
+"""Pixels per inch in a notebook."""
 TITLE, LEGEND = 12.0, 9.0
 """Sizes of letters, in points; a letter is about 0.55 as wide."""
 WIDTH_OF_A_LETTER = 0.55 / 72
@@ -26,8 +43,24 @@ def colour_of(position: int) -> str:
 
 
 def new_figure(width: float, height: float) -> Any:
-    """An empty figure; width and height in inches. Raises MissingPackageError without matplotlib."""
-    return matplotlib("figure").Figure(figsize=(width, height), layout="constrained")
+    """An empty figure of matplotlib; width and height in inches. A notebook shows it where a cell returns it.
+
+    Raises MissingPackageError without matplotlib.
+    """
+    return _shown(matplotlib("figure").Figure)(figsize=(width, height), layout="constrained")
+
+
+@cache
+def _shown(base: Any) -> Any:
+    """A class of figures that notebooks show; they show those of matplotlib only if its pyplot was imported."""
+
+    class Figure(base):  # type: ignore[misc]  # known when matplotlib is imported
+        def _repr_png_(self) -> bytes:
+            file = io.BytesIO()
+            self.savefig(file, format="png", dpi=SCREEN, bbox_inches="tight")
+            return file.getvalue()
+
+    return Figure
 
 
 def new_panels(count: int, width: float, height: float) -> tuple[Any, list[Any]]:
@@ -61,6 +94,37 @@ def legend_below(figure: Any, entries: Mapping[str, Any]) -> None:
     columns = max(1, min(len(entries), int(figure.get_size_inches()[0] / entry)))
     place = {"loc": "outside lower center", "ncols": columns, "fontsize": LEGEND, "frameon": False}
     figure.legend(list(entries.values()), list(entries), **place)
+
+
+class Plot(Protocol[P]):
+    """A function that draws into a file, or returns the figure if it is called without a path."""
+
+    @overload
+    def __call__(self, path: str | Path, /, *given: P.args, **named: P.kwargs) -> Path: ...
+
+    @overload
+    def __call__(self, path: str | Path | None, /, *given: P.args, **named: P.kwargs) -> Any: ...
+
+    @overload
+    def __call__(self, *given: P.args, **named: P.kwargs) -> Any: ...
+
+
+def plot(draw: Callable[Concatenate[str | Path | None, P], Any]) -> Plot[P]:
+    """Let the path, which is the first argument of a function, be left out: it is None then."""
+
+    @wraps(draw)
+    def drawn(*given: Any, **named: Any) -> Any:
+        if "path" in named:
+            return draw(named.pop("path"), *given, **named)
+        has_path = bool(given) and (given[0] is None or isinstance(given[0], (str, Path)))
+        return draw(*given, **named) if has_path else draw(None, *given, **named)
+
+    return cast(Plot[P], drawn)
+
+
+def finish(figure: Any, path: str | Path | None) -> Any:
+    """Return the figure, or write it and return the path if there is one."""
+    return figure if path is None else save_figure(figure, path)
 
 
 def save_figure(figure: Any, path: str | Path) -> Path:

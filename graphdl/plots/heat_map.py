@@ -9,7 +9,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from graphdl.plots.figures import matplotlib, new_panels, save_figure, set_title
+from graphdl.plots.figures import finish, matplotlib, new_panels, plot, set_title
 from graphdl.plots.table import Row, check_names, check_rows, finite_or_nan, logarithmic, plain, text, values
 
 __all__ = ["colours_of", "heat_map_figure", "plot_heat_map"]
@@ -22,9 +22,10 @@ MOST_WRITTEN = 12
 """Cells have their figure written in them if there are at most so many in a row."""
 
 
+@plot
 def plot_heat_map(
-    path: str | Path, rows: Sequence[Row], x: str, y: str, value: str, panels: Sequence[str] = ()
-) -> Path:
+    path: str | Path | None, rows: Sequence[Row], x: str, y: str, value: str, panels: Sequence[str] = ()
+) -> Any:
     """Draw a figure of a sweep against two of its settings, as colours.
 
     rows     one for each member: {setting or figure: value}
@@ -32,10 +33,11 @@ def plot_heat_map(
     value    the name of the figure; a cell is the mean over the rows with these settings, grey if none is finite
     panels   names of further settings: a panel for each combination of their values, all with the same colours
 
-    Positive figures over more than a decade have logarithmic colours, except for accuracies. The file is a .svg, .png
-    or .pdf. Raises SettingError if there are no rows or a row lacks a name, MissingPackageError without matplotlib.
+    Positive figures over more than a decade have logarithmic colours, except for accuracies. It is written into a .svg,
+    .png or .pdf file; without a path the figure is returned. Raises SettingError if there are no rows or a row lacks a
+    name, MissingPackageError without matplotlib.
     """
-    return save_figure(heat_map_figure(rows, x, y, value, panels), path)
+    return finish(heat_map_figure(rows, x, y, value, panels), path)
 
 
 def heat_map_figure(rows: Sequence[Row], x: str, y: str, value: str, panels: Sequence[str] = ()) -> Any:

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from graphdl.errors import SettingError, ShapeError
-from graphdl.plots.figures import new_figure, save_figure
+from graphdl.plots.figures import finish, new_figure, plot
 
 __all__ = ["plot_images"]
 
 INCHES = 0.6  # width and height of an image on the sheet
 
 
-def plot_images(path: str | Path, images: Tensor, columns: int = 16, colours: str = "gray") -> Path:
+@plot
+def plot_images(path: str | Path | None, images: Tensor, columns: int = 16, colours: str = "gray") -> Any:
     """Draw images (n, h, w) or (n, 1, h, w) in rows of `columns`, with a thin line between them.
 
     The smallest number of all images has the first of the colours, the largest one the last; `colours` is a colour map
-    of matplotlib. The file is a .svg, .png or .pdf.
+    of matplotlib. It is written into a .svg, .png or .pdf file; without a path the figure is returned.
 
     Raises ShapeError for other shapes and without images, SettingError if columns is not a whole number of at least 1,
     MissingPackageError without matplotlib.
@@ -42,4 +44,4 @@ def plot_images(path: str | Path, images: Tensor, columns: int = 16, colours: st
     axes = figure.add_axes((0, 0, 1, 1))
     axes.imshow(sheet.numpy(), cmap=colours, interpolation="nearest")
     axes.axis("off")
-    return save_figure(figure, path)
+    return finish(figure, path)

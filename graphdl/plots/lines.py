@@ -12,7 +12,7 @@ import torch
 
 from graphdl.errors import SettingError, listing
 from graphdl.plots.curves import HIGHEST_ACCURACY, draw_band, label_band
-from graphdl.plots.figures import colour_of, legend_below, new_panels, save_figure, set_title
+from graphdl.plots.figures import colour_of, finish, legend_below, new_panels, plot, set_title
 from graphdl.plots.table import (
     Row,
     check_rows,
@@ -28,17 +28,19 @@ from graphdl.plots.table import (
 __all__ = ["lines_figure", "plot_lines"]
 
 
-def plot_lines(path: str | Path, rows: Sequence[Row], x: str, value: str, by: str | None = None) -> Path:
+@plot
+def plot_lines(path: str | Path | None, rows: Sequence[Row], x: str, value: str, by: str | None = None) -> Any:
     """Plot a figure of a sweep against one numeric setting, as mean and band of ± one standard deviation.
 
     rows   one for each member: {setting or figure: value}; mean and deviation are over the rows with the same settings
     by     the name of another setting: a curve for each of its values
 
-    Settings that are spaced logarithmically, and positive figures over more than a decade other than accuracies, have
-    a logarithmic axis. The vertical axis says over how many rows a mean is. The file is a .svg, .png or .pdf. Raises
-    SettingError if there are no rows, a row lacks a name or x is not a number, MissingPackageError without matplotlib.
+    Settings that are spaced logarithmically, and positive figures over more than a decade other than accuracies, have a
+    logarithmic axis. The vertical axis says over how many rows a mean is. It is written into a .svg, .png or .pdf file;
+    without a path the figure is returned. Raises SettingError if there are no rows, a row lacks a name or x is not a
+    number, MissingPackageError without matplotlib.
     """
-    return save_figure(lines_figure(rows, x, value, by), path)
+    return finish(lines_figure(rows, x, value, by), path)
 
 
 def lines_figure(rows: Sequence[Row], x: str, value: str, by: str | None = None) -> Any:

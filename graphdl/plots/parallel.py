@@ -9,7 +9,7 @@ from statistics import quantiles
 from typing import Any
 
 from graphdl.errors import SettingError
-from graphdl.plots.figures import matplotlib, new_figure, save_figure, set_title
+from graphdl.plots.figures import finish, matplotlib, new_figure, plot, set_title
 from graphdl.plots.heat_map import colours_of
 from graphdl.plots.table import (
     Row,
@@ -34,7 +34,8 @@ FENCE = 1.5
 """How many interquartile ranges beyond the quartiles outliers begin."""
 
 
-def plot_parallel(path: str | Path, rows: Sequence[Row], settings: Sequence[str], value: str) -> Path:
+@plot
+def plot_parallel(path: str | Path | None, rows: Sequence[Row], settings: Sequence[str], value: str) -> Any:
     """Draw a sweep in parallel coordinates: an axis for each setting and one for the figure, a line for each row.
 
     rows      one for each member: {setting or figure: value}
@@ -45,10 +46,10 @@ def plot_parallel(path: str | Path, rows: Sequence[Row], settings: Sequence[str]
               line. Colours end where outliers begin, 1.5 interquartile ranges beyond the quartiles, and the title says
               so
 
-    The file is a .svg, .png or .pdf. Raises SettingError if there are no rows, a row lacks a name or no figure is
-    finite, MissingPackageError without matplotlib.
+    It is written into a .svg, .png or .pdf file; without a path the figure is returned. Raises SettingError if there
+    are no rows, a row lacks a name or no figure is finite, MissingPackageError without matplotlib.
     """
-    return save_figure(parallel_figure(rows, settings, value), path)
+    return finish(parallel_figure(rows, settings, value), path)
 
 
 def parallel_figure(rows: Sequence[Row], settings: Sequence[str], value: str) -> Any:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from graphdl.errors import SettingError, ShapeError
-from graphdl.plots.figures import colour_of, legend_below, matplotlib, new_panels, save_figure, set_title
+from graphdl.plots.figures import colour_of, finish, legend_below, matplotlib, new_panels, plot, set_title
 
 __all__ = ["plot_points", "points_figure"]
 
@@ -20,22 +20,23 @@ MARGIN = 0.03
 MARKED = "misclassified"
 
 
+@plot
 def plot_points(
-    path: str | Path, data: Mapping[str, tuple[Tensor, Tensor]], classify: Callable[[Tensor], Tensor]
-) -> Path:
+    path: str | Path | None, data: Mapping[str, tuple[Tensor, Tensor]], classify: Callable[[Tensor], Tensor]
+) -> Any:
     """Draw points in the plane coloured by class, over the regions that the classifier gives each class.
 
     data      title -> (points (n, 2), class indices (n)); a panel for each title, all with the same axes
     classify  points (n, 2) -> class indices (n), or probabilities: (n, k) of each class, or (n) or (n, 1) of class 1
 
     Misclassified points are marked with a black x and counted in the title. Black lines are the decision boundaries.
-    Probabilities shade the plane: the surer the classifier is of its class, the stronger is the colour. The file is a
-    .svg, .png or .pdf.
+    Probabilities shade the plane: the surer the classifier is of its class, the stronger is the colour. It is written
+    into a .svg, .png or .pdf file; without a path the figure is returned.
 
     Raises ShapeError if the points are not in the plane or the classifier's answer has another shape, SettingError if
     numbers with a fraction are not probabilities, MissingPackageError without matplotlib.
     """
-    return save_figure(points_figure(data, classify), path)
+    return finish(points_figure(data, classify), path)
 
 
 def points_figure(data: Mapping[str, tuple[Tensor, Tensor]], classify: Callable[[Tensor], Tensor]) -> Any:

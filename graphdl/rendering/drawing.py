@@ -14,7 +14,7 @@ import graphviz
 
 from graphdl.errors import DrawingError, did_you_mean
 
-__all__ = ["Diagram", "available", "mime_bundle", "render", "svg"]
+__all__ = ["Diagram", "available", "render", "svg"]
 
 Drawer: TypeAlias = Callable[[graphviz.Digraph, str], bytes]
 
@@ -64,11 +64,6 @@ def render(digraph: graphviz.Digraph, path: str | Path) -> Path:
 def svg(digraph: graphviz.Digraph) -> str:
     """Return a diagram as SVG text. Raises DrawingError if it cannot be drawn."""
     return _draw(digraph, "svg").decode()
-
-
-def mime_bundle(text: str, diagram: Callable[[], graphviz.Digraph]) -> dict[str, str]:
-    """Return what a notebook shows: the text, and a picture where anything draws it."""
-    return {"text/plain": text, **({"image/svg+xml": svg(diagram())} if available() else {})}
 
 
 def _draw(digraph: graphviz.Digraph, form: str) -> bytes:

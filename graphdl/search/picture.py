@@ -16,12 +16,12 @@ ABSENT = "none"
 
 
 def draw(
-    path: str | Path,
+    path: str | Path | None,
     settings: Sequence[Setting],
     figures: Sequence[Mapping[str, Any]],
     value: str,
     histories: Mapping[str, Sequence[History]],
-) -> Path:
+) -> Any:
     """Draw a figure against the settings that vary.
 
     settings, figures  of each member that was trained; settings are given without seeds

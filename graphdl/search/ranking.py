@@ -53,5 +53,5 @@ def choose_figure(names: Sequence[str], by: str | None = None, maximise: bool | 
         close = "" if hint else did_you_mean(meant, names)
         raise SettingError(f"by={by!r} is not a figure of this training.{close} The figures are "
                            f"{listing(names)}.{hint}")  # fmt: skip
-    metric = by.removeprefix("validation_").split(" of ")[0]
+    metric = by.removeprefix("validation_").split("_of_")[0]
     return Figure(by, is_maximised(metric) if maximise is None else maximise)

@@ -9,7 +9,7 @@ import statistics
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 from graphdl.errors import SettingError, counted, listing
 from graphdl.network import Network
@@ -17,12 +17,16 @@ from graphdl.search.member import Member
 from graphdl.search.picture import draw
 from graphdl.search.ranking import Figure, choose_figure
 from graphdl.search.space import Setting, described, text_of, without_seed
+from graphdl.tables import Columns, html_table
 from graphdl.training import History
 
 Row = dict[str, Any]
 
 COLUMNS = ("member", "fold", "epochs", "seconds", "state", "error", "way", "members", "failed")
 """Names of columns of the tables beside settings and figures."""
+
+MOST_SHOWN = 20
+"""The most settings that a notebook shows."""
 
 
 class Sweep:
@@ -50,6 +54,13 @@ class Sweep:
         ended = sum(member.ended for member in self._members)
         best = f", best {self.figure.name} at {described(self.best)}" if self.trained else ""
         return f"Sweep({ended} of {len(self)} members ended{best})"
+
+    def _repr_html_(self) -> str:
+        rows = self.ranking()[:MOST_SHOWN] if self.trained else self.summary[:MOST_SHOWN]
+        names = dict.fromkeys(name for row in rows for name in row)
+        columns: Columns = {name.replace("_", " "): "right" for name in names}
+        cells = [[_shown(row[name]) if name in row else "" for name in names] for row in rows]
+        return html_table(columns, cells, [repr(self)])
 
     @property
     def table(self) -> list[Row]:
@@ -165,12 +176,19 @@ class Sweep:
         }  # fmt: skip
         return _written(path, lambda file: file.write(json.dumps(_plain(data), indent=1, allow_nan=False) + "\n"))
 
-    def plot(self, path: str | Path) -> Path:
-        """Draw the figure of the sweep against the settings that vary, into a .svg, .png or .pdf file.
+    @overload
+    def plot(self, path: str | Path) -> Path: ...
 
-        One numeric setting is drawn as a line, a grid of two or three as heat maps, others in parallel coordinates; if
-        only seeds vary, the curves of training. Raises SettingError for another suffix and if no member was trained,
-        MissingPackageError without matplotlib.
+    @overload
+    def plot(self, path: None = None) -> Any: ...
+
+    def plot(self, path: str | Path | None = None) -> Any:
+        """Draw the figure of the sweep against the settings that vary.
+
+        It is written into a .svg, .png or .pdf file; without a path the figure is returned. One numeric setting is
+        drawn as a line, a grid of two or three as heat maps, others in parallel coordinates; if only seeds vary, the
+        curves of training. Raises SettingError for another suffix and if no member was trained, MissingPackageError
+        without matplotlib.
         """
         trained = [member for member in self._members if self.figure.of(member.figures) is not None]
         if not trained:
@@ -227,6 +245,11 @@ def _mean_and_deviation(values: Sequence[float]) -> tuple[float, float]:
 def _cell(value: Any) -> Any:
     """A value in a CSV file; nan and infinity as they are."""
     return value if value is None or isinstance(value, (bool, int, float, str)) else text_of(value)
+
+
+def _shown(value: Any) -> str:
+    """A value in the table of a notebook."""
+    return f"{value:.4g}" if isinstance(value, float) else str(_cell(value))
 
 
 def _plain(value: Any) -> Any:

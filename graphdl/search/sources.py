@@ -83,8 +83,8 @@ def _arrays(path: Path) -> dict[str, Any]:
         raise FileFormatError(f"{path} does not hold arrays of numbers: {error}.") from None
 
 
-def _table(path: Path, target: Any) -> tuple[Tensor, Tensor]:
-    """Columns of numbers (n, i), and the target: classes (n,), or numbers (n, 1)."""
+def read_csv(path: Path) -> dict[str, dict[int, str]]:
+    """The columns of a CSV file with a header: name -> {number of the line: text}. Raises FileFormatError."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(file)
@@ -93,21 +93,27 @@ def _table(path: Path, target: Any) -> tuple[Tensor, Tensor]:
     except (UnicodeDecodeError, csv.Error) as error:
         raise FileFormatError(f"{path} is not a CSV file: {error}.") from None
     _check_header(path, header)
-    target = header[-1] if target is None and header else target
-    if target not in header:
-        raise FileFormatError(
-            f"{path} has no column {target!r}.{did_you_mean(target, header)} It has {listing(header)}."
-        )
     for number, row in lines.items():
         if len(row) != len(header):
             raise FileFormatError(
                 f"{path}, line {number}: {len(row)} values, but the header has {len(header)} columns."
             )
-    if not lines or len(header) < 2:
-        raise FileFormatError(f"{path} needs a header with two columns or more, and at least one row below it.")
-    columns = {name: {number: row[k] for number, row in lines.items()} for k, name in enumerate(header)}
+    return {name: {number: row[k] for number, row in lines.items()} for k, name in enumerate(header)}
+
+
+def _table(path: Path, target: Any) -> tuple[Tensor, Tensor]:
+    """Columns of numbers (n, i), and the target: classes (n,), or numbers (n, 1)."""
+    columns = read_csv(path)
+    header = list(columns)
+    target = header[-1] if target is None and header else target
+    if target not in columns:
+        raise FileFormatError(
+            f"{path} has no column {target!r}.{did_you_mean(target, header)} It has {listing(header)}."
+        )
     wanted = columns.pop(target)
-    inputs = [_numbers(path, name, column) for name, column in columns.items()]
+    if not wanted or not columns:
+        raise FileFormatError(f"{path} needs a header with two columns or more, and at least one row below it.")
+    inputs = [numbers_of(path, name, column) for name, column in columns.items()]
     return torch.tensor(inputs, dtype=torch.float32).T.contiguous(), _target(path, target, wanted)
 
 
@@ -115,13 +121,14 @@ def _check_header(path: Path, header: Sequence[str]) -> None:
     """Raise FileFormatError for names that are repeated, and for a first line of numbers."""
     if repeated := [name for name, times in Counter(header).items() if times > 1]:
         raise FileFormatError(f"{path}: the header has {listing(map(repr, repeated))} more than once: rename columns.")
-    if header and all(_is_number(name) for name in header):
+    if header and all(is_number(name) for name in header):
         raise FileFormatError(
             f"{path} has numbers in its first line, which must hold the names of the columns: add a header."
         )
 
 
-def _is_number(text: str) -> bool:
+def is_number(text: str) -> bool:
+    """Whether a text is a number."""
     try:
         float(text)
     except ValueError:
@@ -129,10 +136,10 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def _numbers(path: Path, name: str, column: Mapping[int, str]) -> list[float]:
+def numbers_of(path: Path, name: str, column: Mapping[int, str]) -> list[float]:
     """The numbers of a column, given by line. Raises FileFormatError for a value that is not a finite number."""
     for number, text in column.items():
-        if not _is_number(text) or not math.isfinite(float(text)):
+        if not is_number(text) or not math.isfinite(float(text)):
             raise FileFormatError(f"{path}, line {number}, column {name!r}: {text!r} is not a finite number.")
     return [float(text) for text in column.values()]
 
@@ -142,10 +149,10 @@ def _target(path: Path, name: str, column: Mapping[int, str]) -> Tensor:
     for number, text in column.items():
         if not text.strip():
             raise FileFormatError(f"{path}, line {number}, column {name!r}: the target is missing.")
-    if not all(map(_is_number, column.values())):
+    if not all(map(is_number, column.values())):
         classes = sorted(set(column.values()))
         return torch.tensor([classes.index(text) for text in column.values()])
-    values = _numbers(path, name, column)
+    values = numbers_of(path, name, column)
     if all(value.is_integer() and value >= 0 for value in values):
         return torch.tensor([int(value) for value in values])
     return torch.tensor(values, dtype=torch.float32)[:, None]

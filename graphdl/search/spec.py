@@ -79,7 +79,7 @@ def run_spec(spec: Mapping[str, Any], folder: Path, **changes: Any) -> Sweep:
     if "penalties" in spec:
         given["penalties"] = lambda setting: _penalties(_filled(spec["penalties"], setting))
     given["over"] = _space(spec["over"])
-    given["optimizer"] = lambda setting: _optimizer(_filled(spec["optimizer"], setting))
+    given["optimizer"] = lambda setting: read_optimizer(_filled(spec["optimizer"], setting))
     inputs, targets = load_data("data", spec["data"], folder)
     return sweep(
         lambda setting: serialization.from_dict(_filled(template, setting)), inputs, targets, **(given | changes)
@@ -122,7 +122,7 @@ def _filled(template: Any, setting: Setting) -> Any:
     return template
 
 
-def _optimizer(stored: Any) -> Optimizer:
+def read_optimizer(stored: Any) -> Optimizer:
     """The optimizer of {"type": its class, and its settings}."""
     kind, settings = _class_and_settings("optimizer", Optimizer, stored)
     nodes = settings.pop("nodes", {})

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any, overload
 
-from graphdl.errors import SettingError, did_you_mean, listing
+from graphdl.errors import SettingError, counted, did_you_mean, listing
 from graphdl.plots import plot_curves
+from graphdl.tables import Columns, html_table
+
+COLUMNS: Columns = {"": "left", "last": "right", "lowest": "right", "highest": "right"}
 
 
 class History(Mapping[str, list[float]]):
@@ -46,6 +51,10 @@ class History(Mapping[str, list[float]]):
         figures = ", ".join(f"{name} {value:.4g}" for name, value in self.last.items())
         return f"History({self.epochs} epochs{', last: ' if figures else ''}{figures})"
 
+    def _repr_html_(self) -> str:
+        rows = [[name, *_in_words(values)] for name, values in self.items()]
+        return html_table(COLUMNS, rows, [f"{counted(self.epochs, 'epoch')}, {self.seconds:.3g} s"])
+
     @property
     def epochs(self) -> int:
         """The number of epochs recorded."""
@@ -61,9 +70,24 @@ class History(Mapping[str, list[float]]):
         for name, figure in figures.items():
             self._lists.setdefault(name, []).append(figure)
 
-    def plot(self, path: str | Path) -> Path:
-        """Plot the curves into a .svg, .png or .pdf file, training and validation in one panel: see plot_curves.
+    @overload
+    def plot(self, path: str | Path) -> Path: ...
 
-        Raises MissingPackageError without matplotlib, SettingError for an unsupported suffix.
+    @overload
+    def plot(self, path: None = None) -> Any: ...
+
+    def plot(self, path: str | Path | None = None) -> Any:
+        """Plot the curves, training and validation in one panel: see plot_curves.
+
+        It is written into a .svg, .png or .pdf file; without a path the figure is returned. Raises MissingPackageError
+        without matplotlib, SettingError for an unsupported suffix.
         """
         return plot_curves(path, {"": [self]})
+
+
+def _in_words(values: list[float]) -> list[str]:
+    """The last value, and the lowest and the highest with their epochs."""
+    numbers = [(value, epoch) for epoch, value in enumerate(values, 1) if not math.isnan(value)]
+    ends = [min(numbers), max(numbers, key=lambda each: each[0])] if numbers else []
+    found = [f"{value:.4g} (epoch {epoch})" for value, epoch in ends] or ["", ""]
+    return [f"{values[-1]:.4g}", *found]

@@ -1,59 +1,58 @@
-"""Progress bars, which are shown on terminals only: of training, with losses, metrics and epochs per second."""
+"""How far training is: a bar on a terminal and in a notebook, lines with the time elsewhere."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from graphdl.training.displays import choose_display
 
 
-class TerminalBar:
-    """A context in which a progress bar is shown, if there is a terminal.
+class Progress:
+    """A context in which `advance` shows how many of `total` epochs are made. `shown` False shows nothing."""
 
-    total          the number of epochs that fill the bar
-    before, after  the texts before and after it, in which {task.fields[name]} stands for a field
-    fields         their first values
-    """
-
-    def __init__(self, shown: bool, total: int, before: str, after: Sequence[str], **fields: Any) -> None:
-        console = Console(stderr=True)
-        self._bar = Progress(
-            TextColumn(before),
-            MofNCompleteColumn(),
-            BarColumn(),
-            *map(TextColumn, after),
-            TimeRemainingColumn(),
-            console=console,
-            disable=not (shown and (console.is_terminal or console.is_jupyter)),
-        )
-        self._task = self._bar.add_task("", total=total, **fields)
+    def __init__(self, total: int, shown: bool) -> None:
+        self._display = choose_display(total) if shown else None
+        self._done = 0
+        self._texts: Callable[[], tuple[str, str]] | None = None
 
     def __enter__(self) -> Self:
-        self._bar.start()
+        if self._display is not None:
+            self._display.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._bar.stop()
+        if self._display is not None:
+            self._display.ended = True
+            if self._texts is not None:
+                self._display.show(self._done, *self._texts())
+            self._display.stop()
+
+    def _count(self, epochs: int, texts: Callable[[], tuple[str, str]]) -> None:
+        """Count epochs; `texts` returns what is shown before the count and after it, and is called if it is time."""
+        if self._display is None:
+            return
+        self._done += epochs
+        self._texts = texts
+        if self._display.due():
+            self._display.show(self._done, *texts())
 
 
-class EpochProgress(TerminalBar):
+class EpochProgress(Progress):
     """A context in which `advance` shows the losses and metrics of the last epoch."""
-
-    def __init__(self, epochs: int, shown: bool) -> None:
-        after = ["{task.fields[figures]}", "{task.fields[speed]}"]
-        super().__init__(shown, epochs, "epoch", after, figures="", speed="")
 
     def advance(self, figures: Mapping[str, float], epochs: int = 1) -> None:
         """Count epochs and show the losses and metrics of the last one."""
-        if self._bar.disable:
-            return
-        task = self._bar.tasks[0]
-        elapsed = task.elapsed or 0
-        speed = f"{(task.completed + epochs) / elapsed:.3g} epochs/s" if elapsed else ""
-        text = "  ".join(f"{name.replace('_', ' ')} {figure:.4g}" for name, figure in figures.items())
-        self._bar.update(self._task, advance=epochs, figures=text, speed=speed)
+        self._count(epochs, lambda: ("", described_figures(figures)))
+
+
+def described_figures(figures: Mapping[str, float]) -> str:
+    """Losses and metrics in a line.
+
+    >>> described_figures({"loss": 0.123456, "validation_accuracy": 0.98})
+    'loss 0.1235  validation accuracy 0.98'
+    """
+    return "  ".join(f"{name.replace('_', ' ')} {figure:.4g}" for name, figure in figures.items())

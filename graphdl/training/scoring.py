@@ -45,7 +45,7 @@ class Scorer:
     """Measures the losses and metrics of passes.
 
     The total loss is the sum of the losses, each times its weight. If there are several losses, each is also listed as
-    "loss of left", and metrics as "accuracy of left". Metrics are computed for losses with one prediction and one
+    "loss_of_left", and metrics as "accuracy_of_left". Metrics are computed for losses with one prediction and one
     target. Raises SettingError if there are metrics and no such loss, or if a name is used twice.
 
     targets    the nodes that a pass must compute and keep
@@ -67,13 +67,13 @@ class Scorer:
                 "remove metrics."
             )
         self._metrics = [
-            (f"{name} of {key}" if self._several else name, metric, pair)
+            (f"{name}_of_{key}" if self._several else name, metric, pair)
             for name, measure in resolved.items()
             for key, pair in compared.items()
             if (metric := measure(engine.loss(key))) is not None
         ]
         _refuse_unmeasured(resolved, [engine.loss(key) for key in compared])
-        own = [f"loss of {key}" for key in net.losses] if self._several else []
+        own = [f"loss_of_{key}" for key in net.losses] if self._several else []
         names = ["loss", *own, *(name for name, _, _ in self._metrics)]
         for name in names:
             if names.count(name) > 1:
@@ -132,7 +132,7 @@ class Scorer:
             value = read(loss if loss.dim() == 0 else loss.sum())
             total += weight * value
             if self._several:
-                figures[f"loss of {key}"] = value
+                figures[f"loss_of_{key}"] = value
         for name, metric, pair in self._by_batch:
             prediction, target = (inputs[source] if source in inputs else found[source] for source in pair)
             if isinstance(metric, Accuracy):
@@ -151,7 +151,7 @@ class Scorer:
         found = dict(zip(self.targets, targets, strict=True))
         for key in self._weights if self._several else ():
             losses = found[key].double()
-            figures[f"loss of {key}"] = losses.flatten(1).sum(1) if losses.dim() > 1 else losses
+            figures[f"loss_of_{key}"] = losses.flatten(1).sum(1) if losses.dim() > 1 else losses
         for name, metric, pair in self._by_batch:
             compared = [bundle.stacked(source) if source in bundle.inputs else found[source] for source in pair]
             figures.update(_measured(name, metric, *compared))

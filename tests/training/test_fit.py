@@ -158,10 +158,10 @@ def test_several_weighted_losses_are_summed_and_listed():
     connectivity = {"x": ["a", "b"], "a": ["left"], "b": ["right"], "target": ["left", "right"]}
     net = Network(operators, connectivity, seed=0)
     figures = evaluate(net, {"x": X, "target": Y}, metrics=("accuracy",))
-    assert set(figures) == {"loss", "loss of left", "loss of right", "accuracy of left", "accuracy of right"}
-    assert figures["loss"] == pytest.approx(0.25 * figures["loss of left"] + 2 * figures["loss of right"])
+    assert set(figures) == {"loss", "loss_of_left", "loss_of_right", "accuracy_of_left", "accuracy_of_right"}
+    assert figures["loss"] == pytest.approx(0.25 * figures["loss_of_left"] + 2 * figures["loss_of_right"])
     history = fit(net, X, Y, **SETTINGS)
-    assert set(history) == {"loss", "loss of left", "loss of right"}
+    assert set(history) == {"loss", "loss_of_left", "loss_of_right"}
 
 
 @pytest.mark.parametrize("reduction", ["sum", "none"])

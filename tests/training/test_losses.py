@@ -209,4 +209,4 @@ def test_a_function_measures_any_loss_and_accuracy_only_those_that_have_it():
     operators = {"fc": Linear(4, 3), "a": graphdl.CrossEntropyLoss(), "b": graphdl.PoissonNLLLoss()}
     net = Network(operators, {"fc": ["a", "b"], "t": ["a"], "u": ["b"]}, seed=0)
     found = evaluate(net, {"fc": X, "t": CLASS, "u": LABELS}, metrics=["accuracy"])
-    assert [name for name in found if "accuracy" in name] == ["accuracy of a"]
+    assert [name for name in found if "accuracy" in name] == ["accuracy_of_a"]

@@ -125,7 +125,7 @@ def test_weights_of_losses_and_frozen_nodes():
     torch.testing.assert_close(net.parameters["fc2.weight"], best[:8].T, rtol=1e-4, atol=1e-4)
     assert torch.equal(net.parameters["fc1.weight"], before["fc1.weight"])
     last = history.last
-    assert last["loss"] == pytest.approx(3 * last["loss of left"] + last["loss of right"], rel=1e-12)
+    assert last["loss"] == pytest.approx(3 * last["loss_of_left"] + last["loss_of_right"], rel=1e-12)
 
 
 def test_penalties_are_minimized_too():

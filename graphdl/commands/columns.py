@@ -1,0 +1,132 @@
+"""Tables of named columns, from CSV, npz and parquet files."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy
+
+from graphdl.errors import FileFormatError, did_you_mean, import_optional, listing
+from graphdl.search.sources import is_number, numbers_of, read_csv
+
+SUFFIXES = (".csv", ".npz", ".parquet")
+
+
+class Table:
+    """Columns of one length: numbers (n, ...), or texts (n).
+
+    lines  the line of each row in a CSV file; None elsewhere
+    """
+
+    def __init__(self, path: Path, columns: dict[str, Any], lines: Sequence[int] | None = None) -> None:
+        self.path, self.columns, self.lines = path, columns, lines
+        lengths = {len(column) for column in columns.values()}
+        if not lengths or lengths == {0}:
+            raise FileFormatError(f"{path} has no rows.")
+        if len(lengths) > 1:
+            sizes = (f"{name} has {len(column)}" for name, column in columns.items())
+            raise FileFormatError(f"The arrays of {path} differ in their rows: {listing(sizes)}.")
+        self.rows = lengths.pop()
+
+    def column(self, name: str) -> Any:
+        """A column by its name. Raises FileFormatError if there is none."""
+        if name not in self.columns:
+            raise FileFormatError(
+                f"{self.path} has no column {name!r}.{did_you_mean(name, self.columns)} It has {listing(self.columns)}."
+            )
+        return self.columns[name]
+
+    def numeric(self, name: str) -> bool:
+        """Whether all values of a column are numbers; missing ones count as numbers, which `numbers` reports."""
+        column = self.column(name)
+        if column.dtype.kind in "biuf":
+            return True
+        return all(is_number(text) for text in column if text.strip())
+
+    def numbers(self, name: str) -> Any:
+        """A column of finite numbers (n, ...). Raises FileFormatError, with the line, if a value is not one."""
+        column = self.column(name)
+        if column.dtype.kind not in "biuf":
+            if self.lines is not None:
+                return numpy.array(numbers_of(self.path, name, dict(zip(self.lines, column, strict=True))))
+            bad = next((k for k, text in enumerate(column) if not is_number(text)), 0)
+            raise FileFormatError(f"{self.path}, row {bad + 1}, column {name!r}: {column[bad]!r} is not a number.")
+        if not numpy.isfinite(column).all():
+            bad = int(numpy.argwhere(~numpy.isfinite(column))[0][0])
+            raise FileFormatError(f"{self.path}, row {bad + 1}, column {name!r}: a value is missing or not finite.")
+        return column
+
+    def labels(self, name: str) -> list[str]:
+        """A column of classes as texts; whole numbers are written without a point. Raises FileFormatError for a gap."""
+        column = self.column(name)
+        if column.ndim > 1:
+            raise FileFormatError(f"{self.path}: {name!r} has the shape {column.shape}: classes are one number a row.")
+        found = [_label(value) for value in column]
+        for k, label in enumerate(found):
+            if label in ("", "nan"):
+                where = f"row {k + 1}" if self.lines is None else f"line {self.lines[k]}"
+                raise FileFormatError(f"{self.path}, {where}, column {name!r}: the target is missing.")
+        return found
+
+
+def read_table(path: Path) -> Table:
+    """Read a .csv, .npz or .parquet file. Raises FileFormatError; for parquet MissingPackageError without pandas."""
+    suffix = path.suffix.lower()
+    try:
+        if suffix == ".csv":
+            return _from_csv(path)
+        if suffix == ".npz":
+            return _from_npz(path)
+        if suffix == ".parquet":
+            return _from_parquet(path)
+    except OSError as error:
+        raise FileFormatError(f"{path} cannot be read: {error.strerror or error}.") from None
+    except (ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise FileFormatError(f"{path} is not a {suffix} file of arrays: {error}.") from None
+    raise FileFormatError(f"{path}: data are a file with the suffix {listing(SUFFIXES)}.")
+
+
+def _from_csv(path: Path) -> Table:
+    columns = read_csv(path)
+    lines = list(next(iter(columns.values()), {}))
+    return Table(path, {name: numpy.array([*held.values()], dtype=object) for name, held in columns.items()}, lines)
+
+
+def _from_npz(path: Path) -> Table:
+    with path.open("rb") as file:
+        held = numpy.load(file, allow_pickle=False)
+        if not isinstance(held, numpy.lib.npyio.NpzFile):
+            raise ValueError("it holds one array without a name")
+        return Table(path, {name: _array(path, name, held[name]) for name in held})
+
+
+def _from_parquet(path: Path) -> Table:
+    pandas = import_optional("pandas", "Reading a parquet file", "pandas and pyarrow", "data")
+    import_optional("pyarrow", "Reading a parquet file", "pandas and pyarrow", "data")
+    frame = pandas.read_parquet(path)
+    return Table(path, {str(name): _array(path, str(name), _plain(frame[name])) for name in frame.columns})
+
+
+def _plain(series: Any) -> Any:
+    """A column as numbers, or as texts in which a missing value is ""."""
+    kinds = import_optional("pandas.api.types", "Reading a parquet file", "pandas and pyarrow", "data")
+    if kinds.is_bool_dtype(series) or kinds.is_numeric_dtype(series):
+        return series.to_numpy(dtype=float, na_value=numpy.nan) if series.hasnans else series.to_numpy()
+    return numpy.array(["" if missing else str(value) for value, missing in zip(series, series.isna(), strict=True)])
+
+
+def _array(path: Path, name: str, values: Any) -> Any:
+    """An array of numbers or texts, with at least one axis."""
+    array = numpy.asarray(values)
+    if array.dtype.kind not in "biufU" or array.ndim == 0:
+        raise FileFormatError(f"{path}: {name!r} is neither numbers nor texts in rows, but {array.dtype}.")
+    return array.astype(object) if array.dtype.kind == "U" else array
+
+
+def _label(value: Any) -> str:
+    text = str(value).strip()
+    number = float(text) if is_number(text) else 0.5
+    return str(int(number)) if number.is_integer() else text

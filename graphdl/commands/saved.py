@@ -1,0 +1,109 @@
+"""Trained networks in files: those of `graphdl train` and `graphdl run`, and files that Network.save writes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+import typer
+
+from graphdl.commands.columns import Table
+from graphdl.commands.encoding import Encoding, choose_encoding
+from graphdl.commands.output import load_weights, save_weights
+from graphdl.errors import FileFormatError, SettingError
+from graphdl.files import write_bytes
+from graphdl.graph import Key
+from graphdl.network import Network
+from graphdl.serialization import read_json
+
+RECORD, MODEL, WEIGHTS, LOG, CHECKPOINTS = "train.json", "model.json", "weights.safetensors", "log.csv", "run"
+"""The files in the folder of a training: its arguments and columns, the network, its weights, a row for each epoch, and
+the checkpoints."""
+
+FORMAT, VERSION = "graphdl train", 1
+
+Trained = Annotated[
+    Path, typer.Argument(help="The folder of a training, or a file of a network with its weights.", show_default=False)
+]
+Data = Annotated[Path, typer.Argument(help="A .csv, .npz or .parquet file.", show_default=False)]
+Weights = Annotated[Path | None, typer.Option(help="A safetensors file: the weights of a model.json.")]
+Targets = Annotated[
+    list[str] | None,
+    typer.Option("--target", "-t", help="The column of the target; name=column if the network has several."),
+]
+Inputs = Annotated[
+    list[str] | None,
+    typer.Option("--input", "-i", help="Columns of an input: a,b,c, or name=a,b,c. By default all but the target."),
+]
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A network of a file, and what its training has stored of columns and classes, if it was `graphdl train`."""
+
+    net: Network
+    encoding: Encoding | None
+    weights: Path | None
+
+    def chosen(self, table: Table, inputs: Sequence[str], targets: Sequence[str], training: bool = False) -> Encoding:
+        """The encoding of the training; without one, that of the options."""
+        if self.encoding is None:
+            return choose_encoding(self.net, table, inputs, targets, training=training)
+        if inputs or targets:
+            raise SettingError("The training has stored which columns it used: leave out --input and --target.")
+        return self.encoding
+
+    def build(self, features: Mapping[Key, torch.Tensor]) -> Network:
+        """Infer sizes that were left out, and read the weights."""
+        if not self.net.engine.built:
+            self.net.build({name: tuple(tensor.shape[1:]) for name, tensor in features.items()})
+        if self.weights is not None:
+            load_weights(self.net, self.weights)
+        return self.net
+
+
+def open_saved(path: Path, weights: Path | None, *, trained: bool = True, seed: int | None = None) -> Saved:
+    """The network of a folder or a file. Raises SettingError if it has no weights and they are needed.
+
+    Weights stand in weights.safetensors in the folder, in the file of `weights`, or in the file of the network itself.
+    """
+    if path.is_dir():
+        record = read_record(path / RECORD)["encoding"] if (path / RECORD).exists() else None
+        found = weights or (path / WEIGHTS if (path / WEIGHTS).exists() else None)
+        if trained and found is None:
+            where = f"training has not ended: graphdl resume {path}" if record else "it holds no weights.safetensors"
+            raise SettingError(f"{path} cannot be used yet: {where}.")
+        encoding = None if record is None else Encoding.from_dict(record)
+        return Saved(Network.load(path / MODEL, seed=seed), encoding, found)
+    net = Network.load(path, seed=seed)
+    if trained and weights is None and path.suffix.lower() == ".json":
+        raise SettingError(
+            f"{path} holds no weights: add --weights weights.safetensors, or give the folder of a training."
+        )
+    return Saved(net, None, weights)
+
+
+def save_trained(net: Network, folder: Path) -> list[Path]:
+    """Write a network and its weights into the folder of its training."""
+    return [net.save(folder / MODEL), save_weights(net, folder / WEIGHTS)]
+
+
+def write_record(folder: Path, arguments: Mapping[str, Any], encoding: Encoding) -> Path:
+    """Write the arguments of a training, and how columns were used."""
+    record = {"format": FORMAT, "version": VERSION, "arguments": dict(arguments), "encoding": encoding.to_dict()}
+    write_bytes(folder / RECORD, (json.dumps(record, indent=1) + "\n").encode())
+    return folder / RECORD
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """Read what `write_record` wrote. Raises FileFormatError for anything else."""
+    record = read_json(path)
+    if not isinstance(record, dict) or (record.get("format"), record.get("version")) != (FORMAT, VERSION):
+        raise FileFormatError(f"{path} was not written by graphdl train, or by another version of it.")
+    if not all(isinstance(record.get(name), dict) for name in ("arguments", "encoding")):
+        raise FileFormatError(f"{path} is damaged: it has no arguments or no encoding.")
+    return record

@@ -1,0 +1,43 @@
+"""graphdl draw and graphdl summary."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from graphdl.commands.output import AsJSON, console, tell, tell_json
+from graphdl.facts import node_facts
+from graphdl.network import Network
+
+Model = Annotated[Path, typer.Argument(help="A file of a network, as Network.save writes it.", show_default=False)]
+
+
+def draw(
+    model: Model,
+    output: Annotated[Path, typer.Option("--output", "-o", help="A .svg, .png, .pdf or .dot file.")] = Path(
+        "network.svg"
+    ),
+    dark: Annotated[bool, typer.Option("--dark", help="Light colours on a dark background.")] = False,
+    title: Annotated[str | None, typer.Option(help="The title; by default the file's name.")] = None,
+    as_json: AsJSON = False,
+) -> None:
+    """Draw the network of a file: graphdl draw model.json -o model.svg."""
+    net = Network.load(model)
+    path = net.render(output, title=title or model.stem, theme="dark" if dark else "light")
+    tell_json({"written": [path]}) if as_json else tell(str(path))
+
+
+def summary(model: Model, as_json: AsJSON = False) -> None:
+    """Print the nodes of the network of a file, and how many parameters each has."""
+    net = Network.load(model)
+    if not as_json:
+        return console.print(net.summary(), markup=False)
+    facts = node_facts(net.engine)
+    nodes = [
+        {"node": key, "operator": facts[key].operator or "input", "parameters": facts[key].own_parameters}
+        for key in net.order
+    ]
+    total = sum(each.own_parameters for each in facts.values())
+    tell_json({"nodes": nodes, "parameters": total, "inputs": net.inputs, "outputs": net.outputs})

@@ -1,0 +1,232 @@
+"""graphdl train and graphdl resume."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+import typer
+
+from graphdl.commands import saved
+from graphdl.commands.columns import read_table
+from graphdl.commands.encoding import Encoding
+from graphdl.commands.output import AsJSON, make_folder, tell, tell_figures, tell_json, tell_written
+from graphdl.commands.roles import check_trains
+from graphdl.errors import FileFormatError, SettingError
+from graphdl.graph import Key
+from graphdl.network import Network
+from graphdl.optim import Optimizer
+from graphdl.search.spec import read_optimizer
+from graphdl.training import Callback, CSVLogger, EarlyStopping, History, fit
+
+Data = Mapping[Key, torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """The arguments of a training, as its folder stores them."""
+
+    model: str
+    data: str
+    target: list[str] = field(default_factory=list)
+    input: list[str] = field(default_factory=list)
+    epochs: int = 100
+    lr: float | None = None
+    optimizer: str = "Adam"
+    batch_size: int = 50
+    validation: str | None = None
+    metric: list[str] = field(default_factory=list)
+    patience: int | None = None
+    compile: bool = False
+    seed: int = 0
+    weights: str | None = None
+
+    @classmethod
+    def from_dict(cls, stored: Mapping[str, Any]) -> Arguments:
+        """The arguments of a folder. Raises FileFormatError for others."""
+        try:
+            return cls(**stored)
+        except TypeError as error:
+            raise FileFormatError(f"The stored arguments of a training are damaged: {error}.") from None
+
+
+def train(
+    model: Annotated[
+        Path, typer.Argument(help="A network that Network.save wrote, with a loss; or a folder.", show_default=False)
+    ],
+    data: saved.Data,
+    target: saved.Targets = None,
+    input: saved.Inputs = None,  # noqa: A002  # the name of the option
+    epochs: Annotated[int, typer.Option(help="Passes through the data.", min=1)] = 100,
+    lr: Annotated[float | None, typer.Option(help="The learning rate; by default that of the optimizer.")] = None,
+    optimizer: Annotated[
+        str, typer.Option(help='Its name, or with settings {"type": "SGD", "momentum": 0.9}.')
+    ] = "Adam",
+    batch_size: Annotated[int, typer.Option(help="Rows of a batch.", min=1)] = 50,
+    validation: Annotated[
+        str | None, typer.Option(help="A fraction of the rows, as 0.2, or another file with the same columns.")
+    ] = None,
+    metric: Annotated[
+        list[str] | None, typer.Option("--metric", "-m", help="Such as accuracy, which is the default for classes.")
+    ] = None,
+    patience: Annotated[
+        int | None, typer.Option(help="Stop after so many epochs without a lower validation loss.", min=1)
+    ] = None,
+    compile: Annotated[bool, typer.Option("--compile", help="Compile the steps to C++.")] = False,  # noqa: A002
+    seed: Annotated[int, typer.Option(help="Of first parameters, batches and the rows of validation.", min=0)] = 0,
+    weights: Annotated[Path | None, typer.Option(help="A safetensors file of weights to start from.")] = None,
+    out: Annotated[Path, typer.Option(help="The folder of the training.")] = Path("run"),
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a training in that folder.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
+    as_json: AsJSON = False,
+) -> None:
+    """Train a network on a table: graphdl train model.json data.csv --target y.
+
+    Columns are chosen by name, and classes may be texts; both are stored, so that evaluate and predict find them. The
+    folder gets model.json, weights.safetensors, log.csv with a row for each epoch, and train.json with the arguments.
+    """
+    start = None if weights is None else str(weights.resolve())
+    arguments = Arguments(
+        str(model.resolve()), str(data.resolve()), target or [], input or [], epochs, lr, optimizer, batch_size,
+        _resolved(validation), metric or [], patience, compile, seed, start,
+    )  # fmt: skip
+    _make_run_folder(out, overwrite)
+    net, encoding, training, held_out = _prepared(arguments)
+    fitting = _fitting(arguments, encoding)
+    saved.write_record(out, asdict(arguments), encoding)
+    _fit(net, training, held_out, out, fitting, quiet, as_json)
+
+
+def resume(
+    run: Annotated[Path, typer.Argument(help="The folder of a training that was stopped.", show_default=False)],
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
+    as_json: AsJSON = False,
+) -> None:
+    """Continue a training that was stopped, with the same result as if it had not been: graphdl resume run.
+
+    It reads the model and the data again from where they were.
+    """
+    if not (run / saved.RECORD).exists():
+        raise SettingError(
+            f"{run} is not the folder of a graphdl train. A training of a script continues if the script calls "
+            f"fit(..., checkpoint={str(run)!r}) again."
+        )
+    record = saved.read_record(run / saved.RECORD)
+    arguments = Arguments.from_dict(record["arguments"])
+    net, encoding, training, held_out = _prepared(arguments)
+    if encoding != Encoding.from_dict(record["encoding"]):
+        raise FileFormatError(f"{arguments.data} has changed since the training began: other columns or classes.")
+    _fit(net, training, held_out, run, _fitting(arguments, encoding), quiet, as_json)
+
+
+def _prepared(arguments: Arguments) -> tuple[Network, Encoding, Data, Data | None]:
+    """The network before training, the columns, and the data of training and validation."""
+    start = None if arguments.weights is None else Path(arguments.weights)
+    model = saved.open_saved(Path(arguments.model), start, trained=False, seed=arguments.seed)
+    check_trains(model.net)
+    table = read_table(Path(arguments.data))
+    encoding = model.chosen(table, arguments.input, arguments.target, training=True)
+    data = encoding.data(model.net, table)
+    net = model.build(encoding.features(model.net, table))
+    return net, encoding, *_divided(arguments, net, encoding, data)
+
+
+def _divided(
+    arguments: Arguments, net: Network, encoding: Encoding, data: dict[Key, torch.Tensor]
+) -> tuple[Data, Data | None]:
+    """The rows for training and those for validation."""
+    if arguments.validation is None:
+        return data, None
+    try:
+        fraction = float(arguments.validation)
+    except ValueError:
+        return data, encoding.data(net, read_table(Path(arguments.validation)))
+    rows = len(next(iter(data.values())))
+    held = round(fraction * rows)
+    if not 0 < held < rows:
+        raise SettingError(
+            f"--validation {arguments.validation} leaves {held} of {rows} rows for validation: give a fraction between "
+            "0 and 1, or a file."
+        )
+    order = torch.randperm(rows, generator=torch.Generator().manual_seed(arguments.seed))
+    parts = order[held:].sort().values, order[:held].sort().values
+    training, validation = ({name: tensor[part] for name, tensor in data.items()} for part in parts)
+    return training, validation
+
+
+def _fitting(arguments: Arguments, encoding: Encoding) -> dict[str, Any]:
+    """The arguments of fit. Raises an error for one that is not valid, before anything is written."""
+    classes = any(target.of_classes for target in encoding.targets.values())
+    if arguments.patience is not None and arguments.validation is None:
+        raise SettingError("--patience needs validation data: add --validation 0.2.")
+    callbacks: list[Callback] = [] if arguments.patience is None else [EarlyStopping(patience=arguments.patience)]
+    return {
+        "optimizer": _optimizer(arguments), "epochs": arguments.epochs, "batch_size": arguments.batch_size,
+        "metrics": arguments.metric or (["accuracy"] if classes else []), "compile": arguments.compile,
+        "callbacks": callbacks,
+    }  # fmt: skip
+
+
+def _optimizer(arguments: Arguments) -> Optimizer:
+    text = arguments.optimizer.strip()
+    try:
+        stored = json.loads(text) if text.startswith("{") else {"type": text}
+    except ValueError as error:
+        raise SettingError(f"--optimizer {text!r:.100} is neither a name nor JSON: {error}.") from None
+    return read_optimizer(stored if arguments.lr is None else {**stored, "lr": arguments.lr})
+
+
+def _fit(
+    net: Network, training: Data, held_out: Data | None, out: Path, fitting: dict[str, Any], quiet: bool, as_json: bool
+) -> None:
+    """Train, write the results and print them."""
+    log = out / saved.LOG
+    callbacks = [*fitting.pop("callbacks"), CSVLogger(log)]
+    kept = _checkpointing(out / saved.CHECKPOINTS)
+    history = fit(net, training, validation=held_out, callbacks=callbacks, progress=not quiet, **fitting, **kept)
+    written = [*saved.save_trained(net, out), log, out / saved.RECORD]
+    if as_json:
+        tell_json({"epochs": history.epochs, "seconds": history.seconds, "figures": history.last, "written": written})
+        return
+    tell(_sentence(history), bold=True)
+    tell_figures(history.last, as_json=False)
+    tell_written(written)
+
+
+def _checkpointing(folder: Path) -> dict[str, Any]:
+    """The argument of fit that stores checkpoints in a folder, and continues from them."""
+    return {"checkpoint": folder} if "checkpoint" in inspect.signature(fit).parameters else {}
+
+
+def _sentence(history: History) -> str:
+    speed = f" ({history.epochs / history.seconds:.3g} epochs/s)" if history.seconds else ""
+    return f"{history.epochs} epochs in {history.seconds:.1f} s{speed}"
+
+
+def _make_run_folder(out: Path, overwrite: bool) -> None:
+    """Create the folder of a training. Raises SettingError if there is one in it already."""
+    if (out / saved.RECORD).exists():
+        if not overwrite:
+            raise SettingError(
+                f"{out} holds a training: continue it with graphdl resume {out}, give another --out, or replace it "
+                "with --overwrite."
+            )
+        for name in (saved.RECORD, saved.WEIGHTS, saved.LOG):
+            (out / name).unlink(missing_ok=True)
+        shutil.rmtree(out / saved.CHECKPOINTS, ignore_errors=True)
+    make_folder("--out", out)
+
+
+def _resolved(validation: str | None) -> str | None:
+    """A fraction as it is, and a file by its whole path."""
+    try:
+        float(validation or "0")
+    except ValueError:
+        return str(Path(str(validation)).resolve())
+    return validation
