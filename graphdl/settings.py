@@ -49,9 +49,10 @@ def integer() -> Check:
     return Check("a whole number", _is_integer)
 
 
-def size(least: int = 1) -> Check:
-    """A whole number of at least `least`."""
-    return Check(f"a whole number of at least {least}", lambda value: _is_integer(value) and value >= least)
+def size(least: int = 1, most: float = math.inf) -> Check:
+    """A whole number of at least `least`, and at most `most`."""
+    bound = f"of at least {least}" if most == math.inf else f"from {least} to {most:,}"
+    return Check(f"a whole number {bound}", lambda value: _is_integer(value) and least <= value <= most)
 
 
 def sizes(least: int = 1) -> Check:
