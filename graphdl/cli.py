@@ -8,15 +8,16 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.markup import escape
-from safetensors.torch import save_file
 
 from graphdl import systems
 from graphdl.errors import GraphDLError, SettingError
 from graphdl.experiments import EXPERIMENTS, Experiment, find_experiment
+from graphdl.files import write_bytes
 from graphdl.network import Network
 from graphdl.plots import new_figure
 from graphdl.scripts import Script, find_scripts
 from graphdl.search import sweep_file
+from graphdl.serialization import packed
 
 app = typer.Typer(
     name="graphdl",
@@ -105,7 +106,7 @@ def _saved(net: Network, path: Path) -> list[Path]:
     """Save a network and, beside it, its weights; return both files."""
     weights = path.with_suffix(".safetensors")
     net.save(path)
-    save_file(net.state_dict(), weights)
+    write_bytes(weights, packed(net))
     return [path, weights]
 
 

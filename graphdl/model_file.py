@@ -51,8 +51,7 @@ def save(net: Any, path: Path) -> Path:
     if net.engine.built:
         if net.device.type == "meta":
             raise SettingError(f"{path}: a network on the device 'meta' has no values. Save it as a .json file.")
-        state = {name: tensor.contiguous().cpu() for name, tensor in net.state_dict().items()}
-        members[WEIGHTS] = safetensors.save(state)
+        members[WEIGHTS] = serialization.packed(net)
     manifest = json.dumps(_manifest(net, members), indent=1).encode()
     with replacing(path) as unfinished, unfinished.open("wb") as file:
         container.write(file, {MANIFEST: manifest, **members})

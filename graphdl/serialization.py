@@ -18,6 +18,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
+from safetensors import torch as safetensors
+
 from graphdl.errors import FileFormatError, GraphDLError, SettingError, did_you_mean, listing
 from graphdl.files import read_bytes, write_bytes
 from graphdl.graph import Block, Feed, Key, Shared
@@ -237,11 +240,20 @@ def construct(cls: type, stored: Mapping[str, Any], where: str) -> Any:
         raise FileFormatError(f"{where}: {name} cannot be created with these settings: {error}.") from error
 
 
+def packed(net: Any) -> bytes:
+    """The parameters and buffers of a network as a safetensors file."""
+    return safetensors.save({name: tensor.contiguous().cpu() for name, tensor in net.state_dict().items()})
+
+
 def reduced(net: Any) -> tuple[Any, ...]:
-    """What a network's __reduce__ returns: `restored`, and what it needs."""
-    state = net.state_dict() if net.engine.built else None
+    """What a network's __reduce__ returns: `restored`, and what it needs.
+
+    Tensors are bytes in it: between processes, multiprocessing would share the memory of tensors.
+    """
+    state = packed(net) if net.engine.built and net.device.type != "meta" else None
     declared = (net.operators, net.connectivity, net.device, net.dtype)
-    return restored, (type(net), declared, state, net.generator.get_state(), net.engine.frozen, net.outputs)
+    generator = net.generator.get_state().numpy().tobytes()
+    return restored, (type(net), declared, state, generator, net.engine.frozen, net.outputs)
 
 
 def restored(
@@ -249,12 +261,13 @@ def restored(
 ) -> Any:
     """A network from the data that its __reduce__ returned."""
     operators, connectivity, device, dtype = declared
-    net = cls(operators, connectivity, seed=0, device=device, dtype=dtype)
+    net = cls(operators, connectivity, seed=0, device="meta", dtype=dtype)
     if net.outputs != outputs:  # a part may have outputs that other nodes read
         net._set_up(net.generator, net.device, net.dtype, None, outputs)
+    net.to(device)
     if state is not None:
-        net.load_state_dict(state)
-    net.generator.set_state(generator)
+        net.load_state_dict(safetensors.load(state))
+    net.generator.set_state(torch.frombuffer(bytearray(generator), dtype=torch.uint8))
     if frozen:
         net.engine.freeze(frozen, frozen=True)
     return net
