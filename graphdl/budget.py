@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -13,6 +13,9 @@ from graphdl.errors import FileFormatError
 from graphdl.graph import Block, Key, Shared
 from graphdl.operators import Buffer, Operator, Parameter
 from graphdl.settings import chosen_settings
+
+if TYPE_CHECKING:
+    from graphdl.graph.build import Graph
 
 MOST_BYTES = 2**30
 """The default of `max_bytes`: what a file that is read may take for its tensors."""
@@ -50,6 +53,14 @@ def check_size(operators: Mapping[Key, Any], dtype: torch.dtype, max_bytes: int)
             f"its tensors take {size.bytes:,} bytes, and max_bytes is {max_bytes:,}. The largest is {name} with the "
             f"shape {shape}. If the file is trusted, load it with max_bytes={size.bytes}."
         )
+
+
+def check_gradients(graph: Graph, dtype: torch.dtype) -> None:
+    """Raise FileFormatError if the gradient factor of an edge, with those of the blocks around it, is too large."""
+    for source, key, edge in graph.edges(data=True):
+        if abs(edge["gradient"]) > (most := torch.finfo(dtype).max):
+            factor = f"{edge['gradient']:g}, and the largest number of {dtype} is {most:.3g}"
+            raise FileFormatError(f"the gradient factor from {source} to {key} is {factor}.")
 
 
 def _written(operators: Mapping[Key, Any], path: str = "") -> Iterator[tuple[str, Any]]:

@@ -120,14 +120,14 @@ def draw(
     title: Annotated[str | None, typer.Option(help="The title; by default the file's name.")] = None,
 ) -> None:
     """Draw the network of a JSON file: graphdl draw model.json -o model.svg."""
-    net = Network.load(model)
+    net = Network.load(model, device="meta")
     console.print(escape(str(net.render(output, title=title or model.stem, theme="dark" if dark else "light"))))
 
 
 @app.command()
 def summary(model: Model) -> None:
     """Print the nodes of the network of a JSON file, and how many parameters each has."""
-    console.print(Network.load(model).summary(), markup=False)
+    console.print(Network.load(model, device="meta").summary(), markup=False)
 
 
 @app.command(help=f"Run published experiments, and write a page of their figures and pictures.\n\n{PUBLISHED}")

@@ -58,7 +58,7 @@ def read(file: BinaryIO, names: Iterable[str], unread: Collection[str] = ()) -> 
             break
         size = int.from_bytes(head[-8:], "little")
         if size > end - file.tell():
-            raise _damaged(f"{name} is truncated")
+            raise _damaged(f"{name} is missing or truncated")
         member = found[name] = _member(file, size, name not in unread)
         if head != _header(name, size, member.crc):
             raise _damaged(f"what it says of {name} is wrong")

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from graphdl import container, serialization
 from graphdl.arguments import floating_type, new_generator, usable_device
-from graphdl.budget import check_size
+from graphdl.budget import check_gradients, check_size
 from graphdl.errors import FileFormatError, GraphDLError, SettingError, listing
 from graphdl.files import reading, replacing
 from graphdl.graph import known_keys
@@ -99,7 +99,9 @@ def of_dictionary(cls: Any, data: object, seed: int | None, device: Any, dtype: 
     device, dtype = usable_device(device), floating_type(dtype)
     operators, connectivity = serialization.from_dict(data)
     check_size(operators, dtype, NO_DATA if device.type == "meta" else max_bytes)
-    return cls(operators, connectivity, seed=seed, device=device, dtype=dtype)
+    net = cls(operators, connectivity, seed=seed, device=device, dtype=dtype)
+    check_gradients(net.graph, dtype)
+    return net
 
 
 def _parsed(content: bytes | None, what: str, max_bytes: int) -> Any:
@@ -124,7 +126,9 @@ def _read(cls: Any, file: BinaryIO, seed: int | None, device: torch.device, dtyp
         raise FileFormatError(f"it has no {MODEL}: it is damaged.")
     manifest = _checked(_parsed(members[MANIFEST].content, MANIFEST, max_bytes), members)
     model = _parsed(members[MODEL].content, MODEL, max_bytes)
-    net = of_dictionary(cls, model, 0, "meta", DTYPES[manifest["dtype"]], max_bytes)
+    stored_type = DTYPES[manifest["dtype"]]
+    check_size(serialization.from_dict(model)[0], stored_type, NO_DATA if hollow else max_bytes)
+    net = of_dictionary(cls, model, 0, "meta", stored_type, max_bytes)
     if net.engine.built != (WEIGHTS in members):
         raise FileFormatError(f"{WEIGHTS} is {'missing' if net.engine.built else 'there, and sizes are unknown'}.")
     state = {} if hollow or WEIGHTS not in members else _weights(members[WEIGHTS].content, net)
@@ -190,10 +194,9 @@ def _weights(content: bytes | None, net: Any) -> dict[str, Tensor]:
 
 def _set_generator(net: Any, stored: str, seed: int | None) -> None:
     """Give a network's generator its state, or a seed."""
-    if seed is not None:
-        net.generator.manual_seed(seed)
-        return
     try:
         net.generator.set_state(torch.frombuffer(bytearray(base64.b64decode(stored, validate=True)), dtype=torch.uint8))
     except (ValueError, RuntimeError):
         raise FileFormatError(f"the generator in {MANIFEST} has no valid state.") from None
+    if seed is not None:
+        net.generator.manual_seed(seed)

@@ -267,7 +267,7 @@ def neighbours(extents: Iterable[Extent]) -> list[list[Extent]]:
 
 def _moved(tensor: Tensor, device: torch.device, dtype: torch.dtype) -> Tensor:
     from_nothing = tensor.is_meta and device.type != "meta"
-    return torch.zeros_like(tensor, device=device, dtype=dtype) if from_nothing else tensor.to(device, dtype)
+    return torch.zeros(tensor.shape, device=device, dtype=dtype) if from_nothing else tensor.to(device, dtype)
 
 
 def _buffers(operators: Mapping[Key, Operator], dtype: torch.dtype, device: str) -> dict[Name, tuple[Buffer, Tensor]]:

@@ -27,13 +27,12 @@ from graphdl.graph import Block, Feed, Key, Shared
 from graphdl.json_text import parse, repeated
 from graphdl.operators import Operator
 from graphdl.registry import is_registered, registered_class
-from graphdl.settings import chosen_settings
+from graphdl.settings import LARGEST_INTEGER, chosen_settings
 
 FORMAT, VERSION = "graphdl", 1
 FIELDS = ("format", "version", "operators", "connectivity")
 MOST_TEXT = 2**25
 """The bytes of a JSON file that are read at most: its data take up to 32 times as much memory."""
-LARGEST_INTEGER = 2**63 - 1
 
 
 def to_dict(
