@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Iterable
 from dataclasses import MISSING
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,12 @@ def stored(name: str, settings: Schema, required: list[str]) -> Schema:
     }
 
 
+def one_of(kind: str, names: Iterable[str]) -> Schema:
+    """An object of one of these classes, chosen by its type."""
+    chosen = [{"if": {"properties": {"type": {"const": name}}}, "then": reference(f"{kind}.{name}")} for name in names]
+    return {"type": "object", "required": ["type"], "properties": {"type": {"enum": list(names)}}, "allOf": chosen}
+
+
 def of_class(cls: Any) -> Schema:
     """The schema of a registered class, by the checks of its settings."""
     fields = [each for each in dataclasses.fields(cls) if each.init]
@@ -89,8 +96,8 @@ def schema() -> Schema:
         "key": KEY,
         "feeds": {"type": "array", "items": FEED},
         "nested": NESTED,
-        "operator": {"anyOf": [reference(f"operator.{name}") for name in computing]},
-        "initializer": {"anyOf": [reference(f"initializer.{name}") for name in filling]},
+        "operator": one_of("operator", computing),
+        "initializer": one_of("initializer", filling),
         **{f"operator.{name}": each for name, each in computing.items()},
         **{f"initializer.{name}": each for name, each in filling.items()},
     }

@@ -19,7 +19,6 @@ from graphdl.graph.declared import (
 from graphdl.graph.wiring import assign_slots, unfed_slots
 from graphdl.slots import is_optional
 
-
 MOST_ENDS = 100_000
 """The inputs, or outputs, that the blocks of a level may have beyond one each."""
 

@@ -303,7 +303,7 @@ def bombs() -> Iterator[Case]:
             inner = {
                 "type": "Block",
                 "operators": level,
-                "connectivity": dict.fromkeys(level, []) | ({"x": [*level]} if fed else {}),
+                "connectivity": {key: [] for key in level} | ({"x": [*level]} if fed else {}),
             }
             level = {"a": inner, **{f"b{k}": {"type": "Shared", "key": "a"} for k in range(9)}}
         content = text(network(operators=level, connectivity={"x": list(level)}))
