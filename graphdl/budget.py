@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from graphdl.errors import FileFormatError
-from graphdl.graph import Block, Key, Shared
+from graphdl.graph import Block, Key, Shared, normalise_connectivity
+from graphdl.graph.level import Level
 from graphdl.operators import Buffer, Operator, Parameter
 from graphdl.settings import chosen_settings
 
@@ -34,10 +35,13 @@ class Size:
     largest: tuple[int, str, tuple[int, ...]] = (0, "", ())
 
 
-def check_size(operators: Mapping[Key, Any], dtype: torch.dtype, max_bytes: int) -> None:
+def check_size(
+    operators: Mapping[Key, Any], connectivity: Mapping[Key, Any], dtype: torch.dtype, max_bytes: int
+) -> None:
     """Raise FileFormatError if a network of these operators would take too much; only their settings are looked at."""
     size = Size(written=sum(1 for _ in _written(operators)))
-    size.nodes = _nodes(operators, {})
+    if any(isinstance(each, Block) for each in operators.values()):
+        size.nodes = _nodes(Level(operators, normalise_connectivity(connectivity)), {})
     if size.nodes > max(FEW_NODES, EACH * size.written):
         raise FileFormatError(
             f"the network has {size.nodes:,} nodes and the file declares {size.written:,}: its blocks repeat "
@@ -71,20 +75,13 @@ def _written(operators: Mapping[Key, Any], path: str = "") -> Iterator[tuple[str
             yield from _written(each.operators, f"{path}{key}/")
 
 
-def _nodes(operators: Mapping[Key, Any], known: dict[int, int]) -> int:
+def _nodes(level: Level, known: dict[int, int]) -> int:
     """How many nodes a level has without its blocks; `known` are the blocks that were counted, by identity."""
     total = 0
-    for each in operators.values():
-        passed = set()
-        while isinstance(each, Shared) and each.key in operators and each.key not in passed:
-            passed.add(each.key)
-            each = operators[each.key]
-        if not isinstance(each, Block):
-            total += 1
-            continue
-        if id(each) not in known:
-            known[id(each)] = _nodes(each.operators, known)
-        total += known[id(each)]
+    for each in level.computed.values():
+        if isinstance(each, Block) and id(each) not in known:
+            known[id(each)] = _nodes(each.level, known)
+        total += known[id(each)] if isinstance(each, Block) else 1
     return total
 
 

@@ -34,9 +34,8 @@ SUFFIX = ".graphdl"
 FORMAT, VERSION = "graphdl model file", 1
 MANIFEST, MODEL, WEIGHTS = "manifest.json", "model.json", "weights.safetensors"
 FIELDS = ("format", "version", "graphdl", "torch", "members", "dtype", "frozen", "outputs", "generator")
-DTYPES = {
-    str(each).removeprefix("torch."): each for each in (torch.float16, torch.bfloat16, torch.float32, torch.float64)
-}
+TYPES = [each for each in vars(torch).values() if isinstance(each, torch.dtype) and each.is_floating_point]
+DTYPES = {str(each).removeprefix("torch."): each for each in TYPES}
 SHORT_TEXT, TEXT_SHARE = 2**20, 32
 """JSON may have so many bytes, or a share of max_bytes: its data take up to 32 times the memory of the text."""
 NO_DATA = 2**62
@@ -97,8 +96,13 @@ def load(cls: Any, path: Path, seed: int | None, device: Any, dtype: torch.dtype
 def of_dictionary(cls: Any, data: object, seed: int | None, device: Any, dtype: torch.dtype, max_bytes: int) -> Any:
     """The network of plain data, after its size has been checked. Raises FileFormatError if it is too large."""
     device, dtype = usable_device(device), floating_type(dtype)
+    return _made(cls, data, seed, device, dtype, NO_DATA if device.type == "meta" else max_bytes)
+
+
+def _made(cls: Any, data: object, seed: int | None, device: Any, dtype: torch.dtype, most: int) -> Any:
+    """The network of plain data, whose tensors would take `most` bytes at most."""
     operators, connectivity = serialization.from_dict(data)
-    check_size(operators, dtype, NO_DATA if device.type == "meta" else max_bytes)
+    check_size(operators, connectivity, dtype, most)
     net = cls(operators, connectivity, seed=seed, device=device, dtype=dtype)
     check_gradients(net.graph, dtype)
     return net
@@ -126,9 +130,7 @@ def _read(cls: Any, file: BinaryIO, seed: int | None, device: torch.device, dtyp
         raise FileFormatError(f"it has no {MODEL}: it is damaged.")
     manifest = _checked(_parsed(members[MANIFEST].content, MANIFEST, max_bytes), members)
     model = _parsed(members[MODEL].content, MODEL, max_bytes)
-    stored_type = DTYPES[manifest["dtype"]]
-    check_size(serialization.from_dict(model)[0], stored_type, NO_DATA if hollow else max_bytes)
-    net = of_dictionary(cls, model, 0, "meta", stored_type, max_bytes)
+    net = _made(cls, model, 0, "meta", DTYPES[manifest["dtype"]], NO_DATA if hollow else max_bytes)
     if net.engine.built != (WEIGHTS in members):
         raise FileFormatError(f"{WEIGHTS} is {'missing' if net.engine.built else 'there, and sizes are unknown'}.")
     state = {} if hollow or WEIGHTS not in members else _weights(members[WEIGHTS].content, net)

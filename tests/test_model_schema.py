@@ -1,4 +1,4 @@
-"""docs/model.schema.json is that of the classes; it holds for the files of all networks here, and not for hostile ones."""
+"""docs/model.schema.json is that of the classes, and holds for the files of all networks but hostile ones."""
 
 import json
 import runpy

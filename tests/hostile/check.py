@@ -83,7 +83,8 @@ def check() -> None:
             path = Path(folder, case["file"])
             path.write_bytes(content_of(case))
             found = measured(path)
-            kinds = ("summary",) if case["kind"] == "names" else ("summary", "draw")
+            drawn = found["error"] is None and case["kind"] != "names"
+            kinds = ("summary", "draw") if drawn else ("summary",)
             texts = [command(name, path) for name in kinds if found["seconds"] < QUICK]
             found["commands"] = [text for text in texts if found["error"] is None and "Error:" in text]
             print(json.dumps({"name": case["name"], **found}), flush=True)

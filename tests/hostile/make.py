@@ -318,6 +318,12 @@ def bombs() -> Iterator[Case]:
         connectivity = {"x": [*level][:-1], **{name: ["s"] for name in [*level][:-1]}}
         one = {"type": "Block", "operators": level, "connectivity": connectivity}
     yield "ten times at every level, summed", text(network(one)), "its blocks repeat others"
+    one = {"type": "Block", "operators": {"t": TANH}, "connectivity": {"x": ["t"]}}
+    for _ in range(30):
+        level = {"a": {"type": "Block", "operators": {"i": one}, "connectivity": {"x": ["i"]}}}
+        level["b"] = {"type": "Shared", "key": "a/i"}
+        one = {"type": "Block", "operators": level, "connectivity": {"x": ["a"], "a": ["b"]}}
+    yield "an inner block that is doubled 30 times", text(network(one)), "its blocks repeat others"
     deep: Any = TANH
     for _ in range(200):
         deep = {"type": "Block", "operators": {"a": deep}, "connectivity": {"x": ["a"]}}
