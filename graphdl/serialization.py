@@ -133,6 +133,8 @@ def _as_pairs(entries: Iterable[tuple[Key, Any]]) -> list[list[Any]]:
 
 def _write(value: object, where: str) -> Any:
     """A setting, an operator or an initializer as plain data."""
+    if isinstance(value, Shared):
+        return {"type": "Shared", "key": value.key}
     if isinstance(value, int) and abs(value) > LARGEST_INTEGER:
         raise SettingError(f"{where}: {_short(value)} cannot be stored: an integer in a file has 64 bits.")
     if value is None or isinstance(value, (bool, int, float, str)):
