@@ -8,9 +8,9 @@ def main() -> None:
     try:
         from graphdl import cli
     except ModuleNotFoundError as error:
-        if error.name not in ("typer", "safetensors"):
+        if error.name != "typer":
             raise
-        sys.exit(f"The command line needs {error.name}: pip install 'graphdl[cli]'.")
+        sys.exit("The command line needs typer: pip install 'graphdl[cli]'.")
     cli.main()
 
 

@@ -9,16 +9,17 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from safetensors.torch import save_file
 from torch import Tensor
 
 from graphdl.data import digits, disc, line, one_hot, split
 from graphdl.errors import SettingError, did_you_mean, listing
+from graphdl.files import write_bytes
 from graphdl.graph import Feed, Key
 from graphdl.network import Network
 from graphdl.operators import CrossEntropyLoss, Linear, MSELoss, Operator, ReLU, Sum, Tanh
 from graphdl.optim import SGD, Adam, Optimizer
 from graphdl.plots import plot_confusion, plot_points
+from graphdl.serialization import packed
 from graphdl.training import History, evaluate, fit
 
 Labelled: TypeAlias = tuple[Tensor, Tensor]
@@ -87,7 +88,7 @@ class Result:
         """Draw the network, its decisions and its learning curves, save it and its weights; return the files."""
         folder = Path(folder)
         kept = [self.net.save(folder / "model.json"), folder / "weights.safetensors"]
-        save_file(self.net.state_dict(), kept[1])
+        write_bytes(kept[1], packed(self.net))
         drawn = [self.net.render(folder / "network.svg", title=self.experiment.title)]
         if self.test[0].shape[1] == 2:
             data = {"training": self.training, "test": self.test}

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import re
 import secrets
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from graphdl.errors import FileFormatError
 
@@ -83,6 +85,32 @@ def remove_abandoned(folder: Path, again: bool = False) -> None:
                     os.close(handle)
 
 
+@contextmanager
+def reading(path: str | Path) -> Iterator[BinaryIO]:
+    """A file that is open for reading.
+
+    Raises FileFormatError if it cannot be opened, and for what is not a file, such as a folder, a pipe or a device.
+    """
+    try:
+        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, getattr(error, "strerror", None) or error) from None
+    if not stat.S_ISREG(mode := os.fstat(handle).st_mode):
+        os.close(handle)
+        raise _unreadable(path, "Is a directory" if stat.S_ISDIR(mode) else "it is a pipe or a device")
+    with os.fdopen(handle, "rb") as file:
+        yield file
+
+
+def read_bytes(path: str | Path, most: int) -> bytes:
+    """The content of a file. Raises FileFormatError if it cannot be read, or is longer than `most` bytes."""
+    with reading(path) as file:
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise FileFormatError(f"{path} is longer than {most:,} bytes.")
+    return content
+
+
 def _new_file(place: Path) -> tuple[Path, int]:
     """A new, empty file beside another, that nobody else has opened, and its handle, by which it is locked."""
     if place.is_dir():
@@ -108,6 +136,10 @@ def _flush(path: Path) -> None:
             raise
     finally:
         os.close(handle)
+
+
+def _unreadable(path: object, why: object) -> FileFormatError:
+    return FileFormatError(f"{path} cannot be read: {why}.")
 
 
 def _unwritable(path: object, error: Exception) -> FileFormatError:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 import torch
 from torch import Generator, Tensor
 
-from graphdl import rendering, serialization
+from graphdl import rendering
 from graphdl.advice import warn_of_declarations
 from graphdl.arguments import Device, check_operators, compilable, floating_type, new_generator, usable_device
 from graphdl.cost import Cost, Rule, plan_cost
@@ -35,13 +35,14 @@ from graphdl.habits import NotAModule
 from graphdl.operators import Operator
 from graphdl.operators.tuples import Shape, shape_of
 from graphdl.record import Record
+from graphdl.stored import Stored
 from graphdl.summary import summary_table
 
 if TYPE_CHECKING:
     import graphviz
 
 
-class Network(NotAModule, rendering.Displayed):
+class Network(Stored, NotAModule, rendering.Displayed):
     """A neural network from two dictionaries: what each node computes, and which nodes it feeds.
 
     operators      node -> operator, Shared or Block
@@ -256,28 +257,6 @@ class Network(NotAModule, rendering.Displayed):
         """
         return rendering.render(self.diagram(title=title, theme=theme), path)
 
-    def to_dict(self) -> dict[str, Any]:
-        """The two dictionaries as plain data for JSON, with the inferred sizes. Operators must be registered."""
-        return serialization.to_dict(self.operators, self.connectivity)
-
-    @classmethod
-    def from_dict(
-        cls, data: object, *, seed: int | None = None, device: Device = "cpu", dtype: torch.dtype = torch.float32
-    ) -> Self:
-        """The network of a dictionary that `to_dict` returned. Raises FileFormatError if it has another format."""
-        return cls(*serialization.from_dict(data), seed=seed, device=device, dtype=dtype)
-
-    def save(self, path: str | Path) -> Path:
-        """Write the two dictionaries into a JSON file; return its path."""
-        return serialization.write_json(self.to_dict(), Path(path))
-
-    @classmethod
-    def load(
-        cls, path: str | Path, *, seed: int | None = None, device: Device = "cpu", dtype: torch.dtype = torch.float32
-    ) -> Self:
-        """The network of a JSON file, written by `save` or by hand. Raises FileFormatError if it is invalid."""
-        return cls.from_dict(serialization.read_json(Path(path)), seed=seed, device=device, dtype=dtype)
-
     def state_dict(self) -> dict[str, Tensor]:
         """Copies of all parameters and buffers by name, as safetensors.torch.save_file takes them."""
         return {name: tensor.clone() for name, tensor in {**self.parameters, **self.buffers}.items()}
@@ -286,12 +265,11 @@ class Network(NotAModule, rendering.Displayed):
         """Copy the values of all parameters and buffers; nothing changes if a name or a shape is wrong."""
         self.engine.store.load(state)
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Copy and pickle the two dictionaries and the state; recorded values are left out."""
-        return serialization.reduced(self)
-
     def to(self, device: Device | None = None, dtype: torch.dtype | None = None) -> Self:
-        """Move all tensors to a device and convert them to a floating-point type; recorded values are dropped."""
+        """Move all tensors to a device and convert them to a floating-point type; recorded values are dropped.
+
+        Tensors on "meta", which have no values, become zeros.
+        """
         self.engine.to(usable_device(device or self.device), floating_type(dtype or self.dtype))
         self._record = Record(self.engine)
         return self

@@ -22,7 +22,7 @@ from graphdl.errors import (
 )
 from graphdl.graph import Key, enclosing
 from graphdl.initializers import fill
-from graphdl.operators import Operator, Parameter
+from graphdl.operators import Buffer, Operator, Parameter
 
 Name: TypeAlias = tuple[Key, str]
 """A parameter's node and its name there."""
@@ -115,8 +115,6 @@ class ParameterStore:
     family      this store and those that hold some of the same tensors, as long as they are used
     """
 
-    family: WeakSet[ParameterStore]
-
     @torch.inference_mode(False)
     @torch.no_grad()
     def __init__(
@@ -126,31 +124,20 @@ class ParameterStore:
         device: torch.device,
         dtype: torch.dtype,
     ) -> None:
-        self.family = WeakSet([self])
         declared, size = self._lay_out(operators)
-        flat = self._allocate(size, dtype)
-        for each in self.extents:
-            fill(each.full_name, each.view(flat), declared[each.node][each.name].initializer, generator)
-        buffers = {
-            (key, name): buffer.initializer(
-                torch.empty(buffer.shape, dtype=buffer.dtype or dtype, device="cpu"), generator
-            )
-            for key, operator in operators.items()
-            for name, buffer in operator.buffers().items()
-        }
-        self._hold(flat.to(device), {place: buffer.to(device) for place, buffer in buffers.items()})
+        flat = self._allocate(size, dtype, "cpu")
+        for extent in self.extents:
+            fill(extent.full_name, extent.view(flat), declared[extent.node][extent.name].initializer, generator)
+        buffers = _buffers(operators, dtype, "cpu").items()
+        self._hold(flat.to(device), {k: buffer.initializer(x, generator).to(device) for k, (buffer, x) in buffers})
 
     @classmethod
     def hollow(cls, operators: Mapping[Key, Operator], dtype: torch.dtype) -> Self:
         """The same of tensors without data, on the device "meta"."""
         store = cls.__new__(cls)
         _, size = store._lay_out(operators)
-        buffers = {
-            (key, name): torch.empty(buffer.shape, dtype=buffer.dtype or dtype, device="meta")
-            for key, operator in operators.items()
-            for name, buffer in operator.buffers().items()
-        }
-        store._hold(torch.empty(size, dtype=dtype, device="meta"), buffers)
+        buffers = _buffers(operators, dtype, "meta")
+        store._hold(store._allocate(size, dtype, "meta"), {place: tensor for place, (_, tensor) in buffers.items()})
         return store
 
     def part(self, owners: Mapping[Key, Key]) -> Self:
@@ -176,6 +163,7 @@ class ParameterStore:
 
     def _lay_out(self, operators: Mapping[Key, Operator]) -> tuple[dict[Key, dict[str, Parameter]], int]:
         """Give every parameter its place; return what is declared, and the size of the vector."""
+        self.family: WeakSet[ParameterStore] = WeakSet([self])
         self.parameters, self.buffers = NamedTensors(), NamedTensors()
         self.by_node: dict[Key, dict[str, Tensor]] = {key: {} for key in operators}
         self.extents: list[Extent] = []
@@ -189,9 +177,9 @@ class ParameterStore:
                 size += padded(self.extents[-1].shape.numel())
         return declared, size
 
-    def _allocate(self, size: int, dtype: torch.dtype) -> Tensor:
+    def _allocate(self, size: int, dtype: torch.dtype, device: str) -> Tensor:
         try:
-            return torch.zeros(size, dtype=dtype, device="cpu")
+            return torch.zeros(size, dtype=dtype, device=device)
         except (RuntimeError, ValueError, OverflowError):
             largest = max(self.extents, key=lambda extent: extent.shape.numel())
             raise SettingError(
@@ -219,7 +207,7 @@ class ParameterStore:
     @torch.inference_mode(False)
     @torch.no_grad()
     def to(self, device: torch.device, dtype: torch.dtype) -> None:
-        """Move every tensor; integer buffers keep their type. Raises SettingError if other networks hold them too."""
+        """Move every tensor, from "meta" as zeros; integers keep their type. SettingError if networks share them."""
         if (self.flat.device, self.flat.dtype) == (device, dtype):
             return
         if len(self.family) > 1:
@@ -230,12 +218,12 @@ class ParameterStore:
                 "holds the same ones. Move the whole network first, and make its parts then."
             )
         buffers = {
-            (key, name): tensor.to(device, dtype if tensor.is_floating_point() else tensor.dtype)
+            (key, name): _moved(tensor, device, dtype if tensor.is_floating_point() else tensor.dtype)
             for key, tensors in self.by_node.items()
             for name, tensor in tensors.items()
             if f"{key}.{name}" in self.buffers
         }
-        self._hold(self.flat.to(device, dtype), buffers)
+        self._hold(_moved(self.flat, device, dtype), buffers)
 
     def load(self, state: Mapping[str, Any]) -> None:
         """Take the values of all parameters and buffers; nothing is changed if a name or a shape is wrong."""
@@ -245,8 +233,7 @@ class ParameterStore:
         for name in state:
             if name not in held:
                 raise UnknownNodeError(f"load_state_dict: no tensor is called {name!r}.{did_you_mean(name, held)}")
-        missing = [name for name in held if name not in state]
-        if missing:
+        if missing := [name for name in held if name not in state]:
             raise MissingInputError(f"load_state_dict: the state lacks {listing(missing)}.")
         values = {name: like(name, held[name], value) for name, value in state.items()}
         for names in (self.parameters, self.buffers):
@@ -277,6 +264,19 @@ def neighbours(extents: Iterable[Extent]) -> list[list[Extent]]:
         runs[-1].append(extent)
         end = extent.start + padded(extent.shape.numel())
     return runs
+
+
+def _moved(tensor: Tensor, device: torch.device, dtype: torch.dtype) -> Tensor:
+    from_nothing = tensor.is_meta and device.type != "meta"
+    return torch.zeros(tensor.shape, device=device, dtype=dtype) if from_nothing else tensor.to(device, dtype)
+
+
+def _buffers(operators: Mapping[Key, Operator], dtype: torch.dtype, device: str) -> dict[Name, tuple[Buffer, Tensor]]:
+    return {
+        (key, name): (buffer, torch.empty(buffer.shape, dtype=buffer.dtype or dtype, device=device))
+        for key, operator in operators.items()
+        for name, buffer in operator.buffers().items()
+    }
 
 
 def _declared(key: Key, operator: Operator) -> dict[str, Parameter]:

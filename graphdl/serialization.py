@@ -13,21 +13,26 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
+from safetensors import torch as safetensors
+
 from graphdl.errors import FileFormatError, GraphDLError, SettingError, did_you_mean, listing
+from graphdl.files import read_bytes, write_bytes
 from graphdl.graph import Block, Feed, Key, Shared
+from graphdl.json_text import parse, repeated
 from graphdl.operators import Operator
 from graphdl.registry import is_registered, registered_class
-from graphdl.settings import chosen_settings
+from graphdl.settings import LARGEST_INTEGER, chosen_settings
 
 FORMAT, VERSION = "graphdl", 1
 FIELDS = ("format", "version", "operators", "connectivity")
+MOST_TEXT = 2**25
+"""The bytes of a JSON file that are read at most: its data take up to 32 times as much memory."""
 
 
 def to_dict(
@@ -85,19 +90,18 @@ def _read_level(data: Mapping[str, Any], path: str = "") -> tuple[dict[Key, Any]
 
 def write_json(data: Mapping[str, Any], path: Path) -> Path:
     """Write plain data as a JSON file, with one line for each operator and node."""
+    write_bytes(path, lay_out(data, path))
+    return path
+
+
+def lay_out(data: Mapping[str, Any], path: Path) -> bytes:
+    """The text of the file. Raises SettingError for a number that JSON does not have."""
     try:
-        text = _lay_out(data)
+        return _lay_out(data).encode()
+    except UnicodeEncodeError:
+        raise SettingError(f"{path}: a name has half of a surrogate pair, which no file can hold.") from None
     except ValueError:
         raise SettingError(f"{path}: a setting is infinite or not a number, which JSON cannot hold.") from None
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished.write_text(text, encoding="utf-8")
-        unfinished.replace(path)
-    except OSError as error:
-        unfinished.unlink(missing_ok=True)
-        raise FileFormatError(f"{path} cannot be written: {error.strerror or error}.") from None
-    return path
 
 
 def _lay_out(data: Mapping[str, Any]) -> str:
@@ -115,27 +119,8 @@ def _lay_out(data: Mapping[str, Any]) -> str:
 
 
 def read_json(path: Path) -> Any:
-    """Read a JSON file. Raises FileFormatError if it is missing or invalid."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_without_duplicates)
-    except OSError as error:
-        raise FileFormatError(f"{path} cannot be read: {error.strerror or error}.") from None
-    except RecursionError:
-        raise FileFormatError(f"{path} is nested too deeply: this is not a stored network.") from None
-    except ValueError as error:
-        raise FileFormatError(f"{path} is not a JSON file: {error}.") from None
-
-
-def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object. Raises FileFormatError for a repeated name, of which json would silently keep the last entry."""
-    names = [name for name, _ in pairs]
-    if len(set(names)) < len(names):
-        raise FileFormatError(f"An object in the file has {_repeated(names)} more than once: keep one entry.")
-    return dict(pairs)
-
-
-def _repeated(keys: Iterable[Key]) -> str:
-    return listing(repr(key) for key, count in Counter(keys).items() if count > 1)
+    """Read a JSON file. Raises FileFormatError if it is missing, invalid, or longer than MOST_TEXT bytes."""
+    return parse(read_bytes(path, MOST_TEXT), path)
 
 
 def _as_mapping(entries: Iterable[tuple[Key, Any]]) -> dict[Key, Any]:
@@ -148,6 +133,10 @@ def _as_pairs(entries: Iterable[tuple[Key, Any]]) -> list[list[Any]]:
 
 def _write(value: object, where: str) -> Any:
     """A setting, an operator or an initializer as plain data."""
+    if isinstance(value, Shared):
+        return {"type": "Shared", "key": value.key}
+    if isinstance(value, int) and abs(value) > LARGEST_INTEGER:
+        raise SettingError(f"{where}: {_short(value)} cannot be stored: an integer in a file has 64 bits.")
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     if isinstance(value, (list, tuple)):
@@ -182,7 +171,7 @@ def _entries(data: Mapping[str, Any], name: str, path: str = "") -> list[tuple[K
     if isinstance(held, list) and all(isinstance(pair, list) and len(pair) == 2 for pair in held):
         keys = [_read_key(pair[0], f"{where}{name}") for pair in held]
         if len(set(keys)) < len(keys):
-            raise FileFormatError(f'{where}"{name}" has a node more than once: {_repeated(keys)}. Keep one entry.')
+            raise FileFormatError(f'{where}"{name}" has a node more than once: {repeated(keys)}. Keep one entry.')
         return [(key, pair[1]) for key, pair in zip(keys, held, strict=True)]
     raise FileFormatError(f'{where}"{name}" is {_short(held)}: write a dictionary, or a list of [key, value] pairs.')
 
@@ -191,6 +180,13 @@ def _read_key(key: object, where: str) -> Key:
     if isinstance(key, bool) or not isinstance(key, (str, int)):
         raise FileFormatError(f"{where}: {_short(key)} is not the key of a node, which is a string or an integer.")
     return key
+
+
+def _sized(value: Any, where: str) -> Any:
+    """A value. Raises FileFormatError for an integer that has more than 64 bits."""
+    if isinstance(value, int) and abs(value) > LARGEST_INTEGER:
+        raise FileFormatError(f"{where}: {_short(value)} is not an integer of 64 bits.")
+    return value
 
 
 def _read_operator(value: object, where: str) -> Operator | Shared | Block:
@@ -205,7 +201,7 @@ def read_value(value: object, where: str, within: str = "") -> Any:
     if isinstance(value, list):
         return tuple(read_value(element, where) for element in value)
     if not isinstance(value, Mapping):
-        return value
+        return _sized(value, where)
     if "type" not in value:
         raise FileFormatError(f'{where} is {_short(value)}, without a "type": write the name of its class.')
     try:
@@ -215,6 +211,7 @@ def read_value(value: object, where: str, within: str = "") -> Any:
     held = {name: each for name, each in value.items() if name != "type"}
     if cls is Block:
         held["operators"], held["connectivity"] = _read_level(held, where)
+    if cls in (Block, Shared):
         return construct(cls, held, where)
     stored = {name: read_value(each, f"{where}, {name}") for name, each in held.items()}
     return construct(cls, stored, where)
@@ -246,11 +243,20 @@ def construct(cls: type, stored: Mapping[str, Any], where: str) -> Any:
         raise FileFormatError(f"{where}: {name} cannot be created with these settings: {error}.") from error
 
 
+def packed(net: Any) -> bytes:
+    """The parameters and buffers of a network as a safetensors file."""
+    return safetensors.save({name: tensor.contiguous().cpu() for name, tensor in net.state_dict().items()})
+
+
 def reduced(net: Any) -> tuple[Any, ...]:
-    """What a network's __reduce__ returns: `restored`, and what it needs."""
-    state = net.state_dict() if net.engine.built else None
+    """What a network's __reduce__ returns: `restored`, and what it needs.
+
+    Tensors are bytes in it: between processes, multiprocessing would share the memory of tensors.
+    """
+    state = packed(net) if net.engine.built and net.device.type != "meta" else None
     declared = (net.operators, net.connectivity, net.device, net.dtype)
-    return restored, (type(net), declared, state, net.generator.get_state(), net.engine.frozen, net.outputs)
+    generator = net.generator.get_state().numpy().tobytes()
+    return restored, (type(net), declared, state, generator, net.engine.frozen, net.outputs)
 
 
 def restored(
@@ -258,17 +264,18 @@ def restored(
 ) -> Any:
     """A network from the data that its __reduce__ returned."""
     operators, connectivity, device, dtype = declared
-    net = cls(operators, connectivity, seed=0, device=device, dtype=dtype)
+    net = cls(operators, connectivity, seed=0, device="meta", dtype=dtype)
     if net.outputs != outputs:  # a part may have outputs that other nodes read
         net._set_up(net.generator, net.device, net.dtype, None, outputs)
+    net.to(device)
     if state is not None:
-        net.load_state_dict(state)
-    net.generator.set_state(generator)
+        net.load_state_dict(safetensors.load(state))
+    net.generator.set_state(torch.frombuffer(bytearray(generator), dtype=torch.uint8))
     if frozen:
         net.engine.freeze(frozen, frozen=True)
     return net
 
 
 def _short(value: object) -> str:
-    text = repr(value)
+    text = f"a number of {value.bit_length():,} bits" if type(value) is int and abs(value) > 2**99 else repr(value)
     return text if len(text) <= 60 else text[:59] + "…"

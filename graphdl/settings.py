@@ -15,7 +15,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, field
 from functools import lru_cache
 from typing import Any, Self, get_args
@@ -25,6 +25,9 @@ from graphdl.errors import SettingError, counted, did_you_mean, listing
 MOST_CLASSES = 1024
 """The number of classes of which something is kept: programs may make classes without end."""
 
+LARGEST_INTEGER = 2**63 - 1
+"""The largest whole number of a setting in a file."""
+
 
 @dataclass(frozen=True)
 class Check:
@@ -33,11 +36,13 @@ class Check:
     expected  completes "name must be ...": "a whole number of at least 1"
     holds     whether a value is that
     hint      a sentence for a value that is not, or ""
+    schema    the JSON Schema of such values in files, where tuples are arrays
     """
 
     expected: str
     holds: Callable[[Any], bool]
     hint: Callable[[Any], str] = lambda value: ""
+    schema: Mapping[str, Any] = field(default_factory=dict)
 
     def __call__(self, owner: str, name: str, value: object) -> None:
         """Raise SettingError if the value is not what it must be."""
@@ -51,12 +56,14 @@ class Check:
 
 def integer() -> Check:
     """Any whole number."""
-    return Check("a whole number", _is_integer)
+    return Check("a whole number", _is_integer, schema={"type": "integer"})
 
 
-def size(least: int = 1) -> Check:
-    """A whole number of at least `least`."""
-    return Check(f"a whole number of at least {least}", lambda value: _is_integer(value) and value >= least)
+def size(least: int = 1, most: float = math.inf) -> Check:
+    """A whole number of at least `least`, and at most `most`."""
+    bound = f"of at least {least}" if most == math.inf else f"from {least} to {most:,}"
+    schema = {"type": "integer", "minimum": least, "maximum": min(most, LARGEST_INTEGER)}
+    return Check(f"a whole number {bound}", lambda value: _is_integer(value) and least <= value <= most, schema=schema)
 
 
 def sizes(least: int = 1) -> Check:
@@ -65,6 +72,7 @@ def sizes(least: int = 1) -> Check:
     return Check(
         f"{one.expected}, or a tuple of them",
         lambda value: value != () and all(map(one.holds, value if isinstance(value, tuple) else (value,))),
+        schema=one_or_more(one.schema),
     )
 
 
@@ -73,22 +81,31 @@ def number(least: float = -math.inf, most: float = math.inf) -> Check:
     bound = (
         "" if least == -math.inf else f" of at least {least:g}" if most == math.inf else f" from {least:g} to {most:g}"
     )
-    return Check(f"a finite number{bound}", lambda value: _is_number(value) and least <= value <= most)
+    schema = {name: value for name, value in (("minimum", least), ("maximum", most)) if math.isfinite(value)}
+    return Check(
+        f"a finite number{bound}",
+        lambda value: _is_number(value) and least <= value <= most,
+        schema={"type": "number", **schema},
+    )
 
 
 def any_number() -> Check:
     """Any number, even infinite or nan."""
-    return Check("a number", lambda value: isinstance(value, (int, float)) and not isinstance(value, bool))
+    return Check(
+        "a number",
+        lambda value: isinstance(value, (int, float)) and not isinstance(value, bool),
+        schema={"type": "number"},
+    )
 
 
 def probability() -> Check:
     """A number from 0 to 1."""
-    return Check("a number from 0 to 1", number(0, 1).holds)
+    return Check("a number from 0 to 1", number(0, 1).holds, schema=number(0, 1).schema)
 
 
 def flag() -> Check:
     """True or False."""
-    return Check("True or False", lambda value: isinstance(value, bool))
+    return Check("True or False", lambda value: isinstance(value, bool), schema={"type": "boolean"})
 
 
 def choice(literal: Any) -> Check:
@@ -98,6 +115,7 @@ def choice(literal: Any) -> Check:
         " or ".join(map(repr, choices)),
         lambda value: isinstance(value, str) and value in choices,
         lambda value: did_you_mean(value, choices).lstrip(),
+        {"enum": list(choices)},
     )
 
 
@@ -107,6 +125,7 @@ def initializer() -> Check:
         "an initializer such as Normal(0, 1)",
         lambda value: callable(value) and not isinstance(value, type) and not _of_torch(value),
         lambda value: "torch.nn.init is not used: take one of graphdl.initializers" if _of_torch(value) else "",
+        schema={"$ref": "#/$defs/initializer"},
     )
 
 
@@ -116,12 +135,24 @@ def either(*checks: Check) -> Check:
         ", or ".join(check.expected for check in checks),
         lambda value: any(check.holds(value) for check in checks),
         lambda value: next(filter(None, (check.hint(value) for check in checks)), ""),
+        {"anyOf": [check.schema for check in checks]},
     )
 
 
 def optional(check: Check) -> Check:
     """None, for a setting that may be left out, or a value that a check accepts."""
-    return Check(check.expected, lambda value: value is None or check.holds(value), check.hint)
+    schema = {"anyOf": [check.schema, {"type": "null"}]}
+    return Check(check.expected, lambda value: value is None or check.holds(value), check.hint, schema)
+
+
+def array_of(schema: Mapping[str, Any], least: int = 1) -> Mapping[str, Any]:
+    """The JSON Schema of a tuple of values of another one."""
+    return {"type": "array", "items": schema, "minItems": least}
+
+
+def one_or_more(schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The JSON Schema of a value of another one, or of a tuple of them."""
+    return {"anyOf": [schema, array_of(schema)]}
 
 
 def setting(check: Check, *, default: Any = MISSING, kw_only: bool | None = None) -> Any:

@@ -1,10 +1,12 @@
 import copy
+import multiprocessing
 import pickle
+from dataclasses import dataclass
 
 import pytest
 import torch
 
-from graphdl import Feed, Linear, Network, Shared, Tanh
+from graphdl import BatchNorm1d, Block, Feed, Linear, Network, Operator, Shared, Tanh, reads, register
 from graphdl.errors import SettingError, UnknownNodeError
 
 
@@ -53,3 +55,45 @@ def test_the_two_dictionaries_can_be_read():
     assert net.operators["fc"] == Linear(2, 2)
     twin = Network(net.operators, net.connectivity)
     assert twin.to_dict() == net.to_dict()
+
+
+@register
+@dataclass(frozen=True)
+class Doubled(Operator):
+    factor: float = 2.0
+
+    def forward(self, p, x, *, training):
+        return self.factor * x, None
+
+    def backward(self, p, saved, dy):
+        return (self.factor * dy,), {}
+
+
+def answer(nets, answers):
+    answers.put([(net.predict(torch.ones(3, 2)).tolist(), sorted(net.engine.frozen)) for net in nets])
+
+
+@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+def test_networks_are_arguments_of_a_new_process(method):
+    layer = Block(
+        {"fc": Linear(2, 2), "norm": BatchNorm1d(2), "own": Doubled(3.0)},
+        reads({"fc": ["x"], "norm": ["fc"], "own": ["norm"]}),
+    )
+    net = Network({"first": layer, "again": Shared("first")}, {"x": ["first"], "first": ["again"]}, seed=0).freeze(
+        "first/fc"
+    )
+    nets = [net, net.part(["x"], ["first"]), Network({"fc": Linear(out_features=1)}, {"x": ["fc"]}, seed=1)]
+    context = multiprocessing.get_context(method)
+    answers = context.Queue()
+    process = context.Process(target=answer, args=(nets, answers))
+    process.start()
+    found = answers.get(timeout=120)
+    process.join()
+    expected = [(each.predict(torch.ones(3, 2)).tolist(), sorted(each.engine.frozen)) for each in nets]
+    assert found == expected
+    assert found[0][1] == found[1][1] == ["first/fc"]
+
+
+def test_a_copy_on_meta_stays_there():
+    net = Network({"fc": Linear(2, 2)}, {"x": ["fc"]}, device="meta")
+    assert copy.deepcopy(net).parameters["fc.weight"].is_meta

@@ -171,12 +171,13 @@ initial = st.one_of(
     st.just(initializers.TypeOne()),
 )
 sizes = st.integers(1, 9)
-plain = st.one_of(st.none(), st.booleans(), st.integers(), numbers, st.text(max_size=5))
+integers = st.integers(-(2**63) + 1, 2**63 - 1)
+plain = st.one_of(st.none(), st.booleans(), integers, numbers, st.text(max_size=5))
 nested = st.recursive(st.one_of(plain, initial), lambda s: st.lists(s, max_size=3).map(tuple), max_leaves=6)
 operators = st.one_of(
     st.builds(Linear, st.one_of(st.none(), sizes), sizes, bias=st.one_of(st.booleans(), initial), weight=initial),
     st.sampled_from([Tanh(), Sum(), Identity(), Concat(0), Softmax(1)]),
-    st.builds(CrossEntropyLoss, weight=finite, ignore_index=st.integers(), label_smoothing=st.floats(0, 1)),
+    st.builds(CrossEntropyLoss, weight=finite, ignore_index=integers, label_smoothing=st.floats(0, 1)),
     st.builds(L1Loss, reduction=st.sampled_from(["mean", "sum", "none"])),
     st.builds(Deep, nested, nested),
     st.builds(Shared, keys),
@@ -205,6 +206,14 @@ def test_a_number_that_json_has_not_is_refused_and_nothing_is_left(tmp_path):
     with pytest.raises(SettingError, match="infinite or not a number"):
         write_json(to_dict({"a": Limit(math.inf)}, {}), path)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("size", [2**63, -(10**400)])
+def test_an_integer_of_more_than_64_bits_has_no_place_in_a_file(size):
+    with pytest.raises(
+        SettingError, match=r"^operators\['a'\], sizes: .* cannot be stored: an integer in a file has 64 b"
+    ):
+        to_dict({"a": Deep((size,))}, {})
 
 
 def test_a_folder_in_place_of_a_file_is_told(tmp_path):

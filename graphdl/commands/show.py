@@ -24,14 +24,14 @@ def draw(
     as_json: AsJSON = False,
 ) -> None:
     """Draw the network of a file: graphdl draw model.json -o model.svg."""
-    net = Network.load(model)
+    net = Network.load(model, device="meta")
     path = net.render(output, title=title or model.stem, theme="dark" if dark else "light")
     tell_json({"written": [path]}) if as_json else tell(str(path))
 
 
 def summary(model: Model, as_json: AsJSON = False) -> None:
     """Print the nodes of the network of a file, and how many parameters each has."""
-    net = Network.load(model)
+    net = Network.load(model, device="meta")
     if not as_json:
         return console.print(net.summary(), markup=False)
     facts = node_facts(net.engine)

@@ -30,16 +30,18 @@ SIDE = 28
 CLASSES = 10
 
 
-def read_idx(path: str | os.PathLike[str]) -> torch.Tensor:
+def read_idx(path: str | os.PathLike[str], *, max_bytes: int = 2**30) -> torch.Tensor:
     """Read one array from an IDX file, plain or compressed by gzip (detected by content, not by name).
 
     The file: two zero bytes, a byte for the dtype, a byte for the number of axes, the length of each axis as
     a big-endian uint32, the elements in row-major order, big-endian
     -> tensor of these axes; uint8 (code 0x08), int8 (09), int16 (0B), int32 (0C), float32 (0D), float64 (0E)
 
-    Memory is allocated for the data in the file, not for the size in its header.
+    Memory is allocated for the data in the file, not for the size in its header, and for at most max_bytes: a small
+    compressed file may hold a thousand times its own length.
     Raises FileFormatError if the file is missing, unreadable, corrupt, shorter or longer than its header
-    says, or not an IDX file. Source of the format: Y. LeCun, C. Cortes, C. J. C. Burges, "The MNIST database".
+    says, larger than max_bytes, or not an IDX file.
+    Source of the format: Y. LeCun, C. Cortes, C. J. C. Burges, "The MNIST database".
     """
     path = Path(path)
     with _explained_errors(path), path.open("rb") as raw:
@@ -48,6 +50,11 @@ def read_idx(path: str | os.PathLike[str]) -> torch.Tensor:
         stream = gzip.GzipFile(fileobj=raw) if compressed else raw
         dtype, shape = _read_header(path, stream)
         size = math.prod(shape) * dtype.itemsize
+        if size > max_bytes:
+            raise FileFormatError(
+                f"{path}: its header gives {dtype.name} of shape {shape}, {size:,} bytes, and max_bytes is "
+                f"{max_bytes:,}: if the file is trusted, read_idx(path, max_bytes={size})."
+            )
         data = _read_up_to(stream, size + 1)
     if len(data) != size:
         held = f"only {len(data)}" if len(data) < size else "more"

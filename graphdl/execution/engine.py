@@ -165,7 +165,10 @@ class Engine:
         for _, node in self.graph.nodes(data=True):
             if node["operator"] is not None:
                 node["operator"] = self.operators[node["owner"]]
-        self._store = ParameterStore(self.operators, self.generator, self.device, self.dtype)
+        if self.device.type == "meta":
+            self._store = ParameterStore.hollow(self.operators, self.dtype)
+        else:
+            self._store = ParameterStore(self.operators, self.generator, self.device, self.dtype)
 
     def plan(self, targets: tuple[Key, ...]) -> Plan:
         """The plan that computes these nodes and nothing that they do not need."""

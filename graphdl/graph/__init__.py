@@ -5,7 +5,7 @@ from graphdl.graph.build import Connectivity, Operators, build_graph
 from graphdl.graph.declaration import Feed, Key, Shared, enclosing, reads
 from graphdl.graph.declared import normalise_connectivity, normalise_operators
 from graphdl.graph.flattening import with_sizes
-from graphdl.graph.naming import check_recompute, known_values, output_of, owners_of
+from graphdl.graph.naming import check_recompute, known_keys, known_values, output_of, owners_of
 from graphdl.graph.order import ancestors, inputs_of, topological_order, without_inputs
 from graphdl.graph.parts import cut_part
 from graphdl.graph.reading import computes_with, input_kinds, predictions_of, sources, sources_by_role
@@ -26,6 +26,7 @@ __all__ = [
     "enclosing",
     "input_kinds",
     "inputs_of",
+    "known_keys",
     "known_values",
     "normalise_connectivity",
     "normalise_operators",

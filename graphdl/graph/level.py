@@ -19,6 +19,9 @@ from graphdl.graph.declared import (
 from graphdl.graph.wiring import assign_slots, unfed_slots
 from graphdl.slots import is_optional
 
+MOST_ENDS = 100_000
+"""The inputs, or outputs, that the blocks of a level may have beyond one each."""
+
 
 class Nested(ABC):
     """What holds another level: a Block."""
@@ -63,6 +66,7 @@ class Level:
         self.blocks = {name: key for name, key in candidates.items() if isinstance(self.computed[key], Nested)}
         self.depth = 1 + max((self.computed[key].level.depth for key in self.blocks.values()), default=0)
         self._check_names()
+        self._check_ends()
         self.incoming = incoming_edges(operators, connectivity, self._holder)
         self.given = tuple(key for key in connectivity if key not in operators and self._is_input(key))
         self.names: dict[str, Key] = {str(key): key for key in (*self.given, *operators)}
@@ -99,6 +103,16 @@ class Level:
                     )
         if self.blocks:
             check_distinct(self.operators)
+
+    def _check_ends(self) -> None:
+        """Refuse blocks with too many inputs or outputs: by default those within a block are its own, and multiply."""
+        blocks = [self.computed[key] for key in self.blocks.values()]
+        for count, what in (
+            ((len(each.slots) for each in blocks), "inputs"),
+            ((len(each.results) for each in blocks), "outputs"),
+        ):
+            if sum(count) > MOST_ENDS + len(blocks):
+                raise SettingError(f"its blocks have more than {MOST_ENDS:,} {what}: name those of each, {what}=[...]")
 
     def _is_input(self, key: Key) -> bool:
         """Whether a key that is not an operator is an input; UnknownNodeError for an unknown node inside a block."""

@@ -55,7 +55,11 @@ SELU_SCALE = 1.0507009873554804934193349852946
 
 def divisor() -> Check:
     """A finite number other than 0."""
-    return Check("a finite number other than 0", lambda value: number().holds(value) and value != 0)
+    return Check(
+        "a finite number other than 0",
+        lambda value: number().holds(value) and value != 0,
+        schema={"type": "number", "not": {"const": 0}},
+    )
 
 
 @register

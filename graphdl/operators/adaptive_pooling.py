@@ -17,7 +17,7 @@ from graphdl.errors import ShapeError
 from graphdl.operators.operator import Gradients, Values
 from graphdl.operators.shared.sizes import Windows, times
 from graphdl.registry import register
-from graphdl.settings import Check, flag, optional, setting, size
+from graphdl.settings import Check, flag, one_or_more, optional, setting, size
 
 __all__ = [
     "AdaptiveAvgPool1d",
@@ -34,6 +34,7 @@ aten = torch.ops.aten
 OUTPUT_SIZE = Check(
     "a whole number of at least 1, or a tuple of them, where None keeps the size",
     lambda value: value != () and all(map(optional(size()).holds, value if isinstance(value, tuple) else (value,))),
+    schema=one_or_more(optional(size()).schema),
 )
 
 

@@ -178,7 +178,9 @@ class MultiMarginLoss(WeightedLoss):
     Source: Crammer and Singer, "On the algorithmic implementation of multiclass kernel-based vector machines", 2001.
     """
 
-    p: int = setting(Check("1 or 2", lambda value: integer().holds(value) and value in (1, 2)), default=1)
+    p: int = setting(
+        Check("1 or 2", lambda value: integer().holds(value) and value in (1, 2), schema={"enum": [1, 2]}), default=1
+    )
     margin: float = setting(number(), default=1.0)
 
     slots: ClassVar = (PREDICTION, INDICES)

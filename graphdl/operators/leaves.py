@@ -17,7 +17,7 @@ from graphdl.operators.operator import Buffer, Gradients, Operator, Parameter, V
 from graphdl.operators.shared.axes import by_sizes
 from graphdl.operators.shared.nested import Given, Nested, flat, is_nested, sizes_of
 from graphdl.registry import register
-from graphdl.settings import Check, initializer, optional, setting
+from graphdl.settings import Check, array_of, initializer, optional, setting, size
 
 __all__ = ["Constant", "Weight"]
 
@@ -27,6 +27,10 @@ Shape: TypeAlias = tuple[int, ...]
 def is_shape(value: object) -> bool:
     """Whether a value is a tuple of whole numbers that are not negative."""
     return isinstance(value, tuple) and all(type(size) is int and size >= 0 for size in value)
+
+
+SHAPE = Check("a tuple of sizes, such as (1, 3)", is_shape, schema=array_of(size(0).schema, least=0))
+VALUE = Check("a number, or nested tuples of numbers of a regular shape", is_nested, schema={"$ref": "#/$defs/nested"})
 
 
 class Leaf(Operator):
@@ -54,7 +58,7 @@ class Weight(Leaf):
     torch.Size([5, 3])
     """
 
-    shape: Shape = setting(Check("a tuple of sizes, such as (1, 3)", is_shape))
+    shape: Shape = setting(SHAPE)
     initializer: Initializer = setting(initializer(), default=Normal())
 
     def parameters(self) -> dict[str, Parameter]:
@@ -87,8 +91,8 @@ class Constant(Leaf):
     Errors: SettingError for tuples of different lengths, and for a shape together with a tuple.
     """
 
-    value: Nested = setting(Check("a number, or nested tuples of numbers of a regular shape", is_nested))
-    shape: Shape | None = setting(optional(Check("a tuple of sizes, such as (3, 3)", is_shape)), default=None)
+    value: Nested = setting(VALUE)
+    shape: Shape | None = setting(optional(SHAPE), default=None)
 
     def check_settings(self) -> None:
         if self.shape is not None and isinstance(self.value, tuple):

@@ -28,7 +28,11 @@ TINY = 9.999999960041972e-13
 
 def order() -> Check:
     """A number above 0, or infinity."""
-    return Check("a number above 0, or math.inf", lambda value: value == math.inf or (number(0).holds(value) and value))
+    return Check(
+        "a number above 0, or math.inf",
+        lambda value: value == math.inf or (number(0).holds(value) and value),
+        schema={"type": "number", "exclusiveMinimum": 0},
+    )
 
 
 class Comparison(Loss):

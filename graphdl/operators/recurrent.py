@@ -18,6 +18,7 @@ from graphdl.slots import InputSlot
 
 __all__ = ["GRU", "LSTM", "RNN", "GRUCell", "LSTMCell", "RNNCell"]
 
+MOST_LAYERS = 1_000
 Nonlinearity: TypeAlias = Literal["tanh", "relu"]
 H_0, C_0 = InputSlot("h_0", optional=True), InputSlot("c_0", optional=True)
 LENGTHS = InputSlot("lengths", optional=True, kind="integer")
@@ -41,7 +42,7 @@ class RNN(Stacked):
 
     input_size: int | None = setting(optional(size()), default=None)
     hidden_size: int | None = setting(optional(size()), default=None)
-    num_layers: int = setting(size(), default=1)
+    num_layers: int = setting(size(most=MOST_LAYERS), default=1)
     nonlinearity: Nonlinearity = setting(choice(Nonlinearity), default="tanh")
     bias: bool | Initializer = setting(either(flag(), initializer()), default=True)
     batch_first: bool = setting(flag(), default=False)
@@ -90,7 +91,7 @@ class LSTM(Stacked):
 
     input_size: int | None = setting(optional(size()), default=None)
     hidden_size: int | None = setting(optional(size()), default=None)
-    num_layers: int = setting(size(), default=1)
+    num_layers: int = setting(size(most=MOST_LAYERS), default=1)
     bias: bool | Initializer = setting(either(flag(), initializer()), default=True)
     batch_first: bool = setting(flag(), default=False)
     dropout: float = setting(probability(), default=0.0)
@@ -127,7 +128,7 @@ class GRU(Stacked):
 
     input_size: int | None = setting(optional(size()), default=None)
     hidden_size: int | None = setting(optional(size()), default=None)
-    num_layers: int = setting(size(), default=1)
+    num_layers: int = setting(size(most=MOST_LAYERS), default=1)
     bias: bool | Initializer = setting(either(flag(), initializer()), default=True)
     batch_first: bool = setting(flag(), default=False)
     dropout: float = setting(probability(), default=0.0)

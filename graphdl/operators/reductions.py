@@ -20,7 +20,7 @@ from graphdl.operators.operator import Gradients, Operator, Values, constant
 from graphdl.operators.shared.broadcasting import sum_to
 from graphdl.operators.shared.masks import compared
 from graphdl.registry import register
-from graphdl.settings import Check, any_number, flag, integer, number, optional, setting
+from graphdl.settings import Check, any_number, flag, integer, number, one_or_more, optional, setting
 
 __all__ = [
     "CumSum",
@@ -42,8 +42,13 @@ AXES = Check(
         or (isinstance(value, tuple) and 0 < len(value) == len(set(value)) and all(map(integer().holds, value)))
     ),
     lambda value: "Write a tuple, as (1, 2)" if isinstance(value, list) else "",
+    one_or_more(integer().schema),
 )
-ORDER = Check("a number above 0, or math.inf", lambda value: any_number().holds(value) and value > 0)
+ORDER = Check(
+    "a number above 0, or math.inf",
+    lambda value: any_number().holds(value) and value > 0,
+    schema={"type": "number", "exclusiveMinimum": 0},
+)
 
 
 class AlongAxes(Operator):

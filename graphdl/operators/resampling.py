@@ -12,7 +12,7 @@ from torch import Tensor
 from graphdl.errors import SettingError, ShapeError
 from graphdl.operators.operator import Gradients, Operator, Values
 from graphdl.registry import register
-from graphdl.settings import Check, choice, flag, number, optional, setting, size, sizes
+from graphdl.settings import Check, choice, flag, number, one_or_more, optional, setting, size, sizes
 
 __all__ = ["PixelShuffle", "PixelUnshuffle", "Upsample"]
 
@@ -44,6 +44,7 @@ FACTORS = Check(
         value != ()
         and all(number(0).holds(one) and one > 0 for one in (value if isinstance(value, tuple) else (value,)))
     ),
+    schema=one_or_more({"type": "number", "exclusiveMinimum": 0}),
 )
 
 

@@ -24,7 +24,11 @@ __all__ = ["Flatten", "Permute", "Reshape", "Squeeze", "Stack", "Transpose", "Un
 def sizes(what: str) -> Check:
     """A tuple of sizes, one of which may be -1."""
     whole = integers("", -1)
-    return Check(f"{what}, one of which may be -1", lambda value: whole.holds(value) and value.count(-1) <= 1)
+    return Check(
+        f"{what}, one of which may be -1",
+        lambda value: whole.holds(value) and value.count(-1) <= 1,
+        schema=whole.schema,
+    )
 
 
 def check_split(count: int, sizes: tuple[int, ...], what: str) -> int:

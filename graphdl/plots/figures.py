@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import Any, Concatenate, ParamSpec, Protocol, cast, overload
 
 from graphdl.errors import SettingError, import_optional
+from graphdl.files import replacing
 
 __all__ = [
     "COLOURS",
@@ -128,16 +129,16 @@ def finish(figure: Any, path: str | Path | None) -> Any:
 
 
 def save_figure(figure: Any, path: str | Path) -> Path:
-    """Write a figure; return the path. Raises SettingError for another suffix than .svg, .png and .pdf."""
+    """Write a figure; return the path.
+
+    Errors: SettingError for another suffix than .svg, .png and .pdf, FileFormatError if the file cannot be written.
+    """
     path = Path(path)
     if path.suffix.lower() not in SUFFIXES:
         found = f"the suffix {path.suffix!r} is not known" if path.suffix else "it has no suffix"
         raise SettingError(f"{path.name} cannot be drawn: {found}. Use .svg, .png or .pdf.")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path, dpi=150, bbox_inches="tight")
-    except OSError as error:
-        raise SettingError(f"{path} cannot be written: {error.strerror or error}.") from None
+    with replacing(path) as unfinished:
+        figure.savefig(unfinished, dpi=150, bbox_inches="tight")
     return path
 
 

@@ -12,7 +12,8 @@ from typing import TypeAlias
 
 import graphviz
 
-from graphdl.errors import DrawingError, did_you_mean
+from graphdl.errors import DrawingError, FileFormatError, did_you_mean
+from graphdl.files import write_bytes
 
 __all__ = ["Diagram", "available", "render", "svg"]
 
@@ -111,11 +112,9 @@ def _in_process(digraph: graphviz.Digraph, form: str) -> bytes:
 
 def _write(path: Path, content: bytes) -> Path:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
-    except OSError as error:
+        write_bytes(path, content)
+    except FileFormatError as error:
         raise DrawingError(
-            f"The diagram cannot be written to {str(path)!r}: {error.strerror or error}. "
-            "Choose a path that is writable."
+            f"The diagram cannot be written to {str(path)!r}: {error} Choose a path that is writable."
         ) from error
     return path

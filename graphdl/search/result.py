@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import math
 import statistics
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any, overload
 
 from graphdl.errors import SettingError, counted, listing
+from graphdl.files import write_bytes
 from graphdl.network import Network
 from graphdl.search.member import Member
 from graphdl.search.picture import draw
@@ -160,12 +162,11 @@ class Sweep:
         rows = [{name: _cell(value) for name, value in row.items()} for row in self.table]
         names = list(dict.fromkeys(name for row in rows for name in row))
 
-        def write(file: Any) -> None:
-            writer = csv.DictWriter(file, names, restval="")
-            writer.writeheader()
-            writer.writerows(rows)
-
-        return _written(path, write)
+        text = io.StringIO(newline="")
+        writer = csv.DictWriter(text, names, restval="")
+        writer.writeheader()
+        writer.writerows(rows)
+        return _written(path, text.getvalue())
 
     def to_json(self, path: str | Path) -> Path:
         """Write table, summary, best setting and histories into a JSON file; return its path."""
@@ -174,7 +175,7 @@ class Sweep:
             "best": self.best if self.trained else None,
             "summary": self.summary, "table": self.table, "histories": [dict(history) for history in self.histories],
         }  # fmt: skip
-        return _written(path, lambda file: file.write(json.dumps(_plain(data), indent=1, allow_nan=False) + "\n"))
+        return _written(path, json.dumps(_plain(data), indent=1, allow_nan=False) + "\n")
 
     @overload
     def plot(self, path: str | Path) -> Path: ...
@@ -263,12 +264,6 @@ def _plain(value: Any) -> Any:
     return value if value is None or isinstance(value, (bool, int, str)) else text_of(value)
 
 
-def _written(path: str | Path, write: Any) -> Path:
-    path = Path(path)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("w", encoding="utf-8", newline="") as file:
-            write(file)
-    except OSError as error:
-        raise SettingError(f"{path} cannot be written: {error.strerror or error}.") from None
-    return path
+def _written(path: str | Path, text: str) -> Path:
+    write_bytes(path, text.encode())
+    return Path(path)

@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 
 from graphdl.errors import SettingError, did_you_mean, listing
+from graphdl.files import write_bytes
 from graphdl.plots import new_figure
 from graphdl.systems.report import Report
 
@@ -72,7 +73,6 @@ def reproduce(
     page = folder / "systems.md"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        page.touch()
     except OSError as error:
         raise SettingError(f"{page} cannot be written: {error.strerror}.") from None
     for name in find_experiments(names):
@@ -81,7 +81,7 @@ def reproduce(
         report: Report = experiment.run(folder=folder / PICTURES, **(experiment.QUICK if quick else {}))
         seconds = time.perf_counter() - begun
         sections.append(report.markdown(folder, seconds))
-        page.write_text("\n".join([_opening(quick, time.perf_counter() - start), *sections]), encoding="utf-8")
+        write_bytes(page, "\n".join([_opening(quick, time.perf_counter() - start), *sections]).encode())
         tell(report, seconds)
     return page
 

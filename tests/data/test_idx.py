@@ -124,11 +124,25 @@ class TestBrokenFiles:
         content = b"\0\0\x0e\x02" + struct.pack(">2I", 2**29, 2**29) + b"12345678"
         tracemalloc.start()
         try:
-            self.refused(tmp_path, content, rf"{2**61} bytes of data, but the file has only 8")
+            self.refused(tmp_path, content, rf"{2**61:,} bytes, and max_bytes is 1,073,741,824: if the file is trusted")
             _, peak = tracemalloc.get_traced_memory()
         finally:
             tracemalloc.stop()
         assert peak < 2**23
+
+    @pytest.mark.parametrize(("said", "text"), [(2**26, "max_bytes is 1,000,000:"), (1000, "but the file has more")])
+    def test_a_bomb_of_gzip_is_not_unpacked(self, tmp_path, said, text):
+        path = tmp_path / "array"
+        path.write_bytes(gzip.compress(b"\0\0\x08\x01" + struct.pack(">I", said) + bytes(2**26)))
+        assert path.stat().st_size < 2**17
+        tracemalloc.start()
+        try:
+            with pytest.raises(FileFormatError, match=text):
+                read_idx(path, max_bytes=1_000_000)
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert peak < 2**22
 
     @pytest.mark.parametrize("lengths", [(2**32 - 1,) * 2, (2**32 - 1,) * 255, (0, *(2**32 - 1,) * 4)])
     def test_more_than_any_array_can_hold(self, tmp_path, lengths):

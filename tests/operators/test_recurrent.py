@@ -325,7 +325,7 @@ def test_one_state_alone_and_lengths_by_name():
         ),
         (lambda: RNN(2, 3, nonlinearity="tan"), "nonlinearity must be 'tanh' or 'relu', not 'tan'. Did you mean"),
         (lambda: GRU(2, 0), "hidden_size must be a whole number of at least 1, not 0"),
-        (lambda: GRU(2, 3, 0), "num_layers must be a whole number of at least 1, not 0"),
+        (lambda: GRU(2, 3, 0), "num_layers must be a whole number from 1 to 1,000, not 0"),
         (lambda: GRU(2, 3, dropout=1.5), "dropout must be a number from 0 to 1, not 1.5"),
         (lambda: GRUCell(2), r"GRUCell: hidden_size is missing"),
     ],

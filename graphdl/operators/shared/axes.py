@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import TypeAlias
 
-from graphdl.settings import Check, either, integer
+from graphdl.settings import Check, array_of, either, integer
 
 Axes: TypeAlias = int | tuple[int, ...]
 """One number, or a tuple of several: axes, or what belongs to each of them."""
@@ -19,7 +19,8 @@ def integers(expected: str, least: float = -math.inf) -> Check:
     def holds(value: object) -> bool:
         return isinstance(value, tuple) and value != () and all(one.holds(n) and n >= least for n in value)
 
-    return Check(expected, holds)
+    schema = one.schema if least == -math.inf else {**one.schema, "minimum": least}
+    return Check(expected, holds, schema=array_of(schema))
 
 
 def one_or_several(what: str) -> Check:

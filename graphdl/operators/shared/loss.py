@@ -12,7 +12,7 @@ from graphdl.errors import ShapeError
 from graphdl.operators.known_sizes import KnownSizes, equal
 from graphdl.operators.operator import Buffer, Operator, Values, constant
 from graphdl.operators.shared.nested import Given, Nested, as_nested, flat, is_nested, sizes_of
-from graphdl.settings import Check, choice, number, optional, setting
+from graphdl.settings import Check, array_of, choice, number, optional, setting
 from graphdl.slots import InputSlot
 
 Reduction: TypeAlias = Literal["mean", "sum", "none"]
@@ -34,13 +34,20 @@ def factor() -> Check:
     """A finite number; the hint names the setting for weights of classes."""
     found = number()
     return Check(
-        found.expected, found.holds, lambda value: FACTOR if isinstance(value, (list, tuple)) or is_array(value) else ""
+        found.expected,
+        found.holds,
+        lambda value: FACTOR if isinstance(value, (list, tuple)) or is_array(value) else "",
+        found.schema,
     )
 
 
 def above(bound: float) -> Check:
     """A finite number above a bound."""
-    return Check(f"a finite number above {bound:g}", lambda value: number(bound).holds(value) and value > bound)
+    return Check(
+        f"a finite number above {bound:g}",
+        lambda value: number(bound).holds(value) and value > bound,
+        schema={"type": "number", "exclusiveMinimum": bound},
+    )
 
 
 def numbers() -> Check:
@@ -54,6 +61,7 @@ def numbers() -> Check:
             and all(map(number().holds, flat(value)))
         ),
         lambda value: BY_CLASS if is_array(value) else "",
+        array_of({"$ref": "#/$defs/nested"}),
     )
 
 
