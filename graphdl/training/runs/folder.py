@@ -1,7 +1,7 @@
 """The folder of a run: its files, which of them count, and the lock of the process that trains.
 
 run.json      the manifest: settings, digests, and which checkpoints count; replaced last, after every other file
-model.json    the network, as Network.save writes it
+model.json    the network, which Network.load reads
 checkpoints/  epoch-0003-<digest>.safetensors after 3 epochs, epoch-0003+00012-<digest>.safetensors after 12 batches of
               the next one, best-0002-<digest>.safetensors with the network of the best epoch
 lock          locked by the process that trains
@@ -107,8 +107,12 @@ class RunFolder:
                     path.unlink()
 
     def write_model(self, stored: Mapping[str, Any]) -> str:
-        """Write model.json; return its sha256. Raises SettingError if there is another network's."""
-        content = (json.dumps(stored, indent=1, allow_nan=False) + "\n").encode()
+        """Write model.json; return its sha256. Raises SettingError if there is one that belongs to no run."""
+        try:
+            content = (json.dumps(stored, indent=1, allow_nan=False) + "\n").encode()
+        except ValueError:
+            text = "checkpoint: a setting of the network is infinite or not a number, which JSON cannot hold."
+            raise SettingError(text) from None
         if self._model.exists() and self._model.read_bytes() != content:
             raise SettingError(f"{self.path} holds a model.json that belongs to no run: give another folder.")
         write_bytes(self._model, content)
