@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import shutil
 from collections.abc import Mapping
@@ -97,10 +96,10 @@ def train(
         _resolved(validation), metric or [], patience, compile, seed, start,
     )  # fmt: skip
     _make_run_folder(out, overwrite)
-    net, encoding, training, held_out = _prepared(arguments)
+    net, encoding, rows, validation_data = _prepared(arguments)
     fitting = _fitting(arguments, encoding)
     saved.write_record(out, asdict(arguments), encoding)
-    _fit(net, training, held_out, out, fitting, quiet, as_json)
+    _fit(net, rows, validation_data, out, fitting, quiet, as_json)
 
 
 def resume(
@@ -119,13 +118,13 @@ def resume(
         )
     record = saved.read_record(run / saved.RECORD)
     arguments = Arguments.from_dict(record["arguments"])
-    net, encoding, training, held_out = _prepared(arguments)
+    net, encoding, rows, validation_data = _prepared(arguments)
     if encoding != Encoding.from_dict(record["encoding"]):
         raise FileFormatError(f"{arguments.data} has changed since the training began: other columns or classes.")
-    _fit(net, training, held_out, run, _fitting(arguments, encoding), quiet, as_json)
+    _fit(net, rows, validation_data, run, _fitting(arguments, encoding), quiet, as_json)
 
 
-def _prepared(arguments: Arguments) -> tuple[Network, Encoding, Data, Data | None]:
+def _prepared(arguments: Arguments) -> tuple[Network, Encoding, Data, Data | float | None]:
     """The network before training, the columns, and the data of training and validation."""
     start = None if arguments.weights is None else Path(arguments.weights)
     model = saved.open_saved(Path(arguments.model), start, trained=False, seed=arguments.seed)
@@ -134,30 +133,17 @@ def _prepared(arguments: Arguments) -> tuple[Network, Encoding, Data, Data | Non
     encoding = model.chosen(table, arguments.input, arguments.target, training=True)
     data = encoding.data(model.net, table)
     net = model.build(encoding.features(model.net, table))
-    return net, encoding, *_divided(arguments, net, encoding, data)
+    return net, encoding, data, _validation(arguments, net, encoding)
 
 
-def _divided(
-    arguments: Arguments, net: Network, encoding: Encoding, data: dict[Key, torch.Tensor]
-) -> tuple[Data, Data | None]:
-    """The rows for training and those for validation."""
+def _validation(arguments: Arguments, net: Network, encoding: Encoding) -> Data | float | None:
+    """The validation data, or the share of the rows that is held out for it."""
     if arguments.validation is None:
-        return data, None
+        return None
     try:
-        fraction = float(arguments.validation)
+        return float(arguments.validation)
     except ValueError:
-        return data, encoding.data(net, read_table(Path(arguments.validation)))
-    rows = len(next(iter(data.values())))
-    held = round(fraction * rows)
-    if not 0 < held < rows:
-        raise SettingError(
-            f"--validation {arguments.validation} leaves {held} of {rows} rows for validation: give a fraction between "
-            "0 and 1, or a file."
-        )
-    order = torch.randperm(rows, generator=torch.Generator().manual_seed(arguments.seed))
-    parts = order[held:].sort().values, order[:held].sort().values
-    training, validation = ({name: tensor[part] for name, tensor in data.items()} for part in parts)
-    return training, validation
+        return encoding.data(net, read_table(Path(arguments.validation)))
 
 
 def _fitting(arguments: Arguments, encoding: Encoding) -> dict[str, Any]:
@@ -169,7 +155,7 @@ def _fitting(arguments: Arguments, encoding: Encoding) -> dict[str, Any]:
     return {
         "optimizer": _optimizer(arguments), "epochs": arguments.epochs, "batch_size": arguments.batch_size,
         "metrics": arguments.metric or (["accuracy"] if classes else []), "compile": arguments.compile,
-        "callbacks": callbacks,
+        "callbacks": callbacks, "seed": arguments.seed,
     }  # fmt: skip
 
 
@@ -183,13 +169,19 @@ def _optimizer(arguments: Arguments) -> Optimizer:
 
 
 def _fit(
-    net: Network, training: Data, held_out: Data | None, out: Path, fitting: dict[str, Any], quiet: bool, as_json: bool
+    net: Network,
+    data: Data,
+    validation: Data | float | None,
+    out: Path,
+    fitting: dict[str, Any],
+    quiet: bool,
+    as_json: bool,
 ) -> None:
     """Train, write the results and print them."""
     log = out / saved.LOG
     callbacks = [*fitting.pop("callbacks"), CSVLogger(log)]
-    kept = _checkpointing(out / saved.CHECKPOINTS)
-    history = fit(net, training, validation=held_out, callbacks=callbacks, progress=not quiet, **fitting, **kept)
+    kept = out / saved.CHECKPOINTS
+    history = fit(net, data, validation=validation, callbacks=callbacks, progress=not quiet, checkpoint=kept, **fitting)
     written = [*saved.save_trained(net, out), log, out / saved.RECORD]
     if as_json:
         tell_json({"epochs": history.epochs, "seconds": history.seconds, "figures": history.last, "written": written})
@@ -197,11 +189,6 @@ def _fit(
     tell(_sentence(history), bold=True)
     tell_figures(history.last, as_json=False)
     tell_written(written)
-
-
-def _checkpointing(folder: Path) -> dict[str, Any]:
-    """The argument of fit that stores checkpoints in a folder, and continues from them."""
-    return {"checkpoint": folder} if "checkpoint" in inspect.signature(fit).parameters else {}
 
 
 def _sentence(history: History) -> str:

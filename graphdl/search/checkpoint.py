@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from graphdl.errors import FileFormatError, SettingError, import_optional
+from graphdl.errors import FileFormatError, SettingError
 from graphdl.files import write_bytes
 from graphdl.search.identity import name_of
 from graphdl.search.member import Member, Recipe
@@ -31,7 +31,6 @@ class Checkpoint:
     """
 
     def __init__(self, folder: str | Path, members: Sequence[Member], recipe: Recipe, digest: str) -> None:
-        import_optional("safetensors", "checkpoint=", "safetensors", "cli")  # before training
         self._folder = Path(folder)
         self._paths = {member.number: self._folder / name_of(member, recipe, digest) for member in members}
         self._start, self._saved = time.monotonic(), dict[int, float]()

@@ -188,7 +188,6 @@ class GraphSearchCV(GridSearchCV):  # type: ignore[misc]
         if not sweep.complete:
             raise KeyboardInterrupt
         for candidate, row, history in zip(group, sweep.table, sweep.histories, strict=True):
-            candidate.task.finish()
             candidate.seconds, candidate.error = row["seconds"], row["error"] or ""
             candidate.estimator.history_ = history
         return sweep

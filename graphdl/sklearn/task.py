@@ -14,8 +14,8 @@ from torch import Tensor
 from graphdl.graph import Key
 from graphdl.network import Network
 from graphdl.sklearn.networks import Ends
-from graphdl.sklearn.weighting import SAMPLE_WEIGHT, copy_state, with_row_weights
 from graphdl.training import EarlyStopping, History, fit
+from graphdl.training.weighting import SAMPLE_WEIGHT, with_weighted_losses
 
 Rows = NDArray[Any]
 
@@ -27,7 +27,7 @@ AUTO_BATCH = 200
 class Task:
     """A network and the data on which it is trained.
 
-    net        the network of the estimator, which `finish` gives what was learned
+    net        the network of the estimator
     inputs     the tensors of all rows, by the names of the network's inputs
     weights    the weights of the rows, or None
     rows       the indices of the rows that train, None for all
@@ -41,12 +41,12 @@ class Task:
     rows: Rows | None = None
     held: Rows | None = None
     trained: Network = field(init=False)
-    """The network that is trained: `net`, or its copy with weights of rows."""
+    """The network that is trained: `net`, or one over its tensors with weighted losses."""
 
     def __post_init__(self) -> None:
         self.trained = self.net
         if self.weights is not None:
-            self.trained = with_row_weights(self.net)
+            self.trained = with_weighted_losses(self.net)
             self.inputs = {**self.inputs, SAMPLE_WEIGHT: torch.from_numpy(self.weights).to(self.net.dtype)}
 
     @property
@@ -73,14 +73,7 @@ class Task:
         if self.held is not None:
             callbacks = (*options["callbacks"], EarlyStopping(patience=patience))
             stopping = {"validation": self.chosen(self.held), "callbacks": callbacks}
-        history = fit(self.trained, self.chosen(self.rows), optimizer=optimizer, **{**options, **stopping})
-        self.finish()
-        return history
-
-    def finish(self) -> None:
-        """Give the network of the estimator what its copy with weights of rows has learned."""
-        if self.trained is not self.net:
-            copy_state(self.trained, self.net)
+        return fit(self.trained, self.chosen(self.rows), optimizer=optimizer, **{**options, **stopping})
 
 
 def scaled(weights: NDArray[Any], rows: Rows | None) -> NDArray[Any]:

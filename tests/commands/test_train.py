@@ -41,7 +41,8 @@ def test_it_trains_as_fit_does(run, entropy, arrays, tmp_path, tensors):
     run("train", entropy, arrays, "--epochs", 3, "--lr", 0.01, "--seed", 4, "--quiet", "--out", tmp_path / "run")
     points, labels = tensors
     net = Network.load(entropy, seed=4)
-    fit(net, {"x": points, "target": labels}, optimizer=Adam(lr=0.01), epochs=3, batch_size=50, metrics=["accuracy"])
+    data = {"x": points, "target": labels}
+    fit(net, data, optimizer=Adam(lr=0.01), epochs=3, batch_size=50, metrics=["accuracy"], seed=4)
     figures = json.loads(run("evaluate", tmp_path / "run", arrays, "--json"))["figures"]
     assert figures == evaluate(net, points, labels, metrics=["accuracy"])
 
@@ -108,7 +109,7 @@ def test_the_files_of_a_demo_can_be_used(run, tmp_path, arrays):
         (("-t", "kind", "--optimizer", "{"), "is neither a name nor JSON"),
         (("-t", "kind", "--lr", -1), "lr must be"),
         (("-t", "kind", "--metric", "acuracy"), "no metric 'acuracy'"),
-        (("-t", "kind", "--validation", 1.5), "leaves 180 of 120 rows for validation"),
+        (("-t", "kind", "--validation", 1.5), "validation is 1.5: Give a share between 0 and 1"),
         (("-t", "kind", "--validation", "absent.csv"), r"absent.csv cannot be read: No such file"),
         (("-t", "kind", "--patience", 3), "--patience needs validation data"),
         (("-t", "z=kind"), "'z' is not an input of this kind. They are target"),

@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy
+import safetensors
+import safetensors.torch
 import torch
 from torch import Tensor
 
-from graphdl.errors import FileFormatError, SettingError, import_optional
+from graphdl.errors import FileFormatError, SettingError
 
 TENSOR, TUPLE, PAIRS, ARRAY = "$tensor", "$tuple", "$pairs", "$array"
 """What marks a value that JSON does not have: an object whose first name is one of these."""
@@ -31,19 +33,17 @@ def encoded(kind: str, state: Mapping[str, Any]) -> tuple[bytes, str]:
 
     Raises SettingError for a value that cannot be stored.
     """
-    library = import_optional("safetensors.torch", "checkpoint=", "safetensors", "cli")
     tensors: dict[str, Tensor] = {}
     facts = json.dumps(pack(state, "", tensors))
     digest = _digest(kind, facts, tensors)
-    content: bytes = library.save(tensors, {"format": kind, "facts": facts, "sha256": digest})
+    content: bytes = safetensors.torch.save(tensors, {"format": kind, "facts": facts, "sha256": digest})
     return content, digest
 
 
 def read_state(path: Path, kind: str, digest: str | None = None) -> dict[str, Any]:
     """Read what `encoded` has made, with this digest if one is given. Raises FileFormatError for other files."""
-    library = import_optional("safetensors", "checkpoint=", "safetensors", "cli")
     try:
-        with library.safe_open(path, "pt") as file:
+        with safetensors.safe_open(path, "pt") as file:
             stored = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except FileNotFoundError:
