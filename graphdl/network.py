@@ -34,6 +34,7 @@ from graphdl.habits import NotAModule
 from graphdl.operators import Operator
 from graphdl.operators.tuples import Shape, shape_of
 from graphdl.record import Record
+from graphdl.shown import shown
 from graphdl.summary import summary_table
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ class Network(NotAModule):
     def __repr__(self) -> str:
         size = f", {counted(self.engine.store.count, 'parameter')}" if self.engine.built else ""
         operators = sum(node["operator"] is not None for _, node in self.graph.nodes(data=True))
-        ends = f"inputs {listing(self.inputs)}, outputs {listing(self.outputs)}"
+        ends = f"inputs {listing(map(shown, self.inputs))}, outputs {listing(map(shown, self.outputs))}"
         return f"Network({counted(operators, 'operator')}{size}, {ends})"
 
     @property

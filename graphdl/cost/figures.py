@@ -113,4 +113,7 @@ class Cost:
         return self.peak_without - self.peak
 
     def __str__(self) -> str:
-        return cost_table(self)
+        return str(cost_table(self))
+
+    def _repr_html_(self) -> str:
+        return cost_table(self)._repr_html_()

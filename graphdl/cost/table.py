@@ -2,43 +2,29 @@
 
 from __future__ import annotations
 
-import io
 from typing import TYPE_CHECKING
 
-from rich import box
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
 from graphdl.errors import counted
+from graphdl.shown import shown
+from graphdl.tables import Columns, TextTable, text_table
 
 if TYPE_CHECKING:
     from graphdl.cost.figures import Cost
 
-COLUMNS = ("forward", "backward", "parameters", "gradients", "states", "value", "saved")
+FIGURES = ("forward", "backward", "parameters", "gradients", "states", "value", "saved")
+COLUMNS: Columns = {"node": "left", **dict.fromkeys(FIGURES, "right")}
 
 
-def cost_table(cost: Cost) -> str:
+def cost_table(cost: Cost) -> TextTable:
     """Node by node, then the totals and the peak. A recomputed node is marked by ↻."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    table.add_column("node", overflow="fold")
-    for column in COLUMNS:
-        table.add_column(column, justify="right")
+    rows = []
     for key, node in cost.nodes.items():
         flops = [in_units(n, "FLOP", 1000) for n in (node.forward_flops, node.backward_flops)]
         sizes = (node.parameters, node.gradients, node.states, node.value, node.saved)
-        cells = [f"{key} ↻" if node.recomputed else str(key), *flops, *(in_units(n) for n in sizes)]
-        table.add_row(*map(Text, cells))
-    table.add_section()
+        rows.append([f"{shown(key)} ↻" if node.recomputed else shown(key), *flops, *(in_units(n) for n in sizes)])
     flops = [in_units(n, "FLOP", 1000) for n in (cost.forward_flops, cost.backward_flops)]
     total = [in_units(n) for n in (cost.parameters, cost.gradients, cost.states, 0, cost.saved)]
-    table.add_row(*map(Text, ["total", *flops, *total]))
-    file = io.StringIO()
-    console = Console(file=file, width=10_000, color_system=None, legacy_windows=False)
-    console.print(table)
-    for line in _sentences(cost):
-        console.print(line, highlight=False, markup=False)
-    return "\n".join(line.rstrip() for line in file.getvalue().splitlines() if line.strip())
+    return text_table(COLUMNS, rows, ["total", *flops, *total], _sentences(cost))
 
 
 def _sentences(cost: Cost) -> list[str]:
