@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import torch
 from torch import Generator, Tensor
@@ -33,15 +33,13 @@ from graphdl.graph import (
 from graphdl.habits import NotAModule
 from graphdl.operators import Operator
 from graphdl.operators.tuples import Shape, shape_of
+from graphdl.pictured import Pictured
 from graphdl.record import Record
 from graphdl.shown import shown
 from graphdl.summary import summary_table
 
-if TYPE_CHECKING:
-    import graphviz
 
-
-class Network(NotAModule):
+class Network(NotAModule, Pictured):
     """A neural network from two dictionaries: what each node computes, and which nodes it feeds.
 
     operators      node -> operator, Shared or Block
@@ -243,17 +241,6 @@ class Network(NotAModule):
     def summary(self) -> str:
         """A table of the nodes, and totals. Shapes are known after `build` or the first pass."""
         return summary_table(self.graph, self.order, node_facts(self.engine))
-
-    def diagram(self, *, title: str = "Network", theme: rendering.ThemeName = "light") -> graphviz.Digraph:
-        """The network as a graphviz.Digraph. Shapes are drawn once known, after `build` or the first pass."""
-        return rendering.diagram(self.graph, node_facts(self.engine), title=title, theme=theme)
-
-    def render(self, path: str | Path, *, title: str = "Network", theme: rendering.ThemeName = "light") -> Path:
-        """Draw the network into a .svg, .png, .pdf or .dot file; return its path.
-
-        Raises DrawingError for another suffix, or where neither Graphviz nor pygraphviz is installed.
-        """
-        return rendering.render(self.diagram(title=title, theme=theme), path)
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
         return rendering.mime_bundle(repr(self), self.diagram)

@@ -1,8 +1,20 @@
 """Diagrams of networks: a graph and facts about its nodes -> DOT -> SVG, PNG or PDF. It does not import torch."""
 
 from graphdl.rendering.dot import diagram
-from graphdl.rendering.drawing import available, mime_bundle, render, svg
+from graphdl.rendering.drawing import DPI, available, mime_bundle, render, svg
 from graphdl.rendering.nodes import NodeFacts
-from graphdl.rendering.theme import ThemeName
+from graphdl.rendering.readings import Reading
+from graphdl.rendering.theme import Direction, ThemeName
 
-__all__ = ["NodeFacts", "ThemeName", "available", "diagram", "mime_bundle", "render", "svg"]
+__all__ = [
+    "DPI",
+    "Direction",
+    "NodeFacts",
+    "Reading",
+    "ThemeName",
+    "available",
+    "diagram",
+    "mime_bundle",
+    "render",
+    "svg",
+]

@@ -14,13 +14,13 @@ import graphviz
 
 from graphdl.errors import DrawingError, did_you_mean
 
-__all__ = ["Diagram", "available", "mime_bundle", "render", "svg"]
+__all__ = ["DPI", "Diagram", "available", "mime_bundle", "render", "svg"]
 
 Drawer: TypeAlias = Callable[[graphviz.Digraph, str], bytes]
 
 DRAWN = (".svg", ".png", ".pdf")
 SOURCE = (".dot", ".gv")
-PIXELS_PER_INCH = "144"
+DPI, MOST_DPI = 144, 2400
 REMEDY = "Install one of them: `apt-get install graphviz`, or `pip install graphdl[draw]`."
 
 
@@ -36,12 +36,15 @@ def available() -> bool:
     return _drawer() is not None
 
 
-def render(digraph: graphviz.Digraph, path: str | Path) -> Path:
+def render(digraph: graphviz.Digraph, path: str | Path, dpi: int = DPI) -> Path:
     """Write a diagram into a .svg, .png, .pdf or .dot file and return its path.
 
-    Missing folders are created. Raises DrawingError for another suffix, for a file that cannot be written, and if
+    `dpi` is the number of pixels per inch of a .png. Missing folders are created.
+    Raises DrawingError for another suffix, for a file that cannot be written, and if
     neither `dot` nor pygraphviz is installed or it fails: the DOT source is then written next to the path.
     """
+    if isinstance(dpi, bool) or not isinstance(dpi, int) or not 1 <= dpi <= MOST_DPI:
+        raise DrawingError(f"dpi is the number of pixels per inch, a whole number from 1 to {MOST_DPI}, not {dpi!r}.")
     target = Path(path)
     suffix = target.suffix.lower()
     if suffix in SOURCE:
@@ -52,7 +55,7 @@ def render(digraph: graphviz.Digraph, path: str | Path) -> Path:
             f"{did_you_mean(suffix, DRAWN) if suffix else ''}"
         )
     try:
-        picture = _draw(digraph, suffix[1:])
+        picture = _draw(digraph, suffix[1:], dpi)
     except DrawingError as error:
         source = _write(target.with_suffix(".dot"), digraph.source.encode())
         raise DrawingError(
@@ -71,7 +74,7 @@ def mime_bundle(text: str, diagram: Callable[[], graphviz.Digraph]) -> dict[str,
     return {"text/plain": text, **({"image/svg+xml": svg(diagram())} if available() else {})}
 
 
-def _draw(digraph: graphviz.Digraph, form: str) -> bytes:
+def _draw(digraph: graphviz.Digraph, form: str, dpi: int = DPI) -> bytes:
     draw = _drawer()
     if draw is None:
         raise DrawingError(
@@ -79,7 +82,7 @@ def _draw(digraph: graphviz.Digraph, form: str) -> bytes:
         )
     sharp = digraph.copy()
     if form == "png":
-        sharp.graph_attr["dpi"] = PIXELS_PER_INCH
+        sharp.graph_attr["dpi"] = str(dpi)
     picture = draw(sharp, form)
     if not picture:
         raise DrawingError(f"The diagram cannot be drawn: Graphviz gave an empty {form}.")

@@ -9,7 +9,7 @@ from typing import Any
 
 import graphviz
 
-from graphdl.shown import shown
+from graphdl.shown import visible
 
 __all__ = [
     "compact",
@@ -34,14 +34,14 @@ ADVANCES = {"narrow": 0.32, "broad": 0.9, "upper": 0.7, "double": 1.0, "normal":
 
 
 def readable(text: object) -> str:
-    r"""Return a text as `shown` gives it, and an empty text as "".
+    r"""Return a text in which unprintable characters are replaced by visible ones, and an empty text as "".
 
     >>> readable("a\nb")
     'a⏎b'
     >>> readable("")
     '""'
     """
-    seen = shown(text)
+    seen = visible(text)
     return seen if seen.strip() else f'"{seen}"'
 
 

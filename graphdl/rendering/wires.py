@@ -13,6 +13,7 @@ from graphdl.rendering.cards import form
 from graphdl.rendering.nodes import FactsOf, Graph, Node, NodeFacts, short_name
 from graphdl.rendering.text import markup, shape_text, tooltip
 from graphdl.rendering.theme import Theme
+from graphdl.shown import shown
 
 __all__ = ["MOST_SEARCHED", "GradientStyle", "gradient_style", "skips", "wire_attributes"]
 
@@ -119,7 +120,7 @@ def _label(
 def _tooltip(source: NodeFacts, ends: tuple[Node, Node], edge: Mapping[str, Any], style: GradientStyle | None) -> Any:
     slot_name, slot = edge.get("slot_name"), edge.get("slot")
     parts = [
-        f"{ends[0]} → {ends[1]}",
+        f"{shown(ends[0])} → {shown(ends[1])}",
         f"slot {slot if slot_name is None else slot_name}" if slot is not None else "",
         shape_text(source.shape, source.dtype),
         style.label if style else "",
