@@ -15,6 +15,7 @@ from graphdl.errors import GraphDLError, SettingError
 from graphdl.experiments import EXPERIMENTS, Experiment, find_experiment
 from graphdl.network import Network
 from graphdl.plots import new_figure
+from graphdl.rendering import DPI
 from graphdl.scripts import Script, find_scripts
 from graphdl.search import sweep_file
 
@@ -117,10 +118,14 @@ def draw(
     ),
     dark: Annotated[bool, typer.Option("--dark", help="Light colours on a dark background.")] = False,
     title: Annotated[str | None, typer.Option(help="The title; by default the file's name.")] = None,
+    right: Annotated[bool, typer.Option("--right", help="From left to right instead of downwards.")] = False,
+    unfolded: Annotated[bool, typer.Option("--unfolded", help="One box for each node.")] = False,
+    dpi: Annotated[int, typer.Option(help="Pixels per inch of a .png.")] = DPI,
 ) -> None:
     """Draw the network of a JSON file: graphdl draw model.json -o model.svg."""
     net = Network.load(model)
-    console.print(escape(str(net.render(output, title=title or model.stem, theme="dark" if dark else "light"))))
+    look = {"theme": "dark" if dark else "light", "direction": "right" if right else "down", "unfolded": unfolded}
+    console.print(escape(str(net.render(output, dpi=dpi, title=title or model.stem, **look))))
 
 
 @app.command()

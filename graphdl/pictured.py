@@ -45,6 +45,7 @@ class Pictured:
 
         Raises DrawingError for a network with too many nodes or edges, and if no pass was recorded.
         """
+        rendering.check_fixed_size(self.engine.graph, unfolded)  # before shapes are inferred
         facts = node_facts(self.engine)
         if values:
             recorded = _recorded(self._record.values, "values", "net.forward(inputs)")

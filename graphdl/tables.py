@@ -54,7 +54,8 @@ def text_table(
 def _padded(cells: Sequence[str], side: str) -> list[str]:
     """The cells of a column, filled up to the width of the widest one."""
     sizes = list(map(cell_len, cells))
-    fills = (" " * (max(sizes) - size) for size in sizes)
+    widest = max(sizes)
+    fills = (" " * (widest - size) for size in sizes)
     return [fill + cell if side == "right" else cell + fill for cell, fill in zip(cells, fills, strict=True)]
 
 

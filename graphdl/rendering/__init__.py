@@ -4,6 +4,7 @@ from graphdl.rendering.dot import diagram
 from graphdl.rendering.drawing import DPI, available, mime_bundle, render, svg
 from graphdl.rendering.nodes import NodeFacts
 from graphdl.rendering.readings import Reading
+from graphdl.rendering.size import check_fixed_size
 from graphdl.rendering.theme import Direction, ThemeName
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "Reading",
     "ThemeName",
     "available",
+    "check_fixed_size",
     "diagram",
     "mime_bundle",
     "render",

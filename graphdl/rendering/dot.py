@@ -8,21 +8,18 @@ from itertools import takewhile
 
 import graphviz
 
-from graphdl.errors import DrawingError, counted
 from graphdl.rendering.cards import SIGNS, Card, Frame, Place, arrange, group, parameter_totals, single
 from graphdl.rendering.drawing import Diagram
 from graphdl.rendering.folding import Folded, fold
 from graphdl.rendering.labels import NAME, card_label, font, frame_label, hint, pill_label, title_label
 from graphdl.rendering.nodes import FactsOf, Graph, ImplicitInput, Key, Namespace, Node, NodeFacts, complete, short_name
+from graphdl.rendering.size import check_fixed_size, check_size
 from graphdl.rendering.text import identifier, markup, tooltip
 from graphdl.rendering.theme import FONT, Direction, Theme, ThemeName, rank_direction, theme_named
 from graphdl.rendering.titles import least_widths
 from graphdl.rendering.wires import skips, wire_attributes
 
 __all__ = ["diagram"]
-
-MOST_NODES, MOST_EDGES = 2_000, 4_000
-"""Graphviz takes minutes beyond."""
 
 
 @dataclass(frozen=True)
@@ -56,12 +53,13 @@ def diagram(
     `unfolded` draws one box for each node.
 
     Raises DrawingError for a node without facts, for an unknown theme or direction, and for a graph with more than
-    MOST_NODES nodes or MOST_EDGES edges after folding.
+    MOST_NODES nodes or edges longer than MOST_LENGTH ranks in all after folding.
     """
     colours, rankdir = theme_named(theme), rank_direction(direction)
+    check_fixed_size(graph, unfolded)
     whole, known = complete(graph, facts)
     folded = Folded(whole, {}, {}) if unfolded else fold(whole, known)
-    _check_size(folded.graph)
+    check_size(folded.graph)
     cards = single(whole, known) if unfolded else group(folded.graph, known)
     frames, places = arrange(cards, folded.repeats)
     bypassing = skips(folded.graph, known)
@@ -72,17 +70,6 @@ def diagram(
     _draw_boxes(picture, scene, totals)
     _draw_wires(picture, scene)
     return picture
-
-
-def _check_size(graph: Graph) -> None:
-    nodes, edges = graph.number_of_nodes(), graph.number_of_edges()
-    if nodes > MOST_NODES or edges > MOST_EDGES:
-        raise DrawingError(
-            f"The diagram cannot be drawn: it would have {counted(nodes, 'node')} and {counted(edges, 'edge')}, and at "
-            f"most {MOST_NODES:,} nodes and {MOST_EDGES:,} edges can be drawn. Draw a part of the network, "
-            "net.part(inputs=[...], outputs=[...]).render(path), or declare what repeats as equal Blocks in a row, "
-            "which are drawn once. net.summary() lists all nodes."
-        )
 
 
 def _canvas(title: str, label: str, theme: Theme, rankdir: str) -> graphviz.Digraph:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import shutil
 import subprocess
+import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeAlias
 
 import graphviz
 
 from graphdl.errors import DrawingError, did_you_mean
+from graphdl.rendering.fonts import warn_of_missing_glyphs
 
 __all__ = ["DPI", "Diagram", "available", "mime_bundle", "render", "svg"]
 
@@ -22,6 +26,9 @@ DRAWN = (".svg", ".png", ".pdf")
 SOURCE = (".dot", ".gv")
 DPI, MOST_DPI = 144, 2400
 REMEDY = "Install one of them: `apt-get install graphviz`, or `pip install graphdl[draw]`."
+
+
+_one_at_a_time = threading.Lock()
 
 
 class Diagram(graphviz.Digraph):  # type: ignore[misc]
@@ -83,6 +90,8 @@ def _draw(digraph: graphviz.Digraph, form: str, dpi: int = DPI) -> bytes:
     sharp = digraph.copy()
     if form == "png":
         sharp.graph_attr["dpi"] = str(dpi)
+    if form != "svg":
+        warn_of_missing_glyphs(digraph.source)
     picture = draw(sharp, form)
     if not picture:
         raise DrawingError(f"The diagram cannot be drawn: Graphviz gave an empty {form}.")
@@ -109,12 +118,25 @@ def _in_process(digraph: graphviz.Digraph, form: str) -> bytes:
     try:
         import pygraphviz
 
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _silent_libraries():
             warnings.simplefilter("ignore")
             picture = pygraphviz.AGraph(string=digraph.source).draw(format=form, prog="dot")
     except Exception as error:
         raise DrawingError(f"pygraphviz failed to draw the diagram: {error}.") from error
     return bytes(picture)
+
+
+@contextmanager
+def _silent_libraries() -> Iterator[None]:
+    """Discard what C libraries write to the standard error, such as the complaints of fontconfig."""
+    with _one_at_a_time, open(os.devnull, "wb") as nothing:
+        stderr = os.dup(2)
+        try:
+            os.dup2(nothing.fileno(), 2)
+            yield
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
 
 
 def _write(path: Path, content: bytes) -> Path:

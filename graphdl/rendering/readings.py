@@ -38,9 +38,13 @@ def readings_table(value: Sequence[Reading], gradient: Sequence[Reading], theme:
 
 
 def _line(mark: str, colour: str, reading: Reading, theme: Theme) -> str:
-    content = _numbers(reading, theme) if reading.numbers else _histogram(reading, colour, theme)
-    head = f'<TD ALIGN="RIGHT" WIDTH="28">{_small(mark, colour)}</TD>'
-    return f'<TR>{head}<TD ALIGN="LEFT" BALIGN="LEFT">{content}</TD></TR>'
+    if reading.numbers:
+        content = f'<TD COLSPAN="2" ALIGN="LEFT">{_numbers(reading, theme)}</TD>'
+    else:
+        lines = "".join(_small(line.replace("-", "−"), theme.ink) + '<BR ALIGN="LEFT"/>' for line in reading.lines)
+        bars = _histogram(reading, colour, theme)
+        content = f'{bars}<TD ALIGN="LEFT" COLSPAN="{1 if bars else 2}">{lines}</TD>'
+    return f'<TR><TD ALIGN="RIGHT" WIDTH="28">{_small(mark, colour)}</TD>{content}</TR>'
 
 
 def _small(text: str, colour: str) -> str:
@@ -62,12 +66,9 @@ def _cell(x: float | int | bool, largest: float, theme: Theme) -> str:
 
 
 def _histogram(reading: Reading, colour: str, theme: Theme) -> str:
-    lines = "<BR/>".join(_small(line.replace("-", "−"), theme.ink) for line in reading.lines)
+    size = f'FIXEDSIZE="TRUE" WIDTH="{BAR * len(reading.bars)}" HEIGHT="{HEIGHT}"'
     bars = "".join(_bars(reading, colour, theme))
-    if not bars:
-        return lines
-    text = f'<TD ALIGN="LEFT" BALIGN="LEFT">{lines}</TD>'
-    return f'{TIGHT}<TR>{bars}<TD WIDTH="6"></TD>{text}</TR></TABLE>'
+    return f"<TD {size}>{TIGHT}<TR>{bars}</TR></TABLE></TD>" if bars else ""
 
 
 def _bars(reading: Reading, colour: str, theme: Theme) -> Iterator[str]:
@@ -81,7 +82,7 @@ def _bars(reading: Reading, colour: str, theme: Theme) -> Iterator[str]:
             for height, ground in cells
             if height
         )
-        yield f"<TD>{TIGHT}{column}</TABLE></TD>"
+        yield f'<TD FIXEDSIZE="TRUE" WIDTH="{BAR}" HEIGHT="{HEIGHT}">{TIGHT}{column}</TABLE></TD>'
 
 
 def blend(one: str, other: str, share: float) -> str:

@@ -7,10 +7,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import networkx
-
 from graphdl.rendering.cards import form
 from graphdl.rendering.nodes import FactsOf, Graph, Node, NodeFacts, short_name
+from graphdl.rendering.size import ranks
 from graphdl.rendering.text import markup, shape_text, tooltip
 from graphdl.rendering.theme import Theme
 from graphdl.shown import shown
@@ -46,8 +45,7 @@ def skips(graph: Graph, facts: FactsOf) -> set[tuple[Node, Node]]:
 
     After MOST_SEARCHED nodes the search for another path stops and counts as successful, so that the time is linear.
     """
-    generations = enumerate(networkx.topological_generations(graph))
-    rank = {node: level for level, nodes in generations for node in nodes}
+    rank = ranks(graph)
     merges = (node for node in graph if facts[node].kind == "operator" and form(facts[node]) != "card")
     return {(tail, merge) for merge in merges for tail in _bypassed(graph, rank, merge)}
 
