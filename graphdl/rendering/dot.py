@@ -13,7 +13,7 @@ from graphdl.rendering.drawing import Diagram
 from graphdl.rendering.folding import Folded, fold
 from graphdl.rendering.labels import NAME, card_label, font, frame_label, hint, pill_label, title_label
 from graphdl.rendering.nodes import FactsOf, Graph, ImplicitInput, Key, Namespace, Node, NodeFacts, complete, short_name
-from graphdl.rendering.size import check_fixed_size, check_size
+from graphdl.rendering.size import check_fixed_size, refusal
 from graphdl.rendering.text import identifier, markup, tooltip
 from graphdl.rendering.theme import FONT, Direction, Theme, ThemeName, rank_direction, theme_named
 from graphdl.rendering.titles import least_widths
@@ -53,13 +53,13 @@ def diagram(
     `unfolded` draws one box for each node.
 
     Raises DrawingError for a node without facts, for an unknown theme or direction, and for a graph with more than
-    MOST_NODES nodes or edges longer than MOST_LENGTH ranks in all after folding.
+    MOST_SOURCE nodes or edges after folding. One that is too large for Graphviz is refused where it is drawn.
     """
     colours, rankdir = theme_named(theme), rank_direction(direction)
     check_fixed_size(graph, unfolded)
     whole, known = complete(graph, facts)
     folded = Folded(whole, {}, {}) if unfolded else fold(whole, known)
-    check_size(folded.graph)
+    refused = refusal(folded.graph)
     cards = single(whole, known) if unfolded else group(folded.graph, known)
     frames, places = arrange(cards, folded.repeats)
     bypassing = skips(folded.graph, known)
@@ -69,10 +69,11 @@ def diagram(
     picture = _canvas(title, title_label(title, known, totals[()], colours), colours, rankdir)
     _draw_boxes(picture, scene, totals)
     _draw_wires(picture, scene)
+    picture.refused = refused
     return picture
 
 
-def _canvas(title: str, label: str, theme: Theme, rankdir: str) -> graphviz.Digraph:
+def _canvas(title: str, label: str, theme: Theme, rankdir: str) -> Diagram:
     return Diagram(
         "network",
         graph_attr={

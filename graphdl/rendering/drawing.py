@@ -32,10 +32,15 @@ _one_at_a_time = threading.Lock()
 
 
 class Diagram(graphviz.Digraph):  # type: ignore[misc]
-    """A digraph that notebooks display also if only pygraphviz is installed."""
+    """A digraph that notebooks display also if only pygraphviz is installed.
+
+    refused  why it is too large to be drawn; "" if it is not
+    """
+
+    refused = ""
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None, **_: object) -> dict[str, str]:
-        return {"image/svg+xml": svg(self)} if available() else {"text/plain": self.source}
+        return {"image/svg+xml": svg(self)} if available() and not self.refused else {"text/plain": self.source}
 
 
 def available() -> bool:
@@ -61,6 +66,7 @@ def render(digraph: graphviz.Digraph, path: str | Path, dpi: int = DPI) -> Path:
             f"A diagram cannot be written to {str(target)!r}: its suffix must be .svg, .png, .pdf or .dot."
             f"{did_you_mean(suffix, DRAWN) if suffix else ''}"
         )
+    _check_size(digraph)
     try:
         picture = _draw(digraph, suffix[1:], dpi)
     except DrawingError as error:
@@ -82,6 +88,7 @@ def mime_bundle(text: str, diagram: Callable[[], graphviz.Digraph]) -> dict[str,
 
 
 def _draw(digraph: graphviz.Digraph, form: str, dpi: int = DPI) -> bytes:
+    _check_size(digraph)
     draw = _drawer()
     if draw is None:
         raise DrawingError(
@@ -96,6 +103,11 @@ def _draw(digraph: graphviz.Digraph, form: str, dpi: int = DPI) -> bytes:
     if not picture:
         raise DrawingError(f"The diagram cannot be drawn: Graphviz gave an empty {form}.")
     return picture
+
+
+def _check_size(digraph: graphviz.Digraph) -> None:
+    if refused := getattr(digraph, "refused", ""):
+        raise DrawingError(refused)
 
 
 def _drawer() -> Drawer | None:
