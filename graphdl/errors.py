@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import difflib
+import heapq
 import importlib
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import takewhile
 from types import ModuleType
+
+from graphdl.shown import message
 
 __all__ = [
     "ArityError",
@@ -30,11 +34,22 @@ __all__ = [
 ]
 
 
-class GraphDLError(Exception):
+COMPARED = 300
+"""How many names are compared with a misspelt one letter by letter: those with the most similar ends."""
+
+
+class _Visible:
+    """An error or a warning whose text shows control and bidirectional characters of names instead of sending them."""
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*(message(arg) if isinstance(arg, str) else arg for arg in args))
+
+
+class GraphDLError(_Visible, Exception):
     """The base class of all errors that graphdl raises."""
 
 
-class GraphDLWarning(UserWarning):
+class GraphDLWarning(_Visible, UserWarning):
     """Something that is allowed, and is probably a mistake."""
 
 
@@ -110,9 +125,23 @@ def did_you_mean(name: object, known: Iterable[object]) -> str:
     >>> did_you_mean("zzz", ["tanh"])
     ''
     """
-    by_text = {str(candidate).lower(): candidate for candidate in known}
-    close = difflib.get_close_matches(str(name).lower(), by_text, n=1)
+    wanted = _comparable(name)
+    by_text = {_comparable(candidate): candidate for candidate in known}
+    near = by_text if len(by_text) <= COMPARED else heapq.nlargest(COMPARED, by_text, lambda each: _ends(wanted, each))
+    close = difflib.get_close_matches(wanted, near, n=1)
     return f" Did you mean {by_text[close[0]]!r}?" if close else ""
+
+
+def _comparable(name: object) -> str:
+    """A name for comparisons with others; of a long one, its two ends."""
+    text = str(name)
+    return (text if len(text) <= 200 else text[:100] + text[-100:]).lower()
+
+
+def _ends(one: str, other: str) -> int:
+    """The number of characters at the beginning and at the end that two names have in common."""
+    pairs = zip(one, other, strict=False), zip(reversed(one), reversed(other), strict=False)
+    return sum(sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], each)) for each in pairs)
 
 
 def counted(number: int, noun: str) -> str:
@@ -135,6 +164,18 @@ def listing(items: Iterable[object], most: int = 12) -> str:
     if len(texts) > most:
         texts = [*texts[: most - 1], f"{len(texts) - most + 1} more"]
     return " and ".join([", ".join(texts[:-1]), texts[-1]] if len(texts) > 1 else texts)
+
+
+def path_text(nodes: Sequence[object], ends: int = 5) -> str:
+    """Nodes along a path, "a -> b -> c"; of a long path its two ends, and the number of nodes between.
+
+    >>> path_text(range(100), ends=2)
+    '0 -> 1 -> ... 96 more ... -> 98 -> 99'
+    """
+    texts = list(map(str, nodes if len(nodes) <= 4 * ends else [*nodes[:ends], *nodes[-ends:]]))
+    if len(nodes) > len(texts):
+        texts.insert(ends, f"... {len(nodes) - 2 * ends:,} more ...")
+    return " -> ".join(texts)
 
 
 def import_optional(module: str, caller: str, package: str, extra: str) -> ModuleType:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import torch
 from torch import Generator, Tensor
 
-from graphdl import rendering
 from graphdl.advice import warn_of_declarations
 from graphdl.arguments import Device, check_operators, compilable, floating_type, new_generator, usable_device
 from graphdl.cost import Cost, Rule, plan_cost
@@ -34,15 +32,14 @@ from graphdl.graph import (
 from graphdl.habits import NotAModule
 from graphdl.operators import Operator
 from graphdl.operators.tuples import Shape, shape_of
+from graphdl.pictured import Pictured
 from graphdl.record import Record
+from graphdl.shown import shown
 from graphdl.stored import Stored
 from graphdl.summary import summary_table
 
-if TYPE_CHECKING:
-    import graphviz
 
-
-class Network(Stored, NotAModule, rendering.Displayed):
+class Network(Stored, Pictured, NotAModule):
     """A neural network from two dictionaries: what each node computes, and which nodes it feeds.
 
     operators      node -> operator, Shared or Block
@@ -90,7 +87,7 @@ class Network(Stored, NotAModule, rendering.Displayed):
     def __repr__(self) -> str:
         size = f", {counted(self.engine.store.count, 'parameter')}" if self.engine.built else ""
         operators = sum(node["operator"] is not None for _, node in self.graph.nodes(data=True))
-        ends = f"inputs {listing(self.inputs)}, outputs {listing(self.outputs)}"
+        ends = f"inputs {listing(map(shown, self.inputs))}, outputs {listing(map(shown, self.outputs))}"
         return f"Network({counted(operators, 'operator')}{size}, {ends})"
 
     @property
@@ -245,17 +242,6 @@ class Network(Stored, NotAModule, rendering.Displayed):
     def summary(self) -> str:
         """A table of the nodes, and totals. Shapes are known after `build` or the first pass."""
         return summary_table(self.graph, self.order, node_facts(self.engine))
-
-    def diagram(self, *, title: str = "Network", theme: rendering.ThemeName = "light") -> graphviz.Digraph:
-        """The network as a graphviz.Digraph. Shapes are drawn once known, after `build` or the first pass."""
-        return rendering.diagram(self.graph, node_facts(self.engine), title=title, theme=theme)
-
-    def render(self, path: str | Path, *, title: str = "Network", theme: rendering.ThemeName = "light") -> Path:
-        """Draw the network into a .svg, .png, .pdf or .dot file; return its path.
-
-        Raises DrawingError for another suffix, or where neither Graphviz nor pygraphviz is installed.
-        """
-        return rendering.render(self.diagram(title=title, theme=theme), path)
 
     def state_dict(self) -> dict[str, Tensor]:
         """Copies of all parameters and buffers by name, as safetensors.torch.save_file takes them."""

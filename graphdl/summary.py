@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 from graphdl.errors import counted
 from graphdl.graph import Key, enclosing
 from graphdl.rendering import NodeFacts
+from graphdl.shown import shown
 from graphdl.tables import Columns, TextTable, text_table
 
 if TYPE_CHECKING:
     from graphdl.graph.build import Graph
 
+MOST_SOURCES = 20
 COLUMNS: Columns = {
     "node": "left",
     "operator": "left",
@@ -33,7 +35,7 @@ def summary_table(graph: Graph, order: tuple[Key, ...], facts: Mapping[Key, Node
     for key in order:
         fact = facts[key]
         operator = f"{fact.operator} {fact.settings}".strip() or "input"
-        rows.append((str(key), operator, _reads(graph, key), _shape(fact), _parameters(fact), _trainable(fact)))
+        rows.append((shown(key), operator, _reads(graph, key), _shape(fact), _parameters(fact), _trainable(fact)))
     total = sum(fact.parameters for fact in facts.values() if fact.shares is None)
     frozen = sum(fact.parameters for fact in facts.values() if fact.shares is None and fact.frozen)
     operators = sum(fact.kind != "input" for fact in facts.values())
@@ -51,19 +53,22 @@ def _block_totals(graph: Graph, facts: Mapping[Key, NodeFacts]) -> Iterator[str]
             parameters[name] += facts[key].own_parameters
     for name in map(str, graph.graph["blocks"]):
         indent = "  " * sum(outer in operators for outer in enclosing(name))
-        yield f"{indent}{name}: {counted(operators[name], 'operator')}, {counted(parameters[name], 'parameter')}"
+        yield f"{indent}{shown(name)}: {counted(operators[name], 'operator')}, {counted(parameters[name], 'parameter')}"
 
 
 def _reads(graph: Graph, key: Key) -> str:
     """The sources in the order of the slots, with the slot's name if there are several, and the gradient policy."""
     node = graph.nodes[key]
     names = (node["operator"].slots or ()) if node["reads"] > 1 else ()
-    sources = {slot: f"input {name} (not fed)" for slot, name in node["implicit"].items()}
+    sources = {slot: f"input {shown(name)} (not fed)" for slot, name in node["implicit"].items()}
     for source, _, edge in graph.in_edges(key, data=True):
         factor = edge["gradient"]
         policy = "" if factor == 1 else " (gradient stopped)" if factor == 0 else f" (gradient × {factor:g})"
-        sources[edge["slot"]] = f"{source}{policy}"
-    return ", ".join(f"{names[slot]}: {sources[slot]}" if names else sources[slot] for slot in sorted(sources))
+        sources[edge["slot"]] = f"{shown(source)}{policy}"
+    texts = [f"{names[slot]}: {sources[slot]}" if names else sources[slot] for slot in sorted(sources)]
+    if len(texts) > MOST_SOURCES:
+        texts[MOST_SOURCES - 1 :] = [f"… {len(texts) - MOST_SOURCES + 1:,} more"]
+    return ", ".join(texts)
 
 
 def _shape(fact: NodeFacts) -> str:
@@ -80,7 +85,7 @@ def _axes(shape: tuple[int, ...], batched: bool) -> str:
 
 def _parameters(fact: NodeFacts) -> str:
     if fact.shares is not None:
-        return f"= {fact.shares}"
+        return f"= {shown(fact.shares)}"
     return f"{fact.parameters:,}" if fact.parameters else ""
 
 

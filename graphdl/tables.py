@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import html
-import io
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, Self, TypeAlias
 
-from rich import box
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
+from rich.cells import cell_len
+
+from graphdl.shown import visible
 
 Columns: TypeAlias = Mapping[str, Literal["left", "right"]]
 """Titles of columns, and the side to which their cells are aligned."""
+
+GAP = " " * 3
 
 
 class TextTable(str):
@@ -41,22 +41,22 @@ class TextTable(str):
 def text_table(
     columns: Columns, rows: Iterable[Sequence[str]], total: Sequence[str] = (), notes: Iterable[str] = ()
 ) -> TextTable:
-    """A table with a row of totals, if they are given, and lines of notes below it."""
-    rows, notes = list(rows), list(notes)
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for column, side in columns.items():
-        table.add_column(column, justify=side, overflow="fold")
-    for row in rows:
-        table.add_row(*map(Text, row))
-    if total:
-        table.add_section()
-        table.add_row(*map(Text, total))
-    file = io.StringIO()
-    console = Console(file=file, width=10_000, color_system=None, legacy_windows=False, force_jupyter=False)
-    console.print(table)
-    console.print("\n".join(notes), highlight=False, markup=False)
-    text = "\n".join(line.rstrip() for line in file.getvalue().splitlines() if line.strip())
-    return TextTable(text, html_table(columns, [*rows, *([total] if total else [])], notes))
+    """A table with a row of totals, if they are given, and lines of notes below it. Its time is linear."""
+    rows = [tuple(map(visible, row)) for row in (*rows, *([total] if total else []))]
+    notes = list(map(visible, notes))
+    cells = zip(columns, *rows, strict=True)
+    padded = [_padded(column, side) for column, side in zip(cells, columns.values(), strict=True)]
+    head, *body = (GAP.join(line).rstrip() for line in zip(*padded, strict=True))
+    rule = "─" * cell_len(GAP.join(column[0] for column in padded))
+    return TextTable("\n".join([head, rule, *body, *notes]), html_table(columns, rows, notes))
+
+
+def _padded(cells: Sequence[str], side: str) -> list[str]:
+    """The cells of a column, filled up to the width of the widest one."""
+    sizes = list(map(cell_len, cells))
+    widest = max(sizes)
+    fills = (" " * (widest - size) for size in sizes)
+    return [fill + cell if side == "right" else cell + fill for cell, fill in zip(cells, fills, strict=True)]
 
 
 def html_table(columns: Columns, rows: Iterable[Sequence[str]], notes: Iterable[str] = ()) -> str:

@@ -10,6 +10,7 @@ import typer
 from graphdl.commands.output import AsJSON, console, tell, tell_json
 from graphdl.facts import node_facts
 from graphdl.network import Network
+from graphdl.rendering import DPI
 
 Model = Annotated[Path, typer.Argument(help="A file of a network, as Network.save writes it.", show_default=False)]
 
@@ -21,11 +22,15 @@ def draw(
     ),
     dark: Annotated[bool, typer.Option("--dark", help="Light colours on a dark background.")] = False,
     title: Annotated[str | None, typer.Option(help="The title; by default the file's name.")] = None,
+    right: Annotated[bool, typer.Option("--right", help="From left to right instead of downwards.")] = False,
+    unfolded: Annotated[bool, typer.Option("--unfolded", help="One box for each node.")] = False,
+    dpi: Annotated[int, typer.Option(help="Pixels per inch of a .png.")] = DPI,
     as_json: AsJSON = False,
 ) -> None:
     """Draw the network of a file: graphdl draw model.json -o model.svg."""
     net = Network.load(model, device="meta")
-    path = net.render(output, title=title or model.stem, theme="dark" if dark else "light")
+    look = {"theme": "dark" if dark else "light", "direction": "right" if right else "down", "unfolded": unfolded}
+    path = net.render(output, dpi=dpi, title=title or model.stem, **look)
     tell_json({"written": [path]}) if as_json else tell(str(path))
 
 

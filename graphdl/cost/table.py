@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from graphdl.errors import counted
+from graphdl.shown import shown
 from graphdl.tables import Columns, TextTable, text_table
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ def cost_table(cost: Cost) -> TextTable:
     for key, node in cost.nodes.items():
         flops = [in_units(n, "FLOP", 1000) for n in (node.forward_flops, node.backward_flops)]
         sizes = (node.parameters, node.gradients, node.states, node.value, node.saved)
-        rows.append([f"{key} ↻" if node.recomputed else str(key), *flops, *(in_units(n) for n in sizes)])
+        rows.append([f"{shown(key)} ↻" if node.recomputed else shown(key), *flops, *(in_units(n) for n in sizes)])
     flops = [in_units(n, "FLOP", 1000) for n in (cost.forward_flops, cost.backward_flops)]
     total = [in_units(n) for n in (cost.parameters, cost.gradients, cost.states, 0, cost.saved)]
     return text_table(COLUMNS, rows, ["total", *flops, *total], _sentences(cost))

@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from graphdl.errors import CycleError, SettingError, UnknownNodeError, UnreachableError, did_you_mean, listing
+from graphdl.errors import (
+    CycleError,
+    SettingError,
+    UnknownNodeError,
+    UnreachableError,
+    did_you_mean,
+    listing,
+    path_text,
+)
 from graphdl.graph.declaration import Feed, Key, Shared, as_feed, as_list, check_key
 
 if TYPE_CHECKING:
@@ -73,7 +81,7 @@ def owners_by_key(operators: Mapping[Key, object], inside: Callable[[Key], bool]
 
 def shared_cycle(nodes: Sequence[Key]) -> str:
     """The text of the error for nodes that share each other's operators."""
-    return f"Shared has a cycle: {' -> '.join(map(str, nodes))}. Give one of these nodes its own operator."
+    return f"Shared has a cycle: {path_text(nodes)}. Give one of these nodes its own operator."
 
 
 def unknown_shared(key: Key, shared: Shared, operators: Mapping[Key, object]) -> str:

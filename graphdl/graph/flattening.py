@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from graphdl.errors import CycleError, SettingError, listing
+from graphdl.errors import CycleError, SettingError, listing, path_text
 from graphdl.graph.block import Block
 from graphdl.graph.declaration import Feed, Key, Shared
 from graphdl.graph.declared import check_connected, incoming_edges
@@ -181,7 +181,7 @@ def _resolve(place: Place, key: Key) -> tuple[Key, float] | None:
             place = place.inner[head]
         key = located[1]
         if (place.path, key) in passed:
-            path = " -> ".join(map(str, [*passed.values(), place.name(key)]))
+            path = path_text([*passed.values(), place.name(key)])
             raise CycleError(f"These blocks pass their inputs on to each other, and nothing computes a value: {path}.")
         passed[place.path, key] = place.name(key)
         if key in place.inner:

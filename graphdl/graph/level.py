@@ -83,7 +83,7 @@ class Level:
 
     def _holder(self, key: Key) -> Key | None:
         """The block that a key leads into: 'layer1' for 'layer1/conv'; None for a key that leads into none."""
-        for head, _ in splits(key) if key not in self.operators else ():
+        for head, _ in splits(key) if self.blocks and key not in self.operators else ():
             if head in self.blocks:
                 return self.blocks[head]
         return None
@@ -94,7 +94,7 @@ class Level:
         return key if holder is None else holder
 
     def _check_names(self) -> None:
-        for key in self.operators:
+        for key in self.operators if self.blocks else ():
             for head, _ in splits(key):
                 if head in self.blocks:
                     raise SettingError(
@@ -199,7 +199,7 @@ def _computed(operators: Mapping[Key, Any], candidates: Mapping[str, Key]) -> di
     """Node -> the operator or the block that it computes. Errors: UnknownNodeError and CycleError for Shared."""
 
     def inside(key: Key) -> bool:
-        return any(head in candidates for head, _ in splits(key))
+        return bool(candidates) and any(head in candidates for head, _ in splits(key))
 
     owners = owners_by_key(operators, inside)
     found: dict[Key, Any] = {}

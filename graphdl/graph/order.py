@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import networkx
 
-from graphdl.errors import CycleError
+from graphdl.errors import CycleError, path_text
 
 if TYPE_CHECKING:
     from graphdl.graph.build import Graph
@@ -58,10 +58,9 @@ def _cycle_text(graph: Graph) -> str:
         walked[node] = len(walked)
         node = next(fed for fed in graph.succ[node] if fed in cyclic)
     cycle = [*walked][walked[node] :]
-    path = " -> ".join(str(key) for key in [*cycle, node])
     return (
-        f"The connectivity has a cycle: {path}. A network is evaluated once from its inputs to its outputs: "
-        "remove one of these edges. To apply the same operator again, give the next node Shared(...)."
+        f"The connectivity has a cycle: {path_text([*cycle, node])}. A network is evaluated once from its inputs "
+        "to its outputs: remove one of these edges. To apply the same operator again, give the next node Shared(...)."
     )
 
 

@@ -1,9 +1,23 @@
 """Diagrams of networks: a graph and facts about its nodes -> DOT -> SVG, PNG or PDF. It does not import torch."""
 
 from graphdl.rendering.dot import diagram
-from graphdl.rendering.drawing import available, render, svg
+from graphdl.rendering.drawing import DPI, available, render, svg
 from graphdl.rendering.nodes import NodeFacts
 from graphdl.rendering.notebook import Displayed
-from graphdl.rendering.theme import ThemeName
+from graphdl.rendering.readings import Reading
+from graphdl.rendering.size import check_fixed_size
+from graphdl.rendering.theme import Direction, ThemeName
 
-__all__ = ["Displayed", "NodeFacts", "ThemeName", "available", "diagram", "render", "svg"]
+__all__ = [
+    "DPI",
+    "Direction",
+    "Displayed",
+    "NodeFacts",
+    "Reading",
+    "ThemeName",
+    "available",
+    "check_fixed_size",
+    "diagram",
+    "render",
+    "svg",
+]

@@ -24,6 +24,7 @@ __all__ = [
     "group",
     "parameter_totals",
     "prefixes",
+    "single",
 ]
 
 Form: TypeAlias = Literal["card", "circle", "pill"]
@@ -72,9 +73,15 @@ def form(facts: NodeFacts) -> Form:
     """Return how a node is drawn: inputs, losses and merges are separate, other operators are rows of cards."""
     if facts.kind != "operator":
         return "pill"
-    if facts.operator in SIGNS:
+    if facts.operator in SIGNS and not facts.read:
         return "circle"
     return "pill" if facts.family == "merge" else "card"
+
+
+def single(graph: Graph, facts: FactsOf) -> list[Card]:
+    """Return a box for each node, in topological order: a card with one row, or a pill."""
+    forms = ((node, form(facts[node])) for node in networkx.topological_sort(graph))
+    return [Card((node,), "card" if kind == "card" else "pill", namespace(node)) for node, kind in forms]
 
 
 def group(graph: Graph, facts: FactsOf) -> list[Card]:

@@ -8,13 +8,15 @@ from itertools import takewhile
 
 import graphviz
 
-from graphdl.rendering.cards import SIGNS, Card, Frame, Place, arrange, group, parameter_totals
+from graphdl.rendering.cards import SIGNS, Card, Frame, Place, arrange, group, parameter_totals, single
 from graphdl.rendering.drawing import Diagram
 from graphdl.rendering.folding import Folded, fold
-from graphdl.rendering.labels import card_label, frame_label, hint, pill_label, title_label
-from graphdl.rendering.nodes import FactsOf, Graph, ImplicitInput, Key, Namespace, Node, NodeFacts, complete
-from graphdl.rendering.text import identifier, tooltip
-from graphdl.rendering.theme import FONT, Theme, ThemeName, theme_named
+from graphdl.rendering.labels import NAME, card_label, font, frame_label, hint, pill_label, title_label
+from graphdl.rendering.nodes import FactsOf, Graph, ImplicitInput, Key, Namespace, Node, NodeFacts, complete, short_name
+from graphdl.rendering.size import check_fixed_size, refusal
+from graphdl.rendering.text import identifier, markup, tooltip
+from graphdl.rendering.theme import FONT, Direction, Theme, ThemeName, rank_direction, theme_named
+from graphdl.rendering.titles import least_widths
 from graphdl.rendering.wires import skips, wire_attributes
 
 __all__ = ["diagram"]
@@ -32,32 +34,46 @@ class Scene:
     ids: Mapping[Node, str]
     bypassing: Set[tuple[Node, Node]]
     theme: Theme
+    least: Mapping[int, int]
 
 
 def diagram(
-    graph: Graph, facts: Mapping[Key, NodeFacts], *, title: str, theme: ThemeName = "light"
+    graph: Graph,
+    facts: Mapping[Key, NodeFacts],
+    *,
+    title: str,
+    theme: ThemeName = "light",
+    direction: Direction = "down",
+    unfolded: bool = False,
 ) -> graphviz.Digraph:
     """Return the diagram of a network.
 
     The graph's nodes are the network's keys; its edges have the attributes `slot`, `slot_name` and `gradient`; a node
     may have `implicit`, the names of the inputs without a node that feed it, by slot. `facts` describes every node.
-    Raises DrawingError for a node without facts and for an unknown theme.
+    `unfolded` draws one box for each node.
+
+    Raises DrawingError for a node without facts, for an unknown theme or direction, and for a graph with more than
+    MOST_SOURCE nodes or edges after folding. One that is too large for Graphviz is refused where it is drawn.
     """
-    colours = theme_named(theme)
+    colours, rankdir = theme_named(theme), rank_direction(direction)
+    check_fixed_size(graph, unfolded)
     whole, known = complete(graph, facts)
-    folded = fold(whole, known)
-    cards = group(folded.graph, known)
+    folded = Folded(whole, {}, {}) if unfolded else fold(whole, known)
+    refused = refusal(folded.graph)
+    cards = single(whole, known) if unfolded else group(folded.graph, known)
     frames, places = arrange(cards, folded.repeats)
     bypassing = skips(folded.graph, known)
-    scene = Scene(folded, known, cards, places, frames, _ids(whole), bypassing, colours)
     totals = parameter_totals(known)
-    picture = _canvas(title, title_label(title, known, totals[()], colours), colours)
+    least = least_widths(folded.graph, cards, places, frames, totals, bypassing) if direction == "down" else {}
+    scene = Scene(folded, known, cards, places, frames, _ids(whole), bypassing, colours, least)
+    picture = _canvas(title, title_label(title, known, totals[()], colours), colours, rankdir)
     _draw_boxes(picture, scene, totals)
     _draw_wires(picture, scene)
+    picture.refused = refused
     return picture
 
 
-def _canvas(title: str, label: str, theme: Theme) -> graphviz.Digraph:
+def _canvas(title: str, label: str, theme: Theme, rankdir: str) -> Diagram:
     return Diagram(
         "network",
         graph_attr={
@@ -68,7 +84,8 @@ def _canvas(title: str, label: str, theme: Theme) -> graphviz.Digraph:
             "labeljust": "l",
             "nodesep": "0.45",
             "pad": "0.35",
-            "ranksep": "0.42",
+            "rankdir": rankdir,
+            "ranksep": "0.42" if rankdir == "TB" else "0.6",
             "tooltip": tooltip(title),
         },
         node_attr={
@@ -105,7 +122,7 @@ def _draw_boxes(picture: graphviz.Digraph, scene: Scene, totals: Mapping[Namespa
             graph_attr=_frame_attributes(scene, frame, label, "34" if frame.path in curved else "14"),
         )
     for index, (card, place) in enumerate(zip(scene.cards, scene.places, strict=True)):
-        boxes[place.frame].node(f"n{index}", **_box_attributes(scene, card, place))
+        boxes[place.frame].node(f"n{index}", **_box_attributes(scene, card, place, scene.least.get(index, 0)))
     for frame in reversed(scene.frames):
         boxes[frame.place.frame].subgraph(boxes[frame.path])
 
@@ -139,20 +156,22 @@ def _frame_attributes(scene: Scene, frame: Frame, label: str, margin: str) -> di
     }
 
 
-def _box_attributes(scene: Scene, card: Card, place: Place) -> dict[str, str]:
+def _box_attributes(scene: Scene, card: Card, place: Place, least: int) -> dict[str, str]:
     node, theme = card.rows[0], scene.theme
     facts = scene.facts[node]
     if card.form == "card":
-        label = card_label(card.rows, scene.ids, scene.facts, place, theme)
+        label = card_label(card.rows, scene.ids, scene.facts, place, theme, least)
         return {"label": label, "shape": "plain", "tooltip": tooltip("/".join(card.namespace))}
     tone = theme.tone(facts.tone)
     shared = {"id": identifier(scene.ids[node]), "tooltip": tooltip(hint(node, facts)), "color": tone.strong}
     if card.form == "circle":
         look = {"shape": "circle", "fixedsize": "true", "width": "0.32", "margin": "0", "style": "filled"}
         sign = {"label": f"<<B>{SIGNS[facts.operator]}</B>>", "fontcolor": theme.sign, "fontsize": "15"}
-        return shared | look | sign | {"fillcolor": tone.strong}
+        name = markup("/".join((*place.title, short_name(node))), NAME)
+        return shared | look | sign | {"fillcolor": tone.strong, "xlabel": f"<{font(name, theme.muted, 9)}>"}
     label = pill_label(node, facts, place, theme)
-    return shared | {"label": label, "shape": "box", "style": "rounded,filled", "fillcolor": tone.tint}
+    look = {"label": label, "shape": "box", "style": "rounded,filled", "fillcolor": tone.tint}
+    return shared | look | ({"width": f"{least / 72:.2f}"} if least else {})
 
 
 def _draw_wires(picture: graphviz.Digraph, scene: Scene) -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import shutil
 import subprocess
+import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeAlias
 
@@ -14,22 +17,31 @@ import graphviz
 
 from graphdl.errors import DrawingError, FileFormatError, did_you_mean
 from graphdl.files import write_bytes
+from graphdl.rendering.fonts import warn_of_missing_glyphs
 
-__all__ = ["Diagram", "available", "render", "svg"]
+__all__ = ["DPI", "Diagram", "available", "render", "svg"]
 
 Drawer: TypeAlias = Callable[[graphviz.Digraph, str], bytes]
 
 DRAWN = (".svg", ".png", ".pdf")
 SOURCE = (".dot", ".gv")
-PIXELS_PER_INCH = "144"
+DPI, MOST_DPI = 144, 2400
 REMEDY = "Install one of them: `apt-get install graphviz`, or `pip install graphdl[draw]`."
 
 
+_one_at_a_time = threading.Lock()
+
+
 class Diagram(graphviz.Digraph):  # type: ignore[misc]
-    """A digraph that notebooks display also if only pygraphviz is installed."""
+    """A digraph that notebooks display also if only pygraphviz is installed.
+
+    refused  why it is too large to be drawn; "" if it is not
+    """
+
+    refused = ""
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None, **_: object) -> dict[str, str]:
-        return {"image/svg+xml": svg(self)} if available() else {"text/plain": self.source}
+        return {"image/svg+xml": svg(self)} if available() and not self.refused else {"text/plain": self.source}
 
 
 def available() -> bool:
@@ -37,12 +49,15 @@ def available() -> bool:
     return _drawer() is not None
 
 
-def render(digraph: graphviz.Digraph, path: str | Path) -> Path:
+def render(digraph: graphviz.Digraph, path: str | Path, dpi: int = DPI) -> Path:
     """Write a diagram into a .svg, .png, .pdf or .dot file and return its path.
 
-    Missing folders are created. Raises DrawingError for another suffix, for a file that cannot be written, and if
+    `dpi` is the number of pixels per inch of a .png. Missing folders are created.
+    Raises DrawingError for another suffix, for a file that cannot be written, and if
     neither `dot` nor pygraphviz is installed or it fails: the DOT source is then written next to the path.
     """
+    if isinstance(dpi, bool) or not isinstance(dpi, int) or not 1 <= dpi <= MOST_DPI:
+        raise DrawingError(f"dpi is the number of pixels per inch, a whole number from 1 to {MOST_DPI}, not {dpi!r}.")
     target = Path(path)
     suffix = target.suffix.lower()
     if suffix in SOURCE:
@@ -52,8 +67,9 @@ def render(digraph: graphviz.Digraph, path: str | Path) -> Path:
             f"A diagram cannot be written to {str(target)!r}: its suffix must be .svg, .png, .pdf or .dot."
             f"{did_you_mean(suffix, DRAWN) if suffix else ''}"
         )
+    _check_size(digraph)
     try:
-        picture = _draw(digraph, suffix[1:])
+        picture = _draw(digraph, suffix[1:], dpi)
     except DrawingError as error:
         source = _write(target.with_suffix(".dot"), digraph.source.encode())
         raise DrawingError(
@@ -67,7 +83,8 @@ def svg(digraph: graphviz.Digraph) -> str:
     return _draw(digraph, "svg").decode()
 
 
-def _draw(digraph: graphviz.Digraph, form: str) -> bytes:
+def _draw(digraph: graphviz.Digraph, form: str, dpi: int = DPI) -> bytes:
+    _check_size(digraph)
     draw = _drawer()
     if draw is None:
         raise DrawingError(
@@ -75,11 +92,18 @@ def _draw(digraph: graphviz.Digraph, form: str) -> bytes:
         )
     sharp = digraph.copy()
     if form == "png":
-        sharp.graph_attr["dpi"] = PIXELS_PER_INCH
+        sharp.graph_attr["dpi"] = str(dpi)
+    if form != "svg":
+        warn_of_missing_glyphs(digraph.source)
     picture = draw(sharp, form)
     if not picture:
         raise DrawingError(f"The diagram cannot be drawn: Graphviz gave an empty {form}.")
     return picture
+
+
+def _check_size(digraph: graphviz.Digraph) -> None:
+    if refused := getattr(digraph, "refused", ""):
+        raise DrawingError(refused)
 
 
 def _drawer() -> Drawer | None:
@@ -102,12 +126,25 @@ def _in_process(digraph: graphviz.Digraph, form: str) -> bytes:
     try:
         import pygraphviz
 
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _silent_libraries():
             warnings.simplefilter("ignore")
             picture = pygraphviz.AGraph(string=digraph.source).draw(format=form, prog="dot")
     except Exception as error:
         raise DrawingError(f"pygraphviz failed to draw the diagram: {error}.") from error
     return bytes(picture)
+
+
+@contextmanager
+def _silent_libraries() -> Iterator[None]:
+    """Discard what C libraries write to the standard error, such as the complaints of fontconfig."""
+    with _one_at_a_time, open(os.devnull, "wb") as nothing:
+        stderr = os.dup(2)
+        try:
+            os.dup2(nothing.fileno(), 2)
+            yield
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
 
 
 def _write(path: Path, content: bytes) -> Path:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from graphdl.rendering.cards import Place
 from graphdl.rendering.nodes import FactsOf, Node, NodeFacts, short_name
+from graphdl.rendering.readings import readings_table
 from graphdl.rendering.text import (
     compact,
     compact_count,
@@ -20,11 +21,13 @@ from graphdl.rendering.text import (
     wrapped,
 )
 from graphdl.rendering.theme import Theme
+from graphdl.shown import shown
 
-__all__ = ["card_label", "frame_label", "hint", "pill_label", "title_label"]
+__all__ = ["NAME", "card_label", "font", "frame_label", "frame_title_width", "hint", "pill_label", "title_label"]
 
 NAME, SETTINGS, HEADING, TITLE = 26, 40, 40, 60
 LEGEND_COLUMNS = 6
+PADDING = 8
 
 
 def font(text: str, color: str, size: int, *, bold: bool = False) -> str:
@@ -40,23 +43,26 @@ def name_of(node: Node) -> str:
 def hint(node: Node, facts: NodeFacts) -> str:
     """Return everything known about a node in one line: the text of its tooltip."""
     parts = [
-        str(node),
+        shown(node),
         facts.operator or facts.kind,
         facts.settings,
         shape_text(facts.shape, facts.dtype),
         f"{facts.parameters:,} parameters" if facts.own_parameters else "",
-        f"shares the parameters of {facts.shares}" if facts.shares is not None else "",
+        f"shares the parameters of {shown(facts.shares)}" if facts.shares is not None else "",
         "frozen" if facts.frozen else "",
     ]
     return " · ".join(filter(None, parts))
 
 
-def card_label(rows: Sequence[Node], ids: Mapping[Node, str], facts: FactsOf, place: Place, theme: Theme) -> str:
+def card_label(
+    rows: Sequence[Node], ids: Mapping[Node, str], facts: FactsOf, place: Place, theme: Theme, least: int = 0
+) -> str:
     """Return the label of a card: its title if it stands for a namespace, then a row per operator.
 
-    The columns of all rows are aligned: each has the estimated width of its longest text.
+    The columns of all rows are aligned: each has the estimated width of its longest text. `least` is the least width.
     """
     columns = [max(column) for column in zip(*(_measures(node, facts[node]) for node in rows), strict=True)]
+    columns[1] += max(0, least - sum(columns) - PADDING)
     lines = [_row(f"r{index}", node, ids[node], facts[node], columns, theme) for index, node in enumerate(rows)]
     if place.title or place.times > 1:
         lines.insert(0, f'<TR><TD ALIGN="LEFT" CELLPADDING="3">{_heading(place, 11, theme)}</TD></TR>')
@@ -94,8 +100,14 @@ def _row(port: str, node: Node, row_id: str, facts: NodeFacts, columns: Sequence
         f'<TABLE STYLE="ROUNDED" BGCOLOR="{tone.tint}" BORDER="0" CELLBORDER="0" CELLSPACING="0" '
         'CELLPADDING="3">'
         f"<TR>{''.join(_cell(text, align, size) for (align, text), size in zip(cells, columns, strict=True))}"
-        "</TR></TABLE></TD></TR>"
+        f"</TR>{_readings(facts, theme, columns=3)}</TABLE></TD></TR>"
     )
+
+
+def _readings(facts: NodeFacts, theme: Theme, columns: int) -> str:
+    """Return a row of a table with the recorded value and gradient, if they are shown."""
+    table = readings_table(facts.value, facts.gradient, theme)
+    return f'<TR><TD ALIGN="LEFT" COLSPAN="{columns}">{table}</TD></TR>' if table else ""
 
 
 def _settings(facts: NodeFacts) -> list[str]:
@@ -125,13 +137,24 @@ def pill_label(node: Node, facts: NodeFacts, place: Place, theme: Theme) -> str:
         words, details = facts.operator, [name, facts.settings]
     rest = [font(markup(text, SETTINGS), theme.muted, 10) for text in details if text]
     times = [_times(place, 11, theme)] if place.times > 1 else []
-    return f"<{'  '.join([font(markup(words, HEADING), tone.strong, 11, bold=True), *rest, *times])}>"
+    line = "  ".join([font(markup(words, HEADING), tone.strong, 11, bold=True), *rest, *times])
+    if not facts.read:
+        return f"<{line}>"
+    rows = f'<TR><TD ALIGN="LEFT">{line}</TD></TR>{_readings(facts, theme, columns=1)}'
+    return f'<<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="0" CELLPADDING="1">{rows}</TABLE>>'
 
 
 def frame_label(place: Place, parameters: int, theme: Theme) -> str:
     """Return the label of a namespace: its name, the parameters of one block, the number of blocks."""
     total = font(compact(parameters), theme.muted, 10) if parameters else ""
     return f"<{_heading(place, 12, theme, total)}>"
+
+
+def frame_title_width(place: Place, parameters: int) -> float:
+    """Return the approximate width of the title of a frame, in points."""
+    title = width(shorten(readable("/".join(place.title)), HEADING), 12, bold=True)
+    total = width(f"  {compact(parameters)}", 10) if parameters else 0.0
+    return title + total + (width(f"  ×{place.times}", 12, bold=True) if place.times > 1 else 0.0)
 
 
 def _heading(place: Place, size: int, theme: Theme, total: str = "") -> str:

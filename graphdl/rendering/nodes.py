@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from graphdl.errors import DrawingError, listing
+from graphdl.rendering.readings import Reading
 
 if TYPE_CHECKING:
     import networkx
@@ -24,6 +25,9 @@ __all__ = [
     "short_name",
 ]
 
+MOST_DEPTH = 16
+"""How many namespaces a node is shown in; the rest of its name is its short name."""
+
 Key: TypeAlias = str | int
 Namespace: TypeAlias = tuple[str, ...]
 
@@ -35,7 +39,8 @@ class NodeFacts:
     `family` determines the colours and `settings` is a short text such as "2 → 25". `parameters` is the number of
     elements of its parameters, `shares` the key of the node whose parameters it uses, `shape` the output's shape
     without the batch axis, `dtype` a short name such as "f32". `batched` is False where the output has no batch axis.
-    `shapes` holds the shape of each element of a tuple of outputs.
+    `shapes` holds the shape of each element of a tuple of outputs. `value` and `gradient` hold what was recorded, one
+    for each tensor.
     """
 
     kind: Literal["input", "operator", "loss"]
@@ -49,11 +54,18 @@ class NodeFacts:
     dtype: str = ""
     batched: bool = True
     shapes: tuple[tuple[int, ...], ...] = ()
+    value: tuple[Reading, ...] = ()
+    gradient: tuple[Reading, ...] = ()
 
     @property
     def tone(self) -> str:
         """The family that colours the node: its own for an operator, its kind for inputs and losses."""
         return self.family if self.kind == "operator" else self.kind
+
+    @property
+    def read(self) -> bool:
+        """Whether a recorded value or gradient is shown."""
+        return bool(self.value or self.gradient)
 
     @property
     def own_parameters(self) -> int:
@@ -107,7 +119,7 @@ def namespace(node: Node) -> Namespace:
     >>> namespace(7)
     ()
     """
-    return tuple(node.split("/")[:-1]) if isinstance(node, str) else ()
+    return tuple(node.split("/", MOST_DEPTH)[:-1]) if isinstance(node, str) else ()
 
 
 def short_name(node: Node) -> str:
@@ -116,4 +128,4 @@ def short_name(node: Node) -> str:
     >>> short_name("layer1/res1/conv")
     'conv'
     """
-    return node.rsplit("/", 1)[-1] if isinstance(node, str) else str(node)
+    return node.split("/", MOST_DEPTH)[-1] if isinstance(node, str) else str(node)

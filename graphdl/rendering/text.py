@@ -9,6 +9,8 @@ from typing import Any
 
 import graphviz
 
+from graphdl.shown import visible
+
 __all__ = [
     "compact",
     "compact_count",
@@ -25,9 +27,6 @@ __all__ = [
 LINES = 3
 NO_BREAK = "\u00a0"
 UNITS = ((10**12, "T"), (10**9, "B"), (10**6, "M"), (10**3, "k"))
-SHOWN_BREAKS = {"\n": "⏎", "\r": "␍", "\t": "⇥", "\x7f": "␡", "\u2028": "⏎", "\u2029": "⏎"}
-UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]")
-
 NARROW = frozenset("iljtfrI.,:;'|!()[]/ \"")
 BROAD = frozenset("mwMW@%→×∇")
 FIRST_DOUBLE_WIDTH = "\u1100"
@@ -35,21 +34,15 @@ ADVANCES = {"narrow": 0.32, "broad": 0.9, "upper": 0.7, "double": 1.0, "normal":
 
 
 def readable(text: object) -> str:
-    r"""Return a text in which unprintable characters are replaced by visible ones, and an empty text is "".
+    r"""Return a text in which unprintable characters are replaced by visible ones, and an empty text as "".
 
     >>> readable("a\nb")
     'a⏎b'
     >>> readable("")
     '""'
     """
-    shown = UNPRINTABLE.sub(_visible, str(text))
-    return shown if shown.strip() else f'"{shown}"'
-
-
-def _visible(match: re.Match[str]) -> str:
-    character = match.group()
-    picture = chr(0x2400 + ord(character)) if character < " " else "\ufffd"
-    return SHOWN_BREAKS.get(character, picture)
+    seen = visible(text)
+    return seen if seen.strip() else f'"{seen}"'
 
 
 def shorten(text: str, most: int) -> str:
@@ -80,7 +73,8 @@ def markup(text: object, most: int = 10**6) -> str:
     >>> print(markup(r"a<b\N"))
     a&lt;b\\N
     """
-    return html.escape(shorten(readable(text), most)).replace("\\", r"\\")
+    escaped = html.escape(shorten(readable(text), most)).replace("\\", r"\\")
+    return escaped.replace("]", "&#93;")  # a text that begins with "]" is a syntax error to Graphviz
 
 
 def identifier(text: object) -> Any:

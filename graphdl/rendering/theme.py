@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, TypeVar
 
 from graphdl.errors import DrawingError, did_you_mean, listing
 
-__all__ = ["FONT", "THEMES", "Theme", "ThemeName", "Tone", "theme_named"]
+__all__ = ["FONT", "THEMES", "Direction", "Theme", "ThemeName", "Tone", "rank_direction", "theme_named"]
+
+T = TypeVar("T")
 
 ThemeName: TypeAlias = Literal["light", "dark"]
+Direction: TypeAlias = Literal["down", "right"]
+
+RANKDIR: Mapping[str, str] = {"down": "TB", "right": "LR"}
 
 FONT = "Helvetica,Arial,sans-serif"
 
@@ -38,6 +43,8 @@ class Theme:
     gradient: str
     sign: str
     frozen: str
+    negative: str
+    positive: str
     families: Mapping[str, Tone]
     other: Tone
 
@@ -58,6 +65,8 @@ LIGHT = Theme(
     gradient="#9333EA",
     sign="#FFFFFF",
     frozen="#0284C7",
+    negative="#2563EB",
+    positive="#EA580C",
     families={
         "input": Tone("#475569", "#F1F5F9"),
         "leaf": Tone("#4D7C0F", "#F7FEE7"),
@@ -92,6 +101,8 @@ DARK = Theme(
     gradient="#C084FC",
     sign="#0B1220",
     frozen="#38BDF8",
+    negative="#60A5FA",
+    positive="#FB923C",
     families={
         "input": Tone("#A9B7CB", "#1E293B"),
         "leaf": Tone("#A3E635", "#212E0C"),
@@ -119,8 +130,17 @@ THEMES: Mapping[str, Theme] = {"light": LIGHT, "dark": DARK}
 
 def theme_named(name: str) -> Theme:
     """Return a theme by its name. Raises DrawingError for an unknown name."""
-    if name not in THEMES:
+    return _named(name, "theme", THEMES)
+
+
+def rank_direction(direction: str) -> str:
+    """Return Graphviz's name of a direction. Raises DrawingError for an unknown one."""
+    return _named(direction, "direction", RANKDIR)
+
+
+def _named(name: str, what: str, known: Mapping[str, T]) -> T:
+    if not isinstance(name, str) or name not in known:
         raise DrawingError(
-            f"There is no theme {name!r}: the themes are {listing(map(repr, THEMES))}.{did_you_mean(name, THEMES)}"
+            f"There is no {what} {name!r}: the {what}s are {listing(map(repr, known))}.{did_you_mean(name, known)}"
         )
-    return THEMES[name]
+    return known[name]

@@ -7,12 +7,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import networkx
-
 from graphdl.rendering.cards import form
 from graphdl.rendering.nodes import FactsOf, Graph, Node, NodeFacts, short_name
+from graphdl.rendering.size import ranks
 from graphdl.rendering.text import markup, shape_text, tooltip
 from graphdl.rendering.theme import Theme
+from graphdl.shown import shown
 
 __all__ = ["MOST_SEARCHED", "GradientStyle", "gradient_style", "skips", "wire_attributes"]
 
@@ -45,8 +45,7 @@ def skips(graph: Graph, facts: FactsOf) -> set[tuple[Node, Node]]:
 
     After MOST_SEARCHED nodes the search for another path stops and counts as successful, so that the time is linear.
     """
-    generations = enumerate(networkx.topological_generations(graph))
-    rank = {node: level for level, nodes in generations for node in nodes}
+    rank = ranks(graph)
     merges = (node for node in graph if facts[node].kind == "operator" and form(facts[node]) != "card")
     return {(tail, merge) for merge in merges for tail in _bypassed(graph, rank, merge)}
 
@@ -119,7 +118,7 @@ def _label(
 def _tooltip(source: NodeFacts, ends: tuple[Node, Node], edge: Mapping[str, Any], style: GradientStyle | None) -> Any:
     slot_name, slot = edge.get("slot_name"), edge.get("slot")
     parts = [
-        f"{ends[0]} → {ends[1]}",
+        f"{shown(ends[0])} → {shown(ends[1])}",
         f"slot {slot if slot_name is None else slot_name}" if slot is not None else "",
         shape_text(source.shape, source.dtype),
         style.label if style else "",

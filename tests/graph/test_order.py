@@ -94,10 +94,10 @@ def test_a_short_cycle_in_a_large_graph_is_found():
         topological_order(graph_of({k: Any() for k in range(MANY)}, edges))
 
 
-def test_a_cycle_of_100_000_nodes_is_reported_whole():
+def test_a_cycle_of_100_000_nodes_is_reported_by_its_ends():
     with pytest.raises(CycleError) as caught:
         topological_order(graph_of({k: One() for k in range(MANY)}, ring(*range(MANY))))
-    assert str(caught.value).count(" -> ") == MANY
+    assert f"0 -> 1 -> 2 -> 3 -> 4 -> ... {MANY - 9:,} more ... -> {MANY - 4} -> " in str(caught.value)
 
 
 @pytest.mark.parametrize(

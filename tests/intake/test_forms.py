@@ -184,7 +184,7 @@ def test_integers_become_floats_where_the_network_computes_with_them():
         (np.float16(2.5), torch.float32),
         (memoryview(b"ab"), None),
     ],
-    ids=str,
+    ids=lambda value: "memory" if isinstance(value, memoryview) else str(value),
 )
 def test_types(values, dtype):
     if dtype is None:

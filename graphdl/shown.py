@@ -1,0 +1,60 @@
+"""Texts as terminals and pictures show them: nothing in them is invisible, acts on a terminal, or has no end."""
+
+from __future__ import annotations
+
+import re
+
+__all__ = ["message", "shortened", "shown", "visible"]
+
+MOST = 500
+"""The characters that are shown of a name or of a word; the middle of a longer one is left out."""
+MOST_OF_A_MESSAGE = 20_000
+
+BREAKS = {"\n": "⏎", "\r": "␍", "\t": "⇥", "\x7f": "␡", "\u2028": "⏎", "\u2029": "⏎"}
+UNPRINTABLE = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]"
+    "|[\u00ad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e0fff]"
+)
+NO_CHARACTERS = frozenset(map(chr, (*range(0x80, 0xA0), *range(0xD800, 0xE000), 0xFFFE, 0xFFFF)))
+LONG_WORD = re.compile(rf"\S{{{MOST + 1},}}")
+
+
+def visible(text: object) -> str:
+    r"""A text in which control, escape, bidirectional and invisible characters are replaced by visible ones.
+
+    >>> print(visible("a\nb\x1b[31m\u202e"))
+    a⏎b␛[31m\u202e
+    """
+    return UNPRINTABLE.sub(_picture, str(text))
+
+
+def _picture(match: re.Match[str]) -> str:
+    character = match.group()
+    if character in BREAKS:
+        return BREAKS[character]
+    if character < " ":
+        return chr(0x2400 + ord(character))
+    return "\ufffd" if character in NO_CHARACTERS else character.encode("unicode_escape").decode()
+
+
+def shortened(text: str, most: int = MOST) -> str:
+    """A text of at most `most` characters; the middle of a longer one is left out.
+
+    >>> shortened("a_name_that_is_long", 9)
+    'a_name…ng'
+    """
+    if len(text) <= most:
+        return text
+    end = most // 4
+    return f"{text[: most - end - 1]}…{text[len(text) - end :]}"
+
+
+def shown(name: object) -> str:
+    """The name of a node as it is shown: visible, and the middle of a very long one left out."""
+    return visible(shortened(str(name)))
+
+
+def message(text: str) -> str:
+    """The text of an error or a warning as it is shown: visible, with very long names shortened."""
+    short = LONG_WORD.sub(lambda match: shortened(match.group()), text)
+    return visible(shortened(short, MOST_OF_A_MESSAGE))

@@ -1,0 +1,152 @@
+"""Names with control, escape and bidirectional characters in everything that is printed or drawn."""
+
+import io
+import pickle
+import re
+import warnings
+import xml.etree.ElementTree as ElementTree
+
+import pytest
+import torch
+from rich.console import Console
+from rich.text import Text
+
+from graphdl import Linear, MSELoss, Network, Sum
+from graphdl.errors import GraphDLError, GraphDLWarning, SettingError, did_you_mean, path_text
+from graphdl.rendering import available, svg
+from graphdl.shown import MOST_OF_A_MESSAGE, message, shortened, shown, visible
+
+NASTY = {
+    "clear the screen": "a\x1b[2Jb",
+    "a title": "\x1b]0;owned\x07",
+    "new line": "a\nError: b",
+    "overwrite": "safe\rgone",
+    "tab and bell": "a\tb\x07",
+    "null": "a\x00b",
+    "C1": "a\x9b31mb",
+    "delete": "a\x7f",
+    "bidi override": "abc\u202egnp.exe",
+    "bidi isolate": "\u2066a\u2069",
+    "marks": "a\u200e\u200f\u061cb",
+    "zero width": "fc\u200b1",
+    "byte order mark": "\ufefffc1",
+    "line separator": "a\u2028b",
+    "tags": "a\U000e0041b",
+    "surrogate": "a\ud800b",
+    "markup": "[red]a[/red]",
+    "closing markup": "a[/]",
+    "link": "[link=file:///etc/passwd]a[/link]",
+}
+RAW = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff]"
+    "|[\U000e0000-\U000e0fff]"
+)
+
+
+def network(name):
+    operators = {name: Linear(2, 2), "plus": Sum(), "loss": MSELoss()}
+    return Network(operators, {name + "in": [name], name: ["plus"], "plus": ["loss"], "y": ["loss"]}, seed=0)
+
+
+def errors(name):
+    """Texts of errors and warnings that hold the name."""
+    net = network(name)
+    calls = [
+        lambda: Network({name: Linear(2, 2)}, {name: [name]}),
+        lambda: Network({name: Linear(2, 2)}, {"x": [name], name: [name + "?"]}),
+        lambda: Network({name: Linear(2, 2)}, {"x": [name], "z": [name]}),
+        lambda: net.freeze(name + "?"),
+        lambda: net.predict({name + "?": torch.zeros(1, 2)}),
+        lambda: net.forward({name + "in": torch.zeros(1, 5), "y": torch.zeros(1, 2)}),
+        lambda: net.values[name],
+        lambda: net.load_state_dict({name: torch.zeros(1)}),
+        lambda: net.part(inputs=[name], outputs=[name + "?"]),
+        lambda: Network.from_dict({name: 1}),
+        lambda: net.render(f"{name[:1]}.{name}"),
+    ]
+    for call in calls:
+        with pytest.raises(GraphDLError) as caught:
+            call()
+        yield str(caught.value)
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        warnings.warn(f"{name} is odd", GraphDLWarning, stacklevel=1)
+    yield str(seen[0].message)
+
+
+@pytest.mark.parametrize("name", NASTY.values(), ids=NASTY)
+def test_no_output_holds_a_nasty_name_raw(name):
+    net = network(name)
+    net.forward({name + "in": torch.zeros(3, 2), "y": torch.zeros(3, 2)})
+    net.backward()
+    cost = net.cost({name + "in": (3, 2), "y": (3, 2)})
+    tables = [net.summary(), str(cost), cost._repr_html_()]
+    texts = [repr(net), net.diagram(title=name).source, *errors(name)]
+    for text in [*tables, *texts]:
+        assert not RAW.search(text), text
+    assert all("\n" not in text for text in errors(name))
+    assert all(len(table.splitlines()) < 12 for table in tables)
+    assert shown(name) in net.summary()
+
+
+@pytest.mark.skipif(not available(), reason="neither dot nor pygraphviz is installed")
+@pytest.mark.parametrize("direction", ["down", "right"])
+def test_no_svg_holds_a_nasty_name_raw(direction):
+    names = list(NASTY.values())
+    operators = {name: Linear(2, 2) for name in names} | {f"{name}sum": Sum() for name in names} | {"plus": Sum()}
+    connectivity = {f"{name}in": [name] for name in names} | {name: [f"{name}sum"] for name in names}
+    net = Network(operators, connectivity | {f"{name}sum": ["plus"] for name in names})
+    picture = svg(net.diagram(title="".join(names), direction=direction))
+    assert not RAW.search(picture)
+    text = "".join(ElementTree.fromstring(picture).itertext()).replace("\N{NO-BREAK SPACE}", " ")
+    for name in names:
+        assert all(visible(part) in text for part in name.split("/")), name
+
+
+@pytest.mark.parametrize("name", NASTY.values(), ids=NASTY)
+def test_rich_prints_a_summary_as_it_is(name):
+    file = io.StringIO()
+    console = Console(file=file, width=400, force_terminal=False)
+    console.print(network(name).summary(), markup=False, highlight=False)
+    assert shown(name) in Text(file.getvalue()).plain
+
+
+def test_letters_of_any_script_and_joined_emoji_stay():
+    for name in ("多层感知机", "שלום", "می\u200cخواهم", "👩\u200d🔬", "é", "a b/c", "→ × ∇"):
+        assert visible(name) == name
+
+
+def test_an_error_stays_visible_in_a_pickle():
+    again = pickle.loads(pickle.dumps(SettingError("a\x1bb")))
+    assert str(again) == "a␛b"
+
+
+def test_long_names_are_shortened_in_errors_and_tables():
+    name = "ab" * 8192
+    net = network(name)
+    assert all(len(text) < 3_000 for text in errors(name))
+    assert max(map(len, net.summary().splitlines())) < 2_000
+    assert len(repr(net)) < 2_000
+    assert net.diagram().source.count(">" + "ab" * 20) == 0
+
+
+def test_a_text_is_shortened_in_its_middle():
+    assert [shortened("abcdefghij", most) for most in (10, 9, 4)] == ["abcdefghij", "abcdef…ij", "ab…j"]
+    assert len(message("word " * 10_000)) <= MOST_OF_A_MESSAGE
+
+
+def test_a_long_cycle_shows_its_ends():
+    operators = {f"n{i}": Sum() for i in range(1000)}
+    with pytest.raises(GraphDLError, match=r"cycle: n0 -> n1 -> n2 -> n3 -> n4 -> \.\.\. 991 more \.\.\. -> n996 -> "):
+        Network(operators, {f"n{i}": [f"n{(i + 1) % 1000}"] for i in range(1000)})
+    assert path_text("abc") == "a -> b -> c"
+
+
+@pytest.mark.parametrize(
+    ("name", "guess"), [("layer70O1", "layer701"), ("layr5000", "layer5000"), ("head_", "head"), ("zzzzz", None)]
+)
+def test_a_guess_among_many_names(name, guess):
+    known = [*(f"layer{i}" for i in range(20_000)), "head"]
+    assert did_you_mean(name, known) == (f" Did you mean {guess!r}?" if guess else "")
+    long = ["x" * 16_384, "y" * 16_384]
+    assert did_you_mean("x" * 16_385, long) == f" Did you mean {long[0]!r}?"
