@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 demo: .venv/demo        ## train a classifier on the disc and draw its network, points and curves into out/
 	$(BIN)/graphdl run disc
 
-test: .venv/dev         ## every test
+test: .venv/dev         ## every test: about 10 minutes on two cores; the dots show how far it is
 	$(BIN)/python -m pytest -n auto --dist worksteal
 
 checks: .venv/dev       ## every shared check of every case of an operator, and C++ in both types

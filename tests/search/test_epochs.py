@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 import torch
 
-from graphdl import BatchNorm1d, CrossEntropyLoss, Dropout, Linear, Network, Tanh
+from graphdl import BatchNorm1d, CrossEntropyLoss, Dropout, Linear, MSELoss, Network, Tanh
 from graphdl.data import Batches, disc
 from graphdl.optim import L2, SGD, Adam, Cosine, Exponential
 from graphdl.search import Halving, checkpoint, fit_all

@@ -165,6 +165,9 @@ CASES = {
         "validation": VALIDATION,
         "make_callbacks": lambda: [ReduceOnPlateau(patience=0, threshold=0.5), EarlyStopping(patience=2)],
     },
+    "metrics over rows": {"metrics": ["f1", "accuracy", "rmse"], "validation": 0.2},
+    "weights of rows": {"sample_weight": torch.linspace(0, 2, len(X)), "class_weight": "balanced", "drop_last": True},
+    "weights and freezing": {"sample_weight": torch.linspace(0, 2, len(X)), "make_callbacks": lambda: [Unfreezing()]},
     "freezing": {"make_callbacks": lambda: [Unfreezing()]},
 }
 
