@@ -1,4 +1,4 @@
-"""Draws the pictures of README.md and the guide into docs/img, from the README's own example: python docs/pictures.py."""
+"""Draws pictures of README.md, from its own example, and of the guide into docs/img: python docs/pictures.py."""
 
 import re
 import runpy

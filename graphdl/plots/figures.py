@@ -9,6 +9,7 @@ from types import ModuleType
 from typing import Any
 
 from graphdl.errors import SettingError, import_optional
+from graphdl.shown import visible
 
 __all__ = ["COLOURS", "colour_of", "legend_below", "matplotlib", "new_figure", "new_panels", "save_figure", "set_title"]
 
@@ -69,6 +70,8 @@ def save_figure(figure: Any, path: str | Path) -> Path:
     if path.suffix.lower() not in SUFFIXES:
         found = f"the suffix {path.suffix!r} is not known" if path.suffix else "it has no suffix"
         raise SettingError(f"{path.name} cannot be drawn: {found}. Use .svg, .png or .pdf.")
+    for text in figure.findobj(matplotlib("text").Text):
+        text.set_text("\n".join(map(visible, text.get_text().split("\n"))))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(path, dpi=150, bbox_inches="tight")

@@ -168,11 +168,8 @@ def _box_attributes(scene: Scene, card: Card, place: Place, least: int) -> dict[
     if card.form == "circle":
         look = {"shape": "circle", "fixedsize": "shape", "width": "0.32", "margin": "0", "style": "filled"}
         name = "/".join((*place.title, short_name(node)))
-        return (
-            shared
-            | look
-            | {"label": circle_label(SIGNS[facts.operator], name, scene.sideways, theme), "fillcolor": tone.strong}
-        )
+        label = circle_label(SIGNS[facts.operator], name, scene.sideways, theme)
+        return shared | look | {"label": label, "fillcolor": tone.strong}
     label = pill_label(node, facts, place, theme)
     look = {"label": label, "shape": "box", "style": "rounded,filled", "fillcolor": tone.tint}
     return shared | look | ({"width": f"{least / 72:.2f}"} if least else {})
