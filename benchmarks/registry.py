@@ -23,6 +23,7 @@ BENCHMARKS = {
         "compile_time",
         "overhead",
         "graph_growth",
+        "large_graphs",
     )
 }
 

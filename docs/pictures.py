@@ -1,10 +1,11 @@
-"""Draws the pictures of README.md into docs/img, from the README's own example: python docs/pictures.py."""
+"""Draws pictures of README.md, from its own example, and of the guide into docs/img: python docs/pictures.py."""
 
 import re
 import runpy
 import tempfile
 from pathlib import Path
 
+from graphdl import Linear, MSELoss, Network, Sum, Tanh
 from graphdl.data import disc
 from graphdl.plots import plot_points
 
@@ -20,7 +21,20 @@ def main() -> None:
         net = runpy.run_path(str(script))["net"]
     net.forward({"x": [[0.0, 0.0]], "target": [[1.0, 0.0]]})
     net.render(HERE / "img/branches.png", title="Two branches")
+    values_and_gradients()
     plot_points(HERE / "img/points.png", {"test": disc(1000, seed=1)}, lambda x: net.predict(x).argmax(1))
+
+
+def values_and_gradients() -> None:
+    """Draw a small network with all its numbers."""
+    operators = {"fc1": Linear(2, 3), "tanh": Tanh(), "fc2": Linear(2, 3), "sum": Sum(), "out": Linear(3, 1)}
+    connectivity = {"x": ["fc1", "fc2"], "fc1": ["tanh"], "tanh": ["sum"], "fc2": ["sum"], "sum": ["out"]}
+    feeding = {"out": ["loss"], "target": ["loss"]}
+    net = Network({**operators, "loss": MSELoss()}, {**connectivity, **feeding}, seed=0)
+    net.forward({"x": [[1.0, 0.0], [0.0, 1.0], [-1.0, -1.0]], "target": [[1.0], [0.0], [0.0]]})
+    net.backward()
+    look = {"title": "One pass", "direction": "right", "values": True, "gradients": True}
+    net.render(HERE / "img/values.png", dpi=110, **look)
 
 
 if __name__ == "__main__":

@@ -48,6 +48,16 @@ def test_draw_takes_a_title_and_a_theme(model, tmp_path):
     assert light.read_text().replace("A &lt;title&gt;", "model") != dark.read_text()
 
 
+def test_draw_takes_a_direction_single_boxes_and_a_resolution(model, tmp_path):
+    plain, right, coarse = (tmp_path / name for name in ("plain.dot", "right.dot", "coarse.png"))
+    assert invoke("draw", model, "-o", plain).exit_code == 0
+    assert invoke("draw", model, "-o", right, "--right", "--unfolded").exit_code == 0
+    assert "rankdir=TB" in plain.read_text()
+    assert "rankdir=LR" in right.read_text()
+    assert invoke("draw", model, "-o", coarse, "--dpi", 30).exit_code == 0
+    assert coarse.stat().st_size < 20_000
+
+
 def test_reproduce_prints_figures_and_writes_a_page(tmp_path):
     result = invoke("reproduce", "d1", "--quick", "--out", tmp_path)
     assert result.exit_code == 0, result.output

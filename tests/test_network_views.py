@@ -134,3 +134,10 @@ def test_a_notebook_shows_the_picture_or_the_text(monkeypatch):
     assert ("<svg" in bundle.get("image/svg+xml", "")) is rendering.available()
     monkeypatch.setattr(rendering.drawing, "available", lambda: False)
     assert net._repr_mimebundle_(include=None, exclude=None) == {"text/plain": repr(net)}
+
+
+def test_labels_of_classes_are_integers_in_a_diagram():
+    net = Network({"fc": Linear(2, 2), "loss": CrossEntropyLoss()}, {"x": ["fc"], "fc": ["loss"], "label": ["loss"]})
+    assert "label · input · scalar i64" in net.build({"x": (2,), "label": ()}).diagram().source
+    net.forward({"x": torch.zeros(3, 2), "label": torch.full((3, 2), 0.5)})
+    assert "label · input · 2 f32" in net.diagram().source

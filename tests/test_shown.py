@@ -15,6 +15,7 @@ from graphdl import Linear, MSELoss, Network, Sum
 from graphdl.errors import GraphDLError, GraphDLWarning, SettingError, did_you_mean, path_text
 from graphdl.rendering import available, svg
 from graphdl.shown import MOST_OF_A_MESSAGE, message, shortened, shown, visible
+from graphdl.training import History
 
 NASTY = {
     "clear the screen": "a\x1b[2Jb",
@@ -109,6 +110,17 @@ def test_rich_prints_a_summary_as_it_is(name):
     console = Console(file=file, width=400, force_terminal=False)
     console.print(network(name).summary(), markup=False, highlight=False)
     assert shown(name) in Text(file.getvalue()).plain
+
+
+@pytest.mark.filterwarnings("ignore:Glyph")
+def test_no_plot_holds_a_nasty_name_raw(tmp_path):
+    pytest.importorskip("matplotlib")
+    history = History()
+    history.append({**dict.fromkeys(NASTY.values(), 1.0), "loss": 1.0})
+    history.plot(tmp_path / "curves.svg")
+    text = (tmp_path / "curves.svg").read_text(encoding="utf-8")
+    ElementTree.fromstring(text)
+    assert not RAW.search(text)
 
 
 def test_letters_of_any_script_and_joined_emoji_stay():

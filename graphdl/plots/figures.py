@@ -12,6 +12,7 @@ from typing import Any, Concatenate, ParamSpec, Protocol, cast, overload
 
 from graphdl.errors import SettingError, import_optional
 from graphdl.files import replacing
+from graphdl.shown import visible
 
 __all__ = [
     "COLOURS",
@@ -137,6 +138,8 @@ def save_figure(figure: Any, path: str | Path) -> Path:
     if path.suffix.lower() not in SUFFIXES:
         found = f"the suffix {path.suffix!r} is not known" if path.suffix else "it has no suffix"
         raise SettingError(f"{path.name} cannot be drawn: {found}. Use .svg, .png or .pdf.")
+    for text in figure.findobj(matplotlib("text").Text):
+        text.set_text("\n".join(map(visible, text.get_text().split("\n"))))
     with replacing(path) as unfinished:
         figure.savefig(unfinished, dpi=150, bbox_inches="tight")
     return path

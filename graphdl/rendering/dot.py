@@ -11,10 +11,10 @@ import graphviz
 from graphdl.rendering.cards import SIGNS, Card, Frame, Place, arrange, group, parameter_totals, single
 from graphdl.rendering.drawing import Diagram
 from graphdl.rendering.folding import Folded, fold
-from graphdl.rendering.labels import NAME, card_label, font, frame_label, hint, pill_label, title_label
+from graphdl.rendering.labels import card_label, circle_label, frame_label, hint, pill_label, title_label
 from graphdl.rendering.nodes import FactsOf, Graph, ImplicitInput, Key, Namespace, Node, NodeFacts, complete, short_name
 from graphdl.rendering.size import check_fixed_size, refusal
-from graphdl.rendering.text import identifier, markup, tooltip
+from graphdl.rendering.text import identifier, tooltip
 from graphdl.rendering.theme import FONT, Direction, Theme, ThemeName, rank_direction, theme_named
 from graphdl.rendering.titles import least_widths
 from graphdl.rendering.wires import skips, wire_attributes
@@ -35,6 +35,7 @@ class Scene:
     bypassing: Set[tuple[Node, Node]]
     theme: Theme
     least: Mapping[int, int]
+    sideways: bool
 
 
 def diagram(
@@ -65,7 +66,7 @@ def diagram(
     bypassing = skips(folded.graph, known)
     totals = parameter_totals(known)
     least = least_widths(folded.graph, cards, places, frames, totals, bypassing) if direction == "down" else {}
-    scene = Scene(folded, known, cards, places, frames, _ids(whole), bypassing, colours, least)
+    scene = Scene(folded, known, cards, places, frames, _ids(whole), bypassing, colours, least, rankdir == "LR")
     picture = _canvas(title, title_label(title, known, totals[()], colours), colours, rankdir)
     _draw_boxes(picture, scene, totals)
     _draw_wires(picture, scene)
@@ -165,10 +166,10 @@ def _box_attributes(scene: Scene, card: Card, place: Place, least: int) -> dict[
     tone = theme.tone(facts.tone)
     shared = {"id": identifier(scene.ids[node]), "tooltip": tooltip(hint(node, facts)), "color": tone.strong}
     if card.form == "circle":
-        look = {"shape": "circle", "fixedsize": "true", "width": "0.32", "margin": "0", "style": "filled"}
-        sign = {"label": f"<<B>{SIGNS[facts.operator]}</B>>", "fontcolor": theme.sign, "fontsize": "15"}
-        name = markup("/".join((*place.title, short_name(node))), NAME)
-        return shared | look | sign | {"fillcolor": tone.strong, "xlabel": f"<{font(name, theme.muted, 9)}>"}
+        look = {"shape": "circle", "fixedsize": "shape", "width": "0.32", "margin": "0", "style": "filled"}
+        name = "/".join((*place.title, short_name(node)))
+        label = circle_label(SIGNS[facts.operator], name, scene.sideways, theme)
+        return shared | look | {"label": label, "fillcolor": tone.strong}
     label = pill_label(node, facts, place, theme)
     look = {"label": label, "shape": "box", "style": "rounded,filled", "fillcolor": tone.tint}
     return shared | look | ({"width": f"{least / 72:.2f}"} if least else {})

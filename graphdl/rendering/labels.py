@@ -23,7 +23,7 @@ from graphdl.rendering.text import (
 from graphdl.rendering.theme import Theme
 from graphdl.shown import shown
 
-__all__ = ["NAME", "card_label", "font", "frame_label", "frame_title_width", "hint", "pill_label", "title_label"]
+__all__ = ["card_label", "circle_label", "frame_label", "frame_title_width", "hint", "pill_label", "title_label"]
 
 NAME, SETTINGS, HEADING, TITLE = 26, 40, 40, 60
 LEGEND_COLUMNS = 6
@@ -142,6 +142,22 @@ def pill_label(node: Node, facts: NodeFacts, place: Place, theme: Theme) -> str:
         return f"<{line}>"
     rows = f'<TR><TD ALIGN="LEFT">{line}</TD></TR>{_readings(facts, theme, columns=1)}'
     return f'<<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="0" CELLPADDING="1">{rows}</TABLE>>'
+
+
+def circle_label(sign: str, name: str, sideways: bool, theme: Theme) -> str:
+    """Return the label of a circle: its sign in the middle, and the name where edges are rare.
+
+    That is on the left or, where edges lead sideways, above. An empty cell on the other side keeps the sign centred.
+    """
+    text = font(markup(name, NAME), theme.muted, 9)
+    size = round(width(shorten(readable(name), NAME), 9)) + 8
+    middle = f'<TD FIXEDSIZE="TRUE" WIDTH="24" HEIGHT="24">{font(sign, theme.sign, 15, bold=True)}</TD>'
+    if sideways:
+        rows = f'<TR><TD HEIGHT="12">{text}</TD></TR><TR>{middle}</TR><TR><TD HEIGHT="12"></TD></TR>'
+    else:
+        side = f'FIXEDSIZE="TRUE" WIDTH="{size}" HEIGHT="24"'
+        rows = f"<TR><TD {side}>{text}</TD>{middle}<TD {side}></TD></TR>"
+    return f'<<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="0" CELLPADDING="0">{rows}</TABLE>>'
 
 
 def frame_label(place: Place, parameters: int, theme: Theme) -> str:

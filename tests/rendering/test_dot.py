@@ -96,7 +96,7 @@ def test_a_sum_is_a_circle_with_a_plus_and_its_skip_leaves_from_the_row(connect,
     facts = dict.fromkeys(graph, dense()) | {"sum": operator("Sum", "merge")}
     source = diagram(graph, facts, title="skip").source
     circle = next(line for line in lines_with(source, "n") if "shape=circle" in line)
-    assert "<<B>+</B>>" in circle
+    assert "<B>+</B>" in circle
     assert 'id="op:sum"' in circle
     assert LIGHT.skip in circle
     skip = next(edge for edge in edges(source) if "dashed" in edge)
@@ -243,3 +243,29 @@ def test_pictures_know_no_tensors():
                 ".".join(name.split(".")[:2]) for name in names if name.split(".")[0] not in sys.stdlib_module_names
             }
             assert foreign <= allowed, file
+
+
+def test_edges_lead_down_or_to_the_right(perceptron):
+    assert "rankdir=TB" in diagram(*perceptron, title="MLP").source
+    assert "rankdir=LR" in diagram(*perceptron, title="MLP", direction="right").source
+    with pytest.raises(DrawingError, match=r"no direction 'rigth': the directions are .*Did you mean 'right'\?"):
+        diagram(*perceptron, title="MLP", direction="rigth")
+
+
+def test_unfolded_every_node_has_a_box(blocks):
+    graph, facts = blocks(5)
+    source = diagram(graph, facts, title="", unfolded=True).source
+    boxes = [line for line in lines_with(source, "n") if "->" not in line and not line.startswith("node")]
+    assert len(boxes) == len(graph)
+    assert "shape=circle" not in source
+    assert "×5" not in source
+    assert source.count("PORT=") == sum(fact.kind == "operator" and fact.operator != "Sum" for fact in facts.values())
+
+
+@pytest.mark.parametrize("name", ["sum", "layer/plus <b>"])
+def test_a_circle_carries_its_name_beside_it(connect, dense, operator, name):
+    graph = connect({"a": [name], "b": [name], name: []})
+    source = diagram(graph, {"a": dense(), "b": dense(), name: operator("Sum", "merge")}, title="").source
+    circle = next(line for line in lines_with(source, "n") if "shape=circle" in line)
+    shown = name.replace("<", "&lt;").replace(">", "&gt;")
+    assert f'<FONT COLOR="{LIGHT.muted}" POINT-SIZE="9">{shown}</FONT>' in circle

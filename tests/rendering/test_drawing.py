@@ -169,3 +169,17 @@ def test_a_notebook_shows_a_diagram_without_the_program_dot(monkeypatch, drawn):
     ((kind, text),) = shown._repr_mimebundle_().items()
     assert kind == ("image/svg+xml" if drawn else "text/plain")
     assert "here" in text
+
+
+@pytest.mark.parametrize("dpi", [0, -1, 2401, 72.5, True, "72"])
+def test_a_resolution_that_is_none_is_refused(picture, tmp_path, dpi):
+    with pytest.raises(DrawingError, match="dpi is the number of pixels per inch, a whole number from 1 to 2400"):
+        render(picture, tmp_path / "a.png", dpi)
+
+
+@needs_an_engine
+def test_the_resolution_scales_a_picture(picture, tmp_path):
+    def size(dpi):
+        return int.from_bytes(render(picture, tmp_path / "a.png", dpi).read_bytes()[16:20], "big")
+
+    assert size(200) == pytest.approx(2 * size(100), abs=2)
