@@ -3,7 +3,8 @@
 A chain of 100,000 ReLU; 400 sums, each of which feeds all later ones; 20,000 equal blocks of five operators in a row,
 which a picture folds into one; a node whose name has 16,384 characters, and one whose name has 8,000 slashes. "diagram"
 writes the DOT source or refuses: a picture has at most 2,000 nodes, the source of one 10,000. "wrong name" is an error
-with a suggestion, "cycle" the error for a graph whose last node feeds its first.
+with a suggestion, "cycle" the error for a graph whose last node feeds its first. Each is measured once,
+before any pass: after one, summary and diagram infer the shapes of all nodes too, which takes longer.
 """
 
 from __future__ import annotations
