@@ -17,7 +17,7 @@ EXPERTS = [f"expert{k}" for k in range(1, 9)]
 
 operators = {
     "gate": Sequential(fc1=Linear(2, 32), tanh=Tanh(), fc2=Linear(32, len(EXPERTS)), share=Softmax()),
-    **dict.fromkeys(EXPERTS, Linear(20, 1)),
+    **{expert: Linear(20, 1) for expert in EXPERTS},
     "answers": Concat(),
     "weighted": Multiply(),
     "sum": ReduceSum(keepdim=True),

@@ -29,10 +29,8 @@ CLASSES = ("background", "disc", "box", "triangle")
 
 def convolutions(channels: int) -> Sequential:
     """Two convolutions that keep the size, each normalized."""
-    convolution = Conv2d(None, channels, 3, padding=1, bias=False)
-    return Sequential(
-        conv1=convolution, norm1=BatchNorm2d(), relu1=ReLU(), conv2=convolution, norm2=BatchNorm2d(), relu2=ReLU()
-    )
+    first, second = (Conv2d(None, channels, 3, padding=1, bias=False) for _ in range(2))
+    return Sequential(conv1=first, norm1=BatchNorm2d(), relu1=ReLU(), conv2=second, norm2=BatchNorm2d(), relu2=ReLU())
 
 
 def level(channels: int, inner: Block) -> Block:

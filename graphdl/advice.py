@@ -53,6 +53,9 @@ TAKEN: dict[type, tuple[tuple[str, ...], str]] = {
 }
 """What a loss takes as its prediction, and what to do about something else."""
 
+MOST_COMPARED = 50
+"""The number of nodes that feed nothing up to which inputs are compared with their names."""
+
 
 def warn_of_declarations(operators: Mapping[Key, Any], graph: Graph, losses: tuple[Key, ...]) -> None:
     """Issue a GraphDLWarning for each probable mistake in the two dictionaries of a network."""
@@ -81,6 +84,8 @@ def _misspelt(graph: Graph, losses: tuple[Key, ...]) -> Iterator[str]:
     """Inputs whose names are almost those of nodes that feed nothing."""
     ends = [key for key, node in graph.nodes(data=True) if node["operator"] is not None and not graph.succ[key]]
     names = [str(key) for key in ends if key not in losses]
+    if len(names) > MOST_COMPARED:  # to compare them all takes quadratic time
+        return
     for key, node in graph.nodes(data=True) if losses and names else ():
         if node["operator"] is not None or len(str(key)) < 4:
             continue

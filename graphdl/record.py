@@ -71,7 +71,7 @@ class Record:
             raise SettingError(
                 "forward takes {name: tensor}, or a tensor if there is one input, and training=True or False."
             )
-        self._engine.turn.begin("net.forward")
+        self._engine.turn.begin("net.forward", training)
         self._trace = self._value_gradients = None
         engine = self._engine
         plan, given = engine.prepare(inputs, engine.outputs)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -15,7 +16,7 @@ from graphdl.execution.inference import infer_shapes, require_complete
 from graphdl.execution.passes import Forward, run_forward
 from graphdl.execution.plan import BackwardPlan, Plan, make_backward_plan, make_plan
 from graphdl.execution.turn import Turn
-from graphdl.graph import Key, computes_with, input_kinds, inputs_of, owners_of, predictions_of, topological_order
+from graphdl.graph import Key, computed_with, input_kinds, inputs_of, owners_of, predictions_of, topological_order
 from graphdl.intake import input_batches, inputs_alone, joined
 from graphdl.operators import Loss, Operator
 from graphdl.parameters import Extent, ParameterStore
@@ -116,12 +117,15 @@ class Engine:
         names = self.plan(targets).inputs
         dead_ends = [key for key in self.outputs if key not in self.losses] if self.losses else []
         known = self.inputs, dead_ends or self.operators
-        inputs = gather_inputs(
-            given, names, *known, self.device, self.dtype, lambda name: computes_with(self.graph, name)
-        )
+        inputs = gather_inputs(given, names, *known, self.device, self.dtype, lambda name: name in self._computed_with)
         if self._store is None:
             self.build(meta_inputs(inputs, self.inputs, self.dtype))
         return self.plan(targets), inputs
+
+    @cached_property
+    def _computed_with(self) -> frozenset[Key]:
+        """The inputs and nodes with which trained operators compute as with floating-point numbers."""
+        return computed_with(self.graph)
 
     def predict(self, given: object, targets: tuple[Key, ...]) -> dict[Key, Any]:
         """Node -> its value in inference mode; only what these nodes need is computed and asked for."""

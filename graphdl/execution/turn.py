@@ -14,13 +14,14 @@ ONE = "One thread trains a network at a time: give each thread its own copy, cop
 class Turn:
     """Which thread trains the tensors of a network and its parts.
 
-    forward, backward  how many passes custom loops have made
+    forward, backward  how many passes custom loops have made, forward in training
     """
 
     def __init__(self) -> None:
         self._free, self._thread = threading.Lock(), 0
         self._passes = self.forward = self.backward = 0
         self._bound = 0, 0
+        self._looping: set[int] = set()
 
     @contextmanager
     def taken(self, what: str) -> Iterator[None]:
@@ -37,16 +38,18 @@ class Turn:
             self._thread = 0
             self._free.release()
 
-    def begin(self, what: str) -> None:
+    def begin(self, what: str, training: bool = True) -> None:
         """Note the thread of a pass of a custom loop. Raises SettingError while another thread trains in `taken`."""
-        self.forward += 1
+        self.forward += training
         self._passes = me = threading.get_ident()
+        self._looping.add(me)
         if self._thread not in (0, me):
             raise SettingError(f"{what}: another thread is training this network, or a part of it. {ONE}")
 
     def go_on(self, what: str) -> None:
-        """Raise SettingError if another thread has made the last pass of a custom loop."""
-        if self._passes != threading.get_ident():
+        """Raise SettingError if another thread has made a pass of a custom loop since this one made its last pass."""
+        me = threading.get_ident()
+        if self._passes != me and me in self._looping:
             raise SettingError(f"{what}: another thread has called net.forward since. {ONE}")
 
     def bind(self) -> int:

@@ -8,7 +8,7 @@ from graphdl.graph.flattening import with_sizes
 from graphdl.graph.naming import check_recompute, known_keys, known_values, output_of, owners_of
 from graphdl.graph.order import ancestors, inputs_of, topological_order, without_inputs
 from graphdl.graph.parts import cut_part
-from graphdl.graph.reading import computes_with, input_kinds, predictions_of, sources, sources_by_role
+from graphdl.graph.reading import computed_with, input_kinds, predictions_of, sources, sources_by_role
 from graphdl.graph.wiring import passes_gradient
 
 __all__ = [
@@ -21,7 +21,7 @@ __all__ = [
     "ancestors",
     "build_graph",
     "check_recompute",
-    "computes_with",
+    "computed_with",
     "cut_part",
     "enclosing",
     "input_kinds",

@@ -51,16 +51,16 @@ def input_kinds(graph: Graph, shapes: Mapping[Key, Any] | None = None) -> dict[K
     return kinds
 
 
-def computes_with(graph: Graph, name: Key) -> bool:
-    """Whether an input feeds a slot of a trained operator of graphdl that is declared neither integer nor class."""
+def computed_with(graph: Graph) -> frozenset[Key]:
+    """What feeds slots of trained operators of graphdl that are declared neither integer nor class."""
+    found: set[Key] = set()
     for key, node in graph.nodes(data=True):
         operator = node["operator"]
         if operator is None or not operator.trains or not type(operator).__module__.startswith("graphdl."):
             continue
         slots = operator.slots or ()
-        if any(s == name and (not slots or kind_of(slots[k]) is None) for k, s in sources(graph, key).items()):
-            return True
-    return False
+        found.update(s for k, s in sources(graph, key).items() if not slots or kind_of(slots[k]) is None)
+    return frozenset(found)
 
 
 def _declared(graph: Graph, key: Key, shapes: Mapping[Key, Any]) -> Iterator[tuple[Key, InputKind]]:

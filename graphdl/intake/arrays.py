@@ -92,7 +92,9 @@ def _as_array(value: Any, what: str) -> Array:
         array = numpy.asarray(value)
     except (TypeError, ValueError, RuntimeError) as error:
         ragged = _raggedness(value)
-        raise SettingError(f"{what} does not hold numbers in a regular shape: {ragged or error}.") from None
+        raise SettingError(
+            f"{what} does not hold numbers in a regular shape: {ragged or error}; give rows of one length."
+        ) from None
     if isinstance(array, numpy.ma.MaskedArray):
         return _as_array(array, what)
     return array
@@ -129,7 +131,7 @@ def _from_objects(array: Array, what: str) -> Array:
             raise SettingError(f"{what} holds None{where}: fill missing values, or leave out their rows.")
         if isinstance(each, (list, tuple, numpy.ndarray, Tensor)):
             ragged = _raggedness(array.tolist()) or "its elements are arrays"
-            raise SettingError(f"{what} does not hold numbers in a regular shape: {ragged}.")
+            raise SettingError(f"{what} does not hold numbers in a regular shape: {ragged}; give rows of one length.")
         raise SettingError(f"{what} does not hold numbers: there is a {type(each).__name__}{where}.")
     if all(isinstance(each, (bool, numpy.bool_)) for each in array.flat):
         return array.astype(bool)

@@ -84,7 +84,7 @@ class Linear(Operator):
         return f"{self.in_features or '?'} → {self.out_features}" + (" no bias" if self.bias is False else "")
 
     def expects(self, *inputs: Tensor) -> str:
-        shape = inputs[0].shape if isinstance(inputs[0], Tensor) else ()
+        shape = inputs[0].shape if inputs and isinstance(inputs[0], Tensor) else ()
         if len(shape) > 2 and math.prod(shape[1:]) == self.in_features:
             return f"(n, ..., {self.in_features}): put Flatten() before it"
         change = f": give such data, or change in_features to {shape[-1]}" if shape and self.in_features else ""

@@ -25,6 +25,7 @@ def loss_by_rows() -> Check:
     return Check(
         "a loss such as MSELoss()",
         lambda value: isinstance(value, Loss) and not isinstance(value, Weighted) and type(value).draw is Operator.draw,
+        schema={"$ref": "#/$defs/operator"},
     )
 
 

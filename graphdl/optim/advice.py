@@ -52,7 +52,7 @@ def refuse_habit(owner: object, name: str, instead: dict[str, str]) -> NoReturn:
 
 
 def advise_on_settings(optimizer: Optimizer) -> None:
-    """Issue a GraphDLWarning for numbers that are allowed and that nobody wants."""
+    """Issue a GraphDLWarning for numbers that are allowed and usually mistakes."""
     kind = type(optimizer).__name__
     betas: Any = getattr(optimizer, "betas", None)
     pair = isinstance(betas, tuple) and len(betas) == 2 and all(isinstance(each, (int, float)) for each in betas)

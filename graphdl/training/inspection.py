@@ -32,7 +32,7 @@ def inspect_data(net: Network, scorer: Scorer, batches: Iterable[Batch]) -> None
 
 
 def inspect_batch(net: Network, scorer: Scorer, inputs: Mapping[Key, Tensor]) -> None:
-    """Raise SettingError for targets that their loss is not defined for; warn of what is hardly meant."""
+    """Raise SettingError for targets that their loss is not defined for; warn of what is probably a mistake."""
     check_targets(net.graph, net.losses, inputs)
     for name, metric, loss, target in scorer.compared:
         regression = isinstance(metric, Accuracy) and isinstance(net.engine.loss(loss), REGRESSION)

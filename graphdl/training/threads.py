@@ -26,7 +26,7 @@ def threads_restored() -> Iterator[None]:
 
 def choose_threads(net: Network, inputs: Mapping[Key, Tensor], available: int) -> int:
     """The number of threads for a training step on a batch: 1 if it is small, else all that are available."""
-    return 1 if is_small(net.engine, inputs) else available
+    return available if available == 1 or not is_small(net.engine, inputs) else 1
 
 
 def check_threads(threads: object) -> None:

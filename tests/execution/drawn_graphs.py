@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import warnings
 from dataclasses import dataclass, field
 
 import torch
@@ -32,6 +33,7 @@ from graphdl import (
     Sum,
     Tanh,
 )
+from graphdl.errors import GraphDLWarning
 from graphdl.operators import Loss
 
 ROWS = 4
@@ -73,7 +75,9 @@ class Drawn:
     seed: int = 0
 
     def network(self):
-        net = Network(self.operators, self.edges, seed=self.seed, dtype=torch.float64)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", GraphDLWarning)  # what is drawn has no purpose
+            net = Network(self.operators, self.edges, seed=self.seed, dtype=torch.float64)
         if self.frozen:
             net.freeze(*self.frozen)
         return net

@@ -110,7 +110,8 @@ def test_a_shared_operators_size_follows_from_the_node_that_comes_first():
 def test_a_shared_operator_whose_two_inputs_differ():
     operators = {"second": Linear(out_features=4), "first": Shared("second")}
     with pytest.raises(
-        ShapeError, match=r"^second \(Linear\) .* \(7, 4\) float32 from first\. Expected \(n, \.\.\., 3\)\."
+        ShapeError,
+        match=r"^second \(Linear\) .* \(7, 4\) float32 from first\. Expected \(n, \.\.\., 3\): give such data",
     ):
         inferred(operators, {"x": ["first"], "first": ["second"]}, {"x": (7, 3)})
 

@@ -86,7 +86,9 @@ def test_a_misspelt_fed_node():
     with pytest.raises(UnknownNodeError) as caught:
         build({"tanh": One(), "fc": One()}, {"x": ["tahn"]})
     assert str(caught.value) == (
-        "x feeds 'tahn', but no operator has that name. Did you mean 'tanh'? The operators are 'tanh' and 'fc'."
+        "x feeds 'tahn', but no operator has that name. Did you mean 'tanh'? Declare it, or correct the "
+        "edge: connectivity maps a node to those that it feeds, reads({...}) to those that it reads. "
+        "The operators are 'tanh' and 'fc'."
     )
 
 
@@ -126,7 +128,7 @@ def test_an_operator_that_is_nowhere_in_connectivity():
 @pytest.mark.parametrize(
     ("operators", "text"),
     [
-        ({}, "^operators must be a dictionary from nodes to operators, with at least one entry, not {}"),
+        ({}, "^operators must be a dictionary from nodes to operators, with at least one entry, such as .*, not {}"),
         ([One()], "^operators must be a dictionary"),
         (None, "^operators must be a dictionary"),
         ({None: One()}, "^A key of operators is None, a NoneType: the key of a node must be a str or an int"),
@@ -148,7 +150,7 @@ def test_operators_that_are_no_dictionary_of_nodes(operators, text):
 @pytest.mark.parametrize(
     ("connectivity", "text"),
     [
-        (None, "^connectivity must be a dictionary from nodes to the nodes they feed, not None"),
+        (None, "^connectivity must be a dictionary from nodes to the nodes they feed, such as .*, not None"),
         ([("a", "b")], "^connectivity must be a dictionary"),
         ({1.0: ["a"]}, "^A key of connectivity is 1.0, a float"),
         ({False: ["a"]}, "^A key of connectivity is False, a bool"),

@@ -31,17 +31,17 @@ MISTAKES = (
     Mistake(
         "a list of rows of different lengths",
         "mlp().predict([[1.0, 2.0], [3.0]])",
-        says="The input 'x' | does not hold numbers | in a regular shape | give a tensor or an array",
+        says="The input 'x' | row 0 has 2 values, and row 1 1 value | in a regular shape | give rows of one length",
     ),
     Mistake(
         "an array of objects",
         "mlp().predict(np.array([['a', 1]], dtype=object))",
-        says="The input 'x' | does not hold numbers | in a regular shape | give a tensor or an array",
+        says="The input 'x' | holds strings, such as 'a' at [0, 0] | number them | one_hot(labels, classes=",
     ),
     Mistake(
         "an array of text",
         "mlp().predict(np.array([['1', '2']]))",
-        says="The input 'x' | does not hold numbers | in a regular shape | give a tensor or an array",
+        says="The input 'x' | holds strings, such as '1' | number them | one_hot(labels, classes=",
     ),
     Mistake(
         "None as an input",

@@ -172,7 +172,7 @@ fit_all([net, net], X, Y, optimizers=Adam(), epochs=1, batch_size=4, progress=Fa
     Mistake(
         "one_hot of floats",
         "one_hot(torch.tensor([0.5, 1.0]), 2)",
-        says="labels | torch.float32 | a tensor of integers | for example labels.long()",
+        says="labels | torch.float32 | give integers | for example labels.long()",
     ),
     Mistake(
         "one_hot of too few classes",

@@ -21,6 +21,8 @@ from tests.operators.losses import (
     probabilities,
 )
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*expects logarithms:graphdl.errors.GraphDLWarning")  # NLLLoss
+
 FUNCTIONS = {
     NLLLoss: functional.nll_loss,
     CrossEntropyLoss: functional.cross_entropy,

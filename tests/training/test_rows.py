@@ -249,7 +249,7 @@ def test_weights_with_blocks_shared_operators_and_several_losses():
     before = net.state_dict()
     data = {"x": X, "z": X + 1, "y": X[:, :2]}
     history = fit(net, data, optimizer=SGD(lr=0.1), epochs=1, batch_size=60, sample_weight=W, progress=False)
-    assert list(history) == ["loss", "loss of left", "loss of right"]
+    assert list(history) == ["loss", "loss_of_left", "loss_of_right"]
     a, weights = nn.Linear(3, 2).double(), W.double() / W.double().mean()
     a.load_state_dict({"weight": before["a.weight"], "bias": before["a.bias"]})
     losses = [(((a(data[name]) - data["y"]) ** 2) * weights[:, None]).mean() for name in "xz"]
