@@ -85,10 +85,10 @@ def fit(
                 call continues a run that was stopped or killed, with the same results
     progress    shows a progress bar on a terminal
 
-    sample_weight holds a number w for each row: for losses that are plain means, a row with 2 counts as two rows with 1.
-    The mean of w loss is minimized, with w divided by its mean over the training rows. class_weight gives weights
-    to rows by their targets: "balanced", {class: weight}, or one number for each class. Validation and metrics are
-    not weighted.
+    sample_weight holds a number w for each row: for losses that are plain means, a row with 2 counts as two rows
+    with 1. The mean of w loss is minimized, with w divided by its mean over the training rows. class_weight gives
+    weights to rows by their targets: "balanced", {class: weight}, or one number for each class. Validation and
+    metrics are not weighted.
 
     Training losses and metrics are those of the rows of an epoch, each batch measured before its update. Errors:
     NonFiniteError names the first node whose value is not finite, and leaves parameters and buffers as they were before
