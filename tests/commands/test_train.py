@@ -203,7 +203,9 @@ def test_resume_reads_arguments_and_data_again(run, entropy, table, tmp_path):
 def test_an_interruption_ends_with_130(entropy, table, tmp_path):
     command = [sys.executable, "-m", "graphdl", "train", entropy, table, "-t", "kind", "--epochs", 10**7, "--quiet",
                "--out", tmp_path / "run"]  # fmt: skip
+    usual = signal.signal(signal.SIGINT, signal.default_int_handler)  # it may be ignored, and the process inherits that
     process = subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    signal.signal(signal.SIGINT, usual)
     try:
         deadline = time.monotonic() + 60
         log = tmp_path / "run" / "log.csv"
