@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_type_hints
 
 import torch
 import typer
@@ -53,9 +53,20 @@ class Arguments:
     def from_dict(cls, stored: Mapping[str, Any]) -> Arguments:
         """The arguments of a folder. Raises FileFormatError for others."""
         try:
-            return cls(**stored)
+            read = cls(**stored)
         except TypeError as error:
             raise FileFormatError(f"The stored arguments of a training are damaged: {error}.") from None
+        for name, kind in get_type_hints(cls).items():
+            if not _is_a(value := getattr(read, name), kind):
+                raise FileFormatError(f"The stored arguments of a training are damaged: {name} is {value!r:.100}.")
+        return read
+
+
+def _is_a(value: Any, kind: Any) -> bool:
+    """Whether a value has the type of a field."""
+    if kind == list[str]:
+        return isinstance(value, list) and all(isinstance(text, str) for text in value)
+    return isinstance(value, kind)
 
 
 def train(

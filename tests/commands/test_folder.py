@@ -124,6 +124,17 @@ def test_damaged_columns_are_reported(run, entropy, table, tmp_path, change):
         run("evaluate", out, table)
 
 
+@pytest.mark.parametrize("change", [{"optimizer": 5}, {"target": "kind"}, {"lr": "x"}, {"epochs": None}, {"more": 1}])
+def test_damaged_arguments_are_reported(run, entropy, table, tmp_path, change):
+    out = tmp_path / "run"
+    run("train", entropy, table, "-t", "kind", "--epochs", 1, "--quiet", "--out", out)
+    record = json.loads((out / "train.json").read_text())
+    record["arguments"].update(change)
+    (out / "train.json").write_text(json.dumps(record))
+    with pytest.raises(FileFormatError, match="stored arguments of a training are damaged"):
+        run("resume", out)
+
+
 def test_a_class_without_a_label_is_predicted_as_its_number(run, tmp_path):
     from graphdl import CrossEntropyLoss, Linear
 
