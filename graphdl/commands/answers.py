@@ -7,7 +7,8 @@ from typing import Any
 
 from torch import Tensor
 
-from graphdl.commands.encoding import Encoding, Target
+from graphdl.commands.encoding import Encoding
+from graphdl.commands.target import Target
 from graphdl.errors import SettingError
 from graphdl.graph import Key, sources_by_role
 from graphdl.network import Network

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +14,12 @@ from graphdl.errors import FileFormatError, did_you_mean, import_optional, listi
 from graphdl.search.sources import is_number, numbers_of, read_csv
 
 SUFFIXES = (".csv", ".npz", ".parquet")
+
+WHOLE = re.compile(r"-?(0|[1-9]\d*)\.0+", re.ASCII)
+"""Texts of whole numbers with a point, as a table of floats has them."""
+
+MISSING = ("", "nan", "na", "null")
+"""What stands in place of a label that is missing, in small letters."""
 
 
 class Table:
@@ -59,16 +66,34 @@ class Table:
             raise FileFormatError(f"{self.path}, row {bad + 1}, column {name!r}: a value is missing or not finite.")
         return column
 
+    def floats(self, name: str) -> Any:
+        """The same as float32. Raises FileFormatError, with the line, for a number that is too large for it."""
+        numbers = numpy.asarray(self.numbers(name))
+        with numpy.errstate(over="ignore"):
+            found = numbers.astype(numpy.float32)
+        if not numpy.isfinite(found).all():
+            bad = tuple(numpy.argwhere(~numpy.isfinite(found))[0])
+            raise FileFormatError(
+                f"{self.path}, {self._place(bad[0])}, column {name!r}: {numbers[bad]} is too large: numbers are stored "
+                f"as float32, up to {numpy.finfo(numpy.float32).max:.3g}."
+            )
+        return found
+
+    def _place(self, row: int) -> str:
+        """Where a row stands in the file."""
+        return f"row {row + 1}" if self.lines is None else f"line {self.lines[row]}"
+
     def labels(self, name: str) -> list[str]:
-        """A column of classes as texts; whole numbers are written without a point. Raises FileFormatError for a gap."""
+        """A column of classes as texts, whole numbers without a point. Raises FileFormatError for a gap."""
         column = self.column(name)
         if column.ndim > 1:
             raise FileFormatError(f"{self.path}: {name!r} has the shape {column.shape}: classes are one number a row.")
         found = [_label(value) for value in column]
         for k, label in enumerate(found):
-            if label in ("", "nan"):
-                where = f"row {k + 1}" if self.lines is None else f"line {self.lines[k]}"
-                raise FileFormatError(f"{self.path}, {where}, column {name!r}: the target is missing.")
+            if label.lower() in MISSING:
+                raise FileFormatError(
+                    f"{self.path}, {self._place(k)}, column {name!r}: the target is missing: {label!r}."
+                )
         return found
 
 
@@ -127,6 +152,8 @@ def _array(path: Path, name: str, values: Any) -> Any:
 
 
 def _label(value: Any) -> str:
-    text = str(value).strip()
-    number = float(text) if is_number(text) else 0.5
-    return str(int(number)) if number.is_integer() else text
+    """A number or a text as a label: "1" for 1, 1.0 and "1.0"; "01" is another one."""
+    if isinstance(value, (str, bool, numpy.bool_)):
+        text = str(value).strip()
+        return str(int(float(text))) if WHOLE.fullmatch(text) else text
+    return str(int(value)) if float(value).is_integer() else str(value)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
+from typing import Any, TypeVar
 
 import numpy
 import torch
@@ -12,61 +12,13 @@ from torch import Tensor
 
 from graphdl.commands.columns import Table
 from graphdl.commands.roles import Answer, answers_of, needed_inputs
+from graphdl.commands.target import Target, texts
 from graphdl.errors import FileFormatError, GraphDLError, SettingError, did_you_mean, listing
 from graphdl.graph import Key
 from graphdl.network import Network
 
-Form = Literal["indices", "one-hot", "binary", "numbers"]
+Held = TypeVar("Held")
 MOST_SHOWN = 5
-
-
-@dataclass(frozen=True)
-class Target:
-    """Columns that are what a network should answer.
-
-    form     class indices (n); one number for each class (n, c); one number, low or 1, for two classes (n, 1); or the
-             numbers of the columns (n, k)
-    classes  the labels of the classes, in the order of their indices
-    """
-
-    columns: tuple[str, ...]
-    form: Form
-    classes: tuple[str, ...] = ()
-    low: float = 0.0
-
-    @property
-    def of_classes(self) -> bool:
-        """Whether it names classes."""
-        return self.form != "numbers"
-
-    def encoded(self, table: Table) -> Tensor:
-        """The target as the loss takes it."""
-        if self.form == "numbers":
-            return torch.from_numpy(numpy.stack([table.numbers(name) for name in self.columns], 1)).float()
-        (name,) = self.columns
-        labels = table.labels(name)
-        for label in dict.fromkeys(labels):
-            if label not in self.classes:
-                raise FileFormatError(
-                    f"{table.path}: the column {name!r} has {label!r}, which is not one of the classes that the "
-                    f"network knows, {listing(self.classes)}.{did_you_mean(label, self.classes)}"
-                )
-        numbers = {label: number for number, label in enumerate(self.classes)}
-        indices = torch.tensor([numbers[label] for label in labels])
-        if self.form == "indices":
-            return indices
-        if self.form == "binary":
-            return torch.where(indices > 0, 1.0, self.low)[:, None]
-        return torch.nn.functional.one_hot(indices, len(self.classes)).float()
-
-    def decoded(self, prediction: Tensor, threshold: float) -> dict[str, list[Any]]:
-        """Predictions by column: labels of classes, or numbers."""
-        if self.form == "numbers":
-            columns = prediction.flatten(1).T.tolist() if prediction.dim() > 1 else [prediction.tolist()]
-            names = self.columns if len(self.columns) == len(columns) else [f"{k}" for k in range(len(columns))]
-            return dict(zip(names, columns, strict=True))
-        best = prediction.flatten() > threshold if self.form == "binary" else prediction.argmax(1).flatten()
-        return {self.columns[0]: [self.classes[int(number)] for number in best]}
 
 
 @dataclass(frozen=True)
@@ -84,11 +36,11 @@ class Encoding:
         """The inputs that are not targets, (n, number of columns) each, or arrays as they are."""
         needed = needed_inputs(net)
         names = needed.features if only is None else only
-        return {key: _stacked(table, self.inputs[str(key)], needed.kinds.get(key)) for key in names}
+        return {key: _stacked(table, _held(self.inputs, key), needed.kinds.get(key)) for key in names}
 
     def data(self, net: Network, table: Table) -> dict[Key, Tensor]:
         """All inputs and targets."""
-        targets = {key: self.targets[str(key)].encoded(table) for key in needed_inputs(net).targets}
+        targets = {key: _held(self.targets, key).encoded(table) for key in needed_inputs(net).targets}
         return {**self.features(net, table), **targets}
 
     def to_dict(self) -> dict[str, Any]:
@@ -99,15 +51,22 @@ class Encoding:
     def from_dict(cls, stored: Any) -> Encoding:
         """The encoding that `to_dict` described. Raises FileFormatError for anything else."""
         try:
-            inputs = {name: tuple(columns) for name, columns in stored["inputs"].items()}
-            targets = {name: Target(**held) for name, held in stored["targets"].items()}
-            tidy = {
-                name: replace(held, columns=tuple(held.columns), classes=tuple(held.classes))
-                for name, held in targets.items()
-            }
-            return cls(inputs, tidy)
-        except (KeyError, TypeError, AttributeError) as error:
+            inputs = {name: texts(columns) for name, columns in stored["inputs"].items()}
+            if not all(inputs.values()):
+                raise ValueError("an input without columns")
+            return cls(inputs, {name: Target.from_dict(held) for name, held in stored["targets"].items()})
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise FileFormatError(f"The stored columns of a run are damaged: {error!r}.") from None
+
+
+def _held(stored: Mapping[str, Held], key: Key) -> Held:
+    """What is stored for an input of the network. Raises FileFormatError if there is nothing."""
+    if str(key) not in stored:
+        raise FileFormatError(
+            f"The stored columns have none for the input {key!r} of the network, but for {listing(stored) or 'none'}: "
+            "they are damaged, or belong to another network."
+        )
+    return stored[str(key)]
 
 
 def choose_encoding(
@@ -139,6 +98,8 @@ def choose_encoding(
                 )
             wanted[str(name)] = (str(name),)
     used = {column for columns in wanted.values() for column in columns}
+    if predicting:  # a table with the target is predicted as one without it
+        used |= {str(name) for name in needed_inputs(net).targets}
     chosen = dict(_assigned("--input", inputs, needed.features, table))
     for name in needed.features:
         if str(name) not in chosen:
@@ -189,6 +150,11 @@ def _default_columns(name: Key, table: Table, used: set[str], alone: bool) -> tu
     if str(name) in table.columns and str(name) not in used:
         return (str(name),)
     rest = tuple(column for column in table.columns if column not in used)
+    if alone and any(not column.strip() for column in rest):
+        raise FileFormatError(
+            f"{table.path} has a column without a name, such as the index that pandas writes: write the file with "
+            "index=False, or name the columns of the input by --input a,b."
+        )
     if not alone or not rest:
         raise SettingError(
             f"Say which columns of {table.path} the input {name!r} takes: --input {name}=a,b. The columns are "
@@ -206,27 +172,30 @@ def _stacked(table: Table, columns: Sequence[str], kind: str | None) -> Tensor:
                 f"{table.path}: the column {name!r} holds texts such as {shown}, and inputs are numbers: choose other "
                 "columns with --input, or write numbers in place of the texts."
             )
-    held = [numpy.asarray(table.numbers(name)) for name in columns]
+    read = table.floats if kind is None else table.numbers
+    held = [numpy.asarray(read(name)) for name in columns]
     if len(held) > 1 and any(column.ndim > 1 for column in held):
         raise FileFormatError(f"{table.path}: {listing(columns)} are arrays of several axes: take one for an input.")
     array = held[0] if held[0].ndim > 1 or held[0].shape[0] != table.rows else numpy.stack(held, 1)
     if kind is None:
-        return torch.from_numpy(array.astype(numpy.float32))
-    if (array != array.astype(numpy.int64)).any():
+        return torch.from_numpy(array)
+    with numpy.errstate(invalid="ignore"):
+        whole = array.astype(numpy.int64)
+    if (array != whole).any():
         raise FileFormatError(f"{table.path}: {listing(columns)} must hold whole numbers, which the network looks up.")
-    return torch.from_numpy(array.astype(numpy.int64))
+    return torch.from_numpy(whole)
 
 
 def _target(table: Table, columns: tuple[str, ...], answer: Answer) -> Target:
     """How a target is made of columns, for what the network answers."""
-    texts = [name for name in columns if not table.numeric(name)]
-    if len(columns) > 1 and texts:
-        raise SettingError(f"--target: {texts[0]!r} holds texts, and classes are one column, not {len(columns)}.")
+    named = [name for name in columns if not table.numeric(name)]
+    if len(columns) > 1 and named:
+        raise SettingError(f"--target: {named[0]!r} holds texts, and classes are one column, not {len(columns)}.")
     if answer.indices and len(columns) == 1:
         return Target(columns, "indices", _classes(table, columns[0], answer.size))
-    if len(columns) == 1 and answer.size == 1 and (texts or answer.binary):
+    if len(columns) == 1 and answer.size == 1 and (named or answer.binary):
         return Target(columns, "binary", _classes(table, columns[0], 2, exact=True), -1.0 if answer.symmetric else 0.0)
-    if not texts and len(columns) == answer.size:
+    if not named and len(columns) == answer.size:
         return Target(columns, "numbers")
     if len(columns) == 1:
         return Target(columns, "one-hot", _classes(table, columns[0], answer.size, exact=True))

@@ -31,8 +31,13 @@ def tell(text: str, *, bold: bool = False) -> None:
 
 
 def tell_json(data: Mapping[str, Any]) -> None:
-    """Print a line of JSON; numbers that are infinite or not a number are null."""
-    typer.echo(json.dumps(_plain(data), allow_nan=False))
+    """Print a line of JSON, as `json_line` writes it."""
+    typer.echo(json_line(data))
+
+
+def json_line(data: Mapping[str, Any]) -> str:
+    """Data as JSON in one line; numbers that are infinite or not a number are null."""
+    return json.dumps(_plain(data), allow_nan=False)
 
 
 def tell_figures(figures: Mapping[str, float], as_json: bool, **more: Any) -> None:

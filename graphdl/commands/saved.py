@@ -20,7 +20,7 @@ from graphdl.graph import Key
 from graphdl.network import Network
 from graphdl.serialization import read_json
 
-RECORD, MODEL, WEIGHTS, LOG, CHECKPOINTS = "train.json", "model.json", "weights.safetensors", "log.csv", "run"
+RECORD, MODEL, WEIGHTS, LOG, CHECKPOINTS = "train.json", "model.json", "weights.safetensors", "log.csv", "checkpoints"
 """The files in the folder of a training: its arguments and columns, the network, its weights, a row for each epoch, and
 the checkpoints."""
 

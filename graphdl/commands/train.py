@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-import shutil
+import math
+import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_type_hints
 
 import torch
 import typer
@@ -15,7 +17,8 @@ import typer
 from graphdl.commands import saved
 from graphdl.commands.columns import read_table
 from graphdl.commands.encoding import Encoding
-from graphdl.commands.output import AsJSON, make_folder, tell, tell_figures, tell_json, tell_written
+from graphdl.commands.folder import Beginning, beginning, check_folder
+from graphdl.commands.output import AsJSON, errors, make_folder, tell, tell_figures, tell_json, tell_written
 from graphdl.commands.roles import check_trains
 from graphdl.errors import FileFormatError, SettingError
 from graphdl.graph import Key
@@ -50,9 +53,20 @@ class Arguments:
     def from_dict(cls, stored: Mapping[str, Any]) -> Arguments:
         """The arguments of a folder. Raises FileFormatError for others."""
         try:
-            return cls(**stored)
+            read = cls(**stored)
         except TypeError as error:
             raise FileFormatError(f"The stored arguments of a training are damaged: {error}.") from None
+        for name, kind in get_type_hints(cls).items():
+            if not _is_a(value := getattr(read, name), kind):
+                raise FileFormatError(f"The stored arguments of a training are damaged: {name} is {value!r:.100}.")
+        return read
+
+
+def _is_a(value: Any, kind: Any) -> bool:
+    """Whether a value has the type of a field."""
+    if kind == list[str]:
+        return isinstance(value, list) and all(isinstance(text, str) for text in value)
+    return isinstance(value, kind)
 
 
 def train(
@@ -95,11 +109,13 @@ def train(
         str(model.resolve()), str(data.resolve()), target or [], input or [], epochs, lr, optimizer, batch_size,
         _resolved(validation), metric or [], patience, compile, seed, start,
     )  # fmt: skip
-    _make_run_folder(out, overwrite)
+    read = (arguments.model, arguments.data, arguments.validation, arguments.weights)
+    check_folder(out, overwrite, [Path(path) for path in read if path is not None])
     net, encoding, rows, validation_data = _prepared(arguments)
     fitting = _fitting(arguments, encoding)
-    saved.write_record(out, asdict(arguments), encoding)
-    _fit(net, rows, validation_data, out, fitting, quiet, as_json)
+    make_folder("--out", out)
+    with beginning(out, partial(saved.write_record, out, asdict(arguments), encoding)) as first:
+        _fit(net, rows, validation_data, out, first, fitting, quiet, as_json)
 
 
 def resume(
@@ -121,7 +137,8 @@ def resume(
     net, encoding, rows, validation_data = _prepared(arguments)
     if encoding != Encoding.from_dict(record["encoding"]):
         raise FileFormatError(f"{arguments.data} has changed since the training began: other columns or classes.")
-    _fit(net, rows, validation_data, run, _fitting(arguments, encoding), quiet, as_json)
+    first = Beginning(lambda: None)  # the same callbacks as in train, so that it is the same run
+    _fit(net, rows, validation_data, run, first, _fitting(arguments, encoding), quiet, as_json)
 
 
 def _prepared(arguments: Arguments) -> tuple[Network, Encoding, Data, Data | float | None]:
@@ -160,6 +177,8 @@ def _fitting(arguments: Arguments, encoding: Encoding) -> dict[str, Any]:
 
 
 def _optimizer(arguments: Arguments) -> Optimizer:
+    if arguments.lr is not None and not 0 <= arguments.lr < math.inf:
+        raise SettingError(f"--lr must be a finite number, 0 or more, not {arguments.lr}.")
     text = arguments.optimizer.strip()
     try:
         stored = json.loads(text) if text.startswith("{") else {"type": text}
@@ -173,15 +192,20 @@ def _fit(
     data: Data,
     validation: Data | float | None,
     out: Path,
+    first: Beginning,
     fitting: dict[str, Any],
     quiet: bool,
     as_json: bool,
 ) -> None:
-    """Train, write the results and print them."""
+    """Train, write the results and print them. An interruption is followed by how to continue."""
     log = out / saved.LOG
-    callbacks = [*fitting.pop("callbacks"), CSVLogger(log)]
-    kept = out / saved.CHECKPOINTS
-    history = fit(net, data, validation=validation, callbacks=callbacks, progress=not quiet, checkpoint=kept, **fitting)
+    how = {**fitting, "callbacks": [first, *fitting["callbacks"], CSVLogger(log)], "progress": not quiet}
+    try:
+        history = fit(net, data, validation=validation, checkpoint=out / saved.CHECKPOINTS, **how)
+    except KeyboardInterrupt:
+        if (out / saved.RECORD).exists():
+            errors.print(f"Interrupted: continue with graphdl resume {shlex.quote(str(out))}", markup=False)
+        raise
     written = [*saved.save_trained(net, out), log, out / saved.RECORD]
     if as_json:
         tell_json({"epochs": history.epochs, "seconds": history.seconds, "figures": history.last, "written": written})
@@ -194,20 +218,6 @@ def _fit(
 def _sentence(history: History) -> str:
     speed = f" ({history.epochs / history.seconds:.3g} epochs/s)" if history.seconds else ""
     return f"{history.epochs} epochs in {history.seconds:.1f} s{speed}"
-
-
-def _make_run_folder(out: Path, overwrite: bool) -> None:
-    """Create the folder of a training. Raises SettingError if there is one in it already."""
-    if (out / saved.RECORD).exists():
-        if not overwrite:
-            raise SettingError(
-                f"{out} holds a training: continue it with graphdl resume {out}, give another --out, or replace it "
-                "with --overwrite."
-            )
-        for name in (saved.RECORD, saved.WEIGHTS, saved.LOG):
-            (out / name).unlink(missing_ok=True)
-        shutil.rmtree(out / saved.CHECKPOINTS, ignore_errors=True)
-    make_folder("--out", out)
 
 
 def _resolved(validation: str | None) -> str | None:

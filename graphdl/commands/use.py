@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-import json
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,7 +16,7 @@ from graphdl.commands import saved
 from graphdl.commands.answers import arrays_of, columns_of, predictions_of
 from graphdl.commands.columns import read_table
 from graphdl.commands.encoding import choose_encoding
-from graphdl.commands.output import AsJSON, tell_figures, tell_json, tell_written
+from graphdl.commands.output import AsJSON, json_line, tell_figures, tell_json, tell_written
 from graphdl.commands.roles import check_trains, needed_inputs
 from graphdl.errors import SettingError, import_optional, listing
 from graphdl.files import replacing, write_bytes
@@ -95,18 +95,25 @@ def _write(path: Path, columns: Mapping[str, Any]) -> Path:
     if suffix == ".csv":
         write_bytes(path, _as_csv(columns).encode())
     elif suffix == ".json":
-        write_bytes(path, (json.dumps(columns) + "\n").encode())
+        write_bytes(path, (json_line(columns) + "\n").encode())
     elif suffix == ".npz":
-        file = io.BytesIO()
-        arrays: dict[str, Any] = {name: numpy.asarray(column) for name, column in columns.items()}
-        numpy.savez(file, **arrays)
-        write_bytes(path, file.getvalue())
+        write_bytes(path, _as_npz(columns))
     else:
         pandas = import_optional("pandas", "Writing a parquet file", "pandas and pyarrow", "data")
         import_optional("pyarrow", "Writing a parquet file", "pandas and pyarrow", "data")
         with replacing(path) as unfinished:
             pandas.DataFrame(columns).to_parquet(unfinished)
     return path
+
+
+def _as_npz(columns: Mapping[str, Any]) -> bytes:
+    """The same as numpy.savez, which takes no array called "file" or "allow_pickle"."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, column in columns.items():
+            with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
+                numpy.lib.format.write_array(member, numpy.asarray(column), allow_pickle=False)
+    return file.getvalue()
 
 
 def _as_csv(columns: Mapping[str, Any]) -> str:

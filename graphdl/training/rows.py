@@ -123,8 +123,8 @@ def hold_out(count: int, share: float, seed: int | None) -> tuple[Tensor, Tensor
     They depend on nothing but the number of rows, the share and the seed, which is 0 if None is given: training that
     goes on later, or in another way, holds out the same rows.
     """
-    held = round(count * share)
-    if not 0 < share < 1 or not 0 < held < count:
+    held = round(count * share) if 0 < share < 1 else 0
+    if not 0 < held < count:
         reason = f" {count} rows have no part of this size." if 0 < share < 1 else ""
         raise SettingError(
             f"validation is {share!r}:{reason} Give a share between 0 and 1 of the rows, such as 0.2, or data."

@@ -1,0 +1,93 @@
+"""What a table is read as: labels, numbers, columns without a name; and the files that predictions are written into."""
+
+import json
+
+import numpy
+import pytest
+import torch
+
+from graphdl import Linear, MSELoss, Network
+from graphdl.commands.columns import Table
+from graphdl.errors import FileFormatError
+from tests.commands.conftest import KINDS, POINTS, write_csv
+
+
+def labels(values, dtype=object):
+    return Table("t.csv", {"c": numpy.array(values, dtype)}).labels("c")
+
+
+def test_labels_that_differ_stay_different():
+    given = ["01", "1", "02", "1e0", "+1", "1_0", "1.5", "in"]
+    assert labels(given) == given
+    assert labels([" 1.0", "1", "-2.00", "-0.0", "10.0", "00.0"]) == ["1", "1", "-2", "0", "10", "00.0"]
+    assert labels([1.0, 2.5, -0.0], float) == ["1", "2.5", "0"]
+    assert labels([1, 2], int) == ["1", "2"]
+    assert labels([True, False], bool) == ["True", "False"]
+
+
+@pytest.mark.parametrize("text", ["", " ", "nan", "NaN", "NA", "null", "NULL"])
+def test_labels_that_are_missing_are_refused_by_their_line(run, entropy, tmp_path, text):
+    data = write_csv(tmp_path / "data.csv", {"a": [1, 2, 3], "kind": ["in", "out", text], "b": [1, 2, 3]})
+    with pytest.raises(FileFormatError, match=r"line 4, column 'kind': the target is missing"):
+        run("train", entropy, data, "-t", "kind", "--out", tmp_path / "run")
+
+
+def test_labels_with_zeros_in_front_come_back_as_they_were(run, entropy, tmp_path):
+    columns = {
+        "a": POINTS[:, 0].tolist(),
+        "b": POINTS[:, 1].tolist(),
+        "kind": [{"in": "02", "out": "2"}[k] for k in KINDS],
+    }
+    data = write_csv(tmp_path / "data.csv", columns)
+    run("train", entropy, data, "-t", "kind", "--lr", 0.02, "--epochs", 40, "--quiet", "--out", tmp_path / "run")
+    assert {*json.loads(run("predict", tmp_path / "run", data, "--json"))["predictions"]["kind"]} == {"02", "2"}
+
+
+def test_a_column_without_a_name_is_no_feature(run, entropy, tmp_path):
+    data = write_csv(tmp_path / "data.csv", {"": range(120), "a": POINTS[:, 0].tolist(), "kind": KINDS})
+    given = ("train", entropy, data, "-t", "kind", "--epochs", 1, "--quiet", "--out", tmp_path / "run")
+    with pytest.raises(FileFormatError, match=r"has a column without a name, .* write the file with index=False"):
+        run(*given)
+    run(*given, "--input", ",a")
+
+
+def line():
+    net = Network({"fc": Linear(1, 1), "loss": MSELoss()}, {"x": ["fc"], "fc": ["loss"], "y": ["loss"]}, seed=0)
+    net.parameters["fc.weight"].fill_(1.0)
+    return net
+
+
+@pytest.mark.parametrize("column", ["x", "y"])
+def test_numbers_that_float32_does_not_hold_are_refused(run, tmp_path, column):
+    data = write_csv(tmp_path / "data.csv", {"x": [1.0, 2.0], "y": [1.0, 2.0], column: [1.0, 1e300]})
+    with pytest.raises(FileFormatError, match=rf"line 3, column '{column}': 1e\+300 is too large"):
+        run("train", line().save(tmp_path / "line.json"), data, "--out", tmp_path / "run")
+
+
+def test_predictions_that_are_not_finite_are_null_in_json(run, tmp_path):
+    data = write_csv(tmp_path / "data.csv", {"x": [1.0, 3e38]})
+    net = line()
+    net.parameters["fc.weight"].fill_(10.0)
+    run("predict", net.save(tmp_path / "line.graphdl"), data, "-o", tmp_path / "p.json")
+    found = json.loads((tmp_path / "p.json").read_text(), parse_constant=pytest.fail)
+    assert found["fc"][1] is None
+    assert found["fc"][0] is not None
+
+
+@pytest.mark.parametrize("name", ["file", "allow_pickle", "y"])
+def test_arrays_of_any_name_are_written(run, tmp_path, name):
+    data = write_csv(tmp_path / "data.csv", {"x": [1.0, 2.0], name: [1.0, 2.0]})
+    model = line().save(tmp_path / "line.json")
+    run("train", model, data, "-t", name, "-i", "x", "--epochs", 1, "--quiet", "--out", tmp_path / "run")
+    run("predict", tmp_path / "run", data, "-o", tmp_path / "p.npz")
+    with numpy.load(tmp_path / "p.npz", allow_pickle=False) as found:
+        assert found.files == [name]
+        assert found[name].shape == (2,)
+
+
+def test_the_target_in_a_table_is_not_a_feature_of_predictions(run, tmp_path):
+    net = line()
+    model = net.save(tmp_path / "line.graphdl")
+    data = write_csv(tmp_path / "data.csv", {"a": [1.0, 2.0], "y": [5.0, 6.0]})
+    found = json.loads(run("predict", model, data, "--json"))["predictions"]["fc"]
+    assert found == pytest.approx(net.predict(torch.tensor([[1.0], [2.0]])).flatten().tolist())
