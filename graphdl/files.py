@@ -24,7 +24,8 @@ UNFINISHED = re.compile(r"\.part-[0-9a-f]{16}(\..*)?")
 _cleared: set[Path] = set()
 """The folders from which this process has removed what others have left."""
 
-os.register_at_fork(after_in_child=_cleared.clear)
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_cleared.clear)
 
 
 @contextmanager
@@ -127,15 +128,16 @@ def _new_file(place: Path) -> tuple[Path, int]:
 
 
 def _flush(path: Path) -> None:
-    """Wait until a file or a folder is on the disk; a file system that cannot flush folders is let pass."""
-    handle = os.open(path, os.O_RDONLY)
+    """Wait until a file or a folder is on the disk; a file system that cannot open or flush folders is let pass."""
     try:
-        os.fsync(handle)
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
     except OSError:
         if not path.is_dir():
             raise
-    finally:
-        os.close(handle)
 
 
 def _unreadable(path: object, why: object) -> FileFormatError:

@@ -9,14 +9,17 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import inspect
+import re
 from collections.abc import Sequence
 from typing import Any
 
 from graphdl.errors import SettingError
 from graphdl.search.member import Member, Recipe
 from graphdl.search.shared import SharedData
-from graphdl.training.runs.described import ADDRESS
 from graphdl.training.runs.stored import bytes_of, digest_of_tensors
+
+ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+>")
+"""In the text of an object that does not say what it holds."""
 
 
 def name_of(member: Member, recipe: Recipe, digest: str) -> str:

@@ -12,6 +12,7 @@ from graphdl.network import Network
 from graphdl.optim import Stepper
 from graphdl.training.callbacks import Callback, Monitoring
 from graphdl.training.history import History
+from graphdl.training.logging.entry import Logger
 
 EpochEnd: TypeAlias = Callable[[Network, History], Any]
 
@@ -19,7 +20,9 @@ HOOKS = ("on_fit_start", "on_epoch_start", "on_step_end", "on_epoch_end", "on_fi
 
 
 class Callbacks:
-    """The callbacks of a training run, in order. Raises SettingError for an object that is not a callback.
+    """The callbacks of a training run, in order; at the end of an epoch, loggers come after the others.
+
+    Raises SettingError for an object that is not a callback.
 
     given        the callbacks
     wants_steps  whether a callback has on_step_end
@@ -33,6 +36,7 @@ class Callbacks:
         for k, callback in enumerate(self.given):
             for name, hook in _hooks(f"callbacks[{k}]", callback).items():
                 self._hooks[name].append(hook)
+        self._hooks["on_epoch_end"].sort(key=lambda hook: isinstance(getattr(hook, "__self__", None), Logger))
         self._arguments: tuple[Network, Stepper, History] | None = None
 
     @property

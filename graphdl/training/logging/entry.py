@@ -15,7 +15,10 @@ Entry = dict[str, Any]
 
 
 class Logger(Callback):
-    """A callback that writes to one place, so that networks which are trained together cannot share it."""
+    """A callback that writes to one place, so that networks which are trained together cannot share it.
+
+    It is called after other callbacks at the end of an epoch, so that it writes down what they add to the history.
+    """
 
     _lengths: dict[str, int]
 

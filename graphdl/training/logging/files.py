@@ -32,7 +32,7 @@ class FileLogger(Logger):
 
     def __init__(self, path: str | Path, *, append: bool = False) -> None:
         flag()(type(self).__name__, "append", append)
-        self.path, self.append = Path(path), append
+        self.path, self.append = Path(path).absolute(), append  # a callback may change the directory
         self._entries: list[Entry] = []
         self._columns: dict[str, None] = {}
 
@@ -138,8 +138,8 @@ class JSONLines(FileLogger):
 
 
 def _up_to(entries: Sequence[Entry], epoch: int) -> list[Entry]:
-    """The entries up to the last one of an epoch; those after it will be made again."""
-    last = max((k for k, entry in enumerate(entries, 1) if entry["epoch"] == epoch), default=0)
+    """The entries without the last ones of later epochs, which will be made again."""
+    last = max((k for k, entry in enumerate(entries, 1) if entry["epoch"] <= epoch), default=0)
     return list(entries[:last])
 
 

@@ -57,7 +57,8 @@ class TensorBoard(Logger):
             raise SettingError("TensorBoard: data are for histograms of gradients: add histograms=True.")
         pair = data if isinstance(data, tuple) else (data,)
         self._probe = None if data is None else Probe("TensorBoard", *pair)
-        self.folder, self.histograms, self.every, self.diagram = Path(folder), histograms, every, diagram
+        self.folder = Path(folder).absolute()  # a callback may change the directory
+        self.histograms, self.every, self.diagram = histograms, every, diagram
         self.settings = dict(settings or {})
         self._writers: dict[str, Any] = {}
         self._start, self._unwritten = 0, Entry()

@@ -12,14 +12,16 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from graphdl.errors import FileFormatError, SettingError
-from graphdl.files import remove_abandoned, write_bytes
+from graphdl.errors import FileFormatError, SettingError, listing
+from graphdl.files import read_bytes, remove_abandoned, write_bytes
+from graphdl.model_file import DTYPES
 from graphdl.training.runs.stored import encoded, read_state
 
 try:
@@ -29,6 +31,17 @@ except ImportError:  # pragma: no cover  # where files cannot be locked, two pro
 
 FORMAT, VERSION = "graphdl run", 1
 KIND = "graphdl checkpoint 1"
+
+FILE = re.compile(r"(epoch|best)-[-+0-9a-f]+\.safetensors")
+"""The names of checkpoints."""
+
+PLACE = {"file": str, "sha256": str, "epoch": int}
+CHECKPOINT = {**PLACE, "batch": int, "steps": int}
+BEST = {**PLACE, "monitor": str, "value": (int, float)}
+"""What an entry of the manifest holds."""
+
+MOST_TEXT = 2**28
+"""The bytes of a manifest or a network that are read at most."""
 
 
 @dataclass
@@ -55,7 +68,7 @@ class RunFolder:
     """The files of a run. Raises FileFormatError for damaged files."""
 
     def __init__(self, folder: str | Path) -> None:
-        self.path = Path(folder)
+        self.path = Path(folder).absolute()  # a callback may change the directory
         self._manifest, self._model, self._files = self.path / "run.json", self.path / "model.json", "checkpoints"
 
     @contextmanager
@@ -75,12 +88,9 @@ class RunFolder:
 
     def read(self) -> Manifest | None:
         """The manifest; None if there is none. Raises FileFormatError if it is damaged."""
-        try:
-            content = self._manifest.read_bytes()
-        except FileNotFoundError:
+        if not self._manifest.exists():
             return None
-        except OSError as error:
-            raise FileFormatError(f"{self._manifest} cannot be read: {error.strerror or error}.") from None
+        content = read_bytes(self._manifest, MOST_TEXT)
         try:
             held = json.loads(content)
             digest, held["sha256"] = held["sha256"], ""
@@ -88,7 +98,7 @@ class RunFolder:
                 raise ValueError("its content is not that of its sha256")
             if (held["format"], held["version"]) != (FORMAT, VERSION):
                 raise ValueError(f"it is version {held['version']} of {held['format']!r:.40}, not {VERSION}")
-            return Manifest(**held["run"])
+            return _checked(held["run"])
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise FileFormatError(f"{self._manifest} is damaged: {error}.") from None
 
@@ -113,17 +123,14 @@ class RunFolder:
         except ValueError:
             text = "checkpoint: a setting of the network is infinite or not a number, which JSON cannot hold."
             raise SettingError(text) from None
-        if self._model.exists() and self._model.read_bytes() != content:
+        if self._model.exists() and read_bytes(self._model, MOST_TEXT) != content:
             raise SettingError(f"{self.path} holds a model.json that belongs to no run: give another folder.")
         write_bytes(self._model, content)
         return hashlib.sha256(content).hexdigest()
 
     def read_model(self, manifest: Manifest) -> dict[str, Any]:
         """The network of model.json, as to_dict returned it."""
-        try:
-            content = self._model.read_bytes()
-        except OSError as error:
-            raise FileFormatError(f"{self._model} cannot be read: {error.strerror or error}.") from None
+        content = read_bytes(self._model, MOST_TEXT)
         if hashlib.sha256(content).hexdigest() != manifest.model:
             raise FileFormatError(f"{self._model} is damaged: its content is not that of the sha256 in run.json.")
         stored: dict[str, Any] = json.loads(content)
@@ -144,6 +151,33 @@ class RunFolder:
         return read_state(self.path / self._files / entry["file"], KIND, entry["sha256"])
 
 
+def _checked(held: Mapping[str, Any]) -> Manifest:
+    """The manifest, if its fields are as they are written. Raises TypeError or ValueError if not."""
+    if held.keys() != vars(manifest := Manifest()).keys():
+        raise ValueError(f"its fields are {listing(held)}")
+    vars(manifest).update(held)
+    kinds = {"settings": dict, "about": dict, "model": str, "checkpoints": list, "ended": bool}
+    wrong = [name for name, kind in kinds.items() if type(getattr(manifest, name)) is not kind]
+    if not wrong and str(manifest.settings.get("dtype")).removeprefix("torch.") not in DTYPES:
+        wrong = ["settings: dtype"]
+    if not wrong and not all(_is_entry(each, CHECKPOINT) for each in manifest.checkpoints):
+        wrong = ["checkpoints"]
+    if manifest.best is not None and not _is_entry(manifest.best, BEST):
+        wrong.append("best")
+    if wrong:
+        raise ValueError(f"{listing(wrong)} is not what fit writes")
+    return manifest
+
+
+def _is_entry(entry: object, kinds: Mapping[str, Any]) -> bool:
+    """Whether an entry has these fields, and a file in the folder."""
+    if not isinstance(entry, dict) or entry.keys() != kinds.keys():
+        return False
+    if not all(isinstance(entry[name], kind) for name, kind in kinds.items()):
+        return False
+    return entry["epoch"] >= 0 and entry.get("batch", 0) >= 0 and FILE.fullmatch(entry["file"]) is not None
+
+
 _locks: set[int] = set()
 """The handles by which this process holds locks."""
 
@@ -155,7 +189,8 @@ def _release() -> None:
     _locks.clear()
 
 
-os.register_at_fork(after_in_child=_release)
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_release)
 
 
 @contextmanager
@@ -176,7 +211,7 @@ def _locked(path: Path) -> Iterator[None]:
             except OSError:  # some file systems have no locks
                 pass
         os.ftruncate(handle, 0)
-        os.pwrite(handle, str(os.getpid()).encode(), 0)
+        os.write(handle, str(os.getpid()).encode())
         yield
     finally:
         if handle in _locks:

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
-
+from graphdl.budget import MOST_BYTES
 from graphdl.errors import FileFormatError, SettingError
+from graphdl.model_file import DTYPES
 from graphdl.network import Network
 from graphdl.training.history import History
 from graphdl.training.runs.folder import RunFolder
@@ -61,8 +61,13 @@ class Run:
                 if self._folder.read() == manifest:
                     raise
 
-    def network(self, which: Which = "last") -> Network:
-        """The network of the last checkpoint, or of the best epoch. Raises SettingError if there is none."""
+    def network(self, which: Which = "last", max_bytes: int | None = None) -> Network:
+        """The network of the last checkpoint, or of the best epoch.
+
+        max_bytes  of its tensors; by default 1 GiB, or more if the checkpoint holds more
+
+        Raises SettingError if there is none, FileFormatError if it is too large.
+        """
         if which not in ("best", "last"):
             raise SettingError(f"Run.network takes 'best' or 'last', not {which!r}.")
         state, best = self._last_state(), self._manifest.best
@@ -70,10 +75,12 @@ class Run:
             raise SettingError(
                 f"{self.folder} has no best epoch: none was chosen without validation data or Checkpoint(monitor=...)."
             )
-        dtype: torch.dtype = getattr(torch, self.settings["dtype"].removeprefix("torch."))
-        net = Network.from_dict(self._model, seed=0, dtype=dtype)
         if which == "best" and best is not None:
             state = self._folder.read_checkpoint(best)
+        if max_bytes is None:
+            max_bytes = max(MOST_BYTES, sum(tensor.nbytes for tensor in state["network"].values()))
+        dtype = DTYPES[self.settings["dtype"].removeprefix("torch.")]
+        net = Network.from_dict(self._model, seed=0, dtype=dtype, max_bytes=max_bytes)
         net.load_state_dict(state["network"])
         return net.freeze(*state["frozen"])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from types import FrameType, TracebackType
@@ -14,16 +15,19 @@ class Signals:
     """A context in which SIGTERM and Ctrl-C are noted, and take effect when `answer` is called or the context ends.
 
     The second one takes effect at once. A signal that the process ignores is left alone, and so is SIGINT if it has
-    another handler than Python's. Nothing is changed outside the main thread.
+    another handler than Python's. Nothing is changed outside the main thread. In a forked process they take effect at
+    once. An error of the block is raised in place of a signal that was noted.
 
     noted  the signal that was received, if any
     """
 
     def __init__(self) -> None:
         self.noted: int | None = None
+        self._process = os.getpid()
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
+        self._process = os.getpid()
         if threading.current_thread() is threading.main_thread():
             for number in NUMBERS:
                 handler = signal.getsignal(number)
@@ -38,7 +42,7 @@ class Signals:
         before, self._before = self._before, {}
         for number, handler in before.items():
             signal.signal(number, handler)
-        if self.noted is not None:
+        if self.noted is not None and kind is None:
             signal.raise_signal(self.noted)
 
     def answer(self) -> None:
@@ -51,6 +55,10 @@ class Signals:
         signal.signal(number, self._note)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
+        if os.getpid() != self._process:
+            signal.signal(number, self._before[number])
+            signal.raise_signal(number)
+            return
         second, self.noted = self.noted is not None, number
         if second:
             self.answer()

@@ -22,7 +22,7 @@ from graphdl.training.step import TrainingStep
 
 @dataclass(frozen=True)
 class Parts:
-    """What fit trains with; `generator` draws the order of the rows."""
+    """What fit trains with; `generator` draws the order of the rows, `inputs` may have generators of their own."""
 
     net: Network
     stepper: Stepper
@@ -31,6 +31,7 @@ class Parts:
     calls: Callbacks
     history: History
     generator: Generator
+    inputs: object = None
 
     def state(self) -> dict[str, Any]:
         """All that training depends on, between two steps, except where it stands in an epoch."""
@@ -82,6 +83,7 @@ class Parts:
         if self.generator is not self.net.generator:
             states["order"] = self.generator.get_state()
         numbers = numpy.random.get_state(legacy=False)
+        states["inputs"] = [each.get_state() for each in generators_of(self.inputs)]
         return {**states, "torch": torch.get_rng_state(), "numpy": numbers, "python": random.getstate()}
 
     def set_generators(self, states: Mapping[str, Any]) -> None:
@@ -91,9 +93,19 @@ class Parts:
         self.net.generator.set_state(states["network"])
         if "order" in states:
             self.generator.set_state(states["order"])
+        for generator, state in zip(generators_of(self.inputs), states.get("inputs", ()), strict=False):
+            generator.set_state(state)
         torch.set_rng_state(states["torch"])
         numpy.random.set_state(states["numpy"])
         random.setstate(states["python"])
+
+
+def generators_of(loader: Any) -> list[Generator]:
+    """The generators of a DataLoader and its samplers, each once."""
+    batches = getattr(loader, "batch_sampler", None)
+    places = (loader, getattr(loader, "sampler", None), batches, getattr(batches, "sampler", None))
+    found = [getattr(each, "generator", None) for each in places]
+    return list({id(each): each for each in found if isinstance(each, Generator)}.values())
 
 
 def is_stateful(callback: object) -> bool:

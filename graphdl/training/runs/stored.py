@@ -42,6 +42,8 @@ def encoded(kind: str, state: Mapping[str, Any]) -> tuple[bytes, str]:
 
 def read_state(path: Path, kind: str, digest: str | None = None) -> dict[str, Any]:
     """Read what `encoded` has made, with this digest if one is given. Raises FileFormatError for other files."""
+    if path.exists() and not path.is_file():
+        raise FileFormatError(f"{path} cannot be read: it is not a file.")
     try:
         with safetensors.safe_open(path, "pt") as file:
             stored = file.metadata() or {}
@@ -69,6 +71,8 @@ def pack(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:
     if isinstance(value, (float, numpy.generic)):
         return float(value) if isinstance(value, float) else pack(value.item(), name, tensors)
     if isinstance(value, Tensor):
+        while name in tensors:  # {"a.b": ...} and {"a": {"b": ...}}
+            name += "'"
         tensors[name] = value.detach().to("cpu", copy=True).contiguous()
         return {TENSOR: name}
     if isinstance(value, numpy.ndarray) and value.dtype.kind in "biuf":

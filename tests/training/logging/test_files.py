@@ -1,10 +1,11 @@
 import csv
 import json
 import math
+import os
 
 import pytest
 
-from graphdl import CSVLogger, JSONLines
+from graphdl import Callback, CSVLogger, GradientNorms, JSONLines
 from graphdl.errors import FileFormatError, SettingError
 from graphdl.optim import SGD
 from graphdl.training.history import History
@@ -33,8 +34,13 @@ def test_every_epoch_is_a_row(train, tmp_path, compiled):
 
 def test_a_row_is_there_as_soon_as_its_epoch_has_ended(train, tmp_path):
     path, seen = tmp_path / "log.csv", []
-    train(CSVLogger(path), lambda net, history: seen.append(len(rows(path))))
-    assert seen == [1, 2, 3]
+
+    class Reading(Callback):
+        def on_epoch_start(self, net, stepper, history):
+            seen.append(len(rows(path)))
+
+    train(CSVLogger(path), Reading())
+    assert seen == [0, 1, 2]
 
 
 def drive(logger, net, *epochs, start=()):
@@ -65,6 +71,37 @@ def test_it_continues_after_the_epoch_of_a_checkpoint(kind, net, tmp_path):
         file.write('{"epoch": 6, "upd')  # the process was killed here
     drive(kind(path), net, {"loss": 30.0}, start=[{"loss": 0.0}, {"loss": 1.0}])
     assert [(int(each["epoch"]), float(each["loss"])) for each in read(path)] == [(1, 0.0), (2, 1.0), (3, 30.0)]
+
+
+@pytest.mark.parametrize("kind", [CSVLogger, JSONLines])
+def test_a_log_without_the_epoch_of_the_checkpoint_keeps_its_rows(kind, net, tmp_path):
+    path, read = tmp_path / "log", rows if kind is CSVLogger else objects
+    drive(kind(path), net, {"loss": 0.0}, {"loss": 1.0})
+    drive(kind(path), net, {"loss": 4.0}, start=[{"loss": 9.0}] * 3)
+    drive(kind(path), net, {"loss": 5.0}, start=[{"loss": 9.0}] * 3)
+    assert [(int(each["epoch"]), float(each["loss"])) for each in read(path)] == [(1, 0.0), (2, 1.0), (4, 5.0)]
+
+
+@pytest.mark.parametrize("kind", [CSVLogger, JSONLines])
+@pytest.mark.parametrize("first", [True, False])
+def test_the_order_of_callbacks_does_not_matter(kind, first, train, tmp_path):
+    def add(net, history):
+        history.append({"added": float(history.epochs)})
+
+    logger, norms = kind(tmp_path / "log"), GradientNorms([[1.0, 2.0], [3.0, 4.0]], [[1.0, 1.0]] * 2)
+    _, history = train(*([logger, norms, add] if first else [add, norms, logger]))
+    found = (rows if kind is CSVLogger else objects)(logger.path)
+    for name in ("gradient_norm", "added"):
+        assert [float(each[name]) for each in found] == history[name]
+
+
+@pytest.mark.parametrize("kind", [CSVLogger, JSONLines])
+def test_the_file_stays_where_it_is_if_the_directory_changes(kind, train, tmp_path, monkeypatch):
+    (tmp_path / "other").mkdir()
+    monkeypatch.chdir(tmp_path)
+    train(lambda net, history: os.chdir(tmp_path / "other"), kind("log"))
+    assert len((rows if kind is CSVLogger else objects)(tmp_path / "log")) == 3
+    assert not [*(tmp_path / "other").iterdir()]
 
 
 @pytest.mark.parametrize("kind", [CSVLogger, JSONLines])

@@ -1,3 +1,4 @@
+import os
 import sys
 
 import pytest
@@ -37,6 +38,14 @@ def test_curves_histograms_diagram_and_settings_are_written(train, tmp_path):
     assert "BatchNorm1d" in texts["network"]
     if available():
         assert events.Images("network")[0].width > 100
+
+
+def test_the_folder_stays_where_it_is_if_the_directory_changes(train, tmp_path, monkeypatch):
+    (tmp_path / "other").mkdir()
+    monkeypatch.chdir(tmp_path)
+    train(lambda net, history: os.chdir(tmp_path / "other"), TensorBoard("board", diagram=False), epochs=2)
+    assert [step for step, _ in scalars(tmp_path / "board" / "validation", "loss")] == [1, 2]
+    assert not [*(tmp_path / "other").iterdir()]
 
 
 def test_training_that_continues_replaces_later_entries(train, tmp_path):

@@ -205,6 +205,31 @@ def test_a_data_loader(stops, tmp_path):
     check(stops, tmp_path, [4, 9], inputs=[torch.utils.data.DataLoader(data, 20, shuffle=True)])
 
 
+@pytest.mark.parametrize("place", ["loader", "sampler", "batch sampler"])
+@pytest.mark.parametrize("checkpoint", [{"epochs": 1}, {"steps": 1}])
+def test_a_data_loader_with_its_own_generator(place, checkpoint, stops, tmp_path):
+    def loader():
+        data, own = torch.utils.data.TensorDataset(X, Y), torch.Generator().manual_seed(3)
+        if place == "loader":
+            return torch.utils.data.DataLoader(data, 20, shuffle=True, generator=own)
+        sampler = torch.utils.data.RandomSampler(data, generator=own)
+        if place == "sampler":
+            return torch.utils.data.DataLoader(data, 20, sampler=sampler)
+        return torch.utils.data.DataLoader(data, batch_sampler=torch.utils.data.BatchSampler(sampler, 20, False))
+
+    def run(folder=None):
+        seeded()
+        return train(folder, inputs=[loader()], checkpoint=checkpoint)
+
+    expected = run()
+    for count in (3, 2):
+        stops[0](count)
+        with pytest.raises(StoppedError):
+            run(tmp_path)
+    stops[1]()
+    assert_same(run(tmp_path), expected)
+
+
 def test_batches_that_cannot_be_repeated_are_noticed(stops, tmp_path):
     rows = numpy.random.default_rng(0)
 
