@@ -19,36 +19,15 @@ import torch
 from torch import Tensor
 
 from graphdl.data.checks import scikit_learn
+from graphdl.data.labels import by_rows, has_several_labels
 from graphdl.errors import SettingError, ShapeError
-from graphdl.operators import BCELoss, BCEWithLogitsLoss, CrossEntropyLoss, Loss, NLLLoss, SoftMarginLoss
+from graphdl.operators import CrossEntropyLoss, Loss, NLLLoss
 from graphdl.settings import Settings, choice, optional, setting, size
 
 __all__ = ["AUC", "F1", "MAE", "R2", "RMSE", "Precision", "Recall", "TopKAccuracy"]
 
 Average = Literal["binary", "macro", "micro", "weighted"]
 AverageOfCurves = Literal["macro", "weighted"]
-
-TOLERANCE = 1e-2
-"""By how much rounding may move the sum of probabilities, also in types of low precision."""
-
-
-BINARY = BCELoss, BCEWithLogitsLoss, SoftMarginLoss
-"""Losses of each element by itself, whose rows are one-hot or hold several labels."""
-
-
-def has_several_labels(loss: Loss, prediction: Tensor, target: Tensor) -> bool:
-    """Whether each element of a row is a separate label: not all rows are one-hot, or probabilities that sum to 1."""
-    if target.shape != prediction.shape or target.dim() < 2 or target.shape[1] < 2:
-        return False
-    if not isinstance(getattr(loss, "loss", loss), BINARY):
-        return False
-    single = (target > loss.target_threshold).sum(1) == 1
-    return not bool((single | ((target.double().sum(1) - 1).abs() < TOLERANCE)).all())
-
-
-def by_rows(x: Tensor) -> Tensor:
-    """(n, c, ...) as (m, c)."""
-    return x.movedim(1, -1).reshape(-1, x.shape[1]) if x.dim() > 2 else x
 
 
 @dataclass(frozen=True)
@@ -222,7 +201,7 @@ class TopKAccuracy(RowMetric):
                 f"{self.name} needs predictions of more than {self.k} classes, (n, c), not {tuple(prediction.shape)}."
             )
         if has_several_labels(loss, prediction, target):
-            raise SettingError(f"{self.name} compares the class of a row, and the rows of the target have several labels "
+            raise SettingError(f"{self.name} compares the class of a row, and rows of the target have several labels "
                                "or none: remove it, or take another metric, such as f1 or auc, which measure each "
                                "label.")  # fmt: skip
         wanted = target.argmax(1) if target.shape == prediction.shape else target

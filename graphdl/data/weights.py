@@ -12,11 +12,9 @@ from torch import Tensor
 from graphdl.data.checks import whole_number
 from graphdl.errors import SettingError, ShapeError
 from graphdl.intake import as_tensor
+from graphdl.operators.shared.target_values import TOLERANCE
 
 __all__ = ["class_weights"]
-
-TOLERANCE = 1e-2
-"""By how much rounding may move the sum of probabilities, also in types of low precision."""
 
 
 def class_weights(labels: Any, classes: int | None = None) -> tuple[float, ...]:
