@@ -22,8 +22,8 @@ def is_frame(value: object) -> bool:
 def frame_values(value: Any, what: str) -> Any:
     """The values of a table (n, columns) or of a column (n,), in the order of its rows, as an array of numbers.
 
-    Raises SettingError, which names the columns, for missing values and for columns that do not hold numbers. Categories
-    are refused, also numeric ones, because their codes and their values are different numbers.
+    Raises SettingError, which names the columns, for missing values and for columns that do not hold numbers.
+    Categories are refused, also numeric ones, because their codes and their values are different numbers.
     """
     pandas: Any = sys.modules["pandas"]
     if isinstance(value, pandas.DataFrame):
