@@ -3,7 +3,8 @@
     fit(net, x, y, ..., metrics=["accuracy", "top_5_accuracy", Precision(average="micro")])
 
 The predictions and targets of all batches are kept, and measured together: the metric of the whole, not a mean over
-batches. Rows whose target is the loss's ignore_index do not count.
+batches. Rows whose target is the loss's ignore_index do not count. Where a row of a binary loss has several labels or
+none, precision, recall, f1 and auc measure each label by itself. A metric is nan if a prediction is not finite.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ import torch
 from torch import Tensor
 
 from graphdl.data.checks import scikit_learn
-from graphdl.errors import ShapeError
+from graphdl.data.labels import by_rows, has_several_labels
+from graphdl.errors import SettingError, ShapeError
 from graphdl.operators import CrossEntropyLoss, Loss, NLLLoss
 from graphdl.settings import Settings, choice, optional, setting, size
 
@@ -44,9 +46,17 @@ class RowMetric(Settings, ABC):
     def name(self) -> str:
         """The name under which the history lists it."""
 
-    @abstractmethod
     def measure(self, loss: Loss, prediction: Tensor, target: Tensor) -> float:
-        """The metric of predictions (n, ...) for a loss and its targets. Raises ShapeError if they do not fit."""
+        """The metric of predictions (n, ...) for a loss and its targets; nan unless all of them are finite.
+
+        Raises ShapeError if they do not fit.
+        """
+        finite = bool(prediction.isfinite().all()) and bool(target.isfinite().all())
+        return self.of_finite(loss, prediction, target) if finite else math.nan
+
+    @abstractmethod
+    def of_finite(self, loss: Loss, prediction: Tensor, target: Tensor) -> float:
+        """The metric of finite predictions and targets."""
 
     def misfit(self, prediction: Tensor, target: Tensor) -> ShapeError:
         """The error for shapes that do not fit."""
@@ -56,7 +66,8 @@ class RowMetric(Settings, ABC):
 
     def labels(self, loss: Loss, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         """The classes wanted and predicted, (m,), or (m, c) where each element is a separate label."""
-        if prediction.dim() > 1 and prediction.shape[1] > 1 and loss.judged != "element":
+        each = loss.judged == "element" or has_several_labels(loss, prediction, target)
+        if prediction.dim() > 1 and prediction.shape[1] > 1 and not each:
             predicted = prediction.argmax(1)
             wanted = target.argmax(1) if target.shape == prediction.shape else target
         else:
@@ -65,8 +76,8 @@ class RowMetric(Settings, ABC):
                 predicted = predicted.squeeze(1)
         if predicted.shape != wanted.shape:
             raise self.misfit(prediction, target)
-        if loss.judged == "element":
-            return wanted.long(), predicted.long()
+        if each:
+            return by_rows(wanted).long(), by_rows(predicted).long()
         wanted, predicted = wanted.reshape(-1).long(), predicted.reshape(-1).long()
         counted = slice(None) if loss.ignored is None else wanted != loss.ignored
         return wanted[counted], predicted[counted]
@@ -89,7 +100,7 @@ class ClassMetric(RowMetric):
     def name(self) -> str:
         return self.word if self.average is None else f"{self.word}_{self.average}"
 
-    def measure(self, loss: Loss, prediction: Tensor, target: Tensor) -> float:
+    def of_finite(self, loss: Loss, prediction: Tensor, target: Tensor) -> float:
         wanted, predicted = self.labels(loss, prediction, target)
         if not len(wanted):
             return math.nan
@@ -139,11 +150,11 @@ class AUC(RowMetric):
     def name(self) -> str:
         return "auc" if self.average == "macro" else f"auc_{self.average}"
 
-    def measure(self, loss: Loss, prediction: Tensor, target: Tensor) -> float:
+    def of_finite(self, loss: Loss, prediction: Tensor, target: Tensor) -> float:
         wanted, _ = self.labels(loss, prediction, target)
         area = scikit_learn("sklearn.metrics", "The metric 'auc'").roc_auc_score
         if wanted.dim() > 1:  # separate labels
-            scores, hits = prediction.double(), wanted
+            scores, hits = by_rows(prediction.double()), wanted
         else:
             scores = _scores(loss, prediction, target)
             if scores.shape[1] == 1:
@@ -168,7 +179,7 @@ def _scores(loss: Loss, prediction: Tensor, target: Tensor) -> Tensor:
     x = x.unsqueeze(1) if x.dim() == 1 else x
     if isinstance(getattr(loss, "loss", loss), (CrossEntropyLoss, NLLLoss)):
         x = x.softmax(1)
-    x = x.movedim(1, -1).reshape(-1, x.shape[1])
+    x = by_rows(x)
     if loss.ignored is not None and target.shape != prediction.shape:
         x = x[target.reshape(-1) != loss.ignored]
     return x[:, 1:] - x[:, :1] if x.shape[1] == 2 else x
@@ -184,11 +195,15 @@ class TopKAccuracy(RowMetric):
     def name(self) -> str:
         return f"top_{self.k}_accuracy"
 
-    def measure(self, loss: Loss, prediction: Tensor, target: Tensor) -> float:
+    def of_finite(self, loss: Loss, prediction: Tensor, target: Tensor) -> float:
         if prediction.dim() < 2 or prediction.shape[1] <= self.k:
             raise ShapeError(
                 f"{self.name} needs predictions of more than {self.k} classes, (n, c), not {tuple(prediction.shape)}."
             )
+        if has_several_labels(loss, prediction, target):
+            raise SettingError(f"{self.name} compares the class of a row, and rows of the target have several labels "
+                               "or none: remove it, or take another metric, such as f1 or auc, which measure each "
+                               "label.")  # fmt: skip
         wanted = target.argmax(1) if target.shape == prediction.shape else target
         if wanted.shape != prediction.shape[:1] + prediction.shape[2:]:
             raise self.misfit(prediction, target)
@@ -209,7 +224,7 @@ class NumberMetric(RowMetric):
     def name(self) -> str:
         return self.word
 
-    def measure(self, loss: Loss, prediction: Tensor, target: Tensor) -> float:
+    def of_finite(self, loss: Loss, prediction: Tensor, target: Tensor) -> float:
         if prediction.shape != target.shape:
             raise self.misfit(prediction, target)
         return self.compare(prediction.double(), target.double())

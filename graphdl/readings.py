@@ -11,6 +11,7 @@ from graphdl.rendering import Reading
 
 MOST_ROWS, MOST_COLUMNS = 5, 6
 BARS = 24
+LARGE = 1e100
 
 
 def readings(value: Any) -> tuple[Reading, ...]:
@@ -33,7 +34,12 @@ def _reading(tensor: Tensor) -> Reading:
     lines = (f"{other:,} of {numbers.numel():,} not finite",) if other else ()
     if not finite.numel():
         return Reading(lines=lines)
+    largest = finite.abs().max().item()
+    usual = 1 / LARGE < largest < LARGE or not largest  # squares of other numbers may be infinite, or 0
+    scale = 1.0 if usual else largest
+    finite = finite / scale
     low, high = finite.min().item(), finite.max().item()
-    spread = f"{finite.mean().item():.3g} ± {finite.std(correction=0).item():.3g}"
+    spread = f"{finite.mean().item() * scale:.3g} ± {finite.std(correction=0).item() * scale:.3g}"
     bars = torch.histc(finite, BARS, low, high) if low < high else torch.tensor([finite.numel()])
-    return Reading(bars=tuple(map(int, bars.tolist())), lines=(spread, f"{low:.3g} … {high:.3g}", *lines))
+    ends = f"{low * scale:.3g} … {high * scale:.3g}"
+    return Reading(bars=tuple(map(int, bars.tolist())), lines=(spread, ends, *lines))

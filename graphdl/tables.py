@@ -44,7 +44,7 @@ def text_table(
     """A table with a row of totals, if they are given, and lines of notes below it. Its time is linear."""
     rows = [tuple(map(visible, row)) for row in (*rows, *([total] if total else []))]
     notes = list(map(visible, notes))
-    cells = zip(columns, *rows, strict=True)
+    cells = zip(map(visible, columns), *rows, strict=True)
     padded = [_padded(column, side) for column, side in zip(cells, columns.values(), strict=True)]
     head, *body = (GAP.join(line).rstrip() for line in zip(*padded, strict=True))
     rule = "─" * cell_len(GAP.join(column[0] for column in padded))
@@ -60,17 +60,17 @@ def _padded(cells: Sequence[str], side: str) -> list[str]:
 
 
 def html_table(columns: Columns, rows: Iterable[Sequence[str]], notes: Iterable[str] = ()) -> str:
-    """A table as HTML, with lines of notes below it."""
+    """A table as HTML, with lines of notes below it; control and invisible characters are shown as visible ones."""
     sides = list(columns.values())
     head = _row("th", list(columns), sides)
     body = "".join(_row("td", row, sides) for row in rows)
-    below = "\n".join(map(html.escape, notes))
+    below = "\n".join(html.escape(visible(note)) for note in notes)
     return f"<table><thead>{head}</thead><tbody>{body}</tbody></table>" + (f"<pre>{below}</pre>" if below else "")
 
 
 def _row(tag: str, cells: Sequence[str], sides: Sequence[str]) -> str:
     held = (
-        f'<{tag} style="text-align: {side}">{html.escape(cell)}</{tag}>'
+        f'<{tag} style="text-align: {side}">{html.escape(visible(cell))}</{tag}>'
         for cell, side in zip(cells, sides, strict=True)
     )
     return f"<tr>{''.join(held)}</tr>"

@@ -5,15 +5,23 @@ import pickle
 import re
 import warnings
 import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
 
+import matplotlib.text
+import numpy
 import pytest
 import torch
 from rich.console import Console
 from rich.text import Text
+from typer.testing import CliRunner
 
-from graphdl import Linear, MSELoss, Network, Sum
+from graphdl import Linear, MSELoss, Network, Sum, fit
+from graphdl.cli import app
 from graphdl.errors import GraphDLError, GraphDLWarning, SettingError, did_you_mean, path_text
+from graphdl.optim import Adam
+from graphdl.plots import plot_heat_map, plot_parallel
 from graphdl.rendering import available, svg
+from graphdl.search import fit_all
 from graphdl.shown import MOST_OF_A_MESSAGE, message, shortened, shown, visible
 from graphdl.training import History
 
@@ -162,3 +170,46 @@ def test_a_guess_among_many_names(name, guess):
     assert did_you_mean(name, known) == (f" Did you mean {guess!r}?" if guess else "")
     long = ["x" * 16_384, "y" * 16_384]
     assert did_you_mean("x" * 16_385, long) == f" Did you mean {long[0]!r}?"
+
+
+@pytest.mark.filterwarnings("ignore:Glyph")
+def test_nothing_of_training_shows_a_nasty_name_raw(tmp_path, monkeypatch, capsys):
+    """The name of a loss is in the names of its figures: histories, progress, sweeps, plots and the command line."""
+    name = "l\x1b[31m\u202eA"
+    operators = {"fc": Linear(2, 1), name: MSELoss(), "other": MSELoss()}
+    net = Network(operators, {"x": ["fc"], "fc": [name, "other"], "y": [name, "other"]}, seed=0)
+    x = torch.rand(8, 2)
+    monkeypatch.setattr("graphdl.training.displays.SHORT", 0.0)
+    history = fit(net, x, x[:, :1], optimizer=Adam(), epochs=2, batch_size=4, progress=True)
+    assert any(name in key for key in history)
+    swept = fit_all([net], x, x[:, :1], optimizers=Adam(), epochs=2, batch_size=4, progress=False)
+    swept.figure = replace(swept.figure, name=name)
+    figure = history.plot()
+    line = capsys.readouterr().err
+    made = CliRunner().invoke(app, list(map(str, (
+        "train", net.save(tmp_path / "net.json"), write_arrays(tmp_path, x), "--epochs", 2, "--out", tmp_path / "run"
+    ))))  # fmt: skip
+    texts = [repr(history), history._repr_html_(), line, made.output, repr(swept), swept._repr_html_()]
+    texts += [history.plot(tmp_path / "h.svg").read_text(encoding="utf-8")]
+    texts += [text.get_text() for text in figure.findobj(matplotlib.text.Text)]
+    assert made.exit_code == 0, made.output
+    assert all(visible(name) in text for text in texts[:4])
+    assert any(visible(name) in text for text in texts[7:])
+    for text in texts:
+        assert not RAW.search(text), text
+
+
+def test_no_label_of_a_plot_is_raw_when_it_is_drawn_again():
+    """Labels of ticks are set by the axes whenever they draw."""
+    rows = [{"a\x1b": kind, "b": b, "accuracy": 0.5 + b / 10} for kind in ("x\u202e", "y") for b in (1, 2)]
+    for figure in (plot_heat_map(rows, "a\x1b", "b", "accuracy"), plot_parallel(rows, ["a\x1b", "b"], "accuracy")):
+        figure.canvas.draw()
+        texts = [text.get_text() for text in figure.findobj(matplotlib.text.Text)]
+        assert any("x\\u202e" in text for text in texts)
+        assert not any(RAW.search(text) for text in texts)
+
+
+def write_arrays(folder, x):
+    """A file of the rows that the network takes."""
+    numpy.savez(folder / "data.npz", x=x.numpy(), y=x[:, 0].numpy())
+    return folder / "data.npz"

@@ -132,7 +132,7 @@ def one_hot(labels: Any, classes: int | Sequence[Any], low: float = 0.0, high: f
     y[..., k] = high if k == labels[...] else low
     labels (...) integers in 0 ... classes - 1 -> y (..., classes) float32, on the labels' device
 
-    labels   a tensor, an array, a list or a column of pandas; a categorical one counts its categories in order
+    labels   a tensor, an array, a list or a column of pandas; of a categorical one, give .cat.codes or classes=[...]
     classes  their number; or their names in order, where labels are names: one_hot(["b", "a"], classes=["a", "b"])
 
     Raises SettingError if classes < 1, low or high is not finite, or labels are not integers or out of range.

@@ -12,6 +12,7 @@ from torch import Tensor
 from graphdl.data.checks import whole_number
 from graphdl.errors import SettingError, ShapeError
 from graphdl.intake import as_tensor
+from graphdl.operators.shared.target_values import TOLERANCE
 
 __all__ = ["class_weights"]
 
@@ -38,10 +39,17 @@ def class_weights(labels: Any, classes: int | None = None) -> tuple[float, ...]:
 def class_indices(targets: Tensor, what: str, ignored: int | None = None) -> Tensor:
     """The class of each row, (n,) on the CPU; -1 where it is the ignored one.
 
-    targets (n) or (n, 1) of whole numbers from 0, or (n, c) one-hot or soft. Raises SettingError for others.
+    targets (n) or (n, 1) of whole numbers from 0, or (n, c) of probabilities that sum to 1, such as one-hot rows.
+    Raises SettingError for others.
     """
-    if targets.dim() == 2 and targets.shape[1] > 1:
-        return targets.detach().cpu().argmax(1)
+    if targets.dim() == 2 and targets.shape[1] > 1 and not targets.is_complex():
+        rows = targets.detach().cpu()
+        sums = rows.double().sum(1)
+        if bool((rows < 0).any()) or not bool(((sums - 1).abs() <= TOLERANCE).all()):
+            raise SettingError(f"{what} {tuple(rows.shape)} are not the probabilities of classes, which are at least 0 "
+                               "and sum to 1 in each row, so a row has no class: give class indices (n,), one-hot rows, "
+                               "or the weights of rows, fit(sample_weight=...).")  # fmt: skip
+        return rows.argmax(1)
     flat = targets.detach().cpu().reshape(-1)
     if targets.dim() not in (1, 2) or targets.is_complex():
         raise ShapeError(f"{what} have the shape {tuple(targets.shape)}: give the class of each row, (n,) or (n, c).")

@@ -22,8 +22,8 @@ def is_frame(value: object) -> bool:
 def frame_values(value: Any, what: str) -> Any:
     """The values of a table (n, columns) or of a column (n,), in the order of its rows, as an array of numbers.
 
-    A categorical column by itself gives the number of each category, in their order. Raises SettingError, which names
-    the columns, for missing values and for columns that do not hold numbers.
+    Raises SettingError, which names the columns, for missing values and for columns that do not hold numbers.
+    Categories are refused, also numeric ones, because their codes and their values are different numbers.
     """
     pandas: Any = sys.modules["pandas"]
     if isinstance(value, pandas.DataFrame):
@@ -33,8 +33,6 @@ def frame_values(value: Any, what: str) -> Any:
         name = getattr(value, "name", None)
         columns = [("it" if name is None else f"column {name!r}", column)]
     _refuse_missing(columns, what)
-    if not isinstance(value, pandas.DataFrame) and isinstance(columns[0][1].dtype, pandas.CategoricalDtype):
-        return columns[0][1].cat.codes.to_numpy().astype(numpy.int64)
     for name, column in columns:
         _refuse_others(name, column, what, pandas)
     if isinstance(value, pandas.DataFrame):
@@ -60,8 +58,8 @@ def _refuse_others(name: str, column: Any, what: str, pandas: Any) -> None:
     types = pandas.api.types
     if isinstance(column.dtype, pandas.CategoricalDtype):
         raise SettingError(
-            f"{what}: {name} is categorical. Give one column of 0 and 1 for each category, pandas.get_dummies(x), or "
-            "its codes, .cat.codes, for an Embedding."
+            f"{what}: {name} is categorical. Give one column of 0 and 1 for each category, pandas.get_dummies(x); for "
+            "class indices and for an Embedding, give .cat.codes; for numbers, .astype(float)."
         )
     if types.is_complex_dtype(column.dtype):
         raise SettingError(f"{what}: {name} holds complex numbers: give their real and imaginary parts.")

@@ -9,7 +9,16 @@ import numpy
 import torch
 from numpy import ndarray
 from torch import Generator, Tensor
-from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, TensorDataset
+from torch.utils.data import (
+    DataLoader,
+    Dataset,
+    IterableDataset,
+    RandomSampler,
+    Subset,
+    SubsetRandomSampler,
+    TensorDataset,
+    WeightedRandomSampler,
+)
 
 from graphdl.errors import SettingError
 from graphdl.intake.arrays import is_array_like
@@ -93,12 +102,27 @@ def inputs_alone(data: Any) -> Any:
 def input_batches(data: Any, batch_size: int = 1024) -> Iterator[Any] | None:
     """The inputs of the batches of a data set or a loader of torch; None for other data.
 
-    They are the first of each pair (input, target).
+    They are the first of each pair (input, target). Raises SettingError for a loader that shuffles.
     """
     if isinstance(data, TensorDataset) or not isinstance(data, (Dataset, DataLoader)):
         return None
+    if isinstance(data, DataLoader):
+        _refuse_shuffled(data)
     batches: Iterable[Any] = loaded(data, batch_size, shuffle=False, generator=None, drop_last=False)
     return (batch[0] if isinstance(batch, (tuple, list)) and len(batch) in (1, 2) else batch for batch in batches)
+
+
+RANDOM = RandomSampler, SubsetRandomSampler, WeightedRandomSampler
+
+
+def _refuse_shuffled(loader: DataLoader[Any]) -> None:
+    """Raise SettingError if a loader draws its rows at random: nobody could tell which row a prediction is of."""
+    for sampler in (loader.sampler, getattr(loader.batch_sampler, "sampler", None)):
+        if isinstance(sampler, RANDOM):
+            raise SettingError(
+                f"The DataLoader draws its rows in random order ({type(sampler).__name__}), so predictions would not "
+                "be in the order of the data: give DataLoader(..., shuffle=False)."
+            )
 
 
 def joined(parts: Sequence[Mapping[Any, Any]]) -> dict[Any, Any]:

@@ -53,7 +53,8 @@ class NLLLoss(WeightedLoss):
         return part_of_counted(inputs[1], p.get("weight"), self.ignore_index, losses)
 
     def check_target(self, target: Tensor) -> str:
-        check_counted(target, self.ignore_index)
+        if self.reduction == "mean":
+            check_counted(target, self.ignore_index)
         return ""
 
     def forward(self, p: Values, x: Tensor, target: Tensor, *, training: bool) -> tuple[Tensor, Kept]:
@@ -104,7 +105,8 @@ class CrossEntropyLoss(WeightedLoss):
     def check_target(self, target: Tensor) -> str:
         if target.is_floating_point():
             return "" if target.dim() < 2 else advise_on_probabilities(target, SEVERAL)
-        check_counted(target, self.ignore_index)
+        if self.reduction == "mean":
+            check_counted(target, self.ignore_index)
         return ""
 
     def forward(self, p: Values, x: Tensor, target: Tensor, *, training: bool) -> tuple[Tensor, Kept]:

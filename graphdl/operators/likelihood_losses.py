@@ -6,6 +6,7 @@ Negative log-likelihoods of counts and of real numbers, and the divergence of di
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any, ClassVar, Literal, TypeAlias
 
 import torch
@@ -14,7 +15,7 @@ from torch import Tensor
 from graphdl.errors import ShapeError
 from graphdl.operators.operator import EVERYTHING, Gradients, Needs, Values, constant
 from graphdl.operators.shared.loss import PREDICTION, TARGET, Loss, above, check_equal, per_element
-from graphdl.operators.shared.target_values import advise_on_probabilities
+from graphdl.operators.shared.target_values import advise_on_probabilities, sums_to_one
 from graphdl.registry import register
 from graphdl.settings import choice, flag, number, setting
 
@@ -43,7 +44,8 @@ class KLDivLoss(Loss):
     def check_target(self, target: Tensor) -> str:
         if self.log_target or target.dim() < 2:
             return ""
-        return advise_on_probabilities(target, ". Divide each row by its sum")
+        advice = advise_on_probabilities(target, ". Divide each row by its sum")
+        return "" if any(map(partial(sums_to_one, target), range(target.dim()))) else advice
 
     def forward(self, p: Values, x: Tensor, target: Tensor, *, training: bool) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         check_equal(x, target)

@@ -125,8 +125,14 @@ def plot(draw: Callable[Concatenate[str | Path | None, P], Any]) -> Plot[P]:
 
 
 def finish(figure: Any, path: str | Path | None) -> Any:
-    """Return the figure, or write it and return the path if there is one."""
-    return figure if path is None else save_figure(figure, path)
+    """Return the figure, or write it and return the path if there is one. All its texts are visible ones."""
+    return _with_visible_texts(figure) if path is None else save_figure(figure, path)
+
+
+def _with_visible_texts(figure: Any) -> Any:
+    for text in figure.findobj(matplotlib("text").Text):
+        text.set_text("\n".join(map(visible, text.get_text().split("\n"))))
+    return figure
 
 
 def save_figure(figure: Any, path: str | Path) -> Path:
@@ -138,10 +144,8 @@ def save_figure(figure: Any, path: str | Path) -> Path:
     if path.suffix.lower() not in SUFFIXES:
         found = f"the suffix {path.suffix!r} is not known" if path.suffix else "it has no suffix"
         raise SettingError(f"{path.name} cannot be drawn: {found}. Use .svg, .png or .pdf.")
-    for text in figure.findobj(matplotlib("text").Text):
-        text.set_text("\n".join(map(visible, text.get_text().split("\n"))))
     with replacing(path) as unfinished:
-        figure.savefig(unfinished, dpi=150, bbox_inches="tight")
+        _with_visible_texts(figure).savefig(unfinished, dpi=150, bbox_inches="tight")
     return path
 
 

@@ -9,6 +9,7 @@ from statistics import fmean, pstdev
 from typing import Any, TypeAlias
 
 from graphdl.errors import SettingError, did_you_mean, listing
+from graphdl.shown import visible
 
 __all__ = [
     "Row",
@@ -88,9 +89,9 @@ def _unevenness(numbers: Sequence[float]) -> float:
 
 def plain(name: str) -> str:
     """A name as it is shown."""
-    return name.replace("_", " ")
+    return visible(name).replace("_", " ")
 
 
 def text(value: object) -> str:
     """A setting as it is shown."""
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+    return f"{value:.3g}" if isinstance(value, float) else visible(value)

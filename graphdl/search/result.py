@@ -19,6 +19,7 @@ from graphdl.search.member import Member
 from graphdl.search.picture import draw
 from graphdl.search.ranking import Figure, choose_figure
 from graphdl.search.space import Setting, described, text_of, without_seed
+from graphdl.shown import visible
 from graphdl.tables import Columns, html_table
 from graphdl.training import History
 
@@ -54,7 +55,7 @@ class Sweep:
 
     def __repr__(self) -> str:
         ended = sum(member.ended for member in self._members)
-        best = f", best {self.figure.name} at {described(self.best)}" if self.trained else ""
+        best = f", best {visible(self.figure.name)} at {visible(described(self.best))}" if self.trained else ""
         return f"Sweep({ended} of {len(self)} members ended{best})"
 
     def _repr_html_(self) -> str:
@@ -146,11 +147,11 @@ class Sweep:
         """The best settings, a line each, and what was not trained to its end."""
         name, ranked = self.figure.name, self._ranked(self.figure)
         known = [(row, members) for row, members in ranked if self.figure.of(row) is not None]
-        shown = name.replace("_", " ")
+        shown = visible(name).replace("_", " ")
         lines = [f"{counted(len(self), 'member')}, {f'by {shown}:' if known else f'none with a value of {shown}.'}"]
         for row, members in known[:most]:
             spread = f" ± {row[f'{name}_std']:.2g}" if len(members) > 1 else ""
-            lines.append(f"{row[name]:10.4g}{spread}  {described(_named(members[0])) or 'all seeds'}")
+            lines.append(f"{row[name]:10.4g}{spread}  {visible(described(_named(members[0]))) or 'all seeds'}")
         if len(known) > most:
             lines.append(f"and {counted(len(known) - most, 'more setting')}")
         counts = Counter(member.state for member in self._members)

@@ -29,6 +29,11 @@ def _by_classes(values: Array) -> Array:
     return numpy.asarray(values / numpy.maximum(values.sum(1, keepdims=True), numpy.finfo(values.dtype).tiny))
 
 
+def _as_signs(targets: Array, loss: Loss) -> Array:
+    """Targets 0 and 1 as the loss takes them: as -1 and 1 where class 1 is above 0."""
+    return numpy.asarray(2 * targets - 1 if loss.target_threshold == 0 else targets)
+
+
 PROBABILITIES: dict[type[Loss], Callable[[Array], Array]] = {
     CrossEntropyLoss: lambda values: softmax(values, axis=1),
     NLLLoss: numpy.exp,
@@ -51,9 +56,11 @@ class GraphClassifier(ClassifierMixin, GraphEstimator):  # type: ignore[misc]
     class_weight  {label: weight}, or "balanced" for weights inversely proportional to the number of rows of a class, or
                   None: they are factors of the weights of rows
 
-    The network has an output for each class; of two classes, BCEWithLogitsLoss and BCELoss may have one for the second.
-    predict_proba needs one of these losses, CrossEntropyLoss, which is the default, or NLLLoss; with others, the class
-    with the largest output is predicted. classes_ holds the labels.
+    The network has an output for each class; of two classes, it may have one for the second, unless the loss is
+    CrossEntropyLoss or NLLLoss. predict_proba needs CrossEntropyLoss, which is the default, NLLLoss, BCEWithLogitsLoss
+    or BCELoss. The class with the largest output is predicted; of a single output, the second class above the loss's
+    threshold: 0 for BCEWithLogitsLoss and SoftMarginLoss, 0.5 for others. Targets are 0 and 1, and -1 and 1 for
+    SoftMarginLoss. classes_ holds the labels.
 
     >>> GraphClassifier(hidden=(8,), random_state=0).fit([[0], [1], [2], [3]], ["a", "a", "b", "b"]).predict([[0], [3]])
     array(['a', 'b'], dtype='<U1')
@@ -108,7 +115,7 @@ class GraphClassifier(ClassifierMixin, GraphEstimator):  # type: ignore[misc]
         """Decisions by the network's predictions."""
         values = values.reshape(len(values), -1)
         if values.shape[1] == 1 and len(self.classes_) == 2:
-            return values[:, 0] - (0.5 if isinstance(ends_of(self.network_).loss, BCELoss) else 0)
+            return numpy.asarray(values[:, 0] - ends_of(self.network_).loss.threshold)
         return values[:, 1] - values[:, 0] if len(self.classes_) == 2 else values
 
     def _checked(self, X: Any, y: Any, reset: bool = True) -> tuple[Array, Array]:
@@ -137,9 +144,9 @@ class GraphClassifier(ClassifierMixin, GraphEstimator):  # type: ignore[misc]
         if shape == (classes,) and isinstance(ends.loss, BY_INDEX):
             return numpy.asarray(index)
         if shape == (classes,):
-            return numpy.asarray(numpy.eye(classes)[index])
+            return _as_signs(numpy.eye(classes)[index], ends.loss)
         if shape in ((1,), ()) and classes == 2 and not isinstance(ends.loss, BY_INDEX):
-            return numpy.asarray(index.reshape(-1, *shape), numpy.float64)
+            return _as_signs(index.reshape(-1, *shape).astype(numpy.float64), ends.loss)
         raise ShapeError(
             f"There are {classes} classes, and the prediction {ends.prediction!r} of a row has the shape {shape} for "
             f"{type(ends.loss).__name__}: the network needs {classes} outputs."

@@ -29,29 +29,46 @@ SHARED = ("epochs", "batch_size", "shuffle", "metrics", "callbacks", "clip_norm"
 """The settings that all networks have in common that are trained by one call."""
 
 
+REFUSED = GraphDLError, ValueError
+"""What settings raise that cannot be trained."""
+
+
 @dataclass
 class Candidate:
     """An estimator with the settings of a candidate on one of the folds.
 
     training, held  the rows of the fold, on which it is trained and scored
     error           why training failed, or ""
+    refusal         the error that its settings raised, which kept it from training
     """
 
     estimator: Any
     params: Mapping[str, Any]
-    task: Task
+    task: Task | None
     training: Array
     held: Array
     seconds: float = 0.0
     error: str = ""
+    refusal: Exception | None = None
+
+    @property
+    def known(self) -> Task:
+        """The task of a candidate that was not refused."""
+        assert self.task is not None
+        return self.task
 
     @property
     def group(self) -> tuple[str, bytes | None]:
         """What is equal for all networks that are trained by one call."""
-        weights = None if self.task.weights is None else self.task.weights.tobytes()
-        data = [(name, tensor.dtype, tensor.shape) for name, tensor in self.task.inputs.items()]
+        task = self.known
+        weights = None if task.weights is None else task.weights.tobytes()
+        data = [(name, tensor.dtype, tensor.shape) for name, tensor in task.inputs.items()]
         settings = {name: self.params[name] for name in SHARED if name in self.params}
-        return repr((settings, self.estimator._options(self.task)["batch_size"], data)), weights
+        return repr((settings, self.estimator._options(task)["batch_size"], data)), weights
+
+    def refuse(self, error: Exception) -> None:
+        """Note the error that the settings raised."""
+        self.error, self.refusal = f"{type(error).__name__}: {error}", error
 
 
 class GraphSearchCV(GridSearchCV):  # type: ignore[misc]
@@ -158,14 +175,29 @@ class GraphSearchCV(GridSearchCV):  # type: ignore[misc]
             )
 
     def _train(self, candidates: Sequence[Candidate]) -> list[Sweep]:
-        """Train the networks of all candidates, by a call for each group."""
+        """Train the networks of all candidates, by a call for each group. Raises the error if all are refused."""
         groups: dict[tuple[str, bytes | None], list[Candidate]] = {}
         for candidate in candidates:
-            groups.setdefault(candidate.group, []).append(candidate)
-        return [self._train_group(group) for group in groups.values()]
+            if candidate.refusal is None:
+                groups.setdefault(candidate.group, []).append(candidate)
+        sweeps = [sweep for group in groups.values() for sweep in self._try_group(group)]
+        refused = [candidate.refusal for candidate in candidates if candidate.refusal is not None]
+        if refused and (self.error_score == "raise" or len(refused) == len(candidates)):
+            raise refused[0]
+        return sweeps
+
+    def _try_group(self, group: Sequence[Candidate]) -> list[Sweep]:
+        """The sweeps of a group: one, or, if a setting is refused, one for each of those that are not."""
+        try:
+            return [self._train_group(group)]
+        except REFUSED as error:
+            if len(group) > 1:
+                return [sweep for candidate in group for sweep in self._try_group([candidate])]
+            group[0].refuse(error)
+            return []
 
     def _train_group(self, group: Sequence[Candidate]) -> Sweep:
-        first, tasks = group[0].estimator, [candidate.task for candidate in group]
+        first, tasks = group[0].estimator, [candidate.known for candidate in group]
         options = first._options(tasks[0])
         callbacks = tuple(options["callbacks"])
         if tasks[0].held is not None:
@@ -256,7 +288,11 @@ def _candidate(
     for name in ("n_features_in_", "feature_names_in_"):
         if hasattr(prototype, name):
             setattr(estimator, name, getattr(prototype, name))
-    estimator._learn_targets(targets)
     training = split[0] if weights is None else split[0][weights[split[0]] > 0]
-    task = estimator._new_task(rows, targets, weights, numpy.asarray(training, numpy.int64))
-    return Candidate(estimator, setting, task, *split)
+    candidate = Candidate(estimator, setting, None, *split)
+    try:
+        estimator._learn_targets(targets)
+        candidate.task = estimator._new_task(rows, targets, weights, numpy.asarray(training, numpy.int64))
+    except REFUSED as error:
+        candidate.refuse(error)
+    return candidate

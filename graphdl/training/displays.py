@@ -15,6 +15,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as RichProgress
 from rich.text import Text
 
+from graphdl.shown import visible
+
 SHORT = 1.0
 """Training that ends within so many seconds leaves no line in a file or a pipe."""
 
@@ -56,7 +58,7 @@ class Display(ABC):
         self._shown = time.perf_counter()
         elapsed = self._shown - self._started
         speed = f"{done / elapsed:.3g} epochs/s" if elapsed > 0 else ""
-        self.draw(done, before, after, speed)
+        self.draw(done, visible(before), visible(after), speed)
 
     def stop(self) -> None:
         """End."""
@@ -97,7 +99,7 @@ class TerminalDisplay(Display):
 
     def __init__(self, total: int, console: Console) -> None:
         super().__init__(total)
-        counts = TextColumn("{task.description}"), MofNCompleteColumn(), BarColumn()
+        counts = TextColumn("{task.description}", markup=False), MofNCompleteColumn(), BarColumn()
         times = TextColumn("{task.fields[speed]}"), TimeRemainingColumn(elapsed_when_finished=True)
         self._bar = _BarOverText(*counts, *times, console=console)
         self._task = self._bar.add_task("epoch", total=total, speed="")

@@ -9,6 +9,7 @@ from typing import Any, overload
 
 from graphdl.errors import SettingError, counted, did_you_mean, listing
 from graphdl.plots import plot_curves
+from graphdl.shown import visible
 from graphdl.tables import Columns, html_table
 
 COLUMNS: Columns = {"": "left", "last": "right", "lowest": "right", "highest": "right"}
@@ -48,7 +49,7 @@ class History(Mapping[str, list[float]]):
         return len(self._lists)
 
     def __repr__(self) -> str:
-        figures = ", ".join(f"{name} {value:.4g}" for name, value in self.last.items())
+        figures = ", ".join(f"{visible(name)} {value:.4g}" for name, value in self.last.items())
         return f"History({self.epochs} epochs{', last: ' if figures else ''}{figures})"
 
     def _repr_html_(self) -> str:

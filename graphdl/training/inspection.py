@@ -16,7 +16,7 @@ from graphdl.graph import Key
 from graphdl.network import Network
 from graphdl.operators import HuberLoss, L1Loss, MSELoss, SmoothL1Loss
 from graphdl.training.batching import Batch, NamedBatches
-from graphdl.training.metrics import Accuracy
+from graphdl.training.metrics import Accuracy, OverRows
 from graphdl.training.scoring import Scorer
 
 REGRESSION = MSELoss, L1Loss, SmoothL1Loss, HuberLoss
@@ -35,7 +35,8 @@ def inspect_batch(net: Network, scorer: Scorer, inputs: Mapping[Key, Tensor]) ->
     """Raise SettingError for targets that their loss is not defined for; warn of what is probably a mistake."""
     check_targets(net.graph, net.losses, inputs)
     for name, metric, loss, target in scorer.compared:
-        regression = isinstance(metric, Accuracy) and isinstance(net.engine.loss(loss), REGRESSION)
+        by_class = isinstance(metric, Accuracy) or (isinstance(metric, OverRows) and metric.metric.classes)
+        regression = by_class and isinstance(net.engine.loss(loss), REGRESSION)
         if regression and target in inputs and not _names_classes(inputs[target]):
             warnings.warn(
                 f"{name} compares classes, and the target {target!r} of {loss} "

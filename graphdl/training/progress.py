@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Self
 
+from graphdl.shown import visible
 from graphdl.training.displays import choose_display
 
 
@@ -55,4 +56,4 @@ def described_figures(figures: Mapping[str, float]) -> str:
     >>> described_figures({"loss": 0.123456, "validation_accuracy": 0.98})
     'loss 0.1235  validation accuracy 0.98'
     """
-    return "  ".join(f"{name.replace('_', ' ')} {figure:.4g}" for name, figure in figures.items())
+    return "  ".join(f"{visible(name).replace('_', ' ')} {figure:.4g}" for name, figure in figures.items())

@@ -139,8 +139,11 @@ def _is_share(validation: Any) -> bool:
 
 
 def _classes(net: Network, named: Batch) -> tuple[Tensor | None, int | None]:
-    """The targets of the single loss, and the class that does not count; (None, None) unless there is one target."""
+    """The targets of the single loss, and the class that does not count.
+
+    (None, None) unless there is one target, and the loss judges classes.
+    """
     fed = [(source, net.engine.loss(key)) for key in net.losses for source in sources_by_role(net.graph, key, "target")]
-    if len(fed) != 1 or fed[0][0] not in named:
+    if len(fed) != 1 or fed[0][0] not in named or fed[0][1].judged != "class":
         return None, None
     return named[fed[0][0]], fed[0][1].ignored

@@ -95,7 +95,7 @@ def row_weights(
     if class_weight is not None:
         if targets is None:
             raise SettingError(
-                "class_weight needs one loss with one target, by which rows have classes: give sample_weight, or set "
+                "class_weight needs one loss with one target that names the class of a row: give sample_weight, or set "
                 "class_weight of the losses."
             )
         weights = weights * weights_by_class(class_weight, class_indices(targets, "targets", ignored), rows)

@@ -14,7 +14,17 @@ import scipy.sparse
 import torch
 from sklearn.datasets import load_iris
 from sklearn.utils import Bunch
-from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
+from torch.utils.data import (
+    BatchSampler,
+    DataLoader,
+    Dataset,
+    IterableDataset,
+    RandomSampler,
+    SequentialSampler,
+    SubsetRandomSampler,
+    TensorDataset,
+    WeightedRandomSampler,
+)
 
 from graphdl import CrossEntropyLoss, GraphDLError, Linear, MSELoss, Network, Sigmoid, evaluate, fit
 from graphdl.arguments import to_tensor
@@ -70,7 +80,7 @@ FORMS = {
     "shuffled index": (FRAME.set_index(pd.Index(range(30, 0, -1))), COLUMN),
     "nullable": (FRAME.astype("Float64"), COLUMN.astype("Int64")),
     "arrow": (FRAME.astype("float32[pyarrow]"), COLUMN.astype("int64[pyarrow]")),
-    "categories": (FRAME, pd.Series(pd.Categorical.from_codes(LABELS.numpy(), ["no", "yes"]))),
+    "categories": (FRAME, pd.Series(pd.Categorical.from_codes(LABELS.numpy(), ["no", "yes"])).cat.codes),
     "a table of objects": (FRAME.astype(object), COLUMN.astype(object)),
     "pandas' arrays": (FRAME, COLUMN.array),
     "Bunch": (Bunch(data=X.numpy(), target=LABELS.numpy(), DESCR="data"), None),
@@ -126,7 +136,7 @@ def test_stratify_and_kfold_take_them_too():
 def test_one_hot_takes_every_form_of_labels():
     expected = one_hot(LABELS, 2)
     names = [["no", "yes"][label] for label in LABELS]
-    for labels in (LABELS.numpy(), LABELS.tolist(), COLUMN, COLUMN.astype("Int64"), COLUMN.astype("category")):
+    for labels in (LABELS.numpy(), LABELS.tolist(), COLUMN, COLUMN.astype("Int64")):
         assert torch.equal(one_hot(labels, 2), expected)
     for labels in (names, np.array(names), pd.Series(names), pd.Series(names, dtype="category")):
         assert torch.equal(one_hot(labels, classes=["no", "yes"]), expected)
@@ -177,7 +187,7 @@ def test_integers_become_floats_where_the_network_computes_with_them():
         (pd.Series([1, 2], dtype="UInt8"), torch.int64),
         (pd.DataFrame({"a": [1, 2], "b": [True, False]}), torch.int64),
         (pd.DataFrame({"a": [1, 2], "b": [0.5, 1.5]}), torch.float32),
-        (pd.Series(["b", "a"], dtype="category"), torch.int64),
+        (pd.Series(["b", "a"], dtype="category").cat.codes, torch.int64),
         ([Decimal("0.5"), Fraction(1, 2)], torch.float32),
         (np.array([1.5, 2], dtype=np.longdouble), torch.float32),
         (np.array([1e300]), torch.float32),
@@ -247,6 +257,12 @@ REFUSED = {
         pd.DataFrame({"a": [1.0], "b": pd.Categorical(["x"])}),
         r"column 'b' is categorical\. Give one column of 0 and 1 for each category, pandas\.get_dummies\(x\)",
     ),
+    "categories of text": (pd.Series(["b", "a"], dtype="category"), r"it is categorical\..* give \.cat\.codes"),
+    "categories of numbers": (
+        pd.Series([10, 20], dtype="category", name="price"),
+        r"column 'price' is categorical\..* give \.cat\.codes; for numbers, \.astype\(float\)",
+    ),
+    "a categorical": (pd.Categorical([1.5, 0.5]), r"it is categorical"),
     "times": (pd.DataFrame({"t": pd.to_datetime(["2026-01-01"])}), r"column 't' holds datetime64\[.*\]: give numbers"),
     "complex column": (pd.DataFrame({"z": [1j]}), r"column 'z' holds complex numbers"),
 }
@@ -309,3 +325,21 @@ def test_targets_beside_batches_are_refused():
         fit(network(), DataLoader(Items(), 10), LABELS, optimizer=SGD(), epochs=1)
     with pytest.raises(GraphDLError, match=r"A TensorDataset of 3 tensors does not name them"):
         fit(network(), TensorDataset(X, X, LABELS), optimizer=SGD(), epochs=1, batch_size=3)
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"shuffle": True},
+        {"sampler": SubsetRandomSampler(range(30))},
+        {"sampler": WeightedRandomSampler([1.0] * 30, 30)},
+        {"batch_sampler": BatchSampler(RandomSampler(range(30)), 7, False)},
+    ],
+    ids=lambda how: next(iter(how)),
+)
+def test_predictions_of_a_loader_that_shuffles_are_refused(how):
+    size = {} if "batch_sampler" in how else {"batch_size": 7}
+    with pytest.raises(GraphDLError, match=r"draws its rows in random order .*give DataLoader\(\.\.\., shuffle=False"):
+        network().predict(DataLoader(Items(), **size, **how))
+    in_order = DataLoader(Items(), batch_sampler=BatchSampler(SequentialSampler(range(30)), 7, False))
+    torch.testing.assert_close(network().predict(in_order), network().predict(X))

@@ -303,3 +303,11 @@ def test_texts():
     assert CrossEntropyLoss(weight=0.5, label_smoothing=0.1).describe() == "weight 0.5, label_smoothing 0.1"
     assert "class_weight" in inspect.getdoc(CrossEntropyLoss)
     assert (CrossEntropyLoss(ignore_index=7).ignored, NLLLoss().ignored) == (7, -100)
+
+
+@pytest.mark.parametrize("kind", [CrossEntropyLoss, NLLLoss])
+def test_only_a_mean_needs_rows_that_count(kind):
+    ignored = torch.full((4,), -100)
+    assert kind(reduction="sum").check_target(ignored) == kind(reduction="none").check_target(ignored) == ""
+    with pytest.raises(SettingError, match="no row counts"):
+        kind().check_target(ignored)

@@ -131,3 +131,9 @@ def test_variances_of_another_shape_are_refused(shape):
 def test_settings_are_checked(kind, settings, text):
     with pytest.raises(SettingError, match=f"^{kind.__name__}: {text}"):
         kind(**settings)
+
+
+def test_probabilities_over_any_axis_are_not_warned_of():
+    target = torch.rand(4, 3, 5).softmax(-1)
+    assert KLDivLoss().check_target(target) == KLDivLoss().check_target(target.movedim(-1, 1)) == ""
+    assert "sum to" in KLDivLoss().check_target(2 * target)

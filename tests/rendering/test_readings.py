@@ -117,3 +117,14 @@ def test_the_highest_bar_fills_its_column_and_none_vanishes():
     table = readings_table([Reading(bars=(1000, 1, 0), lines=("a",))], (), LIGHT)
     filled = blend(LIGHT.card, LIGHT.muted, 0.75)
     assert re.findall(f'HEIGHT="([0-9]+)" BGCOLOR="{filled}"', table) == ["18", "1"]
+
+
+def test_large_and_small_numbers_have_means_and_deviations():
+    """Sums, squares and differences of the largest numbers are infinite."""
+    largest = torch.tensor([1.7e308, -1.7e308], dtype=torch.float64).repeat(50)
+    (reading,) = readings(largest)
+    assert reading.lines == ("0 ± 1.7e+308", "-1.7e+308 … 1.7e+308")
+    assert (reading.bars[0], reading.bars[-1], sum(reading.bars)) == (50, 50, 100)
+    assert readings(largest.abs())[0].lines[0] == "1.7e+308 ± 0"
+    assert readings(largest / 1e308)[0].lines == ("0 ± 1.7", "-1.7 … 1.7")
+    assert readings(largest / 1e300 / 1e308)[0].lines[0] == "0 ± 1.7e-300"

@@ -20,6 +20,7 @@ from graphdl import (
     BCEWithLogitsLoss,
     CrossEntropyLoss,
     EarlyStopping,
+    L1Loss,
     Linear,
     LogSoftmax,
     MSELoss,
@@ -27,6 +28,8 @@ from graphdl import (
     NLLLoss,
     ReLU,
     Sigmoid,
+    SmoothL1Loss,
+    SoftMarginLoss,
 )
 from graphdl.errors import SettingError, ShapeError
 from graphdl.optim import SGD
@@ -98,6 +101,17 @@ def test_a_loss_without_probabilities():
     assert not hasattr(model, "predict_proba")
     assert model.fit(X, Y).score(X, Y) > 0.8
     assert not hasattr(model, "predict_proba")
+
+
+@pytest.mark.parametrize("loss", [MSELoss(), L1Loss(), SmoothL1Loss(), SoftMarginLoss(), BCEWithLogitsLoss()], ids=str)
+@pytest.mark.parametrize("outputs", [1, 2])
+def test_every_loss_separates_two_classes(loss, outputs):
+    """Unequal classes: a threshold that is not the loss's own would cut off many rows."""
+    rows = np.r_[0:50, 50:60]
+    net = ({"fc": Linear(4, outputs), "loss": loss}, {"x": ["fc"], "fc": ["loss"]})
+    model = small(network=net, epochs=300, learning_rate=0.05).fit(X[rows], NAMES[Y[rows]])
+    assert model.score(X[rows], NAMES[Y[rows]]) == 1
+    assert np.array_equal(model.decision_function(X[rows]) > 0, Y[rows] == 1)
 
 
 def test_class_weight_is_a_weight_of_rows():

@@ -120,3 +120,26 @@ def test_errors():
         GraphSearchCV(small(), {"width": [1]}).fit(X, Y)
     with pytest.raises(GraphDLError, match="activation must be"):
         GraphSearchCV(small(), {"activation": ["none"]}).fit(X, Y)
+
+
+@pytest.mark.parametrize(
+    "grid",
+    [
+        {"hidden": ["abc", (8,)]},
+        {"epochs": ["many", 10]},
+        {"learning_rate": [-1.0, 0.01]},
+        {"penalties": [("l2",), ()]},
+        {"activation": ["bent", "relu"]},
+    ],
+    ids=str,
+)
+def test_a_setting_that_is_refused_has_no_score(grid):
+    (name,) = grid
+    with pytest.warns(FitFailedWarning):
+        search = GraphSearchCV(small(), grid, cv=2).fit(X, Y)
+    assert np.isnan(search.cv_results_["mean_test_score"]).tolist() == [True, False]
+    assert search.best_params_ == {name: grid[name][1]}
+    assert sum(map(len, search.sweeps_)) == 2
+    for settings in ({"error_score": "raise"}, {"param_grid": {name: grid[name][:1]}}):
+        with pytest.raises((GraphDLError, ValueError)):
+            GraphSearchCV(small(), **{"param_grid": grid, "cv": 2, **settings}).fit(X, Y)

@@ -20,11 +20,13 @@ from graphdl import (
     Network,
     NLLLoss,
     PoissonNLLLoss,
+    SoftMarginLoss,
     Weighted,
     evaluate,
     fit,
     minimize,
 )
+from graphdl.errors import GraphDLWarning, SettingError
 from graphdl.metrics import AUC, F1, MAE, METRICS, R2, RMSE, Precision, Recall, TopKAccuracy, is_maximised, named_metric
 from graphdl.optim import SGD
 from graphdl.search import fit_all
@@ -285,3 +287,51 @@ def test_without_scikit_learn(monkeypatch):
         evaluate(passing(CrossEntropyLoss()), X, LABELS, metrics=["f1"])
     assert evaluate(passing(CrossEntropyLoss()), X, LABELS, metrics=["top_2_accuracy"])["top_2_accuracy"] > 0
     assert np.isfinite(evaluate(passing(MSELoss(), 2), X[:, :2], NUMBERS, metrics=["mae"])["mae"])
+
+
+SEVERAL = (X + torch.randn(ROWS, 6, generator=G) > 0).float()
+
+
+@pytest.mark.parametrize("loss", [BCEWithLogitsLoss(), Weighted(BCEWithLogitsLoss()), SoftMarginLoss()], ids=str)
+def test_rows_of_a_binary_loss_with_several_labels_are_measured_by_label(loss):
+    target = 2 * SEVERAL - 1 if isinstance(loss, SoftMarginLoss) else SEVERAL
+    data = {"x": X, "y": target} | ({"loss": torch.ones(ROWS)} if isinstance(loss, Weighted) else {})
+    names = ["precision", "recall", "f1", "auc", F1(average="micro")]
+    found = evaluate(passing(loss), data, metrics=names, batch_size=10)
+    wanted, predicted = SEVERAL.numpy(), (X > 0).numpy()
+    assert found["precision"] == pytest.approx(reference.precision_score(wanted, predicted, average="macro"))
+    assert found["recall"] == pytest.approx(reference.recall_score(wanted, predicted, average="macro"))
+    assert found["f1"] == pytest.approx(reference.f1_score(wanted, predicted, average="macro"))
+    assert found["f1_micro"] == pytest.approx(reference.f1_score(wanted, predicted, average="micro"))
+    assert found["auc"] == pytest.approx(reference.roc_auc_score(wanted, X.numpy()))
+    with pytest.raises(SettingError, match="top_2_accuracy compares the class of a row"):
+        evaluate(passing(loss), data, metrics=["top_2_accuracy"])
+
+
+def test_one_hot_rows_of_a_binary_loss_have_one_class():
+    hot = torch.nn.functional.one_hot(LABELS, 6).float()
+    expected = expected_of_classes(X, LABELS)["f1"]
+    for target in (hot, 0.8 * hot + 0.1):  # smoothed rows do not sum to 1
+        assert evaluate(passing(BCEWithLogitsLoss()), X, target, metrics=["f1"])["f1"] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("wrong", [math.nan, math.inf])
+@pytest.mark.parametrize("name", METRICS)
+def test_metrics_of_predictions_that_are_not_finite_are_nan(name, wrong):
+    metric = METRICS[name]
+    x = X.clone()
+    x[3, 2] = wrong
+    if metric.classes:
+        assert math.isnan(metric.measure(CrossEntropyLoss(), x, LABELS))
+        assert math.isfinite(metric.measure(CrossEntropyLoss(), X, LABELS))
+    else:
+        assert math.isnan(metric.measure(MSELoss(), x, X))
+        assert math.isnan(metric.measure(MSELoss(), X, x))
+
+
+@pytest.mark.parametrize("name", ["accuracy", "f1", "precision", "recall", "auc"])
+def test_metrics_of_classes_are_warned_of_in_a_regression(name):
+    target = X[:, :1] + 0.5
+    how = {"optimizer": SGD(lr=0.0), "epochs": 1, "batch_size": 50, "progress": False}
+    with pytest.warns(GraphDLWarning, match=f"{name} compares classes"):
+        fit(passing(MSELoss(), 1), X[:, :1], target, metrics=[name], **how)

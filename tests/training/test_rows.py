@@ -18,6 +18,7 @@ from graphdl import (
     Linear,
     Loss,
     MSELoss,
+    MultiLabelSoftMarginLoss,
     Network,
     Shared,
     Tanh,
@@ -31,6 +32,7 @@ from graphdl.optim import SGD, Adam
 from graphdl.training.epochs import CompiledEpoch
 from graphdl.training.recording import Recording
 from graphdl.training.rows import hold_out
+from graphdl.training.weighting import row_weights
 from tests.twins import needs_compiler
 
 G = torch.Generator().manual_seed(0)
@@ -369,3 +371,34 @@ def test_weights_twice_are_refused():
 def test_class_weight_needs_classes():
     with pytest.raises(GraphDLError, match=r"targets hold .*, which is not the number of a class"):
         fit(network(MSELoss(), 1), X, X[:, :1], optimizer=SGD(lr=0.1), epochs=1, batch_size=9, class_weight="balanced")
+
+
+@pytest.mark.parametrize(
+    ("loss", "target"),
+    [
+        (MSELoss(), X),
+        (MSELoss(), X.abs().cumsum(1).round()),
+        (BCEWithLogitsLoss(), (X > 0).double()),
+        (MultiLabelSoftMarginLoss(), functional.one_hot(LABELS, 3)),
+        (CrossEntropyLoss(), X.abs()),
+    ],
+    ids=["regression", "whole numbers", "several labels", "a loss of separate labels", "not probabilities"],
+)
+def test_class_weight_refuses_rows_without_a_class(loss, target):
+    with pytest.raises(GraphDLError, match="sample_weight"):
+        fit(network(loss), X, target, optimizer=SGD(lr=0.1), epochs=1, batch_size=9, class_weight={0: 2.0})
+
+
+def test_class_weight_takes_one_hot_and_soft_rows():
+    nets = [network() for _ in range(2)]
+    hot = functional.one_hot(LABELS, 3).double()
+    for net, target in zip(nets, (hot, 0.9 * hot + 0.1 / 3), strict=True):
+        fit(net, X, target, optimizer=SGD(lr=0.0), epochs=1, batch_size=60, class_weight="balanced", progress=False)
+    assert class_weights(hot) == class_weights(0.9 * hot + 0.1 / 3) == class_weights(LABELS)
+    with pytest.raises(GraphDLError, match=r"labels \(60, 3\) are not the probabilities of classes"):
+        class_weights((X > 0).double())
+
+
+def test_class_weight_refuses_sequences():
+    with pytest.raises(GraphDLError, match=r"targets \(60, 2\) are not the probabilities .*sample_weight"):
+        row_weights(60, None, "balanced", torch.stack([LABELS, LABELS], 1), None, None)

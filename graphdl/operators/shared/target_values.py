@@ -30,7 +30,7 @@ def check_signs(target: Tensor) -> None:
 
 
 def check_counted(target: Tensor, ignored: int) -> None:
-    """Raise SettingError if no class index counts."""
+    """Raise SettingError if no class index counts, so that a mean is not a number."""
     if bool((target == ignored).all()):
         raise SettingError(
             f"holds nothing but {ignored}, which is ignore_index: no row counts, and their mean is not a number. "
@@ -43,12 +43,22 @@ def advise_on_probabilities(target: Tensor, instead: str = "") -> str:
     low = _ends(target)[0]
     if low < -TOLERANCE:
         raise SettingError(f"holds values from {low:g} on, and expected are probabilities: none is below 0")
-    sums = target.sum(1)
-    off = (sums - 1).abs() * (sums != 0)
-    if not bool(off.max() > TOLERANCE):
+    if sums_to_one(target, 1):
         return ""
+    sums = target.sum(1)
+    off = _distance(sums)
     found = float(sums.flatten()[off.argmax()])
     return f"holds rows that sum to {found:g}, and expected are probabilities of classes, which sum to 1{instead}"
+
+
+def sums_to_one(target: Tensor, axis: int) -> bool:
+    """Whether all sums over an axis are 1, or 0 where they are masked."""
+    return not bool((_distance(target.sum(axis)) > TOLERANCE).any())
+
+
+def _distance(sums: Tensor) -> Tensor:
+    """How far sums are from 1; masked ones, which are 0, are not."""
+    return (sums - 1).abs() * (sums != 0)
 
 
 def _ends(target: Tensor) -> tuple[float, float]:

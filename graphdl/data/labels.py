@@ -1,0 +1,26 @@
+"""What the rows of targets hold: one class, or several labels."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from graphdl.operators import BCELoss, BCEWithLogitsLoss, Loss, SoftMarginLoss
+from graphdl.operators.shared.target_values import TOLERANCE
+
+BINARY = BCELoss, BCEWithLogitsLoss, SoftMarginLoss
+"""Losses of each element by itself, whose rows are one-hot or hold several labels."""
+
+
+def has_several_labels(loss: Loss, prediction: Tensor, target: Tensor) -> bool:
+    """Whether each element of a row is a separate label: not all rows are one-hot, or probabilities that sum to 1."""
+    if target.shape != prediction.shape or target.dim() < 2 or target.shape[1] < 2:
+        return False
+    if not isinstance(getattr(loss, "loss", loss), BINARY):
+        return False
+    single = (target > loss.target_threshold).sum(1) == 1
+    return not bool((single | ((target.double().sum(1) - 1).abs() < TOLERANCE)).all())
+
+
+def by_rows(x: Tensor) -> Tensor:
+    """(n, c, ...) as (m, c)."""
+    return x.movedim(1, -1).reshape(-1, x.shape[1]) if x.dim() > 2 else x
