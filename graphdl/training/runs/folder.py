@@ -216,6 +216,9 @@ def _locked(path: Path) -> Iterator[None]:
     finally:
         if handle in _locks:
             _locks.remove(handle)
+            if fcntl is not None:
+                with suppress(OSError):
+                    fcntl.flock(handle, fcntl.LOCK_UN)  # a process that was just forked may hold the file open
             os.close(handle)
 
 
