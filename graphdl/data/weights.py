@@ -47,8 +47,8 @@ def class_indices(targets: Tensor, what: str, ignored: int | None = None) -> Ten
         sums = rows.double().sum(1)
         if bool((rows < 0).any()) or not bool(((sums - 1).abs() <= TOLERANCE).all()):
             raise SettingError(f"{what} {tuple(rows.shape)} are not the probabilities of classes, which are at least 0 "
-                               "and sum to 1 in each row, so a row has no class: give class indices (n,), one-hot rows, "
-                               "or the weights of rows, fit(sample_weight=...).")  # fmt: skip
+                               "and sum to 1 in each row, so a row has no class: give class indices (n,), one-hot "
+                               "rows, or the weights of rows, fit(sample_weight=...).")  # fmt: skip
         return rows.argmax(1)
     flat = targets.detach().cpu().reshape(-1)
     if targets.dim() not in (1, 2) or targets.is_complex():
