@@ -13,7 +13,8 @@ from graphdl.optim import L2, SGD, Adam, Cosine, Exponential
 from graphdl.search import Halving, checkpoint, fit_all
 from graphdl.search.run import Run
 from graphdl.training import epochs
-from graphdl.training.scoring import EpochMeans, Score
+from graphdl.training.means import EpochMeans
+from graphdl.training.scoring import Score, Scorer
 from tests.twins import needs_compiler
 
 X, LABELS = disc(120, seed=0)
@@ -155,7 +156,7 @@ def test_checkpoints_are_of_epoch_ends(threads, made_ahead, monkeypatch, tmp_pat
 
 
 def test_means_of_successive_epochs():
-    means = EpochMeans(epochs=3, batches=4)
+    means = EpochMeans(Scorer(make_net(0), ()), epochs=3, batches=4)
     means.add(Score(1.0, 10, {"accuracy": 0.5}))
     means.add_all(10, {"loss": [2.0, 3.0, 6.0, 1.0, 1.0], "accuracy": [0.5, 0.5, 0.5, 1.0, 1.0]})
     means.add_all(10, {"loss": [1.0, 5.0, 4.0], "accuracy": [1.0, 0.0, 0.0]})
