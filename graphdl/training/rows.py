@@ -108,7 +108,7 @@ def _of_items(net: Network, data: Any, how: Choice) -> Rows:
 
 
 INSTEAD = {
-    "validation": "is a share of the rows, which are not known of an iterable of batches: give batches.",
+    "validation": "is a share of the rows, which are not known of an iterable of batches: give data.",
     "drop_last": "leaves out rows of tensors; an iterable makes its own batches: DataLoader(..., drop_last=True).",
     "sample_weight": "belongs to rows of tensors. For an iterable of batches, write Weighted(loss) in the network and "
     "give the weights in every batch, as the input that feeds its slot sample_weight.",
