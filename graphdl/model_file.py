@@ -31,6 +31,8 @@ from graphdl.graph import known_keys
 from graphdl.json_text import parse
 
 SUFFIX = ".graphdl"
+OTHERS = (".pt", ".pth", ".ckpt", ".safetensors", ".pkl", ".onnx", ".h5", ".npz")
+"""Suffixes by which users expect other files, with weights."""
 FORMAT, VERSION = "graphdl model file", 1
 MANIFEST, MODEL, WEIGHTS = "manifest.json", "model.json", "weights.safetensors"
 FIELDS = ("format", "version", "graphdl", "torch", "members", "dtype", "frozen", "outputs", "generator")
@@ -44,6 +46,11 @@ NO_DATA = 2**62
 
 def save(net: Any, path: Path) -> Path:
     """Write a network into a model file, or where the suffix is not .graphdl, its two dictionaries into a JSON file."""
+    if path.suffix.lower() in OTHERS:
+        raise SettingError(
+            f"{path}: save does not write {path.suffix} files. Save the network with its weights as a {SUFFIX} file, its "
+            "two dictionaries alone as a .json file, or net.state_dict() by torch.save or safetensors."
+        )
     if path.suffix.lower() != SUFFIX:
         return serialization.write_json(net.to_dict(), path)
     members = {MODEL: serialization.lay_out(net.to_dict(), path)}

@@ -56,15 +56,28 @@ class Pictured(rendering.Displayed):
         graph = self.engine.graph
         return rendering.diagram(graph, facts, title=title, theme=theme, direction=direction, unfolded=unfolded)
 
-    def render(self, path: str | Path, *, dpi: int = rendering.DPI, **look: Any) -> Path:
+    def render(
+        self,
+        path: str | Path,
+        *,
+        title: str = "Network",
+        theme: rendering.ThemeName = "light",
+        direction: rendering.Direction = "down",
+        unfolded: bool = False,
+        values: bool = False,
+        gradients: bool = False,
+        dpi: int = rendering.DPI,
+    ) -> Path:
         """Draw the network into a .svg, .png, .pdf or .dot file; return its path.
 
-        dpi   pixels per inch of a .png
-        look  the settings of `diagram`: title, theme, direction, unfolded, values, gradients
+        The settings are those of `diagram`; dpi is the number of pixels per inch of a .png.
 
         Raises DrawingError for another suffix, where neither Graphviz nor pygraphviz is installed, and as `diagram`.
         """
-        return rendering.render(self.diagram(**look), path, dpi=dpi)
+        drawn = self.diagram(
+            title=title, theme=theme, direction=direction, unfolded=unfolded, values=values, gradients=gradients
+        )
+        return rendering.render(drawn, path, dpi=dpi)
 
 
 def _recorded(found: Mapping[Any, Any], what: str, remedy: str) -> Mapping[Any, Any]:

@@ -186,3 +186,11 @@ def test_every_flip_of_a_bit_is_detected(tmp_path, request):
             pass
     print(f"{len(bits):,} single bits flipped, {len(let_pass)} let pass")
     assert let_pass == []
+
+
+@pytest.mark.parametrize("name", ["net.pt", "net.pth", "net.safetensors"])
+def test_suffixes_of_other_files_are_refused(name, tmp_path):
+    net = Network({"fc": Linear(2, 1)}, {"x": ["fc"]}, seed=0)
+    with pytest.raises(SettingError, match=r"Save the network with its weights as a \.graphdl file"):
+        net.save(tmp_path / name)
+    assert not any(tmp_path.iterdir())

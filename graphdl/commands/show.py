@@ -29,8 +29,10 @@ def draw(
 ) -> None:
     """Draw the network of a file: graphdl draw model.json -o model.svg."""
     net = Network.load(model, device="meta")
-    look = {"theme": "dark" if dark else "light", "direction": "right" if right else "down", "unfolded": unfolded}
-    path = net.render(output, dpi=dpi, title=title or model.stem, **look)
+    path = net.render(
+        output, dpi=dpi, title=title or model.stem, theme="dark" if dark else "light",
+        direction="right" if right else "down", unfolded=unfolded,
+    )  # fmt: skip
     tell_json({"written": [path]}) if as_json else tell(str(path))
 
 

@@ -93,4 +93,8 @@ def weights_by_class(class_weight: Any, indices: Tensor, rows: Tensor | None = N
             raise SettingError(f"class_weight has {label!r}: {weight!r}, which is not a class and its weight.")
         if int(label) < classes:
             found[int(label)] = float(weight)
+        elif isinstance(class_weight, Mapping):
+            raise SettingError(
+                f"class_weight has the class {label!r}, but the targets have classes 0 to {classes - 1}: remove it."
+            )
     return found[indices]

@@ -23,6 +23,7 @@ from graphdl import (
     Shared,
     Tanh,
     Weighted,
+    errors,
     evaluate,
     fit,
 )
@@ -402,3 +403,11 @@ def test_class_weight_takes_one_hot_and_soft_rows():
 def test_class_weight_refuses_sequences():
     with pytest.raises(GraphDLError, match=r"targets \(60, 2\) are not the probabilities .*sample_weight"):
         row_weights(60, None, "balanced", torch.stack([LABELS, LABELS], 1), None, None)
+
+
+def test_the_weight_of_a_class_that_no_row_has_is_refused():
+    operators = {"fc": Linear(2, 2), "loss": CrossEntropyLoss()}
+    net = Network(operators, {"x": ["fc"], "fc": ["loss"], "y": ["loss"]}, seed=0)
+    data = {"x": torch.ones(4, 2), "y": torch.tensor([0, 1, 1, 0])}
+    with pytest.raises(errors.SettingError, match="the class 7, but the targets have classes 0 to 1: remove it"):
+        fit(net, data, optimizer=SGD(), epochs=1, batch_size=2, class_weight={0: 1.0, 7: 2.0})
