@@ -145,6 +145,8 @@ BY_OTHER_MEANS = {
     "files.py": "the one place that writes",
     "cpp/build.py": "a private folder of the compiler",
     "cpp/cache.py": "the cache, which checks what it reads",
+    "commands/folder.py": "a folder that is set aside and put back",
+    "commands/use.py": "a member of an archive in memory",
     "rendering/drawing.py": "nothing: it discards the complaints of libraries",
     "plots/figures.py": "memory, for notebooks",
     "training/logging/files.py": "a line at the end of a log; one that was cut off is left out when it is read",
