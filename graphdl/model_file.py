@@ -48,8 +48,8 @@ def save(net: Any, path: Path) -> Path:
     """Write a network into a model file, or where the suffix is not .graphdl, its two dictionaries into a JSON file."""
     if path.suffix.lower() in OTHERS:
         raise SettingError(
-            f"{path}: save does not write {path.suffix} files. Save the network with its weights as a {SUFFIX} file, its "
-            "two dictionaries alone as a .json file, or net.state_dict() by torch.save or safetensors."
+            f"{path}: save does not write {path.suffix} files. Save the network with its weights as a {SUFFIX} file, "
+            "its two dictionaries alone as a .json file, or net.state_dict() by torch.save or safetensors."
         )
     if path.suffix.lower() != SUFFIX:
         return serialization.write_json(net.to_dict(), path)
