@@ -44,7 +44,7 @@ GIVEN: dict[type, str] = {
 """What an operator before a loss returns."""
 
 TAKEN: dict[type, tuple[tuple[str, ...], str]] = {
-    CrossEntropyLoss: ((ANY, LOGARITHMS), "It contains a softmax: remove {0}, or let it stand beside the loss."),
+    CrossEntropyLoss: ((ANY, LOGARITHMS), "It contains a softmax: remove {0}, or use it for predictions only."),
     BCEWithLogitsLoss: ((ANY,), "It contains a sigmoid: remove {0}, or use BCELoss."),
     MultiLabelSoftMarginLoss: ((ANY,), "It contains a sigmoid: remove {0}."),
     NLLLoss: ((LOGARITHMS,), "Put LogSoftmax(1) before it, or use CrossEntropyLoss on logits."),

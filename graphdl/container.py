@@ -95,7 +95,7 @@ def _chunks(file: BinaryIO, size: int, most: int) -> Iterator[bytes]:
 
 
 def _header(name: str, size: int, crc: int) -> bytes:
-    """What stands before a member; its last 8 bytes are the size."""
+    """The header of a member; its last 8 bytes are the size."""
     text, sizes = name.encode("ascii"), struct.pack("<HHQQ", 1, 16, size, size)
     fixed = (ZIP64, 0, 0, 0, DATE, crc, ELSEWHERE, ELSEWHERE, len(text), len(sizes))
     return MAGIC + struct.pack("<5H3L2H", *fixed) + text + sizes

@@ -128,7 +128,7 @@ def _new_file(place: Path) -> tuple[Path, int]:
 
 
 def _flush(path: Path) -> None:
-    """Wait until a file or a folder is on the disk; a file system that cannot open or flush folders is let pass."""
+    """Wait until a file or a folder is on the disk; errors of file systems that cannot flush folders are ignored."""
     try:
         handle = os.open(path, os.O_RDONLY)
         try:

@@ -1,11 +1,11 @@
-"""JSON as graphdl reads it: what Python's json would let pass is refused."""
+"""JSON as graphdl reads and writes it: more is refused than by Python's json."""
 
 from __future__ import annotations
 
 import json
 import math
 from collections import Counter
-from collections.abc import Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import Any, NoReturn
 
 from graphdl.errors import FileFormatError, listing
@@ -29,6 +29,17 @@ def parse(content: bytes, where: object) -> Any:
     except ValueError as error:
         raise FileFormatError(f"{where} is not a JSON file: {error}.") from None
     return data
+
+
+def plain(value: Any, as_text: Callable[[Any], str] = str) -> Any:
+    """A value as JSON holds it: NaN and infinity as null, other objects as text."""
+    if isinstance(value, Mapping):
+        return {str(name): plain(held, as_text) for name, held in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(held, as_text) for held in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if value is None or isinstance(value, (bool, int, str)) else as_text(value)
 
 
 def repeated(names: Iterable[Hashable]) -> str:

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from graphdl.data.checks import scikit_learn
-from graphdl.data.labels import by_rows, has_several_labels
+from graphdl.data.labels import by_rows, classes_of, has_several_labels
 from graphdl.errors import SettingError, ShapeError
 from graphdl.operators import CrossEntropyLoss, Loss, NLLLoss
 from graphdl.settings import Settings, choice, optional, setting, size
@@ -67,13 +67,7 @@ class RowMetric(Settings, ABC):
     def labels(self, loss: Loss, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         """The classes wanted and predicted, (m,), or (m, c) where each element is a separate label."""
         each = loss.judged == "element" or has_several_labels(loss, prediction, target)
-        if prediction.dim() > 1 and prediction.shape[1] > 1 and not each:
-            predicted = prediction.argmax(1)
-            wanted = target.argmax(1) if target.shape == prediction.shape else target
-        else:
-            predicted, wanted = prediction > loss.threshold, target > loss.target_threshold
-            if predicted.dim() == wanted.dim() + 1:
-                predicted = predicted.squeeze(1)
+        predicted, wanted = classes_of(prediction, target, each, loss.threshold, loss.target_threshold)
         if predicted.shape != wanted.shape:
             raise self.misfit(prediction, target)
         if each:

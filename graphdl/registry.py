@@ -82,3 +82,8 @@ def registered_class(name: object, within: str = "") -> type:
             "@graphdl.register, before the file is read."
         )
     return _registered.get((within, name), known[name])
+
+
+def defined_outside(maker: object) -> bool:
+    """Whether the class of an operator, an optimizer or a penalty is a custom one, defined outside graphdl."""
+    return not type(maker).__module__.startswith("graphdl.")

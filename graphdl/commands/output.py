@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,6 +15,7 @@ from safetensors.torch import load_file, save
 
 from graphdl.errors import FileFormatError, SettingError
 from graphdl.files import write_bytes
+from graphdl.json_text import plain
 from graphdl.network import Network
 from graphdl.training.progress import described_figures
 
@@ -37,7 +37,7 @@ def tell_json(data: Mapping[str, Any]) -> None:
 
 def json_line(data: Mapping[str, Any]) -> str:
     """Data as JSON in one line; numbers that are infinite or not a number are null."""
-    return json.dumps(_plain(data), allow_nan=False)
+    return json.dumps(plain(data), allow_nan=False)
 
 
 def tell_figures(figures: Mapping[str, float], as_json: bool, **more: Any) -> None:
@@ -51,16 +51,6 @@ def tell_figures(figures: Mapping[str, float], as_json: bool, **more: Any) -> No
 def tell_written(paths: Iterable[Path], word: str = "written") -> None:
     """Print which files were written."""
     tell(f"{word}: " + ", ".join(map(str, paths)))
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(name): _plain(held) for name, held in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(held) for held in value]
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    return value if value is None or isinstance(value, (bool, int, str)) else str(value)
 
 
 def make_folder(option: str, folder: Path) -> None:

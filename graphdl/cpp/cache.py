@@ -1,4 +1,4 @@
-"""Compiled libraries, kept on disk. What is loaded has been checked: damaged files are built anew."""
+"""Compiled libraries, kept on disk. What is loaded has been checked: damaged files are rebuilt."""
 
 from __future__ import annotations
 

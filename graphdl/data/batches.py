@@ -138,7 +138,7 @@ class Batches:
         return self._whole
 
     def _order(self) -> torch.Tensor | None:
-        """The order of the rows in this epoch, drawn anew; None if they stay as they are."""
+        """The order of the rows in this epoch, drawn again each time; None if they stay as they are."""
         if not self.shuffle:
             return None if self._chosen is None else self._chosen[: self.rows]
         count = self._held if self._chosen is None else len(self._chosen)

@@ -1,4 +1,4 @@
-"""What the rows of targets hold: one class, or several labels."""
+"""What the rows of predictions and targets hold: one class, or several labels."""
 
 from __future__ import annotations
 
@@ -19,6 +19,19 @@ def has_several_labels(loss: Loss, prediction: Tensor, target: Tensor) -> bool:
         return False
     single = (target > loss.target_threshold).sum(1) == 1
     return not bool((single | ((target.double().sum(1) - 1).abs() < TOLERANCE)).all())
+
+
+def classes_of(
+    prediction: Tensor, target: Tensor, each: bool, threshold: float, target_threshold: float
+) -> tuple[Tensor, Tensor]:
+    """The classes predicted and wanted, whose shapes differ if the tensors do not fit.
+
+    each  each element of a row is a separate label; else several elements of a row are those of several classes
+    """
+    if prediction.dim() > 1 and prediction.shape[1] > 1 and not each:
+        return prediction.argmax(1), target.argmax(1) if target.shape == prediction.shape else target
+    predicted, wanted = prediction > threshold, target > target_threshold
+    return predicted.squeeze(1) if predicted.dim() == wanted.dim() + 1 else predicted, wanted
 
 
 def by_rows(x: Tensor) -> Tensor:

@@ -42,7 +42,7 @@ class CompiledPasses:
     What is placed is recorded twice while the operators make it, and C++ is written from the recording. The first pass
     on a batch is made by the operators too: only if both agree is it used. Raises CompileError otherwise.
 
-    place     gives what is compiled, on tensors in fixed places, anew when the network has changed
+    place     gives what is compiled, on tensors in fixed places, again when the network has changed
     examples  one batch or two, on which it is recorded
     gaining   refuses what gains nothing by being compiled, by NoGainError
     like      the same of a network of the same structure, whose library is used where it fits

@@ -151,7 +151,7 @@ def _works(step: Step, inputs: Sequence[Any], p: Mapping[str, Tensor], device: s
 def _expected(step: Step, inputs: Sequence[Any]) -> str:
     try:
         expected = step.operator.expects(*inputs)
-    except Exception:  # the inputs are too wrong to speak of
+    except Exception:  # the inputs cannot be described
         return ""
     return f" Expected {expected}." if expected else ""
 

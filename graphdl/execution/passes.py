@@ -1,7 +1,7 @@
 """The one walk forward and the one walk backward over a plan.
 
 They serve every way in which a step is made: custom loops, `fit`, shape inference, cost, recomputation and recording.
-Nothing is checked beforehand: an operator that fails is explained afterwards.
+Nothing is checked in advance: an operator that fails is explained afterwards.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ COPIED_BYTES = 8_000
 
 
 MOST_CALLS = 16
-"""Calls that an operator makes in a step, both passes and its update, hardly more."""
+"""The calls that an operator makes in a step, in both passes and its update, are seldom more."""
 
 
 def replay_bytes(tape: Tape, kept: Collection[Slot], copied: int) -> int | None:

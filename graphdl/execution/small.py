@@ -11,6 +11,7 @@ from torch import Tensor
 
 from graphdl.errors import GraphDLWarning, level_outside
 from graphdl.graph import Key
+from graphdl.registry import defined_outside
 
 if TYPE_CHECKING:
     from graphdl.execution.engine import Engine
@@ -36,7 +37,7 @@ def _products(engine: Engine, inputs: Mapping[Key, Tensor]) -> float:
 
     A weight (o, ...) gives o numbers at a place, each from so many multiplications as it has numbers for it.
     """
-    if any(not type(operator).__module__.startswith("graphdl.") for operator in engine.operators.values()):
+    if any(map(defined_outside, engine.operators.values())):
         return 0  # custom operators are called in steps only
     values = engine.infer({name: torch.empty_like(tensor, device="meta") for name, tensor in inputs.items()})
     weights: dict[Key, float] = {}

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @torch.no_grad()
 def check_targets(graph: Graph, losses: tuple[Key, ...], inputs: Mapping[Key, Tensor]) -> None:
-    """Raise SettingError for targets of values that their loss is not defined for; warn of those it hardly means.
+    """Raise SettingError for targets for which their loss is not defined; warn of values that are probably mistakes.
 
     Only inputs that feed nothing but targets are looked at.
     """

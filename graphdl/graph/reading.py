@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from graphdl.registry import defined_outside
 from graphdl.slots import SlotRole, kind_of, role_of
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def computed_with(graph: Graph) -> frozenset[Key]:
     found: set[Key] = set()
     for key, node in graph.nodes(data=True):
         operator = node["operator"]
-        if operator is None or not operator.trains or not type(operator).__module__.startswith("graphdl."):
+        if operator is None or not operator.trains or defined_outside(operator):
             continue
         slots = operator.slots or ()
         found.update(s for k, s in sources(graph, key).items() if not slots or kind_of(slots[k]) is None)

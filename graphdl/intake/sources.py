@@ -116,7 +116,7 @@ RANDOM = RandomSampler, SubsetRandomSampler, WeightedRandomSampler
 
 
 def _refuse_shuffled(loader: DataLoader[Any]) -> None:
-    """Raise SettingError if a loader draws its rows at random: nobody could tell which row a prediction is of."""
+    """Raise SettingError if a loader draws its rows at random: predictions would be in an unknown order."""
     for sampler in (loader.sampler, getattr(loader.batch_sampler, "sampler", None)):
         if isinstance(sampler, RANDOM):
             raise SettingError(

@@ -164,7 +164,7 @@ class SoftMarginLoss(Loss):
 class MultiLabelSoftMarginLoss(WeightedLoss):
     """Logistic loss of several labels per row: the mean over the classes of w (log(1 + exp x) - target x).
 
-    x (n, c), target (n, c) of 0 and 1 -> (), or (n) without reduction. Other axes may stand before the last one.
+    x (n, c), target (n, c) of 0 and 1 -> (), or (n) without reduction. There may be other axes before the last one.
     dx = w (sigmoid(x) - target) dy / c, dtarget = -w x dy / c. Accuracy counts each label: x > 0 is 1.
     It is the mean of BCEWithLogitsLoss, with the classes averaged in "sum" and "none" too.
     Kept for backward: x and the target.

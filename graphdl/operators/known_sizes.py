@@ -9,7 +9,7 @@ from graphdl.errors import ShapeError
 
 
 class KnownSizes:
-    """The lengths of some axes of a value. The axes count from the end, -1 the last, since others may stand before.
+    """The lengths of some axes of a value. The axes count from the end, -1 the last: there may be others before them.
 
     held     axis -> its length
     origins  axis -> the node whose operator says so

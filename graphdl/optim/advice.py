@@ -1,4 +1,4 @@
-"""What an optimizer is told by its first use: probable mistakes in its settings, its formula, and its loop."""
+"""Advice on probable mistakes in the settings, the formula and the loop of an optimizer."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from graphdl.errors import (
     level_outside,
 )
 from graphdl.execution.small import advise_on_threads
+from graphdl.registry import defined_outside
 
 if TYPE_CHECKING:
     from graphdl.execution.engine import Engine
@@ -54,11 +55,12 @@ def refuse_habit(owner: object, name: str, instead: dict[str, str]) -> NoReturn:
 def advise_on_settings(optimizer: Optimizer) -> None:
     """Issue a GraphDLWarning for numbers that are allowed and usually mistakes."""
     kind = type(optimizer).__name__
-    betas: Any = getattr(optimizer, "betas", None)
+    settings = vars(optimizer)  # getattr would look for advice about settings that it does not have
+    betas: Any = settings.get("betas")
     pair = isinstance(betas, tuple) and len(betas) == 2 and all(isinstance(each, (int, float)) for each in betas)
     if pair and betas[0] > max(betas[1], USUAL):
         _warn(f"{kind}: betas are {betas}, and beta1 is usually the smaller one, as in (0.9, 0.999): are they swapped?")
-    momentum: Any = getattr(optimizer, "momentum", 0)
+    momentum: Any = settings.get("momentum", 0)
     if isinstance(momentum, (int, float)) and momentum >= 1:
         _warn(f"{kind}: momentum is {momentum}, and steps grow without end unless it is below 1, such as 0.9.")
 
@@ -71,7 +73,7 @@ def check_formula(variant: Variant) -> None:
     The next parameters move with the parameters; the step does not, but for a weight decay.
     """
     optimizer = variant.optimizer
-    if type(optimizer).__module__.startswith("graphdl.") or optimizer.joint:
+    if not defined_outside(optimizer) or optimizer.joint:
         return
     w, found = torch.tensor([0.1, -0.2, 0.3, -0.4]), []
     g = torch.tensor([0.5, 0.25, -0.5, -0.25])

@@ -31,7 +31,7 @@ class Checkpoint:
     """
 
     def __init__(self, folder: str | Path, members: Sequence[Member], recipe: Recipe, digest: str) -> None:
-        self._folder = Path(folder)
+        self._folder = Path(folder).absolute()
         self._paths = {member.number: self._folder / name_of(member, recipe, digest) for member in members}
         self._start, self._saved = time.monotonic(), dict[int, float]()
         try:

@@ -14,6 +14,7 @@ from typing import Any, overload
 
 from graphdl.errors import SettingError, counted, listing
 from graphdl.files import write_bytes
+from graphdl.json_text import plain
 from graphdl.network import Network
 from graphdl.search.member import Member
 from graphdl.search.picture import draw
@@ -176,7 +177,7 @@ class Sweep:
             "best": self.best if self.trained else None,
             "summary": self.summary, "table": self.table, "histories": [dict(history) for history in self.histories],
         }  # fmt: skip
-        return _written(path, json.dumps(_plain(data), indent=1, allow_nan=False) + "\n")
+        return _written(path, json.dumps(plain(data, text_of), indent=1, allow_nan=False) + "\n")
 
     @overload
     def plot(self, path: str | Path) -> Path: ...
@@ -252,17 +253,6 @@ def _cell(value: Any) -> Any:
 def _shown(value: Any) -> str:
     """A value in the table of a notebook."""
     return f"{value:.4g}" if isinstance(value, float) else str(_cell(value))
-
-
-def _plain(value: Any) -> Any:
-    """A value as JSON holds it; nan and infinity as null, other objects as text."""
-    if isinstance(value, dict):
-        return {name: _plain(held) for name, held in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(held) for held in value]
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    return value if value is None or isinstance(value, (bool, int, str)) else text_of(value)
 
 
 def _written(path: str | Path, text: str) -> Path:

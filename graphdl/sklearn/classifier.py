@@ -86,7 +86,7 @@ class GraphClassifier(ClassifierMixin, GraphEstimator):  # type: ignore[misc]
         return self._continue(X, y, sample_weight, classes)
 
     def decision_function(self, X: Any) -> Array:
-        """How much the classes are favoured, (n, classes); for two classes (n), above 0 for the second one."""
+        """The scores of the classes, (n, classes); for two classes (n), above 0 for the second one."""
         return self._decisions(self._values(X))
 
     def predict(self, X: Any) -> Array:

@@ -18,6 +18,6 @@ def drawn(estimator: Any) -> str:
         if not isinstance(net, Network) or not rendering.available():
             return ""
         svg = rendering.svg(net.diagram(title=type(estimator).__name__))
-    except (GraphDLError, TypeError):  # a pair that is no network is reported by fit
+    except (GraphDLError, TypeError):  # a pair that is not a network is reported by fit
         return ""
     return f'<div style="overflow-x: auto">{svg[svg.index("<svg") :]}</div>'

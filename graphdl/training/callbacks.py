@@ -50,7 +50,7 @@ class Monitoring(Callback):
     """
 
     def __init__(self, monitor: str, patience: int, maximise: bool | None) -> None:
-        owner = type(self).__name__
+        owner = self.owner
         if not isinstance(monitor, str):
             raise SettingError(
                 f"{owner}: monitor must be the name of a loss or metric, as 'validation_loss', not {monitor!r}"
@@ -65,6 +65,11 @@ class Monitoring(Callback):
 
     _least_patience = 0
 
+    @property
+    def owner(self) -> str:
+        """The name of what monitors, for the text of errors."""
+        return type(self).__name__
+
     def check(self, names: Iterable[str]) -> None:
         """Raise SettingError if `monitor` is not one of these names."""
         names = list(names)
@@ -72,7 +77,7 @@ class Monitoring(Callback):
             validation = self.monitor.startswith("validation_")
             hint = " It needs validation data: validation=, or folds= in a sweep." if validation else ""
             raise SettingError(
-                f"{type(self).__name__}: there is no {self.monitor!r} to monitor.{did_you_mean(self.monitor, names)} "
+                f"{self.owner}: there is no {self.monitor!r} to monitor.{did_you_mean(self.monitor, names)} "
                 f"The history has {listing(names) or 'no entries yet'}.{hint}"
             )
 
@@ -96,7 +101,7 @@ class EarlyStopping(Monitoring):
     maximise    True if higher is better; by default for the metrics of which it is, as "validation_accuracy"
     best_epoch  the epoch of the best value, counted from 1; 0 before the first that is a number
 
-    The best parameters are restored however training ends. A value that is not a number is no improvement.
+    The best parameters are restored however training ends. NaN never counts as an improvement.
     """
 
     _least_patience = 1

@@ -121,7 +121,7 @@ class TerminalDisplay(Display):
 
 
 class NotebookDisplay(Display):
-    """A bar in the output of a cell, which is drawn anew in its place. It needs IPython alone, not ipywidgets."""
+    """A bar in the output of a cell, which is redrawn in place. It needs IPython alone, not ipywidgets."""
 
     interval = 0.2
 

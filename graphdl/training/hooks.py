@@ -47,7 +47,7 @@ class Callbacks:
     def check(self, names: Iterable[str]) -> None:
         """Raise SettingError if a callback monitors a name that will not be in the history.
 
-        Other callbacks may add entries to the history; besides them, only likely mistakes are errors.
+        Other callbacks may add entries to the history; beside such callbacks, only probable mistakes are errors.
         """
         names = list(names)
         monitoring = [callback for callback in self.given if isinstance(callback, Monitoring)]

@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 
 from torch import Tensor
 
+from graphdl.data.labels import classes_of
 from graphdl.errors import SettingError, ShapeError, did_you_mean
 from graphdl.metrics import METRICS, RowMetric, named_metric
 from graphdl.operators import Loss
@@ -79,13 +80,7 @@ class Accuracy:
 
     def _hits(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         """Whether each prediction is correct, and the classes wanted."""
-        if prediction.dim() > 1 and prediction.shape[1] > 1 and not self.each:
-            predicted = prediction.argmax(1)
-            wanted = target.argmax(1) if target.shape == prediction.shape else target
-        else:
-            predicted, wanted = prediction > self.threshold, target > self.target_threshold
-            if predicted.dim() == wanted.dim() + 1:
-                predicted = predicted.squeeze(1)
+        predicted, wanted = classes_of(prediction, target, self.each, self.threshold, self.target_threshold)
         if predicted.shape != wanted.shape:
             raise self._misfit(prediction, target)
         return predicted == wanted, wanted

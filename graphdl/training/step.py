@@ -20,6 +20,7 @@ from graphdl.operators import Weighted
 from graphdl.optim import Stepper
 from graphdl.optim.gradients import Gathering
 from graphdl.optim.moves import Moves
+from graphdl.registry import defined_outside
 from graphdl.training.blame import blame
 from graphdl.training.memory import keep_freed_memory
 from graphdl.training.recording import Recordings
@@ -204,6 +205,5 @@ def has_custom(plan: Plan) -> bool:
 
 
 def is_custom(maker: object) -> bool:
-    """Whether the class of an operator, or of an optimizer, is defined outside graphdl."""
-    maker = maker.loss if isinstance(maker, Weighted) else maker
-    return not type(maker).__module__.startswith(("graphdl.operators.", "graphdl.optim."))
+    """Whether an operator, the loss that it weights, or an optimizer is a custom one."""
+    return defined_outside(maker.loss if isinstance(maker, Weighted) else maker)

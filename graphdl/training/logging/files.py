@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import math
 from abc import abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 
 from graphdl.errors import FileFormatError
 from graphdl.files import write_bytes
+from graphdl.json_text import plain
 from graphdl.network import Network
 from graphdl.optim import Stepper
 from graphdl.settings import flag
@@ -128,7 +128,7 @@ class JSONLines(FileLogger):
         return ""
 
     def _line(self, entry: Entry) -> str:
-        return json.dumps({name: _finite(value) for name, value in entry.items()}, allow_nan=False) + "\n"
+        return json.dumps(plain(entry), allow_nan=False) + "\n"
 
     def _parsed(self, lines: Sequence[str]) -> list[Entry]:
         entries = [json.loads(line) for line in lines]
@@ -147,7 +147,3 @@ def _row(cells: Sequence[Any]) -> str:
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerow(cells)
     return text.getvalue()
-
-
-def _finite(value: Any) -> Any:
-    return None if isinstance(value, float) and not math.isfinite(value) else value

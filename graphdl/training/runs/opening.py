@@ -21,7 +21,14 @@ from graphdl.training.runs.state import Parts, is_stateful
 FREE = ("net", "inputs", "targets", "optimizer", "epochs", "checkpoint", "progress")
 """Arguments of fit that may change from call to call, or are described in another way."""
 
-Monitor = type("Checkpoint", (Monitoring,), {})
+
+class _Best(Monitoring):
+    """Chooses the best epoch."""
+
+    @property
+    def owner(self) -> str:
+        """The name by which users know it."""
+        return "Checkpoint"
 
 
 @contextmanager
@@ -88,7 +95,7 @@ def _monitor(how: Checkpoint, names: list[str], validated: bool) -> Monitoring |
     name = how.monitor or ("validation_loss" if validated else None)
     if name is None:
         return None
-    monitor: Monitoring = Monitor(name, 0, how.maximise)
+    monitor: Monitoring = _Best(name, 0, how.maximise)
     monitor.check(names)
     return monitor
 
@@ -98,8 +105,8 @@ def _warn_of_callbacks(callbacks: Iterable[object]) -> None:
     for k, callback in enumerate(callbacks):
         if getattr(callback, "__dict__", None) and not is_stateful(callback) and not hasattr(callback, "__code__"):
             warnings.warn(
-                f"callbacks[{k}] ({type(callback).__name__}) has attributes and no state_dict: it begins anew when the "
-                "run is continued. Give it the methods state_dict() and load_state_dict(state).",
+                f"callbacks[{k}] ({type(callback).__name__}) has attributes and no state_dict: it starts from its "
+                "initial state when the run is continued. Give it the methods state_dict() and load_state_dict(state).",
                 GraphDLWarning,
                 stacklevel=level_outside(),
             )
