@@ -1,3 +1,7 @@
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: the workers of xdist share the cores
+
 import pytest
 
 from graphdl.training.epochs import CompiledEpoch
