@@ -15,7 +15,7 @@ from graphdl.cpp import Compiled, run_all
 from graphdl.execution.compiled import Calls, completed
 from graphdl.search.epochs import Outcomes, epochs_ahead, make_epochs
 from graphdl.search.run import Run
-from graphdl.search.ways import OneByOne, OutcomeStream, Way, can_compile
+from graphdl.search.ways import OneByOne, OutcomeStream, Way, compiled_copy
 from graphdl.training.epochs import CompiledEpoch
 from graphdl.training.evaluation import Validation
 from graphdl.training.step import TrainingStep
@@ -38,16 +38,18 @@ class Together:
 
     def __init__(self, threads: int | None) -> None:
         self._threads = threads or os.cpu_count() or 1
+        self._like: CompiledEpoch | None = None
 
     def prepare(self, run: Run) -> Way:
-        """Compile the step."""
-        return self if can_compile(run) else OneByOne(False, self._threads)
+        """Compile the step; all members use that of the copy on which it is tried."""
+        self._like = compiled_copy(run)
+        return self if self._like is None or self._like.compiled else OneByOne(False, self._threads)
 
     def __call__(self, runs: Iterable[Run], epochs: int) -> OutcomeStream:
         """Train the runs up to so many epochs; those of a call are yielded together."""
         waiting = iter(runs)
         for run in waiting:
-            first = self._of(run)
+            first = self._of(run, None, self._like)
             yield self._alone(first, epochs)
             if run.member.state != "failed":
                 break

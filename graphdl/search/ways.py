@@ -58,7 +58,7 @@ class OneByOne:
     def prepare(self, run: Run) -> Way:
         """Compile the step; members find the library."""
         if self._compiled:
-            can_compile(run)
+            compiled_copy(run)
         return self
 
     def __call__(self, runs: Iterable[Run], epochs: int) -> OutcomeStream:
@@ -77,8 +77,8 @@ class OneByOne:
                 yield made
 
 
-def can_compile(run: Run) -> bool:
-    """Compile the step of a run by training a copy of its network on its first rows; False if it cannot be compiled.
+def compiled_copy(run: Run) -> CompiledEpoch | None:
+    """The training of a copy of a run's network, compiled and tried on its first rows; None if it fails.
 
     If training fails there, it fails again in the run, where the error belongs.
     """
@@ -90,8 +90,8 @@ def can_compile(run: Run) -> bool:
         train = CompiledEpoch(TrainingStep(net, stepper, scorer, recipe.threads, (), run.gathering, together=True))
         train(Batches(run.data.named(run.member.net), size, shuffle=False, chosen=chosen))
     except Exception:
-        return True
-    return train.compiled
+        return None
+    return train
 
 
 def settle(run: Run, outcome: Outcome, seconds: float) -> None:
