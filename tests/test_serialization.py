@@ -185,7 +185,7 @@ operators = st.one_of(
 feeds = st.builds(Feed, keys, st.one_of(st.none(), st.integers(0, 5), st.text(max_size=4)), finite)
 
 
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=200)
 @given(st.dictionaries(keys, operators, max_size=5), st.dictionaries(keys, st.lists(feeds, max_size=4), max_size=5))
 def test_any_two_dictionaries_come_back_as_they_were(nodes, edges):
     found = restored(nodes, edges)
@@ -194,7 +194,7 @@ def test_any_two_dictionaries_come_back_as_they_were(nodes, edges):
     assert to_dict(*found) == to_dict(nodes, edges)
 
 
-@settings(max_examples=50, deadline=None, derandomize=True)
+@settings(max_examples=50)
 @given(st.dictionaries(keys, operators, max_size=4), st.dictionaries(keys, st.lists(feeds, max_size=3), max_size=4))
 def test_any_two_dictionaries_come_back_from_a_file(tmp_path_factory, nodes, edges):
     path = write_json(to_dict(nodes, edges), tmp_path_factory.mktemp("any") / "net.json")

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from graphdl.data import Batches, batches
 from graphdl.errors import SettingError, ShapeError
 
-repeatable = settings(derandomize=True, deadline=None, max_examples=60)
+repeatable = settings(max_examples=60)
 on_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 
 

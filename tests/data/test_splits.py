@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from graphdl.data import kfold, split
 from graphdl.errors import MissingPackageError, SettingError, ShapeError
 
-repeatable = settings(derandomize=True, deadline=None, max_examples=60)
+repeatable = settings(max_examples=60)
 
 
 def test_parts_hold_the_same_rows_of_each_tensor():

@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 from graphdl.execution.arena import ALIGNMENT, Plot, lay_out
 
 
-@settings(deadline=None, derandomize=True, max_examples=200)
+@settings(max_examples=200)
 @given(st.lists(st.tuples(st.integers(0, 20), st.integers(0, 10), st.integers(0, 1000)), max_size=40))
 def test_plots_that_overlap_in_time_do_not_in_memory(drawn):
     plots = [Plot(first, first + length, size) for first, length, size in drawn]

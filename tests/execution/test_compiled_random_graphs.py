@@ -10,8 +10,6 @@ from tests.twins import assert_twins, needs_compiler
 pytestmark = [needs_compiler]
 some = settings(
     max_examples=12,
-    derandomize=True,
-    deadline=None,
     database=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture, HealthCheck.filter_too_much],
 )

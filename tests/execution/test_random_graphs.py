@@ -49,7 +49,7 @@ def total_loss(drawn, values):
     )
 
 
-many = settings(max_examples=100, derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+many = settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow])
 
 
 @many

@@ -30,8 +30,6 @@ def own_loop(drawn):
 @pytest.mark.filterwarnings("ignore::graphdl.errors.GraphDLWarning")  # what is drawn has no purpose
 @settings(
     max_examples=60,
-    derandomize=True,
-    deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 @given(drawn=networks(losses=2))
