@@ -118,7 +118,7 @@ def fit(
     calls.check(names)
     train = (CompiledEpoch if compile else SteppedEpoch)(step, calls.step_end if calls.wants_steps else None)
     history = History()
-    parts = Parts(net, stepper, step, train, calls, history, generator, inputs)
+    parts = Parts(net, stepper, step, train, calls, history, generator, (inputs, validation))
     with (
         net.engine.turn.taken("fit"),
         keeping(checkpoint, arguments, batches, names, parts) as run,

@@ -107,6 +107,14 @@ def _of_items(net: Network, data: Any, how: Choice) -> Rows:
     return Rows(net, batches, validation)
 
 
+def weighted_by_rows(net: Network, batches: Iterable[Batch], sample_weight: Any) -> tuple[Network, Batches]:
+    """A network that takes weights of rows, and batches with them. Raises SettingError for batches of an iterable."""
+    if not isinstance(batches, Batches):
+        raise SettingError(f"sample_weight {INSTEAD['sample_weight']}")
+    weights = row_weights(batches.rows, sample_weight, None, None, None, None).to(net.device, net.dtype)
+    return with_weighted_losses(net), Batches({**batches.inputs, SAMPLE_WEIGHT: weights}, batches.batch_size, False)
+
+
 INSTEAD = {
     "validation": "is a share of the rows, which are not known of an iterable of batches: give data.",
     "drop_last": "leaves out rows of tensors; an iterable makes its own batches: DataLoader(..., drop_last=True).",

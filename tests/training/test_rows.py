@@ -321,6 +321,23 @@ def test_drop_last_leaves_out_the_shorter_batch(way, shuffle):
         assert all(map(torch.equal, net.parameters.values(), same.parameters.values()))
 
 
+@pytest.mark.parametrize("batch_size", [7, 60])
+def test_evaluate_takes_weights_of_rows(batch_size):
+    """The loss is sum w loss / sum w, as that of fit; metrics are not weighted, and the network stays as it is."""
+    net = network()
+    each = functional.cross_entropy(net.predict(X), LABELS, reduction="none")
+    found = evaluate(net, X, LABELS, sample_weight=3 * W, batch_size=batch_size, metrics=["accuracy"])
+    assert found["loss"] == pytest.approx(float((W * each).sum() / W.sum()))
+    assert found["accuracy"] == evaluate(net, X, LABELS, metrics=["accuracy"])["accuracy"]
+    assert net.inputs == ("x", "target")
+    how = {"optimizer": SGD(lr=0.0), "epochs": 1, "batch_size": batch_size, "progress": False}
+    assert fit(net, X, LABELS, sample_weight=W, **how)["loss"][0] == pytest.approx(found["loss"])
+    with pytest.raises(GraphDLError, match="sample_weight belongs to rows of tensors"):
+        evaluate(net, BATCHES, sample_weight=W)
+    with pytest.raises(GraphDLError, match=r"sample_weight has the shape \(60,\), and the data have 50 rows"):
+        evaluate(net, X[:50], LABELS[:50], sample_weight=W)
+
+
 BATCHES = [{"x": X, "target": LABELS}]
 REFUSED = [
     ({"sample_weight": torch.ones(59)}, r"sample_weight has the shape \(59,\), and the data have 60 rows.*\(60,\)"),

@@ -17,6 +17,7 @@ from graphdl.optim import Stepper
 from graphdl.training.epochs import CompiledEpoch, SteppedEpoch
 from graphdl.training.history import History
 from graphdl.training.hooks import Callbacks
+from graphdl.training.runs.generators import generators_of
 from graphdl.training.step import TrainingStep
 
 
@@ -83,7 +84,7 @@ class Parts:
         if self.generator is not self.net.generator:
             states["order"] = self.generator.get_state()
         numbers = numpy.random.get_state(legacy=False)
-        states["inputs"] = [each.get_state() for each in generators_of(self.inputs)]
+        states["inputs"] = [each.state for each in generators_of(self.inputs)]
         return {**states, "torch": torch.get_rng_state(), "numpy": numbers, "python": random.getstate()}
 
     def set_generators(self, states: Mapping[str, Any]) -> None:
@@ -93,19 +94,11 @@ class Parts:
         self.net.generator.set_state(states["network"])
         if "order" in states:
             self.generator.set_state(states["order"])
-        for generator, state in zip(generators_of(self.inputs), states.get("inputs", ()), strict=False):
-            generator.set_state(state)
+        for generator, state in zip(generators_of(self.inputs), states["inputs"], strict=False):
+            generator.state = state
         torch.set_rng_state(states["torch"])
         numpy.random.set_state(states["numpy"])
         random.setstate(states["python"])
-
-
-def generators_of(loader: Any) -> list[Generator]:
-    """The generators of a DataLoader and its samplers, each once."""
-    batches = getattr(loader, "batch_sampler", None)
-    places = (loader, getattr(loader, "sampler", None), batches, getattr(batches, "sampler", None))
-    found = [getattr(each, "generator", None) for each in places]
-    return list({id(each): each for each in found if isinstance(each, Generator)}.values())
 
 
 def is_stateful(callback: object) -> bool:
