@@ -66,7 +66,7 @@ class RowMetric(Settings, ABC):
             f"{self.name} cannot compare predictions {tuple(prediction.shape)} with targets {tuple(target.shape)}."
         )
 
-    def labels(self, loss: Loss, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    def classes_compared(self, loss: Loss, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         """The classes wanted and predicted, (m,), or (m, c) where each element is a separate label."""
         each = loss.judged == "element" or has_several_labels(loss, prediction, target)
         predicted, wanted = classes_of(prediction, target, each, loss.threshold, loss.target_threshold)
@@ -97,7 +97,7 @@ class ClassMetric(RowMetric):
         return self.word if self.average is None else f"{self.word}_{self.average}"
 
     def of_numbers(self, loss: Loss, prediction: Tensor, target: Tensor) -> float:
-        wanted, predicted = self.labels(loss, prediction, target)
+        wanted, predicted = self.classes_compared(loss, prediction, target)
         if not len(wanted):
             return math.nan
         several = wanted.dim() > 1 or (prediction.dim() > 1 and prediction.shape[1] > 2)
@@ -147,7 +147,7 @@ class AUC(RowMetric):
         return "auc" if self.average == "macro" else f"auc_{self.average}"
 
     def of_numbers(self, loss: Loss, prediction: Tensor, target: Tensor) -> float:
-        wanted, _ = self.labels(loss, prediction, target)
+        wanted, _ = self.classes_compared(loss, prediction, target)
         area = scikit_learn("sklearn.metrics", "The metric 'auc'").roc_auc_score
         scores = by_rows(prediction.double()) if wanted.dim() > 1 else _scores(loss, prediction, target)
         if bool(scores.isnan().any()):  # such as the softmax of two infinite numbers

@@ -11,7 +11,7 @@ from typing import Any
 import numpy
 
 from graphdl.errors import FileFormatError, did_you_mean, import_optional, listing
-from graphdl.search.sources import is_number, numbers_of, read_csv
+from graphdl.intake.csv_files import is_number, numbers_of, read_csv
 
 SUFFIXES = (".csv", ".npz", ".parquet")
 

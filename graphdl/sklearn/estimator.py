@@ -120,7 +120,7 @@ class GraphEstimator(BaseEstimator):  # type: ignore[misc]
         if self.early_stopping:
             raise ValueError("partial_fit makes one epoch and cannot stop early: use fit, or early_stopping=False.")
         if hasattr(self, "network_"):
-            X, y, weights = counted(*self._checked(X, y, reset=False), sample_weight)
+            X, y, weights = without_weightless_rows(*self._checked(X, y, reset=False), sample_weight)
             task = self._task(X, y, weights, None, self.network_)
         else:
             task, self.history_, self._stepper_state = self._begin(X, y, sample_weight, labels), History(), None
@@ -136,7 +136,7 @@ class GraphEstimator(BaseEstimator):  # type: ignore[misc]
 
     def _begin(self, X: Any, y: Any, sample_weight: Any, labels: Any = None) -> Task:
         """Check the data, and make a new network."""
-        X, y, weights = counted(*self._checked(X, y), sample_weight)
+        X, y, weights = without_weightless_rows(*self._checked(X, y), sample_weight)
         self._learn_targets(y if labels is None else labels)
         return self._new_task(X, y, weights)
 
@@ -211,7 +211,7 @@ class GraphEstimator(BaseEstimator):  # type: ignore[misc]
         return lambda: shown() + drawn(self)
 
 
-def row_weights(X: Array, sample_weight: Any) -> Array | None:
+def checked_weights(X: Array, sample_weight: Any) -> Array | None:
     """The weights of rows, of which one at least is above 0; None for None."""
     if sample_weight is None:
         return None
@@ -221,9 +221,9 @@ def row_weights(X: Array, sample_weight: Any) -> Array | None:
     return weights
 
 
-def counted(X: Array, y: Array, sample_weight: Any) -> tuple[Array, Array, Array | None]:
+def without_weightless_rows(X: Array, y: Array, sample_weight: Any) -> tuple[Array, Array, Array | None]:
     """Rows, targets and weights without the rows whose weight is 0."""
-    weights = row_weights(X, sample_weight)
+    weights = checked_weights(X, sample_weight)
     if weights is None or weights.all():
         return X, y, weights
     kept = weights > 0

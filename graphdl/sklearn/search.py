@@ -20,7 +20,7 @@ from sklearn.utils.validation import indexable
 
 from graphdl.errors import GraphDLError, SettingError
 from graphdl.search import Sweep, fit_all
-from graphdl.sklearn.estimator import Array, GraphEstimator, row_weights
+from graphdl.sklearn.estimator import Array, GraphEstimator, checked_weights
 from graphdl.sklearn.results import cv_results
 from graphdl.sklearn.task import Task
 from graphdl.training import EarlyStopping
@@ -135,7 +135,7 @@ class GraphSearchCV(GridSearchCV):  # type: ignore[misc]
         X, y, groups = indexable(X, y, groups)
         prototype = clone(self.estimator)
         rows, targets = prototype._checked(X, y)
-        weights = row_weights(rows, sample_weight)
+        weights = checked_weights(rows, sample_weight)
         if weights is not None:  # the targets of rows that do not count may be anything
             targets = targets.copy()
             targets[weights == 0] = targets[weights > 0][0]

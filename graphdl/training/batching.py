@@ -58,12 +58,18 @@ def make_batches(
 
 
 class NamedBatches:
-    """An iterable of batches, each a dict of tensors or a pair (input, target), with their tensors by name."""
+    """An iterable of batches, each a dict of tensors or a pair (input, target), with their tensors by name.
 
-    def __init__(self, net: Network, batches: Iterable[Any]) -> None:
-        self._net, self._batches = net, batches
+    look  is called with the first batch, before it is used
+    """
+
+    def __init__(self, net: Network, batches: Iterable[Any], look: Callable[[Batch], None] | None = None) -> None:
+        self._net, self._batches, self._look = net, batches, look
         self.once = iter(batches) is batches
-        self.look: Callable[[Batch], None] | None = None  # at the first batch, before it is used
+
+    def looked_at(self, look: Callable[[Batch], None]) -> NamedBatches:
+        """The same batches; `look` is called with the first one."""
+        return NamedBatches(self._net, self._batches, look)
 
     def __iter__(self) -> Iterator[Batch]:
         """Each batch as {name: tensor}. The iterable itself runs outside inference mode."""
@@ -84,8 +90,8 @@ class NamedBatches:
                     f"A batch must be a dict {{input: tensor}}, a pair (input, target) or a tensor, not a {found}."
                 )
             named = self._net.engine.prepare(batch, self._net.losses)[1]
-            if self.look is not None:
-                look, self.look = self.look, None
+            if self._look is not None:
+                look, self._look = self._look, None
                 look(named)
             yield named
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from graphdl.arguments import to_tensor
-from graphdl.data.weights import class_indices, weights_by_class
+from graphdl.data.weights import classes_of_rows, weights_by_class
 from graphdl.errors import SettingError, ShapeError, listing
 from graphdl.graph import Feed
 from graphdl.network import Network
@@ -62,7 +62,7 @@ def row_weights(
                 "class_weight needs one loss with one target that names the class of a row: give sample_weight, or set "
                 "class_weight of the losses."
             )
-        weights = weights * weights_by_class(class_weight, class_indices(targets, "targets", ignored), rows)
+        weights = weights * weights_by_class(class_weight, classes_of_rows(targets, "targets", ignored), rows)
     if not torch.isfinite(weights).all() or bool((weights < 0).any()):
         wrong = weights[~(torch.isfinite(weights) & (weights >= 0))][0]
         raise SettingError(
