@@ -43,9 +43,7 @@ def evaluate(
     encoding = held.chosen(table, input or [], target or [])
     named = encoding.data(held.net, table)
     net = held.build(encoding.features(held.net, table))
-    classes = any(each.of_classes for each in encoding.targets.values())
-    figures = measure(net, named, metrics=metric or (["accuracy"] if classes else []))
-    tell_figures(figures, as_json, rows=table.rows)
+    tell_figures(measure(net, named, metrics=encoding.metrics(metric)), as_json, rows=table.rows)
 
 
 def predict(

@@ -15,7 +15,7 @@ from graphdl.graph import Key
 from graphdl.network import Network
 from graphdl.sklearn.networks import Ends
 from graphdl.training import EarlyStopping, History, fit
-from graphdl.training.weighting import SAMPLE_WEIGHT, with_weighted_losses
+from graphdl.training.weighting import weighted
 
 Rows = NDArray[Any]
 
@@ -46,8 +46,7 @@ class Task:
     def __post_init__(self) -> None:
         self.trained = self.net
         if self.weights is not None:
-            self.trained = with_weighted_losses(self.net)
-            self.inputs = {**self.inputs, SAMPLE_WEIGHT: torch.from_numpy(self.weights).to(self.net.dtype)}
+            self.trained, self.inputs = weighted(self.net, self.inputs, torch.from_numpy(self.weights))
 
     @property
     def count(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor
 from graphdl.arguments import to_tensor
 from graphdl.data.weights import classes_of_rows, weights_by_class
 from graphdl.errors import SettingError, ShapeError, listing
-from graphdl.graph import Feed
+from graphdl.graph import Feed, Key
 from graphdl.network import Network
 from graphdl.operators import Weighted
 
@@ -18,11 +19,15 @@ SAMPLE_WEIGHT = "sample_weight"
 """The input of the weights; its slot in the losses has the same name."""
 
 
-def with_weighted_losses(net: Network) -> Network:
-    """A network over the same tensors, in which each loss is `Weighted` by the input sample_weight.
+def weighted(net: Network, inputs: Mapping[Key, Tensor], weights: Tensor) -> tuple[Network, dict[Key, Tensor]]:
+    """A network over the same tensors in which each loss is `Weighted`, and its inputs, with the weights (n) of rows.
 
     Training it trains the network. Raises SettingError if a loss cannot be weighted, or is already.
     """
+    return _with_weighted_losses(net), {**inputs, SAMPLE_WEIGHT: weights.to(net.device, net.dtype)}
+
+
+def _with_weighted_losses(net: Network) -> Network:
     if SAMPLE_WEIGHT in net.engine.inputs or SAMPLE_WEIGHT in net.graph:
         raise SettingError(
             f"sample_weight= and class_weight= add an input {SAMPLE_WEIGHT!r}, and the network has a node or an input "
@@ -38,7 +43,12 @@ def with_weighted_losses(net: Network) -> Network:
 
 
 def row_weights(
-    count: int, sample_weight: Any, class_weight: Any, targets: Tensor | None, ignored: int | None, rows: Tensor | None
+    count: int,
+    sample_weight: Any,
+    class_weight: Any = None,
+    targets: Tensor | None = None,
+    ignored: int | None = None,
+    rows: Tensor | None = None,
 ) -> Tensor:
     """The weights of rows: those given times those of their classes, divided by their mean over the rows in use.
 

@@ -47,7 +47,7 @@ class Keeper:
         self._network: tuple[dict[str, Any], dict[str, Any]] | None = None
         self._looked, self._each = time.monotonic(), math.inf
         if self._state is not None:
-            parts.restore_history(self._state)
+            parts.history.restore(self._state["history"], self._state["seconds"])  # before callbacks see it
 
     @property
     def signals(self) -> Signals:
