@@ -23,12 +23,14 @@ from graphdl.settings import flag
 from graphdl.sklearn.networks import Ends, declared, ends_of, perceptron, with_loss
 from graphdl.sklearn.picture import drawn
 from graphdl.sklearn.task import Rows, Task, scaled
-from graphdl.training import History
+from graphdl.training import EarlyStopping, History
 
 Array = NDArray[Any]
 FLOATS = (numpy.float64, numpy.float32)
 DTYPES = {numpy.dtype(numpy.float32): torch.float32, numpy.dtype(numpy.float64): torch.float64}
 SEEDS = 2**31 - 1
+OPTIONS = ("metrics", "penalties", "clip_norm", "shuffle", "compile", "threads")
+"""Settings that are arguments of fit."""
 
 
 @dataclass(eq=False, repr=False)
@@ -110,7 +112,7 @@ class GraphEstimator(BaseEstimator):  # type: ignore[misc]
                        so exactly, up to rounding; otherwise on average over the order of the rows
         """
         task = self._begin(X, y, sample_weight)
-        self.history_ = task.fit(self._optimizer(), self.patience, self._options(task))
+        self.history_ = task.fit(self._optimizer(), self._options(task))
         self._stepper_state: dict[str, Any] | None = None
         self._note()
         return self
@@ -127,7 +129,7 @@ class GraphEstimator(BaseEstimator):  # type: ignore[misc]
         stepper = self._optimizer().bind(task.trained)
         if self._stepper_state is not None:
             stepper.load_state_dict(self._stepper_state)
-        made = task.fit(stepper, self.patience, {**self._options(task), "epochs": 1, "seed": None})
+        made = task.fit(stepper, {**self._options(task), "epochs": 1, "seed": None})
         self._stepper_state = stepper.state_dict()
         self.history_.append(made.last)
         self.history_.seconds += made.seconds
@@ -178,13 +180,16 @@ class GraphEstimator(BaseEstimator):  # type: ignore[misc]
 
     def _options(self, task: Task) -> dict[str, Any]:
         """The arguments of fit."""
+        callbacks = self.callbacks
+        if task.held is not None:
+            callbacks = (*callbacks, EarlyStopping(patience=self.patience))
         return {
             "epochs": self.epochs,
             "batch_size": task.batch_size(self.batch_size),
             "seed": self._seed,
             "progress": bool(self.verbose),
-            **{name: getattr(self, name) for name in ("metrics", "callbacks", "penalties", "clip_norm", "shuffle")},
-            **{name: getattr(self, name) for name in ("compile", "threads")},
+            "callbacks": callbacks,
+            **{name: getattr(self, name) for name in OPTIONS},
         }
 
     def _note(self) -> None:

@@ -20,6 +20,9 @@ Batch: TypeAlias = Mapping[Key, Tensor]
 
 END = object()
 
+ALL_ROWS = 2**62
+"""More rows than any data have."""
+
 
 def make_batches(
     net: Network,
@@ -55,6 +58,14 @@ def make_batches(
             "batches."
         )
     return NamedBatches(net, batches)
+
+
+def whole_batch(owner: str, net: Network, inputs: Any, targets: Any) -> Batch:
+    """Data as one batch, which `owner` takes. Raises SettingError for several batches."""
+    batches = list(make_batches(net, inputs, targets, ALL_ROWS))
+    if len(batches) != 1:
+        raise SettingError(f"{owner} takes a whole data set as one batch, and inputs has {len(batches)}.")
+    return batches[0]
 
 
 class NamedBatches:
