@@ -33,7 +33,7 @@ from graphdl.optim import SGD, Adam
 from graphdl.training.epochs import CompiledEpoch
 from graphdl.training.recording import Recording
 from graphdl.training.rows import hold_out
-from graphdl.training.weighting import row_weights
+from graphdl.training.weighting import row_weights, weighted
 from tests.twins import needs_compiler
 
 G = torch.Generator().manual_seed(0)
@@ -243,6 +243,23 @@ def test_what_callbacks_do_to_the_network_holds_for_weighted_training(way):
     assert torch.equal(net.parameters["fc1.weight"], callback.kept)
     assert not torch.equal(net.parameters["fc2.weight"], free)
     assert isinstance(net.operators["loss"], CrossEntropyLoss)
+
+
+def test_the_weighted_network_is_one_with_the_network():
+    """What is frozen in one is frozen in the other, tensors move together, and a pass of it can be recorded."""
+    net = network()
+    other, inputs = weighted(net, {"x": X, "target": LABELS}, W)
+    net.freeze("fc1")
+    assert other.engine.frozen == net.engine.frozen == {"fc1"}
+    other.unfreeze("fc1").to(dtype=torch.float32)
+    assert net.engine.frozen == frozenset()
+    assert (net.dtype, net.engine.version) == (other.dtype, other.engine.version) == (torch.float32, 3)
+    other.to(dtype=torch.float64).forward(inputs)
+    other.backward()
+    net.forward({"x": X, "target": LABELS})
+    net.backward()
+    assert all(other.parameters[name] is net.parameters[name] for name in net.parameters)
+    assert not torch.equal(other.gradients["fc2.weight"], net.gradients["fc2.weight"])
 
 
 def test_weights_with_blocks_shared_operators_and_several_losses():
