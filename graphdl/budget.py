@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 MOST_BYTES = 2**30
 """The default of `max_bytes`: what a file that is read may take for its tensors."""
+SHORT_TEXT, TEXT_SHARE = 2**20, 32
+"""JSON may have so many bytes, or a share of max_bytes: its data take up to 32 times the memory of the text."""
 FEW_NODES, FEW_TENSORS, EACH = 4_096, 16_384, 16
 """A file may make so many nodes and tensors, or EACH for every node that it writes: a Shared block repeats nodes."""
 
@@ -33,6 +35,11 @@ class Size:
     tensors: int = 0
     bytes: int = 0
     largest: tuple[int, str, tuple[int, ...]] = (0, "", ())
+
+
+def most_text(max_bytes: int = MOST_BYTES) -> int:
+    """The bytes of JSON that are read at most."""
+    return max(SHORT_TEXT, max_bytes // TEXT_SHARE)
 
 
 def check_size(

@@ -4,7 +4,8 @@
 
 The predictions and targets of all batches are kept, and measured together: the metric of the whole, not a mean over
 batches. Rows whose target is the loss's ignore_index do not count. Where a row of a binary loss has several labels or
-none, precision, recall, f1 and auc measure each label by itself. A metric is nan if a prediction is not finite.
+none, precision, recall, f1 and auc measure each label by itself, as accuracy does. A metric is nan if a prediction is
+nan, and one of numbers if a prediction is infinite; an infinite score of a class, as the logarithm of 0, is one.
 """
 
 from __future__ import annotations
@@ -47,16 +48,17 @@ class RowMetric(Settings, ABC):
         """The name under which the history lists it."""
 
     def measure(self, loss: Loss, prediction: Tensor, target: Tensor) -> float:
-        """The metric of predictions (n, ...) for a loss and its targets; nan unless all of them are finite.
+        """The metric of predictions (n, ...) for a loss and its targets; nan unless all of them are numbers.
 
         Raises ShapeError if they do not fit.
         """
-        finite = bool(prediction.isfinite().all()) and bool(target.isfinite().all())
-        return self.of_finite(loss, prediction, target) if finite else math.nan
+        if bool(prediction.isnan().any()) or not bool(target.isfinite().all()):
+            return math.nan
+        return self.of_numbers(loss, prediction, target)
 
     @abstractmethod
-    def of_finite(self, loss: Loss, prediction: Tensor, target: Tensor) -> float:
-        """The metric of finite predictions and targets."""
+    def of_numbers(self, loss: Loss, prediction: Tensor, target: Tensor) -> float:
+        """The metric of predictions that are not nan, and of finite targets."""
 
     def misfit(self, prediction: Tensor, target: Tensor) -> ShapeError:
         """The error for shapes that do not fit."""
@@ -64,7 +66,7 @@ class RowMetric(Settings, ABC):
             f"{self.name} cannot compare predictions {tuple(prediction.shape)} with targets {tuple(target.shape)}."
         )
 
-    def labels(self, loss: Loss, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    def classes_compared(self, loss: Loss, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         """The classes wanted and predicted, (m,), or (m, c) where each element is a separate label."""
         each = loss.judged == "element" or has_several_labels(loss, prediction, target)
         predicted, wanted = classes_of(prediction, target, each, loss.threshold, loss.target_threshold)
@@ -94,8 +96,8 @@ class ClassMetric(RowMetric):
     def name(self) -> str:
         return self.word if self.average is None else f"{self.word}_{self.average}"
 
-    def of_finite(self, loss: Loss, prediction: Tensor, target: Tensor) -> float:
-        wanted, predicted = self.labels(loss, prediction, target)
+    def of_numbers(self, loss: Loss, prediction: Tensor, target: Tensor) -> float:
+        wanted, predicted = self.classes_compared(loss, prediction, target)
         if not len(wanted):
             return math.nan
         several = wanted.dim() > 1 or (prediction.dim() > 1 and prediction.shape[1] > 2)
@@ -144,19 +146,18 @@ class AUC(RowMetric):
     def name(self) -> str:
         return "auc" if self.average == "macro" else f"auc_{self.average}"
 
-    def of_finite(self, loss: Loss, prediction: Tensor, target: Tensor) -> float:
-        wanted, _ = self.labels(loss, prediction, target)
+    def of_numbers(self, loss: Loss, prediction: Tensor, target: Tensor) -> float:
+        wanted, _ = self.classes_compared(loss, prediction, target)
         area = scikit_learn("sklearn.metrics", "The metric 'auc'").roc_auc_score
+        scores = by_rows(prediction.double()) if wanted.dim() > 1 else _scores(loss, prediction, target)
+        if bool(scores.isnan().any()):  # such as the softmax of two infinite numbers
+            return math.nan
+        scores = scores.nan_to_num()  # scikit-learn takes finite ones
         if wanted.dim() > 1:  # separate labels
-            scores, hits = by_rows(prediction.double()), wanted
+            hits = wanted
+        elif scores.shape[1] == 1:
+            hits = wanted[:, None]
         else:
-            scores = _scores(loss, prediction, target)
-            if scores.shape[1] == 1:
-                return (
-                    float(area(wanted.numpy(), scores[:, 0].numpy()))
-                    if 0 < int(wanted.sum()) < len(wanted)
-                    else math.nan
-                )
             hits = (wanted[:, None] == torch.arange(scores.shape[1])).long()
         known = [k for k in range(scores.shape[1]) if 0 < int(hits[:, k].sum()) < len(hits)]
         if not known:
@@ -189,7 +190,7 @@ class TopKAccuracy(RowMetric):
     def name(self) -> str:
         return f"top_{self.k}_accuracy"
 
-    def of_finite(self, loss: Loss, prediction: Tensor, target: Tensor) -> float:
+    def of_numbers(self, loss: Loss, prediction: Tensor, target: Tensor) -> float:
         if prediction.dim() < 2 or prediction.shape[1] <= self.k:
             raise ShapeError(
                 f"{self.name} needs predictions of more than {self.k} classes, (n, c), not {tuple(prediction.shape)}."
@@ -218,10 +219,10 @@ class NumberMetric(RowMetric):
     def name(self) -> str:
         return self.word
 
-    def of_finite(self, loss: Loss, prediction: Tensor, target: Tensor) -> float:
+    def of_numbers(self, loss: Loss, prediction: Tensor, target: Tensor) -> float:
         if prediction.shape != target.shape:
             raise self.misfit(prediction, target)
-        return self.compare(prediction.double(), target.double())
+        return self.compare(prediction.double(), target.double()) if bool(prediction.isfinite().all()) else math.nan
 
     @abstractmethod
     def compare(self, prediction: Tensor, target: Tensor) -> float:

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from graphdl import container, serialization
 from graphdl.arguments import floating_type, new_generator, usable_device
-from graphdl.budget import check_gradients, check_size
+from graphdl.budget import check_gradients, check_size, most_text
 from graphdl.errors import FileFormatError, GraphDLError, SettingError, listing
 from graphdl.files import reading, replacing
 from graphdl.graph import known_keys
@@ -38,8 +38,6 @@ MANIFEST, MODEL, WEIGHTS = "manifest.json", "model.json", "weights.safetensors"
 FIELDS = ("format", "version", "graphdl", "torch", "members", "dtype", "frozen", "outputs", "generator")
 TYPES = [each for each in vars(torch).values() if isinstance(each, torch.dtype) and each.is_floating_point]
 DTYPES = {str(each).removeprefix("torch."): each for each in TYPES}
-SHORT_TEXT, TEXT_SHARE = 2**20, 32
-"""JSON may have so many bytes, or a share of max_bytes: its data take up to 32 times the memory of the text."""
 NO_DATA = 2**62
 """The max_bytes of tensors without data, on the device "meta"."""
 
@@ -90,7 +88,7 @@ def load(cls: Any, path: Path, seed: int | None, device: Any, dtype: torch.dtype
                 file.seek(0)
                 return _read(cls, file, seed, device, dtype, max_bytes)
             file.seek(0)
-            content = file.read(_most_text(max_bytes) + 1)
+            content = file.read(most_text(max_bytes) + 1)
         return of_dictionary(cls, _parsed(content, "it", max_bytes), seed, device, dtype or torch.float32, max_bytes)
     except RecursionError:
         raise FileFormatError(f"{path}: the network is nested too deeply.") from None
@@ -117,13 +115,9 @@ def _made(cls: Any, data: object, seed: int | None, device: Any, dtype: torch.dt
 
 def _parsed(content: bytes | None, what: str, max_bytes: int) -> Any:
     assert content is not None
-    if len(content) > (most := _most_text(max_bytes)):
+    if len(content) > (most := most_text(max_bytes)):
         raise FileFormatError(f"{what} has more than {most:,} bytes of JSON, which max_bytes={max_bytes} allows.")
     return parse(content, what)
-
-
-def _most_text(max_bytes: int) -> int:
-    return max(SHORT_TEXT, max_bytes // TEXT_SHARE)
 
 
 def _read(cls: Any, file: BinaryIO, seed: int | None, device: torch.device, dtype: Any, max_bytes: int) -> Any:

@@ -177,12 +177,27 @@ class Network(Stored, Pictured, NotAModule):
         the outputs need a value that is neither computed inside the part nor one of its inputs.
         """
         cut = cut_part(self.graph, self.order, self.engine.inputs, inputs, outputs)
-        part = Network.__new__(Network)
-        part._operators, part._connectivity = cut.operators, cut.connectivity
-        store = self.engine.store.part(cut.owners)
-        part._set_up(self.generator, self.device, self.dtype, store, cut.outputs)
+        part = self._beside(cut.operators, cut.connectivity, self.engine.store.part(cut.owners), cut.outputs)
         part.engine.share(self.engine, cut.owners)
         return part
+
+    def _beside(self, operators: Mapping[Key, Any], connectivity: Mapping[Key, Any], *part: Any) -> Network:
+        """A network over tensors of this one, of checked and normalised dictionaries; `part` is that of _set_up."""
+        net = Network.__new__(Network)
+        net._operators, net._connectivity = dict(operators), dict(connectivity)
+        net._set_up(self.generator, self.device, self.dtype, *part)
+        return net
+
+    def _with_losses(self, losses: Mapping[Key, Operator], connectivity: Mapping[Key, tuple[Feed, ...]]) -> Network:
+        """The network with other losses and further edges, for training: on the same tensors, frozen together.
+
+        The losses have the parameters of those that they replace. Raises MissingInputError while sizes are unknown.
+        """
+        cut = cut_part(self.graph, self.order, self.engine.inputs, self.inputs, self.outputs)
+        operators, edges = {**cut.operators, **losses}, {**cut.connectivity, **connectivity}
+        net = self._beside(operators, edges, self.engine.store)
+        net.engine.status = self.engine.status
+        return net
 
     def compile(self, optimizer: Any, inputs: object) -> CompiledSteps:
         """Compile training steps for batches like these inputs: a callable {name: (K, n, ...)} -> losses (K,).

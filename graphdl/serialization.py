@@ -21,6 +21,7 @@ from typing import Any
 import torch
 from safetensors import torch as safetensors
 
+from graphdl.budget import most_text
 from graphdl.errors import FileFormatError, GraphDLError, SettingError, did_you_mean, listing
 from graphdl.files import read_bytes, write_bytes
 from graphdl.graph import Block, Feed, Key, Shared
@@ -31,8 +32,6 @@ from graphdl.settings import LARGEST_INTEGER, chosen_settings
 
 FORMAT, VERSION = "graphdl", 1
 FIELDS = ("format", "version", "operators", "connectivity")
-MOST_TEXT = 2**25
-"""The bytes of a JSON file that are read at most: its data take up to 32 times as much memory."""
 
 
 def to_dict(
@@ -119,8 +118,8 @@ def _lay_out(data: Mapping[str, Any]) -> str:
 
 
 def read_json(path: Path) -> Any:
-    """Read a JSON file. Raises FileFormatError if it is missing, invalid, or longer than MOST_TEXT bytes."""
-    return parse(read_bytes(path, MOST_TEXT), path)
+    """Read a JSON file. Raises FileFormatError if it is missing, invalid or too long."""
+    return parse(read_bytes(path, most_text()), path)
 
 
 def _as_mapping(entries: Iterable[tuple[Key, Any]]) -> dict[Key, Any]:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy
 
 from graphdl.errors import FileFormatError, did_you_mean, import_optional, listing
-from graphdl.search.sources import is_number, numbers_of, read_csv
+from graphdl.intake.csv_files import is_number, numbers_of, read_csv
 
 SUFFIXES = (".csv", ".npz", ".parquet")
 
@@ -129,15 +129,20 @@ def _from_npz(path: Path) -> Table:
 
 
 def _from_parquet(path: Path) -> Table:
-    pandas = import_optional("pandas", "Reading a parquet file", "pandas and pyarrow", "data")
-    import_optional("pyarrow", "Reading a parquet file", "pandas and pyarrow", "data")
+    pandas = parquet_library("Reading a parquet file")
     frame = pandas.read_parquet(path)
-    return Table(path, {str(name): _array(path, str(name), _plain(frame[name])) for name in frame.columns})
+    columns = {str(name): _plain(frame[name], pandas.api.types) for name in frame.columns}
+    return Table(path, {name: _array(path, name, column) for name, column in columns.items()})
 
 
-def _plain(series: Any) -> Any:
+def parquet_library(what: str) -> Any:
+    """pandas, which reads and writes parquet files by pyarrow. Raises MissingPackageError without them."""
+    import_optional("pyarrow", what, "pandas and pyarrow", "data")
+    return import_optional("pandas", what, "pandas and pyarrow", "data")
+
+
+def _plain(series: Any, kinds: Any) -> Any:
     """A column as numbers, or as texts in which a missing value is ""."""
-    kinds = import_optional("pandas.api.types", "Reading a parquet file", "pandas and pyarrow", "data")
     if kinds.is_bool_dtype(series) or kinds.is_numeric_dtype(series):
         return series.to_numpy(dtype=float, na_value=numpy.nan) if series.hasnans else series.to_numpy()
     return numpy.array(["" if missing else str(value) for value, missing in zip(series, series.isna(), strict=True)])

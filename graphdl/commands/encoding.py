@@ -43,6 +43,11 @@ class Encoding:
         targets = {key: _held(self.targets, key).encoded(table) for key in needed_inputs(net).targets}
         return {**self.features(net, table), **targets}
 
+    def metrics(self, given: Sequence[str] | None) -> list[str]:
+        """The metrics of the option --metric; by default accuracy where a target names classes."""
+        classes = any(target.of_classes for target in self.targets.values())
+        return list(given or (["accuracy"] if classes else []))
+
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
         return asdict(self)

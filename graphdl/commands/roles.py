@@ -8,12 +8,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from graphdl.data.labels import may_have_several_labels
 from graphdl.errors import MissingInputError
 from graphdl.graph import Key, input_kinds, sources_by_role
 from graphdl.network import Network
-from graphdl.operators import BCELoss, BCEWithLogitsLoss, SoftMarginLoss
-
-BINARY = (BCELoss, BCEWithLogitsLoss, SoftMarginLoss)
 
 
 @dataclass(frozen=True)
@@ -66,7 +64,7 @@ def answers_of(net: Network, features: Mapping[Key, Tensor]) -> dict[Key, Answer
                 shape = shapes[prediction]
                 indices = kinds.get(source) == "integer"
                 size = 1 if len(shape) < 2 else shape[1] if indices else torch.Size(shape[1:]).numel()
-                binary = isinstance(operator, BINARY) and size == 1
+                binary = may_have_several_labels(operator) and size == 1
                 found[source] = Answer(size, indices, binary, operator.target_threshold == 0)
     return found
 

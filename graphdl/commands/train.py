@@ -165,13 +165,12 @@ def _validation(arguments: Arguments, net: Network, encoding: Encoding) -> Data 
 
 def _fitting(arguments: Arguments, encoding: Encoding) -> dict[str, Any]:
     """The arguments of fit. Raises an error for one that is not valid, before anything is written."""
-    classes = any(target.of_classes for target in encoding.targets.values())
     if arguments.patience is not None and arguments.validation is None:
         raise SettingError("--patience needs validation data: add --validation 0.2.")
     callbacks: list[Callback] = [] if arguments.patience is None else [EarlyStopping(patience=arguments.patience)]
     return {
         "optimizer": _optimizer(arguments), "epochs": arguments.epochs, "batch_size": arguments.batch_size,
-        "metrics": arguments.metric or (["accuracy"] if classes else []), "compile": arguments.compile,
+        "metrics": encoding.metrics(arguments.metric), "compile": arguments.compile,
         "callbacks": callbacks, "seed": arguments.seed,
     }  # fmt: skip
 

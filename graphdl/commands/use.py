@@ -14,11 +14,11 @@ import typer
 
 from graphdl.commands import saved
 from graphdl.commands.answers import arrays_of, columns_of, predictions_of
-from graphdl.commands.columns import read_table
+from graphdl.commands.columns import parquet_library, read_table
 from graphdl.commands.encoding import choose_encoding
 from graphdl.commands.output import AsJSON, json_line, tell_figures, tell_json, tell_written
 from graphdl.commands.roles import check_trains, needed_inputs
-from graphdl.errors import SettingError, import_optional, listing
+from graphdl.errors import SettingError, listing
 from graphdl.files import replacing, write_bytes
 from graphdl.training import evaluate as measure
 
@@ -43,9 +43,7 @@ def evaluate(
     encoding = held.chosen(table, input or [], target or [])
     named = encoding.data(held.net, table)
     net = held.build(encoding.features(held.net, table))
-    classes = any(each.of_classes for each in encoding.targets.values())
-    figures = measure(net, named, metrics=metric or (["accuracy"] if classes else []))
-    tell_figures(figures, as_json, rows=table.rows)
+    tell_figures(measure(net, named, metrics=encoding.metrics(metric)), as_json, rows=table.rows)
 
 
 def predict(
@@ -99,8 +97,7 @@ def _write(path: Path, columns: Mapping[str, Any]) -> Path:
     elif suffix == ".npz":
         write_bytes(path, _as_npz(columns))
     else:
-        pandas = import_optional("pandas", "Writing a parquet file", "pandas and pyarrow", "data")
-        import_optional("pyarrow", "Writing a parquet file", "pandas and pyarrow", "data")
+        pandas = parquet_library("Writing a parquet file")
         with replacing(path) as unfinished:
             pandas.DataFrame(columns).to_parquet(unfinished)
     return path

@@ -13,12 +13,26 @@ BINARY = BCELoss, BCEWithLogitsLoss, SoftMarginLoss
 
 def has_several_labels(loss: Loss, prediction: Tensor, target: Tensor) -> bool:
     """Whether each element of a row is a separate label: not all rows are one-hot, or probabilities that sum to 1."""
-    if target.shape != prediction.shape or target.dim() < 2 or target.shape[1] < 2:
+    if not may_have_several_labels(loss) or not are_rows_of_elements(prediction, target):
         return False
-    if not isinstance(getattr(loss, "loss", loss), BINARY):
-        return False
-    single = (target > loss.target_threshold).sum(1) == 1
-    return not bool((single | ((target.double().sum(1) - 1).abs() < TOLERANCE)).all())
+    return bool(without_class(target, loss.target_threshold).any())
+
+
+def may_have_several_labels(loss: Loss) -> bool:
+    """Whether the targets of a loss say if a row has one class or several labels."""
+    return isinstance(getattr(loss, "loss", loss), BINARY)
+
+
+def are_rows_of_elements(prediction: Tensor, target: Tensor) -> bool:
+    """Whether there is a target for each of several elements of a row."""
+    return target.shape == prediction.shape and target.dim() > 1 and target.shape[1] > 1
+
+
+def without_class(target: Tensor, threshold: float) -> Tensor:
+    """Which rows (n, ...) of targets (n, c, ...) are neither one-hot nor probabilities that sum to 1."""
+    single = (target > threshold).sum(1) == 1
+    probabilities = (target >= 0).all(1) & ((target.double().sum(1) - 1).abs() < TOLERANCE)
+    return ~(single | probabilities)
 
 
 def classes_of(

@@ -29,14 +29,14 @@ def class_weights(labels: Any, classes: int | None = None) -> tuple[float, ...]:
     >>> class_weights([0, 0, 0, 1])
     (0.6666666666666666, 2.0)
     """
-    indices = class_indices(as_tensor(labels, "labels"), "labels")
+    indices = classes_of_rows(as_tensor(labels, "labels"), "labels")
     least = int(indices.max()) + 1 if len(indices) else 1
     counts = indices.bincount(minlength=least if classes is None else whole_number("classes", classes, least))
     weights = len(indices) / (max(int((counts > 0).sum()), 1) * counts.double())
     return tuple(weights.masked_fill(counts == 0, 0).tolist())
 
 
-def class_indices(targets: Tensor, what: str, ignored: int | None = None) -> Tensor:
+def classes_of_rows(targets: Tensor, what: str, ignored: int | None = None) -> Tensor:
     """The class of each row, (n,) on the CPU; -1 where it is the ignored one.
 
     targets (n) or (n, 1) of whole numbers from 0, or (n, c) of probabilities that sum to 1, such as one-hot rows.

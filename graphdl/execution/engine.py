@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,22 @@ MOST_PLANS = 32
 """Plans that are kept: one for each set of targets, starts and frozen nodes that was used last."""
 
 
+@dataclass
+class Status:
+    """What changes while a network is used; networks on the same tensors may have it in common.
+
+    frozen   the owners whose parameters and buffers stay, and whose nodes run as in inference
+    version  grows whenever tensors move or what is frozen changes
+    turn     which thread trains the network or a part of it
+    """
+
+    device: torch.device
+    dtype: torch.dtype
+    frozen: frozenset[Key] = frozenset()
+    version: int = 0
+    turn: Turn = field(default_factory=Turn)
+
+
 class Engine:
     """The state of a network and its plans, which are made once and kept.
 
@@ -37,9 +54,7 @@ class Engine:
     operators  owner -> operator, with its sizes once the network is built
     outputs    the nodes that forward returns: the sinks, or those wanted of a part
     predictions  what feeds the prediction slots of the losses, or the sinks where there is no loss
-    frozen     the owners whose parameters and buffers stay, and whose nodes run as in inference
-    turn       which thread trains the network or a part of it
-    version    grows whenever tensors move or what is frozen changes
+    status     the device, the type, what is frozen, and the version
     """
 
     def __init__(
@@ -54,7 +69,7 @@ class Engine:
         self.graph, self.generator = graph, generator
         self.order: tuple[Key, ...] = topological_order(graph)
         check_sizes(graph, self.order)
-        self.device, self.dtype = device, dtype
+        self.status = Status(device, dtype)
         self.inputs = inputs_of(graph)
         computed = {key: node for key, node in graph.nodes(data=True) if node["operator"] is not None}
         self.operators: dict[Key, Operator] = {
@@ -65,18 +80,40 @@ class Engine:
         )
         self.outputs = outputs or tuple(key for key in computed if not graph.succ[key])
         self.predictions = predictions_of(graph, self.losses) or self.outputs
-        self.frozen: frozenset[Key] = frozenset()
-        self.version = 0
-        self.turn = Turn()
         self._chance: Generator | None = None
         self._store = store
         self._known: dict[Key, tuple[torch.Size, torch.dtype]] = {}
         self._plans: Recent[Plan] = Recent(MOST_PLANS)
         self._backward_plans: Recent[BackwardPlan] = Recent(MOST_PLANS)
         self._loss_gradients: Recent[Tensor] = Recent(MOST_PLANS)
-        self._weights: dict[Key, Tensor] = {}
+        self._weights: dict[tuple[Key, torch.device], Tensor] = {}
         if store is None and all(operator.complete for operator in self.operators.values()):
             self._allocate()
+
+    @property
+    def device(self) -> torch.device:
+        """The device of the tensors."""
+        return self.status.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The floating-point type of the tensors."""
+        return self.status.dtype
+
+    @property
+    def frozen(self) -> frozenset[Key]:
+        """The owners that are frozen."""
+        return self.status.frozen
+
+    @property
+    def version(self) -> int:
+        """Grows whenever tensors move or what is frozen changes."""
+        return self.status.version
+
+    @property
+    def turn(self) -> Turn:
+        """Which thread trains the network or a part of it."""
+        return self.status.turn
 
     @property
     def built(self) -> bool:
@@ -196,23 +233,21 @@ class Engine:
 
     def freeze(self, nodes: Collection[Key], frozen: bool) -> None:
         """Freeze or unfreeze these nodes."""
-        chosen = owners_of(self.graph, nodes)
-        self.frozen = self.frozen | chosen if frozen else self.frozen - chosen
-        self.version += 1
+        chosen, status = owners_of(self.graph, nodes), self.status
+        status.frozen = status.frozen | chosen if frozen else status.frozen - chosen
+        status.version += 1
 
     def share(self, other: Engine, owners: Mapping[Key, Key]) -> None:
         """Train in turn with another engine, and freeze what is frozen there: {node here: node there}."""
-        self.turn = other.turn
-        self.frozen = frozenset(key for key, owner in owners.items() if owner in other.frozen)
+        frozen = frozenset(key for key, owner in owners.items() if owner in other.frozen)
+        self.status = Status(other.device, other.dtype, frozen, turn=other.status.turn)
 
     def to(self, device: torch.device, dtype: torch.dtype) -> None:
         """Move all tensors."""
         if self._store is not None:
             self._store.to(device, dtype)
-        self.device, self.dtype = device, dtype
-        self._loss_gradients.clear()
-        self._weights.clear()
-        self.version += 1
+        self.status.device, self.status.dtype = device, dtype
+        self.status.version += 1
 
     def loss(self, key: Key) -> Loss:
         """The loss operator of a loss node."""
@@ -222,10 +257,11 @@ class Engine:
 
     def weight(self, key: Key) -> Tensor:
         """The weight of a loss as a tensor without axes, in double precision."""
-        if key not in self._weights:
+        if (key, self.device) not in self._weights:
             with torch.inference_mode(False):
-                self._weights[key] = torch.tensor(self.loss(key).weight, dtype=torch.float64, device=self.device)
-        return self._weights[key]
+                weight = torch.tensor(self.loss(key).weight, dtype=torch.float64, device=self.device)
+            self._weights[key, self.device] = weight
+        return self._weights[key, self.device]
 
     def loss_starts(self, plan: Plan, values: list[Any] | dict[int, Any]) -> dict[int, Tensor]:
         """Index -> the gradient from which each loss starts: its weight, for every element."""
@@ -243,4 +279,4 @@ class Engine:
             with torch.inference_mode(False):
                 return torch.full(value.shape, self.loss(key).weight, dtype=value.dtype, device=value.device)
 
-        return self._loss_gradients.get((key, value.shape), make)
+        return self._loss_gradients.get((key, value.shape, self.version), make)

@@ -3,7 +3,7 @@
 from graphdl.rendering.dot import diagram
 from graphdl.rendering.drawing import DPI, available, render, svg
 from graphdl.rendering.nodes import NodeFacts
-from graphdl.rendering.notebook import Displayed
+from graphdl.rendering.notebook import Displayed, as_html, picture_of
 from graphdl.rendering.readings import Reading
 from graphdl.rendering.size import check_fixed_size
 from graphdl.rendering.theme import Direction, ThemeName
@@ -15,9 +15,11 @@ __all__ = [
     "NodeFacts",
     "Reading",
     "ThemeName",
+    "as_html",
     "available",
     "check_fixed_size",
     "diagram",
+    "picture_of",
     "render",
     "svg",
 ]

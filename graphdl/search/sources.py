@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-import math
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +13,7 @@ from torch import Tensor
 from graphdl.data import digits, disc, line, one_hot, spiral
 from graphdl.data.checks import whole_number
 from graphdl.errors import FileFormatError, GraphDLError, did_you_mean, listing
+from graphdl.intake.csv_files import is_number, numbers_of, read_csv
 
 POINTS: dict[str, Callable[..., tuple[Tensor, Tensor]]] = {"disc": disc, "line": line, "spiral": spiral}
 NAMES = (*POINTS, "digits")
@@ -83,24 +81,6 @@ def _arrays(path: Path) -> dict[str, Any]:
         raise FileFormatError(f"{path} does not hold arrays of numbers: {error}.") from None
 
 
-def read_csv(path: Path) -> dict[str, dict[int, str]]:
-    """The columns of a CSV file with a header: name -> {number of the line: text}. Raises FileFormatError."""
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file)
-            header = next(reader, [])
-            lines = {number: row for row, number in ((row, reader.line_num) for row in reader) if row}
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise FileFormatError(f"{path} is not a CSV file: {error}.") from None
-    _check_header(path, header)
-    for number, row in lines.items():
-        if len(row) != len(header):
-            raise FileFormatError(
-                f"{path}, line {number}: {len(row)} values, but the header has {len(header)} columns."
-            )
-    return {name: {number: row[k] for number, row in lines.items()} for k, name in enumerate(header)}
-
-
 def _table(path: Path, target: Any) -> tuple[Tensor, Tensor]:
     """Columns of numbers (n, i), and the target: classes (n,), or numbers (n, 1)."""
     columns = read_csv(path)
@@ -115,33 +95,6 @@ def _table(path: Path, target: Any) -> tuple[Tensor, Tensor]:
         raise FileFormatError(f"{path} needs a header with two columns or more, and at least one row below it.")
     inputs = [numbers_of(path, name, column) for name, column in columns.items()]
     return torch.tensor(inputs, dtype=torch.float32).T.contiguous(), _target(path, target, wanted)
-
-
-def _check_header(path: Path, header: Sequence[str]) -> None:
-    """Raise FileFormatError for names that are repeated, and for a first line of numbers."""
-    if repeated := [name for name, times in Counter(header).items() if times > 1]:
-        raise FileFormatError(f"{path}: the header has {listing(map(repr, repeated))} more than once: rename columns.")
-    if header and all(is_number(name) for name in header):
-        raise FileFormatError(
-            f"{path} has numbers in its first line, which must hold the names of the columns: add a header."
-        )
-
-
-def is_number(text: str) -> bool:
-    """Whether a text is a number."""
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
-
-
-def numbers_of(path: Path, name: str, column: Mapping[int, str]) -> list[float]:
-    """The numbers of a column, given by line. Raises FileFormatError for a value that is not a finite number."""
-    for number, text in column.items():
-        if not is_number(text) or not math.isfinite(float(text)):
-            raise FileFormatError(f"{path}, line {number}, column {name!r}: {text!r} is not a finite number.")
-    return [float(text) for text in column.values()]
 
 
 def _target(path: Path, name: str, column: Mapping[int, str]) -> Tensor:

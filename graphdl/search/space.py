@@ -143,7 +143,7 @@ def _values(where: str, name: str, values: object) -> list[Any]:
     return [value.item() if isinstance(value, numpy.generic) else value for value in listed]
 
 
-class Reading(Setting):
+class NotingSetting(Setting):
     """A setting that notes which of its values are read, in a set of names."""
 
     def __init__(self, setting: Setting, read: set[str]) -> None:
@@ -167,7 +167,7 @@ class Reading(Setting):
 def _reading_all(method: str) -> Any:
     """A method of dict after which all values count as read."""
 
-    def read(self: Reading, *given: Any) -> Any:
+    def read(self: NotingSetting, *given: Any) -> Any:
         self._read.update(dict.keys(self))
         return getattr(dict, method)(self, *given)
 
@@ -175,7 +175,7 @@ def _reading_all(method: str) -> Any:
 
 
 for _method in ("__iter__", "__or__", "__ror__", "copy", "items", "keys", "pop", "values"):
-    setattr(Reading, _method, _reading_all(_method))
+    setattr(NotingSetting, _method, _reading_all(_method))
 
 
 def check_all_read(settings: Sequence[Setting], read: set[str]) -> None:

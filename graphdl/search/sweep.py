@@ -16,7 +16,7 @@ from graphdl.search.halving import Halving
 from graphdl.search.member import Member, Recipe
 from graphdl.search.result import COLUMNS, Sweep
 from graphdl.search.shared import SharedData
-from graphdl.search.space import SEED, Reading, Setting, check_all_read, described, settings_of, without_seed
+from graphdl.search.space import SEED, NotingSetting, Setting, check_all_read, described, settings_of, without_seed
 from graphdl.search.training import Backend, Options
 from graphdl.training import Metric
 
@@ -100,7 +100,7 @@ def _member(build: Any, optimizer: Any, penalties: Any, setting: Setting, fold: 
             raise SettingError(f"{where}: {name!r} is the same for all networks, an argument of sweep: it cannot vary.")
         if name in COLUMNS:
             raise SettingError(f"{where}: {name!r} is a column of the results: rename the setting.")
-    seed, reading = setting.get(SEED, 0), Reading(setting, read)
+    seed, reading = setting.get(SEED, 0), NotingSetting(setting, read)
     net = _built(where, build, reading, seed)
     chosen = optimizer if isinstance(optimizer, Optimizer) else _called(f"optimizer, {where}", optimizer, reading)
     if not isinstance(chosen, Optimizer):

@@ -23,12 +23,14 @@ from graphdl.settings import flag
 from graphdl.sklearn.networks import Ends, declared, ends_of, perceptron, with_loss
 from graphdl.sklearn.picture import drawn
 from graphdl.sklearn.task import Rows, Task, scaled
-from graphdl.training import History
+from graphdl.training import EarlyStopping, History
 
 Array = NDArray[Any]
 FLOATS = (numpy.float64, numpy.float32)
 DTYPES = {numpy.dtype(numpy.float32): torch.float32, numpy.dtype(numpy.float64): torch.float64}
 SEEDS = 2**31 - 1
+OPTIONS = ("metrics", "penalties", "clip_norm", "shuffle", "compile", "threads")
+"""Settings that are arguments of fit."""
 
 
 @dataclass(eq=False, repr=False)
@@ -110,7 +112,7 @@ class GraphEstimator(BaseEstimator):  # type: ignore[misc]
                        so exactly, up to rounding; otherwise on average over the order of the rows
         """
         task = self._begin(X, y, sample_weight)
-        self.history_ = task.fit(self._optimizer(), self.patience, self._options(task))
+        self.history_ = task.fit(self._optimizer(), self._options(task))
         self._stepper_state: dict[str, Any] | None = None
         self._note()
         return self
@@ -120,14 +122,14 @@ class GraphEstimator(BaseEstimator):  # type: ignore[misc]
         if self.early_stopping:
             raise ValueError("partial_fit makes one epoch and cannot stop early: use fit, or early_stopping=False.")
         if hasattr(self, "network_"):
-            X, y, weights = counted(*self._checked(X, y, reset=False), sample_weight)
+            X, y, weights = without_weightless_rows(*self._checked(X, y, reset=False), sample_weight)
             task = self._task(X, y, weights, None, self.network_)
         else:
             task, self.history_, self._stepper_state = self._begin(X, y, sample_weight, labels), History(), None
         stepper = self._optimizer().bind(task.trained)
         if self._stepper_state is not None:
             stepper.load_state_dict(self._stepper_state)
-        made = task.fit(stepper, self.patience, {**self._options(task), "epochs": 1, "seed": None})
+        made = task.fit(stepper, {**self._options(task), "epochs": 1, "seed": None})
         self._stepper_state = stepper.state_dict()
         self.history_.append(made.last)
         self.history_.seconds += made.seconds
@@ -136,7 +138,7 @@ class GraphEstimator(BaseEstimator):  # type: ignore[misc]
 
     def _begin(self, X: Any, y: Any, sample_weight: Any, labels: Any = None) -> Task:
         """Check the data, and make a new network."""
-        X, y, weights = counted(*self._checked(X, y), sample_weight)
+        X, y, weights = without_weightless_rows(*self._checked(X, y), sample_weight)
         self._learn_targets(y if labels is None else labels)
         return self._new_task(X, y, weights)
 
@@ -178,13 +180,16 @@ class GraphEstimator(BaseEstimator):  # type: ignore[misc]
 
     def _options(self, task: Task) -> dict[str, Any]:
         """The arguments of fit."""
+        callbacks = self.callbacks
+        if task.held is not None:
+            callbacks = (*callbacks, EarlyStopping(patience=self.patience))
         return {
             "epochs": self.epochs,
             "batch_size": task.batch_size(self.batch_size),
             "seed": self._seed,
             "progress": bool(self.verbose),
-            **{name: getattr(self, name) for name in ("metrics", "callbacks", "penalties", "clip_norm", "shuffle")},
-            **{name: getattr(self, name) for name in ("compile", "threads")},
+            "callbacks": callbacks,
+            **{name: getattr(self, name) for name in OPTIONS},
         }
 
     def _note(self) -> None:
@@ -211,7 +216,7 @@ class GraphEstimator(BaseEstimator):  # type: ignore[misc]
         return lambda: shown() + drawn(self)
 
 
-def row_weights(X: Array, sample_weight: Any) -> Array | None:
+def checked_weights(X: Array, sample_weight: Any) -> Array | None:
     """The weights of rows, of which one at least is above 0; None for None."""
     if sample_weight is None:
         return None
@@ -221,9 +226,9 @@ def row_weights(X: Array, sample_weight: Any) -> Array | None:
     return weights
 
 
-def counted(X: Array, y: Array, sample_weight: Any) -> tuple[Array, Array, Array | None]:
+def without_weightless_rows(X: Array, y: Array, sample_weight: Any) -> tuple[Array, Array, Array | None]:
     """Rows, targets and weights without the rows whose weight is 0."""
-    weights = row_weights(X, sample_weight)
+    weights = checked_weights(X, sample_weight)
     if weights is None or weights.all():
         return X, y, weights
     kept = weights > 0

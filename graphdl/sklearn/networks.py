@@ -104,7 +104,7 @@ def with_loss(net: Network, loss: Loss | None, default: Loss, seed: int) -> Netw
         device=net.device,
         dtype=net.dtype,
     )
-    whole.engine.frozen = net.engine.frozen
+    whole.engine.freeze(net.engine.frozen, frozen=True)
     if net.engine.built:
         whole.load_state_dict(net.state_dict())
     return whole

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from graphdl import rendering
 from graphdl.errors import GraphDLError
 from graphdl.network import Network
+from graphdl.rendering import as_html, picture_of
 
 
 def drawn(estimator: Any) -> str:
     """The diagram of the network as SVG in HTML; nothing where no network is known yet, or Graphviz is missing."""
     net = getattr(estimator, "network_", estimator.network)
-    try:
-        if isinstance(net, (tuple, list)):
+    if isinstance(net, (tuple, list)):
+        try:
             net = Network(*net)
-        if not isinstance(net, Network) or not rendering.available():
+        except (GraphDLError, TypeError):  # reported by fit
             return ""
-        svg = rendering.svg(net.diagram(title=type(estimator).__name__))
-    except (GraphDLError, TypeError):  # a pair that is not a network is reported by fit
+    if not isinstance(net, Network):
         return ""
-    return f'<div style="overflow-x: auto">{svg[svg.index("<svg") :]}</div>'
+    picture = as_html(picture_of(lambda: net.diagram(title=type(estimator).__name__)))
+    return picture and f'<div style="overflow-x: auto">{picture}</div>'

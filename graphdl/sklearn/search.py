@@ -20,10 +20,12 @@ from sklearn.utils.validation import indexable
 
 from graphdl.errors import GraphDLError, SettingError
 from graphdl.search import Sweep, fit_all
-from graphdl.sklearn.estimator import Array, GraphEstimator, row_weights
+from graphdl.sklearn.estimator import Array, GraphEstimator, checked_weights
 from graphdl.sklearn.results import cv_results
 from graphdl.sklearn.task import Task
-from graphdl.training import EarlyStopping
+
+TAKEN = ("epochs", "batch_size", "metrics", "callbacks", "clip_norm", "shuffle")
+"""Arguments of fit that fit_all takes alike."""
 
 SHARED = ("epochs", "batch_size", "shuffle", "metrics", "callbacks", "clip_norm", "early_stopping", "patience")
 """The settings that all networks have in common that are trained by one call."""
@@ -135,7 +137,7 @@ class GraphSearchCV(GridSearchCV):  # type: ignore[misc]
         X, y, groups = indexable(X, y, groups)
         prototype = clone(self.estimator)
         rows, targets = prototype._checked(X, y)
-        weights = row_weights(rows, sample_weight)
+        weights = checked_weights(rows, sample_weight)
         if weights is not None:  # the targets of rows that do not count may be anything
             targets = targets.copy()
             targets[weights == 0] = targets[weights > 0][0]
@@ -199,9 +201,6 @@ class GraphSearchCV(GridSearchCV):  # type: ignore[misc]
     def _train_group(self, group: Sequence[Candidate]) -> Sweep:
         first, tasks = group[0].estimator, [candidate.known for candidate in group]
         options = first._options(tasks[0])
-        callbacks = tuple(options["callbacks"])
-        if tasks[0].held is not None:
-            callbacks = (*callbacks, EarlyStopping(patience=first.patience))
         sweep = fit_all(
             [task.trained for task in tasks],
             tasks[0].inputs,
@@ -210,12 +209,11 @@ class GraphSearchCV(GridSearchCV):  # type: ignore[misc]
             seeds=[candidate.estimator._seed for candidate in group],
             rows=[torch.from_numpy(task.rows) for task in tasks],
             validation_rows=None if tasks[0].held is None else [torch.from_numpy(task.held) for task in tasks],
-            callbacks=callbacks,
             compile=self.compile,
             threads=self.threads,
             backend=self.backend,
             progress=bool(self.verbose),
-            **{name: options[name] for name in ("epochs", "batch_size", "metrics", "clip_norm", "shuffle")},
+            **{name: options[name] for name in TAKEN},
         )
         if not sweep.complete:
             raise KeyboardInterrupt

@@ -14,8 +14,8 @@ from torch import Tensor
 from graphdl.graph import Key
 from graphdl.network import Network
 from graphdl.sklearn.networks import Ends
-from graphdl.training import EarlyStopping, History, fit
-from graphdl.training.weighting import SAMPLE_WEIGHT, with_weighted_losses
+from graphdl.training import History, fit
+from graphdl.training.weighting import weighted
 
 Rows = NDArray[Any]
 
@@ -46,8 +46,7 @@ class Task:
     def __post_init__(self) -> None:
         self.trained = self.net
         if self.weights is not None:
-            self.trained = with_weighted_losses(self.net)
-            self.inputs = {**self.inputs, SAMPLE_WEIGHT: torch.from_numpy(self.weights).to(self.net.dtype)}
+            self.trained, self.inputs = weighted(self.net, self.inputs, torch.from_numpy(self.weights))
 
     @property
     def count(self) -> int:
@@ -67,13 +66,10 @@ class Task:
         index = torch.from_numpy(rows)
         return {name: tensor[index] for name, tensor in self.inputs.items()}
 
-    def fit(self, optimizer: Any, patience: int, options: Mapping[str, Any]) -> History:
+    def fit(self, optimizer: Any, options: Mapping[str, Any]) -> History:
         """Train; options are those of fit."""
-        stopping = {}
-        if self.held is not None:
-            callbacks = (*options["callbacks"], EarlyStopping(patience=patience))
-            stopping = {"validation": self.chosen(self.held), "callbacks": callbacks}
-        return fit(self.trained, self.chosen(self.rows), optimizer=optimizer, **{**options, **stopping})
+        validation = None if self.held is None else self.chosen(self.held)
+        return fit(self.trained, self.chosen(self.rows), optimizer=optimizer, validation=validation, **options)
 
 
 def scaled(weights: NDArray[Any], rows: Rows | None) -> NDArray[Any]:

@@ -20,6 +20,9 @@ Batch: TypeAlias = Mapping[Key, Tensor]
 
 END = object()
 
+ALL_ROWS = 2**62
+"""More rows than any data have."""
+
 
 def make_batches(
     net: Network,
@@ -57,13 +60,27 @@ def make_batches(
     return NamedBatches(net, batches)
 
 
-class NamedBatches:
-    """An iterable of batches, each a dict of tensors or a pair (input, target), with their tensors by name."""
+def whole_batch(owner: str, net: Network, inputs: Any, targets: Any) -> Batch:
+    """Data as one batch, which `owner` takes. Raises SettingError for several batches."""
+    batches = list(make_batches(net, inputs, targets, ALL_ROWS))
+    if len(batches) != 1:
+        raise SettingError(f"{owner} takes a whole data set as one batch, and inputs has {len(batches)}.")
+    return batches[0]
 
-    def __init__(self, net: Network, batches: Iterable[Any]) -> None:
-        self._net, self._batches = net, batches
+
+class NamedBatches:
+    """An iterable of batches, each a dict of tensors or a pair (input, target), with their tensors by name.
+
+    look  is called with the first batch, before it is used
+    """
+
+    def __init__(self, net: Network, batches: Iterable[Any], look: Callable[[Batch], None] | None = None) -> None:
+        self._net, self._batches, self._look = net, batches, look
         self.once = iter(batches) is batches
-        self.look: Callable[[Batch], None] | None = None  # at the first batch, before it is used
+
+    def looked_at(self, look: Callable[[Batch], None]) -> NamedBatches:
+        """The same batches; `look` is called with the first one."""
+        return NamedBatches(self._net, self._batches, look)
 
     def __iter__(self) -> Iterator[Batch]:
         """Each batch as {name: tensor}. The iterable itself runs outside inference mode."""
@@ -84,8 +101,8 @@ class NamedBatches:
                     f"A batch must be a dict {{input: tensor}}, a pair (input, target) or a tensor, not a {found}."
                 )
             named = self._net.engine.prepare(batch, self._net.losses)[1]
-            if self.look is not None:
-                look, self.look = self.look, None
+            if self._look is not None:
+                look, self._look = self._look, None
                 look(named)
             yield named
 

@@ -20,6 +20,7 @@ from graphdl.network import Network
 from graphdl.training.batching import Batch, bundles_of, make_batches, repeatable, unpack_validation
 from graphdl.training.means import Means
 from graphdl.training.metrics import Metric
+from graphdl.training.rows import weighted_by_rows
 from graphdl.training.scoring import Scorer
 from graphdl.training.step import has_custom
 
@@ -33,11 +34,18 @@ def evaluate(
     *,
     metrics: Sequence[str | Metric] = (),
     batch_size: int = EVALUATION_ROWS,
+    sample_weight: Any = None,
 ) -> dict[str, float]:
-    """Compute the loss and the metrics on data, in the forms that fit takes, without training: {name: value}."""
+    """Compute the loss and the metrics on data, in the forms that fit takes, without training: {name: value}.
+
+    sample_weight holds a number w for each row, as in fit: the loss is the mean of w loss, with w divided by its mean.
+    Metrics are not weighted.
+    """
     if not net.losses:
         raise MissingInputError("evaluate needs a loss, and the network has no loss node: add one, or use net.predict.")
     batches = make_batches(net, inputs, targets, batch_size)
+    if sample_weight is not None:
+        net, batches = weighted_by_rows(net, batches, sample_weight)
     with torch.inference_mode():
         return completed(Measuring(net, Scorer(net, metrics)).calls(batches, "inputs"))
 

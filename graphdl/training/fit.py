@@ -21,7 +21,7 @@ from graphdl.training.epochs import CompiledEpoch, SteppedEpoch
 from graphdl.training.evaluation import Validation
 from graphdl.training.history import History
 from graphdl.training.hooks import Callbacks, EpochEnd
-from graphdl.training.inspection import inspect_data
+from graphdl.training.inspection import inspected
 from graphdl.training.metrics import Metric
 from graphdl.training.progress import EpochProgress
 from graphdl.training.rows import Choice, choose_rows
@@ -109,7 +109,7 @@ def fit(
     rows = choose_rows(net, inputs, targets, choice)
     batches = repeatable("inputs", rows.batches, epochs)
     scorer, gathering = Scorer(rows.net, metrics), Gathering(clip_norm, clip_value, accumulate, penalties)
-    inspect_data(net, scorer, batches)
+    batches = inspected(net, scorer, batches)
     validate = Validation(net, Scorer(net, metrics), rows.validation[0], epochs, compile, rows.validation[1])
     terms = Penalties(gathering.penalties, [*scorer.names, *validate.names])
     stepper = optimizer if isinstance(optimizer, Stepper) else optimizer.bind(net)
@@ -118,7 +118,7 @@ def fit(
     calls.check(names)
     train = (CompiledEpoch if compile else SteppedEpoch)(step, calls.step_end if calls.wants_steps else None)
     history = History()
-    parts = Parts(net, stepper, step, train, calls, history, generator, inputs)
+    parts = Parts(net, stepper, step, train, calls, history, generator, (inputs, validation))
     with (
         net.engine.turn.taken("fit"),
         keeping(checkpoint, arguments, batches, names, parts) as run,

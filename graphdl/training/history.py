@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, overload
 
@@ -70,6 +70,10 @@ class History(Mapping[str, list[float]]):
         """Add the values of an epoch."""
         for name, figure in figures.items():
             self._lists.setdefault(name, []).append(figure)
+
+    def restore(self, lists: Mapping[str, Sequence[float]], seconds: float) -> None:
+        """Take the values of a stored history in place of its own."""
+        self._lists, self.seconds = {name: list(figures) for name, figures in lists.items()}, seconds
 
     @overload
     def plot(self, path: str | Path) -> Path: ...

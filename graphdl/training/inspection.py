@@ -22,13 +22,14 @@ from graphdl.training.scoring import Scorer
 REGRESSION = MSELoss, L1Loss, SmoothL1Loss, HuberLoss
 
 
-def inspect_data(net: Network, scorer: Scorer, batches: Iterable[Batch]) -> None:
-    """Check tensors at once, and of an iterable of batches the first one when it comes."""
+def inspected(net: Network, scorer: Scorer, batches: Iterable[Batch]) -> Iterable[Batch]:
+    """The batches: tensors are checked at once, and of an iterable of batches the first one when it comes."""
     look = partial(inspect_batch, net, scorer)
     if isinstance(batches, NamedBatches):
-        batches.look = look
-    elif isinstance(batches, Batches):
+        return batches.looked_at(look)
+    if isinstance(batches, Batches):
         look(batches.inputs)
+    return batches
 
 
 def inspect_batch(net: Network, scorer: Scorer, inputs: Mapping[Key, Tensor]) -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 
-from graphdl.training.scoring import COUNTED, Pair, Score, Scorer
+from graphdl.training.scoring import Pair, Score, Scorer
 
 
 class Means:
@@ -49,13 +48,12 @@ class Means:
         if not self.rows:
             return {}
         found = {name: total / self.rows for name, total in self._sums.items()}
-        for name in [name for name in found if name.endswith(COUNTED)]:
-            counted = found.pop(name)
-            found[name.removesuffix(COUNTED)] = found[name.removesuffix(COUNTED)] / counted if counted else math.nan
+        for name, (accuracy, entries) in self._scorer.in_parts.items():
+            found[name] = accuracy.of_shares(*(found[entry] for entry in entries))
         for k, (name, metric) in enumerate(self._scorer.over_rows.items()):
             predictions, targets = zip(*(kept[k] for kept in self._kept), strict=True)
             found[name] = metric(torch.cat(predictions), torch.cat(targets))
-        return {name: found[name] for name in self._scorer.names} if self._scorer.over_rows else found
+        return {name: found[name] for name in self._scorer.names}
 
     def state_dict(self) -> dict[str, Any]:
         """What was added so far, to go on with."""

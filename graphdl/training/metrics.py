@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeAlias
 
+import torch
 from torch import Tensor
 
-from graphdl.data.labels import classes_of
+from graphdl.data.labels import are_rows_of_elements, classes_of, may_have_several_labels, without_class
 from graphdl.errors import SettingError, ShapeError, did_you_mean
 from graphdl.metrics import METRICS, RowMetric, named_metric
 from graphdl.operators import Loss
@@ -23,37 +25,43 @@ def accuracy(prediction: Tensor, target: Tensor, *, threshold: float = 0.5, igno
     """The fraction of predictions that are correct.
 
     prediction (n, c, ...) with c > 1: the class of the largest value; target class indices (n, ...), or one-hot or
-    soft (n, c, ...) targets, of which the largest value is the class.
-    prediction (n, 1) or (n): class 1 above `threshold`; target class 1 above 0.5.
+    soft (n, c, ...) targets, of which the largest value is the class. If rows of the target (n, c, ...) have several
+    labels or none, each element is a separate label.
+    prediction (n, 1) or (n), and separate labels: class 1 above `threshold`; target class 1 above 0.5.
     Targets equal to `ignored` do not count.
 
     Raises ShapeError if the shapes do not fit.
     """
-    return Accuracy(threshold, ignored)(prediction, target)
+    return Accuracy(threshold, ignored, each=None if ignored is None else False)(prediction, target)
 
 
 @dataclass(frozen=True)
 class Accuracy:
     """The metric "accuracy" for a loss, which says what class 1 is and which targets do not count.
 
-    each  whether every element is a separate label, also where a row has several
+    each  whether every element is a separate label, also where a row has several; None if this is so unless all rows of
+          the targets are one-hot, or probabilities that sum to 1
+
+    Over several batches it follows from the means of `parts` shares of each batch.
     """
 
     threshold: float = 0.5
     ignored: int | None = None
     target_threshold: float = 0.5
-    each: bool = False
+    each: bool | None = False
 
     @classmethod
     def of(cls, loss: Loss) -> Accuracy | None:
         """The accuracy for a loss; None where its targets name no class."""
         if loss.judged == "nothing":
             return None
-        return cls(loss.threshold, loss.ignored, loss.target_threshold, loss.judged == "element")
+        each = None if may_have_several_labels(loss) else loss.judged == "element"
+        return cls(loss.threshold, loss.ignored, loss.target_threshold, each)
 
     def __call__(self, prediction: Tensor, target: Tensor) -> Tensor:
         """The accuracy of one batch."""
-        return self.of_batches(*self.one_batch(prediction, target))[0]
+        shares = self.shares(*self.one_batch(prediction, target), Tensor.double)
+        return torch.tensor(self.of_shares(*(share.item() for share in shares)), dtype=torch.float64)
 
     def one_batch(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         """A batch as the only one of several. Raises ShapeError for tensors without rows."""
@@ -61,26 +69,46 @@ class Accuracy:
             raise self._misfit(prediction, target)
         return prediction[None], target[None]
 
-    def of_batches(self, predictions: Tensor, targets: Tensor) -> Tensor:
-        """The accuracy of each of several batches, (K,), given (K, n, ...)."""
-        correct, counted, labels = self.counts(predictions, targets)
-        return correct.double() / (labels if counted is None else counted)
+    @property
+    def parts(self) -> int:
+        """How many shares `shares` gives for a batch."""
+        return 3 if self.each is None else 1 if self.ignored is None else 2
 
-    def counts(self, predictions: Tensor, targets: Tensor) -> tuple[Tensor, Tensor | None, int]:
-        """The numbers of correct labels and of those that count in each batch, (K,), and that of all its labels.
+    def shares(self, predictions: Tensor, targets: Tensor, read: Callable[[Tensor], Any]) -> list[Any]:
+        """From which the accuracy follows: shares of each of several batches (K, n, ...), their counts (K,) as read.
 
-        The second is None where all count.
+        The share of labels that are correct. If targets may be ignored, also that of the labels that count. If `each`
+        is None, also that of the correct labels where each element is one, and that of the rows without a class.
         """
-        hits, wanted = self._hits(predictions.flatten(0, 1), targets.flatten(0, 1))
-        hits = hits.reshape(len(predictions), -1)
-        if self.ignored is None or wanted.is_floating_point():
-            return hits.sum(1), None, hits.shape[1]
-        counted = (wanted != self.ignored).reshape(hits.shape)
-        return (hits & counted).sum(1), counted.sum(1), hits.shape[1]
+        prediction, target = predictions.flatten(0, 1), targets.flatten(0, 1)
 
-    def _hits(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        def share(chosen: Tensor) -> Any:
+            by_batch = chosen.reshape(len(predictions), -1)
+            return read(by_batch.sum(1)) / max(by_batch.shape[1], 1)
+
+        hits, wanted = self._hits(prediction, target, bool(self.each))
+        if self.each is None:
+            if not are_rows_of_elements(prediction, target):
+                return [found := share(hits), found, 0 * found]
+            by_label, _ = self._hits(prediction, target, True)
+            return [share(hits), share(by_label), share(without_class(target, self.target_threshold))]
+        if self.ignored is None:
+            return [share(hits)]
+        counted = torch.ones_like(hits) if wanted.is_floating_point() else wanted != self.ignored
+        return [share(hits & counted), share(counted)]
+
+    def of_shares(self, correct: float, *others: float) -> float:
+        """The accuracy by the means of the shares."""
+        if self.each is None:
+            by_label, without = others
+            return by_label if without else correct
+        if self.ignored is None:
+            return correct
+        return correct / others[0] if others[0] else math.nan
+
+    def _hits(self, prediction: Tensor, target: Tensor, each: bool) -> tuple[Tensor, Tensor]:
         """Whether each prediction is correct, and the classes wanted."""
-        predicted, wanted = classes_of(prediction, target, self.each, self.threshold, self.target_threshold)
+        predicted, wanted = classes_of(prediction, target, each, self.threshold, self.target_threshold)
         if predicted.shape != wanted.shape:
             raise self._misfit(prediction, target)
         return predicted == wanted, wanted

@@ -12,7 +12,7 @@ from graphdl.errors import GraphDLWarning, SettingError, counted, did_you_mean, 
 from graphdl.network import Network
 from graphdl.optim import Gathering, Penalty
 from graphdl.optim.penalties import Penalties
-from graphdl.training.batching import Batch, make_batches
+from graphdl.training.batching import whole_batch
 from graphdl.training.callbacks import Callback
 from graphdl.training.evaluation import Validation
 from graphdl.training.fit import check_network
@@ -75,7 +75,7 @@ def minimize(
     optimize = import_optional("scipy.optimize", "minimize", "scipy", "scipy")
     check_network(net, "minimize")
     check_threads(threads)
-    calls, batch = Callbacks(callbacks), _whole(net, inputs, targets)
+    calls, batch = Callbacks(callbacks), whole_batch("minimize", net, inputs, targets)
     scorer, gathering = Scorer(net, metrics), Gathering(penalties=penalties)
     inspect_batch(net, scorer, batch)
     validate = Validation(net, scorer, validation, max_iterations)
@@ -213,11 +213,3 @@ def _check(method: object, max_iterations: object) -> str:
         meant = did_you_mean(method, METHODS) or f" scipy's methods are {listing(METHODS, len(METHODS))}."
         raise SettingError(f"minimize: there is no method {method!r}.{meant}")
     return by_name[method.lower()]
-
-
-def _whole(net: Network, inputs: Any, targets: Any) -> Batch:
-    """The whole data set as one batch."""
-    batches = list(make_batches(net, inputs, targets, batch_size=2**62))
-    if len(batches) != 1:
-        raise SettingError(f"minimize takes a whole data set as one batch, and inputs has {len(batches)}.")
-    return batches[0]

@@ -12,13 +12,14 @@ from torch.utils.data import Dataset, IterableDataset, Subset
 
 from graphdl.arguments import new_generator
 from graphdl.data import Batches
+from graphdl.data.checks import common_rows
 from graphdl.errors import SettingError
 from graphdl.graph import sources_by_role
 from graphdl.intake import holds_rows, unpacked
 from graphdl.network import Network
 from graphdl.settings import flag
 from graphdl.training.batching import Batch, make_batches, name_data
-from graphdl.training.weighting import SAMPLE_WEIGHT, row_weights, with_weighted_losses
+from graphdl.training.weighting import row_weights, weighted
 
 
 @dataclass(frozen=True)
@@ -78,26 +79,24 @@ def choose_rows(net: Network, inputs: Any, targets: Any, how: Choice) -> Rows:
     if how.batch_size is None:
         raise SettingError("batch_size is missing: give the number of rows of a batch, for example batch_size=50.")
     _, named = net.engine.prepare(name_data(net, inputs, targets), net.losses)
-    batches = Batches(named, how.batch_size, how.shuffle, how.generator)
+    count = common_rows({repr(name): tensor for name, tensor in named.items()})
     rows, held_out, validation = None, None, how.validation
     if _is_share(validation):
-        rows, held_out = hold_out(batches.rows, validation, how.seed)
+        rows, held_out = hold_out(count, validation, how.seed)
         validation = dict(named)
-    weighted = net
     if how.sample_weight is not None or how.class_weight is not None:
-        weighted = with_weighted_losses(net)
         target, ignored = _classes(net, named)
-        weights = row_weights(batches.rows, how.sample_weight, how.class_weight, target, ignored, rows)
-        named = {**named, SAMPLE_WEIGHT: weights.to(net.device, net.dtype)}
+        weights = row_weights(count, how.sample_weight, how.class_weight, target, ignored, rows)
+        net, named = weighted(net, named, weights)
     batches = Batches(named, how.batch_size, how.shuffle, how.generator, rows, how.drop_last)
-    return Rows(weighted, batches, (validation, held_out))
+    return Rows(net, batches, (validation, held_out))
 
 
 def _of_items(net: Network, data: Any, how: Choice) -> Rows:
     """The same for a Dataset of torch, whose items can be held out and left out, but have no weights here."""
-    weighted = how.sample_weight is not None or how.class_weight is not None
-    counted = isinstance(data, Dataset) and not isinstance(data, IterableDataset)
-    if weighted or not isinstance(data, Dataset) or (_is_share(how.validation) and not counted):
+    has_weights = how.sample_weight is not None or how.class_weight is not None
+    endless = isinstance(data, IterableDataset)
+    if has_weights or not isinstance(data, Dataset) or (_is_share(how.validation) and endless):
         raise SettingError(f"{how.by_rows} {INSTEAD[how.by_rows]}")
     rows, validation = None, (how.validation, None)
     if _is_share(how.validation):
@@ -105,6 +104,14 @@ def _of_items(net: Network, data: Any, how: Choice) -> Rows:
         validation = Subset(data, held_out.tolist()), None
     batches = make_batches(net, data, None, how.batch_size, how.shuffle, how.generator, rows, how.drop_last)
     return Rows(net, batches, validation)
+
+
+def weighted_by_rows(net: Network, batches: Iterable[Batch], sample_weight: Any) -> tuple[Network, Batches]:
+    """A network that takes weights of rows, and batches with them. Raises SettingError for batches of an iterable."""
+    if not isinstance(batches, Batches):
+        raise SettingError(f"sample_weight {INSTEAD['sample_weight']}")
+    net, inputs = weighted(net, batches.inputs, row_weights(batches.rows, sample_weight))
+    return net, Batches(inputs, batches.batch_size, shuffle=False)
 
 
 INSTEAD = {

@@ -22,9 +22,6 @@ from graphdl.training.metrics import Accuracy, Metric, OverRows, resolve_metrics
 if TYPE_CHECKING:
     from graphdl.training.means import EpochMeans, Means
 
-COUNTED = ", share that counts"
-"""What is added to the name of an accuracy that leaves out labels, for the share of those that count."""
-
 
 class Score(NamedTuple):
     """The total loss of one batch, the other entries of its scorer by name, and what metrics over all rows keep."""
@@ -52,6 +49,7 @@ class Scorer:
     names      the names of the losses and metrics
     entries    the names of the numbers of a batch, of which means are taken
     over_rows  name -> metric of all rows, whose predictions and targets are kept
+    in_parts   name -> accuracy that follows from several entries, and their names
     compared   of each metric its name, its function, the loss and what feeds its target
     """
 
@@ -82,8 +80,13 @@ class Scorer:
         self.over_rows = {name: metric for name, metric, _ in self._metrics if isinstance(metric, OverRows)}
         self._by_batch = [entry for entry in self._metrics if entry[0] not in self.over_rows]
         self._kept = [pair for name, _, pair in self._metrics if name in self.over_rows]
-        entries = [(name, f"{name}{COUNTED}") if _leaves_out(metric) else (name,) for name, metric, _ in self._by_batch]
-        self.entries = ("loss", *own, *itertools.chain.from_iterable(entries))
+        entries = {name: _entries(name, metric) for name, metric, _ in self._by_batch}
+        self.entries = ("loss", *own, *itertools.chain.from_iterable(entries.values()))
+        self.in_parts = {
+            name: (metric, entries[name])
+            for name, metric, _ in self._by_batch
+            if isinstance(metric, Accuracy) and metric.parts > 1
+        }
         targets = {compared[key]: (key, compared[key][1]) for key in compared}
         self.compared = [(name, metric, *targets[pair]) for name, metric, pair in self._metrics]
         sources = [source for _, _, pair in self._metrics for source in pair if source in net.graph]
@@ -194,18 +197,14 @@ def _measured(name: str, metric: Metric, predictions: Tensor, targets: Tensor) -
 def _shares(
     name: str, metric: Accuracy, predictions: Tensor, targets: Tensor, read: Callable[[Tensor], Any]
 ) -> dict[str, Any]:
-    """The entries of an accuracy: the share of correct labels, and of those that count where some may not."""
-    correct, counted, labels = metric.counts(predictions, targets)
-    share = read(correct) / max(labels, 1)
-    if not _leaves_out(metric):
-        return {name: share}
-    counted = torch.full_like(correct, labels) if counted is None else counted
-    return {name: share, f"{name}{COUNTED}": read(counted) / max(labels, 1)}
+    """The entries of an accuracy."""
+    return dict(zip(_entries(name, metric), metric.shares(predictions, targets, read), strict=True))
 
 
-def _leaves_out(metric: object) -> bool:
-    """Whether an accuracy leaves out the labels of a class."""
-    return isinstance(metric, Accuracy) and metric.ignored is not None
+def _entries(name: str, metric: Metric) -> list[str]:
+    """The names of the entries of a metric, of which the first is its own."""
+    parts = metric.parts if isinstance(metric, Accuracy) else 1
+    return [name, *(f"{name}, part {k}" for k in range(2, parts + 1))]
 
 
 def _number(name: str, measured: Any) -> float:

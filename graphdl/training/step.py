@@ -53,7 +53,7 @@ class TrainingStep:
         self.net, self.stepper, self.scorer, self.threads = net, stepper, scorer, threads
         self._gathering, self.together = gathering, together
         self._again = check_recompute(net.graph, net.losses, recompute)
-        self._version = -1
+        self._status, self._version = net.engine.status, -1
         self.plan: Plan
         self.moves: Moves
         self._available = torch.get_num_threads()
@@ -64,7 +64,7 @@ class TrainingStep:
     @property
     def ready(self) -> bool:
         """Whether the passes are bound to the network in its present state."""
-        return self._version == self.net.engine.version
+        return self._version == self._status.version
 
     def __call__(self, inputs: Mapping[Key, Tensor]) -> Score:
         """Train on the inputs, tensors on the network's device; return the score before the update."""

@@ -2,55 +2,32 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from graphdl.arguments import to_tensor
-from graphdl.data.weights import class_indices, weights_by_class
+from graphdl.data.weights import classes_of_rows, weights_by_class
 from graphdl.errors import SettingError, ShapeError, listing
-from graphdl.execution.engine import Engine
-from graphdl.graph import Feed, cut_part
+from graphdl.graph import Feed, Key
 from graphdl.network import Network
-from graphdl.operators import Loss, Weighted
-
-if TYPE_CHECKING:
-    from graphdl.graph.build import Graph
+from graphdl.operators import Weighted
 
 SAMPLE_WEIGHT = "sample_weight"
 """The input of the weights; its slot in the losses has the same name."""
 
 
-class FollowingEngine(Engine):
-    """The engine of a network on the tensors of another one; what is frozen there is frozen here."""
-
-    def __init__(self, graph: Graph, other: Engine) -> None:
-        self._other, self._seen = other, other.version
-        super().__init__(graph, other.generator, other.device, other.dtype, other.store, other.outputs)
-        self.frozen = other.frozen
-
-    @property
-    def version(self) -> int:
-        """That of the other engine."""
-        other = self._other
-        if self._seen != other.version:
-            self._seen, self.frozen = other.version, other.frozen
-            self.device, self.dtype = other.device, other.dtype
-            self._loss_gradients.clear()
-            self._weights.clear()
-        return other.version
-
-    @version.setter
-    def version(self, value: int) -> None:
-        """It follows the other engine."""
-
-
-def with_weighted_losses(net: Network) -> Network:
-    """A network over the same tensors, in which each loss is `Weighted` by the input sample_weight.
+def weighted(net: Network, inputs: Mapping[Key, Tensor], weights: Tensor) -> tuple[Network, dict[Key, Tensor]]:
+    """A network over the same tensors in which each loss is `Weighted`, and its inputs, with the weights (n) of rows.
 
     Training it trains the network. Raises SettingError if a loss cannot be weighted, or is already.
     """
+    return _with_weighted_losses(net), {**inputs, SAMPLE_WEIGHT: weights.to(net.device, net.dtype)}
+
+
+def _with_weighted_losses(net: Network) -> Network:
     if SAMPLE_WEIGHT in net.engine.inputs or SAMPLE_WEIGHT in net.graph:
         raise SettingError(
             f"sample_weight= and class_weight= add an input {SAMPLE_WEIGHT!r}, and the network has a node or an input "
@@ -61,20 +38,17 @@ def with_weighted_losses(net: Network) -> Network:
             f"{listing(done)} is weighted already by an input of the network: give the weights as that input, and "
             "neither sample_weight= nor class_weight=."
         )
-    cut = cut_part(net.graph, net.order, net.engine.inputs, net.inputs, net.outputs)
-    weighted = Network.__new__(Network)
-    weighted._operators = {
-        key: Weighted(operator) if isinstance(operator, Loss) else operator for key, operator in cut.operators.items()
-    }
-    feeds = tuple(Feed(key, slot=SAMPLE_WEIGHT) for key in net.losses)
-    weighted._connectivity = {**cut.connectivity, SAMPLE_WEIGHT: feeds}
-    weighted._set_up(net.generator, net.device, net.dtype, net.engine.store)
-    weighted.engine = FollowingEngine(weighted.graph, net.engine)
-    return weighted
+    losses = {key: Weighted(net.engine.loss(key)) for key in net.losses if net.graph.nodes[key]["owner"] == key}
+    return net._with_losses(losses, {SAMPLE_WEIGHT: tuple(Feed(key, slot=SAMPLE_WEIGHT) for key in net.losses)})
 
 
 def row_weights(
-    count: int, sample_weight: Any, class_weight: Any, targets: Tensor | None, ignored: int | None, rows: Tensor | None
+    count: int,
+    sample_weight: Any,
+    class_weight: Any = None,
+    targets: Tensor | None = None,
+    ignored: int | None = None,
+    rows: Tensor | None = None,
 ) -> Tensor:
     """The weights of rows: those given times those of their classes, divided by their mean over the rows in use.
 
@@ -98,7 +72,7 @@ def row_weights(
                 "class_weight needs one loss with one target that names the class of a row: give sample_weight, or set "
                 "class_weight of the losses."
             )
-        weights = weights * weights_by_class(class_weight, class_indices(targets, "targets", ignored), rows)
+        weights = weights * weights_by_class(class_weight, classes_of_rows(targets, "targets", ignored), rows)
     if not torch.isfinite(weights).all() or bool((weights < 0).any()):
         wrong = weights[~(torch.isfinite(weights) & (weights >= 0))][0]
         raise SettingError(

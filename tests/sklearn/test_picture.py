@@ -26,7 +26,7 @@ def test_html_without_a_network_is_that_of_scikit_learn():
 
 
 def test_html_without_graphviz(monkeypatch):
-    monkeypatch.setattr(rendering, "available", lambda: False)
+    monkeypatch.setattr(rendering.drawing, "available", lambda: False)
     assert ">line<" not in GraphRegressor(PAIR)._repr_html_()
 
 

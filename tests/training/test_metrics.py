@@ -1,10 +1,23 @@
 import pytest
 import torch
 
-from graphdl import BCEWithLogitsLoss, CrossEntropyLoss, Linear, MSELoss, Network, evaluate
+from graphdl import (
+    BCEWithLogitsLoss,
+    CrossEntropyLoss,
+    Linear,
+    MSELoss,
+    MultiLabelSoftMarginLoss,
+    Network,
+    SoftMarginLoss,
+    Weighted,
+    evaluate,
+    fit,
+)
 from graphdl.errors import ShapeError
+from graphdl.optim import SGD
 from graphdl.training import accuracy
 from graphdl.training.metrics import Accuracy
+from tests.twins import needs_compiler
 
 PREDICTION = torch.tensor([[0.9, 0.1], [0.2, 0.7], [0.6, 0.3], [0.4, 0.5]])
 
@@ -67,14 +80,67 @@ def test_a_function_is_a_metric_under_its_name():
     assert found["largest_error"] == pytest.approx(0.9)
 
 
-@pytest.mark.parametrize("ignored", [None, -100])
-def test_batches_together_are_measured_as_each_alone(ignored):
+@pytest.mark.parametrize("settings", [{}, {"ignored": -100}, {"each": None}], ids=str)
+def test_batches_together_are_measured_as_each_alone(settings):
     generator = torch.Generator().manual_seed(0)
     predictions, targets = torch.randn(5, 7, 3, generator=generator), torch.randint(3, (5, 7), generator=generator)
-    targets[:, 2:4] = targets[:, 2:4] if ignored is None else ignored
-    found = Accuracy(ignored=ignored).of_batches(predictions, targets)
-    expected = [accuracy(*pair, ignored=ignored) for pair in zip(predictions, targets, strict=True)]
-    assert torch.equal(found, torch.stack(expected))
+    if "ignored" in settings:
+        targets[:, 2:4] = -100
+    if "each" in settings:
+        targets = torch.nn.functional.one_hot(targets, 3)
+        targets[2, 4] = 1
+    measure = Accuracy(**settings)
+    found = torch.stack(measure.shares(predictions, targets, torch.Tensor.double), 1).tolist()
+    for prediction, target, shares in zip(predictions, targets, found, strict=True):
+        assert measure.of_shares(*shares) == measure(prediction, target)
+
+
+SEVERAL = torch.tensor([[1, 1, 0], [0, 1, 0], [0, 0, 0], [1, 0, 1]])
+LOGITS = torch.tensor([[2.0, -1.0, -2.0], [3.0, 1.0, -1.0], [-1.0, -1.0, 2.0], [0.5, 1.0, 2.0]])
+
+
+@pytest.mark.parametrize(
+    "loss", [BCEWithLogitsLoss(), Weighted(BCEWithLogitsLoss()), MultiLabelSoftMarginLoss()], ids=str
+)
+@pytest.mark.parametrize("batch_size", [1, 3, 4])
+def test_several_labels_of_a_row_are_measured_each_by_itself(loss, batch_size):
+    """Also in batches all of whose rows have one label, as the other metrics do: torchmetrics' multilabel_accuracy."""
+    net = Network({"loss": loss}, {"x": ["loss"], "y": ["loss"]})
+    data = {"x": LOGITS, "y": SEVERAL.float()} | ({"loss": torch.ones(4)} if isinstance(loss, Weighted) else {})
+    assert evaluate(net, data, metrics=["accuracy"], batch_size=batch_size)["accuracy"] == pytest.approx(8 / 12)
+    assert float(accuracy(LOGITS, SEVERAL, threshold=0.0)) == pytest.approx(8 / 12)
+
+
+def test_several_labels_of_signs():
+    """Rows of two labels and one of the other sign sum to 1, and are no probabilities."""
+    net = Network({"loss": SoftMarginLoss()}, {"x": ["loss"], "y": ["loss"]})
+    target = torch.tensor([[1.0, 1, -1], [1, -1, 1], [1, 1, -1], [-1, 1, 1]])
+    found = evaluate(net, {"x": LOGITS, "y": target}, metrics=["accuracy"])["accuracy"]
+    assert found == pytest.approx(float(((LOGITS > 0) == (target > 0)).float().mean()))
+
+
+def test_one_hot_rows_have_a_class():
+    hot = torch.nn.functional.one_hot(torch.tensor([0, 0, 2, 1]), 3).float()
+    net = Network({"loss": BCEWithLogitsLoss()}, {"x": ["loss"], "y": ["loss"]})
+    for target in (hot, 0.9 * hot + 0.1 / 3):
+        assert evaluate(net, {"x": LOGITS, "y": target}, metrics=["accuracy"])["accuracy"] == 0.75
+
+
+@pytest.mark.parametrize("compiled", [False, pytest.param(True, marks=needs_compiler)])
+def test_several_labels_in_training(compiled):
+    """One batch at a time, by compiled passes and in validation."""
+    hot = torch.nn.functional.one_hot(torch.arange(40) % 3, 3).float()
+    hot[7] = 1
+    x = torch.randn(40, 3, generator=torch.Generator().manual_seed(0))
+    net = Network(
+        {"fc": Linear(3, 3), "loss": BCEWithLogitsLoss()}, {"x": ["fc"], "fc": ["loss"], "y": ["loss"]}, seed=0
+    )
+    how = {"epochs": 3, "batch_size": 10, "shuffle": False, "progress": False, "compile": compiled}
+    history = fit(net, x, hot, optimizer=SGD(lr=0.0), metrics=["accuracy"], validation=(x[10:], hot[10:]), **how)
+    right = (net.predict(x) > 0) == (hot > 0)
+    assert history["accuracy"] == pytest.approx([float(right.float().mean())] * 3)
+    by_class = (net.predict(x).argmax(1) == hot.argmax(1))[10:]
+    assert history["validation_accuracy"] == pytest.approx([float(by_class.float().mean())] * 3)
 
 
 @pytest.mark.parametrize(("prediction", "target"), [((), ()), ((2,), ()), ((), (2,))])

@@ -315,12 +315,12 @@ def test_one_hot_rows_of_a_binary_loss_have_one_class():
         assert evaluate(passing(BCEWithLogitsLoss()), X, target, metrics=["f1"])["f1"] == pytest.approx(expected)
 
 
-@pytest.mark.parametrize("wrong", [math.nan, math.inf])
 @pytest.mark.parametrize("name", METRICS)
-def test_metrics_of_predictions_that_are_not_finite_are_nan(name, wrong):
+def test_metrics_of_predictions_that_are_not_finite_are_nan(name):
+    """Infinite scores of classes are defined."""
     metric = METRICS[name]
     x = X.clone()
-    x[3, 2] = wrong
+    x[3, 2] = math.nan if metric.classes else math.inf
     if metric.classes:
         assert math.isnan(metric.measure(CrossEntropyLoss(), x, LABELS))
         assert math.isfinite(metric.measure(CrossEntropyLoss(), X, LABELS))
@@ -335,3 +335,30 @@ def test_metrics_of_classes_are_warned_of_in_a_regression(name):
     how = {"optimizer": SGD(lr=0.0), "epochs": 1, "batch_size": 50, "progress": False}
     with pytest.warns(GraphDLWarning, match=f"{name} compares classes"):
         fit(passing(MSELoss(), 1), X[:, :1], target, metrics=[name], **how)
+
+
+@pytest.mark.parametrize("loss", [CrossEntropyLoss(), NLLLoss(), MSELoss()], ids=str)
+@pytest.mark.parametrize("classes", [2, 6])
+def test_an_impossible_class_has_the_logit_minus_infinity(loss, classes):
+    x, labels = X[:, :classes].log_softmax(1), LABELS % classes
+    x[labels == 1, 0], x[(labels == 0).nonzero()[0], 0] = -math.inf, -math.inf
+    target = torch.nn.functional.one_hot(labels, classes) if isinstance(loss, MSELoss) else labels
+    predicted, scores = x.argmax(1).numpy(), x.double()
+    assert METRICS["f1"].measure(loss, x, target) == pytest.approx(
+        reference.f1_score(labels.numpy(), predicted, average="binary" if classes == 2 else "macro")
+    )
+    scores = (scores if isinstance(loss, MSELoss) else scores.softmax(1)).nan_to_num().numpy()
+    scores = scores[:, 1] - scores[:, 0] if classes == 2 else scores
+    each = [reference.roc_auc_score(labels == k, scores[:, k]) for k in range(classes if classes > 2 else 0)]
+    area = np.mean(each) if each else reference.roc_auc_score(labels, scores)
+    assert METRICS["auc"].measure(loss, x, target) == pytest.approx(area)
+
+
+def test_infinite_logits_of_separate_labels():
+    x = X.clone()
+    x[SEVERAL > 0], x[3] = math.inf, -math.inf
+    assert METRICS["auc"].measure(BCEWithLogitsLoss(), x, SEVERAL) == pytest.approx(
+        reference.roc_auc_score(SEVERAL.numpy(), x.nan_to_num().numpy())
+    )
+    x[3, :2] = math.inf  # of which the softmax is not a number
+    assert math.isnan(METRICS["auc"].measure(CrossEntropyLoss(), x, LABELS))

@@ -33,7 +33,7 @@ from graphdl.optim import SGD, Adam
 from graphdl.training.epochs import CompiledEpoch
 from graphdl.training.recording import Recording
 from graphdl.training.rows import hold_out
-from graphdl.training.weighting import row_weights
+from graphdl.training.weighting import row_weights, weighted
 from tests.twins import needs_compiler
 
 G = torch.Generator().manual_seed(0)
@@ -245,6 +245,23 @@ def test_what_callbacks_do_to_the_network_holds_for_weighted_training(way):
     assert isinstance(net.operators["loss"], CrossEntropyLoss)
 
 
+def test_the_weighted_network_is_one_with_the_network():
+    """What is frozen in one is frozen in the other, tensors move together, and a pass of it can be recorded."""
+    net = network()
+    other, inputs = weighted(net, {"x": X, "target": LABELS}, W)
+    net.freeze("fc1")
+    assert other.engine.frozen == net.engine.frozen == {"fc1"}
+    other.unfreeze("fc1").to(dtype=torch.float32)
+    assert net.engine.frozen == frozenset()
+    assert (net.dtype, net.engine.version) == (other.dtype, other.engine.version) == (torch.float32, 3)
+    other.to(dtype=torch.float64).forward(inputs)
+    other.backward()
+    net.forward({"x": X, "target": LABELS})
+    net.backward()
+    assert all(other.parameters[name] is net.parameters[name] for name in net.parameters)
+    assert not torch.equal(other.gradients["fc2.weight"], net.gradients["fc2.weight"])
+
+
 def test_weights_with_blocks_shared_operators_and_several_losses():
     operators = {"a": Linear(3, 2), "b": Shared("a"), "left": MSELoss(), "right": Shared("left")}
     edges = {"x": ["a"], "z": ["b"], "a": ["left"], "b": ["right"], "y": ["left", "right"]}
@@ -319,6 +336,23 @@ def test_drop_last_leaves_out_the_shorter_batch(way, shuffle):
         same = network()
         fit(same, X[:50], LABELS[:50], batch_size=25, **how)
         assert all(map(torch.equal, net.parameters.values(), same.parameters.values()))
+
+
+@pytest.mark.parametrize("batch_size", [7, 60])
+def test_evaluate_takes_weights_of_rows(batch_size):
+    """The loss is sum w loss / sum w, as that of fit; metrics are not weighted, and the network stays as it is."""
+    net = network()
+    each = functional.cross_entropy(net.predict(X), LABELS, reduction="none")
+    found = evaluate(net, X, LABELS, sample_weight=3 * W, batch_size=batch_size, metrics=["accuracy"])
+    assert found["loss"] == pytest.approx(float((W * each).sum() / W.sum()))
+    assert found["accuracy"] == evaluate(net, X, LABELS, metrics=["accuracy"])["accuracy"]
+    assert net.inputs == ("x", "target")
+    how = {"optimizer": SGD(lr=0.0), "epochs": 1, "batch_size": batch_size, "progress": False}
+    assert fit(net, X, LABELS, sample_weight=W, **how)["loss"][0] == pytest.approx(found["loss"])
+    with pytest.raises(GraphDLError, match="sample_weight belongs to rows of tensors"):
+        evaluate(net, BATCHES, sample_weight=W)
+    with pytest.raises(GraphDLError, match=r"sample_weight has the shape \(60,\), and the data have 50 rows"):
+        evaluate(net, X[:50], LABELS[:50], sample_weight=W)
 
 
 BATCHES = [{"x": X, "target": LABELS}]

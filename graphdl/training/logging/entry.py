@@ -11,7 +11,7 @@ from graphdl.optim import Stepper
 from graphdl.training.callbacks import Callback
 from graphdl.training.history import History
 
-Entry = dict[str, Any]
+EpochEntry = dict[str, Any]
 
 
 class Logger(Callback):
@@ -26,7 +26,7 @@ class Logger(Callback):
         """Note what the history holds already."""
         self._lengths = {name: len(values) for name, values in history.items()}
 
-    def entry(self, stepper: Stepper, history: History) -> Entry:
+    def entry(self, stepper: Stepper, history: History) -> EpochEntry:
         """The last epoch: its number from 1, the updates and seconds so far, and what it added to the history."""
         figures = {name: values[-1] for name, values in history.items() if len(values) > self._lengths.get(name, 0)}
         self._lengths = {name: len(values) for name, values in history.items()}

@@ -17,7 +17,7 @@ from graphdl.network import Network
 from graphdl.optim import Stepper
 from graphdl.settings import flag
 from graphdl.training.history import History
-from graphdl.training.logging.entry import Entry, Logger
+from graphdl.training.logging.entry import EpochEntry, Logger
 
 
 class FileLogger(Logger):
@@ -33,7 +33,7 @@ class FileLogger(Logger):
     def __init__(self, path: str | Path, *, append: bool = False) -> None:
         flag()(type(self).__name__, "append", append)
         self.path, self.append = Path(path).absolute(), append  # a callback may change the directory
-        self._entries: list[Entry] = []
+        self._entries: list[EpochEntry] = []
         self._columns: dict[str, None] = {}
 
     def on_fit_start(self, net: Network, stepper: Stepper, history: History) -> None:
@@ -58,7 +58,7 @@ class FileLogger(Logger):
         except OSError as error:
             raise FileFormatError(f"{self.path} cannot be written: {error.strerror or error}.") from None
 
-    def _add(self, entry: Entry) -> None:
+    def _add(self, entry: EpochEntry) -> None:
         self._entries.append(entry)
         self._columns.update(dict.fromkeys(entry))
 
@@ -66,7 +66,7 @@ class FileLogger(Logger):
         """Write the whole file."""
         write_bytes(self.path, (self._head() + "".join(map(self._line, self._entries))).encode())
 
-    def _read(self) -> list[Entry]:
+    def _read(self) -> list[EpochEntry]:
         try:
             text = self.path.read_text(encoding="utf-8")
             return self._parsed(text[: text.rfind("\n") + 1].splitlines())  # a line that was cut off is left out
@@ -82,11 +82,11 @@ class FileLogger(Logger):
         """The text before the first entry."""
 
     @abstractmethod
-    def _line(self, entry: Entry) -> str:
+    def _line(self, entry: EpochEntry) -> str:
         """The line of an entry."""
 
     @abstractmethod
-    def _parsed(self, lines: Sequence[str]) -> list[Entry]:
+    def _parsed(self, lines: Sequence[str]) -> list[EpochEntry]:
         """The entries of a file."""
 
 
@@ -103,12 +103,12 @@ class CSVLogger(FileLogger):
     def _head(self) -> str:
         return _row([*self._columns]) if self._columns else ""
 
-    def _line(self, entry: Entry) -> str:
+    def _line(self, entry: EpochEntry) -> str:
         return _row([entry.get(name, "") for name in self._columns])
 
-    def _parsed(self, lines: Sequence[str]) -> list[Entry]:
+    def _parsed(self, lines: Sequence[str]) -> list[EpochEntry]:
         header, *rows = list(csv.reader(lines, strict=True)) or [["epoch"]]
-        entries: list[Entry] = [dict(zip(header, row, strict=True)) for row in rows]
+        entries: list[EpochEntry] = [dict(zip(header, row, strict=True)) for row in rows]
         if "epoch" not in header:
             raise ValueError('it has no column "epoch"')
         return [{**entry, "epoch": int(entry["epoch"])} for entry in entries]
@@ -127,17 +127,17 @@ class JSONLines(FileLogger):
     def _head(self) -> str:
         return ""
 
-    def _line(self, entry: Entry) -> str:
+    def _line(self, entry: EpochEntry) -> str:
         return json.dumps(plain(entry), allow_nan=False) + "\n"
 
-    def _parsed(self, lines: Sequence[str]) -> list[Entry]:
+    def _parsed(self, lines: Sequence[str]) -> list[EpochEntry]:
         entries = [json.loads(line) for line in lines]
         if not all(isinstance(entry, dict) and isinstance(entry.get("epoch"), int) for entry in entries):
             raise ValueError('a line is not an object with "epoch"')
         return entries
 
 
-def _up_to(entries: Sequence[Entry], epoch: int) -> list[Entry]:
+def _up_to(entries: Sequence[EpochEntry], epoch: int) -> list[EpochEntry]:
     """The entries without the last ones of later epochs, which will be made again."""
     last = max((k for k, entry in enumerate(entries, 1) if entry["epoch"] <= epoch), default=0)
     return list(entries[:last])

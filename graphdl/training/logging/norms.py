@@ -8,18 +8,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from graphdl.errors import SettingError
 from graphdl.execution.passes import Backward, Forward, run_backward, run_forward
 from graphdl.execution.state import Snapshot
 from graphdl.execution.training_passes import ParameterGradients
 from graphdl.graph import Key
 from graphdl.network import Network
 from graphdl.optim import Stepper
-from graphdl.training.batching import Batch, make_batches
+from graphdl.training.batching import Batch, whole_batch
 from graphdl.training.callbacks import Callback
 from graphdl.training.history import History
-
-ALL_ROWS = 2**62
 
 
 class Probe:
@@ -49,10 +46,7 @@ class Probe:
     def _batch_of(self, net: Network) -> Batch:
         """The data as the network takes them, on its device."""
         if self._net is not net:
-            batches = list(make_batches(net, self._inputs, self._targets, ALL_ROWS))
-            if len(batches) != 1:
-                raise SettingError(f"{self._owner} takes tensors, which are one batch, and not {len(batches)} batches.")
-            self._net, self._batch = net, batches[0]
+            self._net, self._batch = net, whole_batch(self._owner, net, self._inputs, self._targets)
         return self._batch
 
 

@@ -16,7 +16,7 @@ from graphdl.network import Network
 from graphdl.optim import Stepper
 from graphdl.settings import flag, size
 from graphdl.training.history import History
-from graphdl.training.logging.entry import Entry, Logger
+from graphdl.training.logging.entry import EpochEntry, Logger
 from graphdl.training.logging.norms import Probe
 
 VALIDATION = "validation_"
@@ -61,7 +61,7 @@ class TensorBoard(Logger):
         self.histograms, self.every, self.diagram = histograms, every, diagram
         self.settings = dict(settings or {})
         self._writers: dict[str, Any] = {}
-        self._start, self._unwritten = 0, Entry()
+        self._start, self._unwritten = 0, EpochEntry()
 
     def on_fit_start(self, net: Network, stepper: Stepper, history: History) -> None:
         """Write the settings, unless training continues."""

@@ -13,13 +13,11 @@ from graphdl.training.batching import Batch
 from graphdl.training.callbacks import Monitoring
 from graphdl.training.means import Means
 from graphdl.training.runs.checkpoint import Checkpoint
+from graphdl.training.runs.due import Count, Timer
 from graphdl.training.runs.folder import Manifest, RunFolder
 from graphdl.training.runs.signals import Signals
 from graphdl.training.runs.state import Parts
 from graphdl.training.runs.stored import digest_of_tensors
-
-WRITING = 20
-"""Training takes at least so many times as long as writing, where checkpoints are written by time."""
 
 LONGEST = 1.0
 """The seconds after which a signal is looked for, where several epochs are made at once."""
@@ -41,15 +39,15 @@ class Keeper:
         self._state: dict[str, Any] | None = self._read() if manifest.checkpoints else None
         self._begun: Mapping[str, Any] | None = None
         self._start: dict[str, Any] = {}
-        self._batches = self._made = self._epochs = 0
+        self._steps, self._epochs, self._timer = Count(how.steps), Count(how.epochs), Timer(how.pause)
+        self._made = 0
         self._best = math.inf
         if manifest.best is not None and monitor is not None:
             self._best = -manifest.best["value"] if monitor.maximise else manifest.best["value"]
         self._network: tuple[dict[str, Any], dict[str, Any]] | None = None
-        self._written, self._cost = time.monotonic(), 0.0
         self._looked, self._each = time.monotonic(), math.inf
         if self._state is not None:
-            parts.restore_history(self._state)
+            parts.history.restore(self._state["history"], self._state["seconds"])  # before callbacks see it
 
     @property
     def signals(self) -> Signals:
@@ -75,7 +73,7 @@ class Keeper:
         if state is None:
             return False
         self._parts.restore(state)
-        self._batches, self._epochs, self._state = state["batches"], self._parts.history.epochs, None
+        self._steps.made, self._epochs.made, self._state = state["batches"], self._parts.history.epochs, None
         if state["begun"] is not None:
             self._begun = state["begun"]
             self._parts.set_generators(self._begun["start"])
@@ -90,8 +88,7 @@ class Keeper:
         """How many epochs may be made at once."""
         if self.begun or self._monitor is not None or self._how.steps is not None:
             return 1
-        if self._how.epochs is not None:
-            most = min(most, self._how.epochs - self._parts.history.epochs % self._how.epochs)
+        most = min(most, self._epochs.left)
         return max(1, min(most, int(LONGEST / self._each) if self._each else most))
 
     def begin(self, means: Means) -> int:
@@ -141,20 +138,16 @@ class Keeper:
     @property
     def room(self) -> int:
         """How many steps may be made before `count` is called."""
-        steps = self._how.steps
-        return 2**31 if steps is None else steps - self._batches % steps
+        return self._steps.left
 
     def count(self, steps: int) -> bool:
         """Count steps that were made; return whether a checkpoint is due."""
-        self._batches += steps
         self._made += steps
-        return (self._how.steps is not None and self._batches % self._how.steps == 0) or self._is_time()
+        return self._steps.reach(self._steps.made + steps) or self._is_time()
 
     def _is_time(self) -> bool:
         """Whether a signal was received, or enough time has passed."""
-        if self._signals.noted is not None or self._how.pause is None:
-            return self._signals.noted is not None
-        return time.monotonic() - self._written >= max(self._how.pause, WRITING * self._cost)
+        return self._signals.noted is not None or self._timer.due
 
     def write_within(self, means: Means, batch: Batch) -> None:
         """Write a checkpoint between two steps of an epoch, after this batch."""
@@ -170,7 +163,7 @@ class Keeper:
         epochs  how many are to be made in all
         """
         history, now = self._parts.history, time.monotonic()
-        self._each, self._looked = (now - self._looked) / max(1, history.epochs - self._epochs), now
+        self._each, self._looked = (now - self._looked) / max(1, history.epochs - self._epochs.made), now
         if self._monitor is not None:
             figure = self._monitor.figure(history)
             if figure < self._best:
@@ -178,10 +171,7 @@ class Keeper:
                 entry = {"epoch": history.epochs, "monitor": self._monitor.monitor, "value": value}
                 state = {"network": self._parts.net.state_dict(), "frozen": self._parts.frozen}
                 self._best, self._network = figure, (entry, state)
-        every = self._how.epochs
-        due = every is not None and history.epochs // every > self._epochs // every
-        self._epochs = history.epochs
-        if due or ended or history.epochs >= epochs or self._is_time():
+        if self._epochs.reach(history.epochs) or ended or history.epochs >= epochs or self._is_time():
             self._write(None, ended)
 
     def _write(self, begun: Mapping[str, Any] | None, ended: bool = False) -> None:
@@ -191,7 +181,7 @@ class Keeper:
             best, state = self._network
             stored = self._folder.write_checkpoint(f"best-{best['epoch']:04}", state)
             manifest.best, self._network = {**stored, **best}, None
-        whole = {**self._parts.state(), "batches": self._batches, "begun": begun, "ended": ended}
+        whole = {**self._parts.state(), "batches": self._steps.made, "begun": begun, "ended": ended}
         place = {"epoch": epoch, "batch": begun["batch"] if begun else 0}
         name = f"epoch-{epoch:04}" + (f"+{place['batch']:05}" if begun else "")
         entry = {**self._folder.write_checkpoint(name, whole), **place, "steps": self._parts.stepper.steps}
@@ -199,6 +189,5 @@ class Keeper:
         manifest.checkpoints = [*others, entry][-self._how.keep :]
         manifest.ended = ended
         self._folder.write(manifest)
-        self._written = time.monotonic()
-        self._cost = self._written - before
+        self._timer.written(before)
         self._signals.answer()

@@ -39,10 +39,8 @@ class Run:
         best = manifest.best
         self.best = None if best is None else {name: best[name] for name in ("epoch", "monitor", "value")}
         self.history = History()
-        for name, values in self._state["history"].items() if self._state else ():
-            for value in values:
-                self.history.append({name: value})
-        self.history.seconds = self._state["seconds"] if self._state else 0.0
+        if self._state:
+            self.history.restore(self._state["history"], self._state["seconds"])
 
     def __repr__(self) -> str:
         return f"Run({str(self.folder)!r}, {self.history})"

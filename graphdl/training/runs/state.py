@@ -17,12 +17,13 @@ from graphdl.optim import Stepper
 from graphdl.training.epochs import CompiledEpoch, SteppedEpoch
 from graphdl.training.history import History
 from graphdl.training.hooks import Callbacks
+from graphdl.training.runs.generators import generators_of
 from graphdl.training.step import TrainingStep
 
 
 @dataclass(frozen=True)
 class Parts:
-    """What fit trains with; `generator` draws the order of the rows, `inputs` may have generators of their own."""
+    """What fit trains with; `generator` draws the order of the rows, `data` may have generators of their own."""
 
     net: Network
     stepper: Stepper
@@ -31,7 +32,7 @@ class Parts:
     calls: Callbacks
     history: History
     generator: Generator
-    inputs: object = None
+    data: object = None
 
     def state(self) -> dict[str, Any]:
         """All that training depends on, between two steps, except where it stands in an epoch."""
@@ -67,13 +68,6 @@ class Parts:
         self.step.threads = self.step.threads or state["threads"]  # rounding depends on it
         self.set_generators(state["generators"])
 
-    def restore_history(self, state: Mapping[str, Any]) -> None:
-        """Fill the history, before callbacks see it."""
-        for name, values in state["history"].items():
-            for value in values:
-                self.history.append({name: value})
-        self.history.seconds = state["seconds"]
-
     def generators(self, in_step: bool = True) -> dict[str, Any]:
         """The states of all random generators; `in_step` includes the one on a GPU, which the first step makes."""
         engine, states = self.net.engine, dict[str, Any]()
@@ -83,7 +77,7 @@ class Parts:
         if self.generator is not self.net.generator:
             states["order"] = self.generator.get_state()
         numbers = numpy.random.get_state(legacy=False)
-        states["inputs"] = [each.get_state() for each in generators_of(self.inputs)]
+        states["inputs"] = [each.state for each in generators_of(self.data)]
         return {**states, "torch": torch.get_rng_state(), "numpy": numbers, "python": random.getstate()}
 
     def set_generators(self, states: Mapping[str, Any]) -> None:
@@ -93,19 +87,11 @@ class Parts:
         self.net.generator.set_state(states["network"])
         if "order" in states:
             self.generator.set_state(states["order"])
-        for generator, state in zip(generators_of(self.inputs), states.get("inputs", ()), strict=False):
-            generator.set_state(state)
+        for generator, state in zip(generators_of(self.data), states["inputs"], strict=False):
+            generator.state = state
         torch.set_rng_state(states["torch"])
         numpy.random.set_state(states["numpy"])
         random.setstate(states["python"])
-
-
-def generators_of(loader: Any) -> list[Generator]:
-    """The generators of a DataLoader and its samplers, each once."""
-    batches = getattr(loader, "batch_sampler", None)
-    places = (loader, getattr(loader, "sampler", None), batches, getattr(batches, "sampler", None))
-    found = [getattr(each, "generator", None) for each in places]
-    return list({id(each): each for each in found if isinstance(each, Generator)}.values())
 
 
 def is_stateful(callback: object) -> bool:

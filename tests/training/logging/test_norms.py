@@ -42,5 +42,5 @@ def test_frozen_nodes_have_none(train):
 
 
 def test_batches_are_refused(train):
-    with pytest.raises(SettingError, match="GradientNorms takes tensors, which are one batch, and not 2 batches"):
+    with pytest.raises(SettingError, match="GradientNorms takes a whole data set as one batch, and inputs has 2"):
         train(GradientNorms([(X, Y), (X, Y)]))

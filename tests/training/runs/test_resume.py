@@ -23,6 +23,7 @@ from graphdl import (
 from graphdl.data import disc, one_hot
 from graphdl.optim import BFGS, L2, SGD, Adam, Cosine
 from graphdl.training.runs.folder import RunFolder
+from graphdl.training.runs.generators import generators_of
 
 X, LABELS = disc(110, seed=0)
 Y = one_hot(LABELS, 2)
@@ -228,6 +229,45 @@ def test_a_data_loader_with_its_own_generator(place, checkpoint, stops, tmp_path
             run(tmp_path)
     stops[1]()
     assert_same(run(tmp_path), expected)
+
+
+class Noisy(torch.utils.data.Dataset):
+    """A data set with a generator of its own."""
+
+    def __init__(self, kind):
+        self._generators = {
+            "numpy": numpy.random.default_rng(3), "legacy": numpy.random.RandomState(3), "python": random.Random(3),
+            "torch": torch.Generator().manual_seed(3),
+        }[kind],  # fmt: skip
+
+    def __len__(self):
+        return len(X)
+
+    def __getitem__(self, k):
+        (own,) = self._generators
+        noise = torch.rand((), generator=own).item() if isinstance(own, torch.Generator) else own.uniform(0, 1)
+        return X[k] + noise, Y[k]
+
+
+@pytest.mark.parametrize("kind", ["numpy", "legacy", "python", "torch"])
+@pytest.mark.parametrize("checkpoint", [{"epochs": 1}, {"steps": 1}])
+def test_the_generators_of_a_data_set_continue(kind, checkpoint, stops, tmp_path):
+    def run(folder=None):
+        seeded()
+        parts = torch.utils.data.Subset(Noisy(kind), range(100))
+        return train(folder, inputs=[torch.utils.data.DataLoader(parts, 20, shuffle=True)], checkpoint=checkpoint)
+
+    expected = run()
+    stops[0](3 if "epochs" in checkpoint else 7)
+    with pytest.raises(StoppedError):
+        run(tmp_path)
+    stops[1]()
+    assert_same(run(tmp_path), expected)
+
+
+def test_generators_are_found_in_bounded_time():
+    nested = [numpy.random.default_rng(0), [[[float(k) for k in range(100)] for _ in range(100)] for _ in range(100)]]
+    assert len(generators_of([nested, nested])) == 1
 
 
 def test_batches_that_cannot_be_repeated_are_noticed(stops, tmp_path):
