@@ -33,6 +33,8 @@ from graphdl.json_text import parse
 SUFFIX = ".graphdl"
 OTHERS = (".pt", ".pth", ".ckpt", ".safetensors", ".pkl", ".onnx", ".h5", ".npz")
 """Suffixes by which users expect other files, with weights."""
+READERS = {".safetensors": "safetensors.torch.load_file", **dict.fromkeys((".pt", ".pth", ".ckpt"), "torch.load")}
+"""The function that reads files of weights with a suffix."""
 FORMAT, VERSION = "graphdl model file", 1
 MANIFEST, MODEL, WEIGHTS = "manifest.json", "model.json", "weights.safetensors"
 FIELDS = ("format", "version", "graphdl", "torch", "members", "dtype", "frozen", "outputs", "generator")
@@ -89,6 +91,11 @@ def load(cls: Any, path: Path, seed: int | None, device: Any, dtype: torch.dtype
             if file.read(len(container.MAGIC)) == container.MAGIC:
                 file.seek(0)
                 return _read(cls, file, seed, device, dtype, max_bytes)
+            if path.suffix.lower() in READERS:
+                raise FileFormatError(
+                    f"it holds weights and no network: make the network, or load it from its .json file, then call "
+                    f"net.load_state_dict({READERS[path.suffix.lower()]}({str(path)!r}))."
+                )
             file.seek(0)
             content = file.read(_most_text(max_bytes) + 1)
         return of_dictionary(cls, _parsed(content, "it", max_bytes), seed, device, dtype or torch.float32, max_bytes)
