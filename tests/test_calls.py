@@ -24,7 +24,8 @@ def halve(number, *, times=1):
 def test_a_call_that_does_not_fit_shows_the_example(given, named, text):
     with pytest.raises(CallError) as caught:
         halve(*given, **named)
-    assert str(caught.value) == text and isinstance(caught.value, TypeError)
+    assert str(caught.value) == text
+    assert isinstance(caught.value, TypeError)
 
 
 def test_an_error_of_the_function_is_left_as_it_is():
@@ -35,6 +36,7 @@ def test_an_error_of_the_function_is_left_as_it_is():
 
 
 def test_functions_keep_their_signatures_and_names():
-    assert list(inspect.signature(halve).parameters) == ["number", "times"] and halve.__doc__ == "Halve it."
+    assert list(inspect.signature(halve).parameters) == ["number", "times"]
+    assert halve.__doc__ == "Halve it."
     assert list(inspect.signature(fit).parameters)[:3] == ["net", "inputs", "targets"]
     assert list(inspect.signature(Network).parameters)[:3] == ["operators", "connectivity", "seed"]

@@ -10,11 +10,12 @@ import torch
 from torch import Tensor
 
 from graphdl.data import Batches
+from graphdl.data.labels import has_several_labels
 from graphdl.errors import GraphDLWarning, level_outside
 from graphdl.execution.targets import check_targets
 from graphdl.graph import Key
 from graphdl.network import Network
-from graphdl.operators import HuberLoss, L1Loss, MSELoss, SmoothL1Loss
+from graphdl.operators import HuberLoss, L1Loss, Loss, MSELoss, SmoothL1Loss
 from graphdl.training.batching import Batch, NamedBatches
 from graphdl.training.metrics import Accuracy, OverRows
 from graphdl.training.scoring import Scorer
@@ -34,18 +35,28 @@ def inspect_data(net: Network, scorer: Scorer, batches: Iterable[Batch]) -> None
 def inspect_batch(net: Network, scorer: Scorer, inputs: Mapping[Key, Tensor]) -> None:
     """Raise SettingError for targets that their loss is not defined for; warn of what is probably a mistake."""
     check_targets(net.graph, net.losses, inputs)
-    for name, metric, loss, target in scorer.compared:
-        by_class = isinstance(metric, Accuracy) or (isinstance(metric, OverRows) and metric.metric.classes)
-        regression = by_class and isinstance(net.engine.loss(loss), REGRESSION)
-        if regression and target in inputs and not _names_classes(inputs[target]):
-            warnings.warn(
-                f"{name} compares classes, and the target {target!r} of {loss} "
-                f"({type(net.engine.loss(loss)).__name__}) holds other numbers than labels, one-hot rows or "
-                "probabilities, as in a regression. Remove the metric, or give a function (prediction, target) -> "
-                "number.",
-                GraphDLWarning,
-                stacklevel=level_outside(),
-            )
+    for name, metric, key, source in scorer.compared:
+        loss = net.engine.loss(key)
+        advice = _advice(metric, loss, inputs[source]) if source in inputs else ""
+        if advice:
+            where = f"the target {source!r} of {key} ({type(loss).__name__})"
+            warnings.warn(f"{name} compares classes, and {where} {advice}", GraphDLWarning, stacklevel=level_outside())
+
+
+def _advice(metric: object, loss: Loss, target: Tensor) -> str:
+    """Why a metric of classes does not fit a target, and what does; "" if it fits."""
+    by_class = isinstance(metric, Accuracy) or (isinstance(metric, OverRows) and metric.metric.classes)
+    if by_class and isinstance(loss, REGRESSION) and not _names_classes(target):
+        return (
+            "holds other numbers than labels, one-hot rows or probabilities, as in a regression. Remove the metric, or "
+            "give a function (prediction, target) -> number."
+        )
+    if isinstance(metric, Accuracy) and not metric.each and has_several_labels(loss, target, target):
+        return (
+            "has rows with several labels or none. Take f1 or auc, which measure each label, or "
+            "MultiLabelSoftMarginLoss, whose accuracy counts each label."
+        )
+    return ""
 
 
 @torch.no_grad()

@@ -203,7 +203,7 @@ def test_resume_reads_arguments_and_data_again(run, entropy, table, tmp_path):
 def test_resume_says_that_a_training_has_ended_and_trains_longer(run, entropy, table, tmp_path):
     run("train", entropy, table, *TRAINING, "--epochs", 2, "--out", tmp_path / "run")
     told = run("resume", tmp_path / "run")
-    assert f"It has ended: to train longer, graphdl resume {tmp_path / 'run'} --epochs 4\n" in told
+    assert f"The training has ended. To train longer: graphdl resume {tmp_path / 'run'} --epochs 4\n" in told
     assert "ended" not in run("resume", tmp_path / "run", "--epochs", 4)
     assert "--epochs 8" in run("resume", tmp_path / "run")  # the folder knows how many were asked for
     run("train", entropy, table, *TRAINING, "--epochs", 4, "--out", tmp_path / "whole")
@@ -215,7 +215,7 @@ def test_resume_says_that_a_training_has_ended_and_trains_longer(run, entropy, t
 def test_resume_says_that_early_stopping_has_ended_a_training(run, entropy, table, tmp_path):
     stopping = ("--validation", 0.2, "--patience", 1, "--lr", 10.0, "--epochs", 50)
     run("train", entropy, table, "-t", "kind", *stopping, "--out", tmp_path / "run")
-    assert "Early stopping has ended it after" in run("resume", tmp_path / "run")
+    assert "Early stopping has ended the training after" in run("resume", tmp_path / "run")
 
 
 def test_an_interruption_ends_with_130(entropy, table, tmp_path):

@@ -270,6 +270,11 @@ train(mlp(), metrics=[accuracy(Y, Y)])
         says="accuracy | the target 'y' of loss (MSELoss) | compares classes | Remove the metric, or give a function",
     ),
     Mistake(
+        "accuracy of rows with several labels",
+        "train(chain('y', fc=Linear(2, 3), loss=BCEWithLogitsLoss()), X, (torch.arange(24) % 2.0).view(8, 3), metrics=['accuracy'])",
+        says="accuracy | the target 'y' of loss (BCEWithLogitsLoss) | several labels or none | Take f1 or auc",
+    ),
+    Mistake(
         "accuracy of targets in another shape",
         "train(classifier(), X, torch.eye(3)[labels], metrics=[graphdl.training.accuracy]); graphdl.training.accuracy(torch.ones(4, 3), torch.ones(4, 2))",
         says="accuracy | predictions (4, 3) with targets (4, 2) | cannot compare | one-hot or soft targets of the predictions' shape",
