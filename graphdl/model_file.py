@@ -88,14 +88,14 @@ def load(cls: Any, path: Path, seed: int | None, device: Any, dtype: torch.dtype
     device, dtype = usable_device(device), None if dtype is None else floating_type(dtype)
     try:
         with reading(path) as file:
+            if path.suffix.lower() in READERS:
+                raise FileFormatError(
+                    f"a {path.suffix} file holds weights and no network: make the network, or load it from its .json "
+                    f"file, then call net.load_state_dict({READERS[path.suffix.lower()]}({str(path)!r}))."
+                )
             if file.read(len(container.MAGIC)) == container.MAGIC:
                 file.seek(0)
                 return _read(cls, file, seed, device, dtype, max_bytes)
-            if path.suffix.lower() in READERS:
-                raise FileFormatError(
-                    f"it holds weights and no network: make the network, or load it from its .json file, then call "
-                    f"net.load_state_dict({READERS[path.suffix.lower()]}({str(path)!r}))."
-                )
             file.seek(0)
             content = file.read(_most_text(max_bytes) + 1)
         return of_dictionary(cls, _parsed(content, "it", max_bytes), seed, device, dtype or torch.float32, max_bytes)

@@ -151,7 +151,8 @@ def _has_ended(run: Path, epochs: int) -> str:
     """That a training has ended, and how to train longer; "" if it has not."""
     stored = read_run(run / saved.CHECKPOINTS) if (run / saved.CHECKPOINTS).exists() else None
     if stored is not None and stored.ended:
-        return f"Early stopping has ended the training after {counted(stored.epoch, 'epoch')}: train again with more --patience."
+        made = counted(stored.epoch, "epoch")
+        return f"Early stopping has ended the training after {made}: train again with more --patience."
     if stored is not None and stored.epoch == epochs:
         again = f"graphdl resume {shlex.quote(str(run))} --epochs {2 * epochs}"
         return f"The training has ended. To train longer: {again}"

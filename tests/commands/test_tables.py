@@ -93,9 +93,9 @@ def test_the_target_in_a_table_is_not_a_feature_of_predictions(run, tmp_path):
     assert found == pytest.approx(net.predict(torch.tensor([[1.0], [2.0]])).flatten().tolist())
 
 
-@pytest.mark.parametrize("separator", [";", "\t"])
-def test_the_separator_is_that_of_the_header(separator, tmp_path):
-    path = tmp_path / "data.csv"
+@pytest.mark.parametrize(("separator", "suffix"), [(";", "csv"), ("\t", "csv"), ("\t", "tsv")])
+def test_the_separator_is_that_of_the_header(separator, suffix, tmp_path):
+    path = tmp_path / f"data.{suffix}"
     path.write_text(separator.join(["\ufeffa", '"b, in m"', "y"]) + "\n" + separator.join(["1", "2.5", "x,y"]) + "\n")
     columns = read_table(path).columns
     assert {name: held.tolist() for name, held in columns.items()} == {"a": ["1"], "b, in m": ["2.5"], "y": ["x,y"]}

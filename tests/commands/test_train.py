@@ -133,7 +133,7 @@ def test_what_is_wrong_is_reported(run, entropy, table, tmp_path, arguments, tex
         ("a.npz", b"PK\x03\x04", "is not a .npz file of arrays"),
         ("a.npz", b"nonsense", "is not a .npz file of arrays"),
         ("a.parquet", b"nonsense", "is not a .parquet file of arrays"),
-        ("a.txt", b"", "data are a file with the suffix .csv, .npz and .parquet"),
+        ("a.txt", b"", "read from files with the suffixes .csv, .tsv, .npz and .parquet"),
         ("absent/a.csv", None, "cannot be read: No such file"),
     ],
 )
@@ -210,6 +210,12 @@ def test_resume_says_that_a_training_has_ended_and_trains_longer(run, entropy, t
     assert len({(tmp_path / name / "weights.safetensors").read_bytes() for name in ("run", "whole")}) == 1
     with pytest.raises(SettingError, match="holds a run of 4 epochs, and epochs is 3"):
         run("resume", tmp_path / "run", "--epochs", 3)
+
+
+def test_summary_and_draw_take_the_folder_of_a_training(run, entropy, table, tmp_path):
+    run("train", entropy, table, *TRAINING, "--epochs", 1, "--out", tmp_path / "run")
+    assert "Linear 2 → 8" in run("summary", tmp_path / "run")
+    assert run("draw", tmp_path / "run", "-o", tmp_path / "net.dot").split() == [str(tmp_path / "net.dot")]
 
 
 def test_resume_says_that_early_stopping_has_ended_a_training(run, entropy, table, tmp_path):

@@ -126,6 +126,11 @@ Network.load('w.safetensors')
         says="w.safetensors | holds weights and no network | make the network | net.load_state_dict(safetensors.torch.load_file(",
     ),
     Mistake(
+        "a state_dict in place of a network",
+        "torch.save(mlp().state_dict(), 'w.pt'); Network.load('w.pt')",
+        says="w.pt | holds weights and no network | make the network | net.load_state_dict(torch.load(",
+    ),
+    Mistake(
         "a tensor as the number of classes",
         "one_hot(3, torch.arange(1000))",
         says="classes | is an instance of Tensor | a whole number | of at least 1",
