@@ -98,7 +98,7 @@ class Table:
 
 
 def read_table(path: Path) -> Table:
-    """Read a .csv, .tsv, .npz or .parquet file. Raises FileFormatError; for parquet MissingPackageError without pandas."""
+    """Read a table from a file. Raises FileFormatError; for .parquet MissingPackageError without pandas."""
     suffix = path.suffix.lower()
     try:
         if suffix in (".csv", ".tsv"):

@@ -25,7 +25,8 @@ from graphdl.graph import Key
 from graphdl.network import Network
 from graphdl.optim import Optimizer
 from graphdl.search.spec import read_optimizer
-from graphdl.training import Callback, CSVLogger, EarlyStopping, History, fit, read_run
+from graphdl.training import Callback, CSVLogger, EarlyStopping, History, fit
+from graphdl.training.runs.folder import RunFolder
 
 Data = Mapping[Key, torch.Tensor]
 
@@ -149,11 +150,15 @@ def resume(
 
 def _has_ended(run: Path, epochs: int) -> str:
     """That a training has ended, and how to train longer; "" if it has not."""
-    stored = read_run(run / saved.CHECKPOINTS) if (run / saved.CHECKPOINTS).exists() else None
-    if stored is not None and stored.ended:
-        made = counted(stored.epoch, "epoch")
-        return f"Early stopping has ended the training after {made}: train again with more --patience."
-    if stored is not None and stored.epoch == epochs:
+    manifest = RunFolder(run / saved.CHECKPOINTS).read()
+    if manifest is None or not manifest.checkpoints:
+        return ""
+    made = manifest.checkpoints[-1]["epoch"]
+    if manifest.ended:
+        return (
+            f"Early stopping has ended the training after {counted(made, 'epoch')}: train again with more --patience."
+        )
+    if made == epochs:
         again = f"graphdl resume {shlex.quote(str(run))} --epochs {2 * epochs}"
         return f"The training has ended. To train longer: {again}"
     return ""

@@ -9,7 +9,7 @@ import pandas
 import pytest
 
 from graphdl import Network, evaluate, fit
-from graphdl.errors import FileFormatError, GraphDLError, SettingError
+from graphdl.errors import FileFormatError, GraphDLError, GraphDLWarning, SettingError
 from graphdl.optim import Adam
 from tests.commands.conftest import KINDS, LABELS, POINTS, write_csv
 
@@ -216,6 +216,17 @@ def test_summary_and_draw_take_the_folder_of_a_training(run, entropy, table, tmp
     run("train", entropy, table, *TRAINING, "--epochs", 1, "--out", tmp_path / "run")
     assert "Linear 2 → 8" in run("summary", tmp_path / "run")
     assert run("draw", tmp_path / "run", "-o", tmp_path / "net.dot").split() == [str(tmp_path / "net.dot")]
+
+
+def test_resume_continues_from_the_checkpoint_before_a_damaged_one(run, entropy, table, tmp_path):
+    run("train", entropy, table, *TRAINING, "--epochs", 2, "--out", tmp_path / "run")
+    run("resume", tmp_path / "run", "--epochs", 4, "--quiet")
+    expected = (tmp_path / "run" / "weights.safetensors").read_bytes()
+    (last,) = (tmp_path / "run" / "checkpoints").rglob("epoch-0004*")
+    last.write_bytes(last.read_bytes()[:-1])
+    with pytest.warns(GraphDLWarning, match="continues from the checkpoint before it"):
+        run("resume", tmp_path / "run", "--quiet")
+    assert (tmp_path / "run" / "weights.safetensors").read_bytes() == expected
 
 
 def test_resume_says_that_early_stopping_has_ended_a_training(run, entropy, table, tmp_path):
