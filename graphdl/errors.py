@@ -14,6 +14,7 @@ from graphdl.shown import message
 
 __all__ = [
     "ArityError",
+    "CallError",
     "CompileError",
     "CycleError",
     "DrawingError",
@@ -87,6 +88,10 @@ class UnreachableError(GraphDLError):
 
 class SettingError(GraphDLError):
     """A setting of an operator, an initializer, an optimizer or a call is out of range or contradictory."""
+
+
+class CallError(GraphDLError, TypeError):
+    """A function was called without an argument that it needs, or with one that it does not take."""
 
 
 class OperatorError(GraphDLError):

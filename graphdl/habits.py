@@ -33,6 +33,9 @@ INSTEAD = {
 }
 """A method of torch.nn.Module -> what to use instead."""
 
+FUNCTIONS = {"fit": FIT, "evaluate": "evaluate(net, inputs, targets) measures a network"}
+"""A method of other libraries' models -> the function of that name."""
+
 
 class NotAModule:
     """Raises errors with advice for what a torch.nn.Module can do and a Network does in another way."""
@@ -47,5 +50,7 @@ class NotAModule:
             """Raise UnknownAttributeError, which is an AttributeError."""
             if name in INSTEAD:
                 raise UnknownAttributeError(f"A Network has no {name!r}, unlike a torch.nn.Module. {INSTEAD[name]}.")
+            if name in FUNCTIONS:
+                raise UnknownAttributeError(f"A Network has no {name!r}, which is a function: {FUNCTIONS[name]}.")
             public = [each for each in dir(self) if not each.startswith("_")]
             raise UnknownAttributeError(f"A Network has no {name!r}.{did_you_mean(name, public)}")

@@ -33,6 +33,8 @@ from graphdl.json_text import parse
 SUFFIX = ".graphdl"
 OTHERS = (".pt", ".pth", ".ckpt", ".safetensors", ".pkl", ".onnx", ".h5", ".npz")
 """Suffixes by which users expect other files, with weights."""
+READERS = {".safetensors": "safetensors.torch.load_file", **dict.fromkeys((".pt", ".pth", ".ckpt"), "torch.load")}
+"""The function that reads files of weights with a suffix."""
 FORMAT, VERSION = "graphdl model file", 1
 MANIFEST, MODEL, WEIGHTS = "manifest.json", "model.json", "weights.safetensors"
 FIELDS = ("format", "version", "graphdl", "torch", "members", "dtype", "frozen", "outputs", "generator")
@@ -84,6 +86,11 @@ def load(cls: Any, path: Path, seed: int | None, device: Any, dtype: torch.dtype
     device, dtype = usable_device(device), None if dtype is None else floating_type(dtype)
     try:
         with reading(path) as file:
+            if path.suffix.lower() in READERS:
+                raise FileFormatError(
+                    f"a {path.suffix} file holds weights and no network: make the network, or load it from its .json "
+                    f"file, then call net.load_state_dict({READERS[path.suffix.lower()]}({str(path)!r}))."
+                )
             if file.read(len(container.MAGIC)) == container.MAGIC:
                 file.seek(0)
                 return _read(cls, file, seed, device, dtype, max_bytes)

@@ -10,6 +10,7 @@ from torch import Generator, Tensor
 
 from graphdl.advice import warn_of_declarations
 from graphdl.arguments import Device, check_operators, compilable, floating_type, new_generator, usable_device
+from graphdl.calls import explained
 from graphdl.cost import Cost, Rule, plan_cost
 from graphdl.errors import MissingInputError, counted, listing
 from graphdl.execution.compiled_steps import CompiledSteps, compile_steps
@@ -59,6 +60,7 @@ class Network(Stored, Pictured, NotAModule):
     torch.Size([5, 1])
     """
 
+    @explained("Network({'fc': Linear(2, 1), 'loss': MSELoss()}, {'x': ['fc'], 'fc': ['loss'], 'target': ['loss']})")
     def __init__(
         self,
         operators: Operators[Operator],

@@ -21,6 +21,7 @@ from functools import lru_cache
 from typing import Any, Self, get_args
 
 from graphdl.errors import SettingError, counted, did_you_mean, listing
+from graphdl.shown import received
 
 MOST_CLASSES = 1024
 """The number of classes of which something is kept: programs may make classes without end."""
@@ -47,7 +48,7 @@ class Check:
     def __call__(self, owner: str, name: str, value: object) -> None:
         """Raise SettingError if the value is not what it must be."""
         if not self.holds(value):
-            found, hint = repr(value), self.hint(value)
+            found, hint = received(value), self.hint(value)
             if isinstance(value, type):
                 kind, own = value.__name__, not value.__module__.startswith("torch.")
                 found = f"the class {kind}: write {kind}(...)" if own else f"the class {value.__module__}.{kind}"
@@ -165,7 +166,7 @@ class Settings:
 
     def __new__(cls, *args: Any, **settings: Any) -> Self:
         """Raise SettingError for settings that the class does not have."""
-        known, several = _arguments(cls)  # type: ignore[arg-type]  # a class is hashable
+        known, required, several = _arguments(cls)  # type: ignore[arg-type]  # a class is hashable
         for name in settings if not several else ():
             if name not in known:
                 meant = did_you_mean(name, known) or f" It has {listing(known) or 'no settings'}."
@@ -177,6 +178,14 @@ class Settings:
                 f"{cls.__name__} was given {counted(len(args), 'setting')} by position, and takes {takes}. Write "
                 "others by name."
             )
+        held = {*positional[: len(args)], *settings}
+        if len(held) < len(args) + len(settings) and not several:
+            twice = next(name for name in positional if name in settings)
+            raise SettingError(f"{cls.__name__}: {twice} is given twice, by position and by name.")
+        if lacking := [name for name in required if name not in held and held]:  # a copy is first made of nothing
+            check = dict(_checks(cls)).get(lacking[0])  # type: ignore[arg-type]
+            wanted = f" It must be {check.expected}. {check.hint(None)}".rstrip(". ") + "." if check else ""
+            raise SettingError(f"{cls.__name__}: {lacking[0]} is missing.{wanted}")
         return super().__new__(cls)
 
     def __post_init__(self) -> None:
@@ -191,11 +200,12 @@ class Settings:
 
 
 @lru_cache(maxsize=MOST_CLASSES)
-def _arguments(cls: type) -> tuple[dict[str, bool], bool]:
-    """The arguments of a class, each with whether it is given by name only, and whether it takes any others."""
+def _arguments(cls: type) -> tuple[dict[str, bool], list[str], bool]:
+    """The arguments of a class, each with whether it is given by name only; the required ones; whether it takes any."""
     found = list(inspect.signature(cls.__init__).parameters.values())[1:]  # type: ignore[misc]
     several = any(each.kind in (each.VAR_POSITIONAL, each.VAR_KEYWORD) for each in found)
-    return {each.name: each.kind == each.KEYWORD_ONLY for each in found}, several
+    required = [each.name for each in found if each.default is each.empty]
+    return {each.name: each.kind == each.KEYWORD_ONLY for each in found}, [] if several else required, several
 
 
 @lru_cache(maxsize=MOST_CLASSES)

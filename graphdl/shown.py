@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["message", "shortened", "shown", "visible"]
+__all__ = ["message", "received", "shortened", "shown", "visible"]
 
 MOST = 500
 """The characters that are shown of a name or of a word; the middle of a longer one is left out."""
@@ -52,6 +52,16 @@ def shortened(text: str, most: int = MOST) -> str:
 def shown(name: object) -> str:
     """The name of a node as it is shown: visible, and the middle of a very long one left out."""
     return visible(shortened(str(name)))
+
+
+def received(value: object, most: int = 150) -> str:
+    """A value that an error is about: as it is written, or its type if that is long.
+
+    >>> received(0.5), received(list(range(100)))
+    ('0.5', 'an instance of list')
+    """
+    text = repr(value)
+    return text if len(text) <= most and "\n" not in text else f"an instance of {type(value).__name__}"
 
 
 def message(text: str) -> str:

@@ -13,7 +13,7 @@ import numpy
 from graphdl.errors import FileFormatError, did_you_mean, import_optional, listing
 from graphdl.intake.csv_files import is_number, numbers_of, read_csv
 
-SUFFIXES = (".csv", ".npz", ".parquet")
+SUFFIXES = (".csv", ".tsv", ".npz", ".parquet")
 
 WHOLE = re.compile(r"-?(0|[1-9]\d*)\.0+", re.ASCII)
 """Texts of whole numbers with a point, as a table of floats has them."""
@@ -98,10 +98,10 @@ class Table:
 
 
 def read_table(path: Path) -> Table:
-    """Read a .csv, .npz or .parquet file. Raises FileFormatError; for parquet MissingPackageError without pandas."""
+    """Read a table from a file. Raises FileFormatError; for .parquet MissingPackageError without pandas."""
     suffix = path.suffix.lower()
     try:
-        if suffix == ".csv":
+        if suffix in (".csv", ".tsv"):
             return _from_csv(path)
         if suffix == ".npz":
             return _from_npz(path)
@@ -111,7 +111,7 @@ def read_table(path: Path) -> Table:
         raise FileFormatError(f"{path} cannot be read: {error.strerror or error}.") from None
     except (ValueError, EOFError, zipfile.BadZipFile) as error:
         raise FileFormatError(f"{path} is not a {suffix} file of arrays: {error}.") from None
-    raise FileFormatError(f"{path}: data are a file with the suffix {listing(SUFFIXES)}.")
+    raise FileFormatError(f"{path}: data are read from files with the suffixes {listing(SUFFIXES)}.")
 
 
 def _from_csv(path: Path) -> Table:

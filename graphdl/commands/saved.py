@@ -29,7 +29,7 @@ FORMAT, VERSION = "graphdl train", 1
 Trained = Annotated[
     Path, typer.Argument(help="The folder of a training, or a file of a network with its weights.", show_default=False)
 ]
-Data = Annotated[Path, typer.Argument(help="A .csv, .npz or .parquet file.", show_default=False)]
+Data = Annotated[Path, typer.Argument(help="A .csv, .tsv, .npz or .parquet file.", show_default=False)]
 Weights = Annotated[Path | None, typer.Option(help="A safetensors file: the weights of a model.json.")]
 Targets = Annotated[
     list[str] | None,

@@ -8,11 +8,15 @@ from typing import Annotated
 import typer
 
 from graphdl.commands.output import AsJSON, console, tell, tell_json
+from graphdl.commands.saved import MODEL
 from graphdl.facts import node_facts
 from graphdl.network import Network
 from graphdl.rendering import DPI
 
-Model = Annotated[Path, typer.Argument(help="A file of a network, as Network.save writes it.", show_default=False)]
+Model = Annotated[
+    Path,
+    typer.Argument(help="A file of a network, as Network.save writes it; or the folder of one.", show_default=False),
+]
 
 
 def draw(
@@ -28,7 +32,7 @@ def draw(
     as_json: AsJSON = False,
 ) -> None:
     """Draw the network of a file: graphdl draw model.json -o model.svg."""
-    net = Network.load(model, device="meta")
+    net = _loaded(model)
     path = net.render(
         output, dpi=dpi, title=title or model.stem, theme="dark" if dark else "light",
         direction="right" if right else "down", unfolded=unfolded,
@@ -36,9 +40,14 @@ def draw(
     tell_json({"written": [path]}) if as_json else tell(str(path))
 
 
+def _loaded(model: Path) -> Network:
+    """The network of a file, or of the folder of `graphdl train` or `graphdl run`, without tensors."""
+    return Network.load(model / MODEL if model.is_dir() else model, device="meta")
+
+
 def summary(model: Model, as_json: AsJSON = False) -> None:
     """Print the nodes of the network of a file, and how many parameters each has."""
-    net = Network.load(model, device="meta")
+    net = _loaded(model)
     if not as_json:
         return console.print(net.summary(), markup=False)
     facts = node_facts(net.engine)

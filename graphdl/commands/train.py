@@ -6,7 +6,7 @@ import json
 import math
 import shlex
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
@@ -20,12 +20,13 @@ from graphdl.commands.encoding import Encoding
 from graphdl.commands.folder import Beginning, beginning, check_folder
 from graphdl.commands.output import AsJSON, errors, make_folder, tell, tell_figures, tell_json, tell_written
 from graphdl.commands.roles import check_trains
-from graphdl.errors import FileFormatError, SettingError
+from graphdl.errors import FileFormatError, SettingError, counted
 from graphdl.graph import Key
 from graphdl.network import Network
 from graphdl.optim import Optimizer
 from graphdl.search.spec import read_optimizer
 from graphdl.training import Callback, CSVLogger, EarlyStopping, History, fit
+from graphdl.training.runs.folder import RunFolder
 
 Data = Mapping[Key, torch.Tensor]
 
@@ -120,12 +121,15 @@ def train(
 
 def resume(
     run: Annotated[Path, typer.Argument(help="The folder of a training that was stopped.", show_default=False)],
+    epochs: Annotated[
+        int | None, typer.Option(help="Passes through the data in all, to train longer than was asked for.", min=1)
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
     as_json: AsJSON = False,
 ) -> None:
     """Continue a training that was stopped, with the same result as if it had not been: graphdl resume run.
 
-    It reads the model and the data again from where they were.
+    It reads the model and the data again from where they were. A training that has ended goes on with more --epochs.
     """
     if not (run / saved.RECORD).exists():
         raise SettingError(
@@ -134,11 +138,30 @@ def resume(
         )
     record = saved.read_record(run / saved.RECORD)
     arguments = Arguments.from_dict(record["arguments"])
+    arguments = replace(arguments, epochs=epochs or arguments.epochs)
     net, encoding, rows, validation_data = _prepared(arguments)
     if encoding != Encoding.from_dict(record["encoding"]):
         raise FileFormatError(f"{arguments.data} has changed since the training began: other columns or classes.")
-    first = Beginning(lambda: None)  # the same callbacks as in train, so that it is the same run
+    if has_ended := _has_ended(run, arguments.epochs):
+        errors.print(has_ended, markup=False)
+    first = Beginning(partial(saved.write_record, run, asdict(arguments), encoding))
     _fit(net, rows, validation_data, run, first, _fitting(arguments, encoding), quiet, as_json)
+
+
+def _has_ended(run: Path, epochs: int) -> str:
+    """That a training has ended, and how to train longer; "" if it has not."""
+    manifest = RunFolder(run / saved.CHECKPOINTS).read()
+    if manifest is None or not manifest.checkpoints:
+        return ""
+    made = manifest.checkpoints[-1]["epoch"]
+    if manifest.ended:
+        return (
+            f"Early stopping has ended the training after {counted(made, 'epoch')}: train again with more --patience."
+        )
+    if made == epochs:
+        again = f"graphdl resume {shlex.quote(str(run))} --epochs {2 * epochs}"
+        return f"The training has ended. To train longer: {again}"
+    return ""
 
 
 def _prepared(arguments: Arguments) -> tuple[Network, Encoding, Data, Data | float | None]:

@@ -10,6 +10,7 @@ from types import ModuleType
 import torch
 
 from graphdl.errors import SettingError, ShapeError, import_optional, listing
+from graphdl.shown import received
 
 __all__ = ["common_rows", "finite_number", "scikit_learn", "whole_number"]
 
@@ -23,7 +24,7 @@ def whole_number(name: str, value: object, least: int, most: float = math.inf) -
     number = None if isinstance(value, bool) or not isinstance(value, numbers.Integral) else int(value)
     if number is None or not least <= number <= most:
         limits = f"of at least {least}" if most == math.inf else f"from {least} to {most}"
-        raise SettingError(f"{name} is {value!r}: give a whole number {limits}.")
+        raise SettingError(f"{name} is {received(value)}: give a whole number {limits}.")
     return number
 
 
@@ -35,7 +36,7 @@ def finite_number(name: str, value: object, least: float = -math.inf) -> float:
     """
     if not isinstance(value, numbers.Real) or not math.isfinite(value) or value < least:
         limits = "" if least == -math.inf else f" of at least {least:g}"
-        raise SettingError(f"{name} is {value!r}: give a finite number{limits}.")
+        raise SettingError(f"{name} is {received(value)}: give a finite number{limits}.")
     return float(value)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy
 import torch
 
+from graphdl.calls import explained
 from graphdl.data.checks import finite_number, whole_number
 from graphdl.errors import SettingError, ShapeError, did_you_mean, listing
 from graphdl.intake import as_tensor
@@ -126,6 +127,7 @@ def spiral(
     return x, labels
 
 
+@explained("one_hot(labels, classes=3)")
 def one_hot(labels: Any, classes: int | Sequence[Any], low: float = 0.0, high: float = 1.0) -> torch.Tensor:
     """Targets from labels: `high` at the class of the label and `low` elsewhere.
 

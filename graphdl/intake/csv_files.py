@@ -4,18 +4,28 @@ from __future__ import annotations
 
 import csv
 import math
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from graphdl.errors import FileFormatError, listing
 
+SEPARATORS = ",;\t"
+DECIMAL_COMMA = re.compile(r"\s*[+-]?\d+,\d+(e[+-]?\d+)?\s*", re.ASCII | re.IGNORECASE)
+
 
 def read_csv(path: Path) -> dict[str, dict[int, str]]:
-    """The columns of a CSV file with a header: name -> {number of the line: text}. Raises FileFormatError."""
+    """The columns of a CSV file with a header: name -> {number of the line: text}. Raises FileFormatError.
+
+    The separator is a comma, a semicolon or a tab: the one that divides the header into most columns.
+    """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file)
+            first = file.readline()
+            file.seek(0)
+            separator = max(SEPARATORS, key=lambda each: len(next(csv.reader([first], delimiter=each), [])))
+            reader = csv.reader(file, delimiter=separator)
             header = next(reader, [])
             lines = {number: row for row, number in ((row, reader.line_num) for row in reader) if row}
     except (UnicodeDecodeError, csv.Error) as error:
@@ -26,7 +36,10 @@ def read_csv(path: Path) -> dict[str, dict[int, str]]:
             raise FileFormatError(
                 f"{path}, line {number}: {len(row)} values, but the header has {len(header)} columns."
             )
-    return {name: {number: row[k] for number, row in lines.items()} for k, name in enumerate(header)}
+    columns = {name: {number: row[k] for number, row in lines.items()} for k, name in enumerate(header)}
+    for name, column in columns.items():
+        _check_decimal_points(path, name, column)
+    return columns
 
 
 def _check_header(path: Path, header: Sequence[str]) -> None:
@@ -36,6 +49,17 @@ def _check_header(path: Path, header: Sequence[str]) -> None:
     if header and all(is_number(name) for name in header):
         raise FileFormatError(
             f"{path} has numbers in its first line, which must hold the names of the columns: add a header."
+        )
+
+
+def _check_decimal_points(path: Path, name: str, column: Mapping[int, str]) -> None:
+    """Raise FileFormatError for a column of numbers with decimal commas, which would be taken for classes."""
+    commas = {number: text for number, text in column.items() if DECIMAL_COMMA.fullmatch(text)}
+    if commas and all(number in commas or is_number(text) for number, text in column.items() if text.strip()):
+        number, text = next(iter(commas.items()))
+        raise FileFormatError(
+            f"{path}, line {number}, column {name!r}: {text!r} has a comma: write numbers with a decimal "
+            "point, as pandas.read_csv(path, sep=';', decimal=',').to_csv(path, index=False) does."
         )
 
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import torch
+from torch import Tensor
 
 from graphdl.errors import (
     GraphDLWarning,
     MissingInputError,
     OperatorError,
+    SettingError,
     UnknownAttributeError,
     did_you_mean,
     level_outside,
@@ -50,6 +53,18 @@ def refuse_habit(owner: object, name: str, instead: dict[str, str]) -> NoReturn:
         raise UnknownAttributeError(f"{kind} has no {name!r}, unlike an optimizer of torch. {instead[name]}.")
     public = [each for each in dir(owner) if not each.startswith("_")]
     raise UnknownAttributeError(f"{kind} has no {name!r}.{did_you_mean(name, public)}")
+
+
+def refuse_parameters(kind: str, args: Sequence[Any], settings: Mapping[str, Any]) -> None:
+    """Raise SettingError for tensors, or a network, in place of settings."""
+    first = args[0] if args else settings.get("params")
+    several = isinstance(first, Iterable) and not isinstance(first, (str, Tensor))
+    if several or hasattr(first, "parameters") or (isinstance(first, Tensor) and first.dim()):
+        raise SettingError(
+            f"{kind} was given an instance of {type(first).__name__}, and takes settings alone, not parameters as in "
+            f"torch: fit(net, inputs, targets, optimizer={kind}(lr=1e-3), epochs=10, batch_size=50) trains a network, "
+            f"and stepper = {kind}(lr=1e-3).bind(net) is for a custom loop."
+        )
 
 
 def advise_on_settings(optimizer: Optimizer) -> None:

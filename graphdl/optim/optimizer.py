@@ -5,14 +5,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Self
 
 from torch import Tensor
 
 from graphdl.errors import SettingError
 from graphdl.graph import Key
 from graphdl.network import Network
-from graphdl.optim.advice import OF_OPTIMIZERS, advise_on_settings, refuse_habit
+from graphdl.optim.advice import OF_OPTIMIZERS, advise_on_settings, refuse_habit, refuse_parameters
 from graphdl.optim.joint import JointStepper
 from graphdl.optim.numbers import Kernel, Numbers, State
 from graphdl.optim.schedules import Schedule, number_or_schedule
@@ -57,6 +57,11 @@ class Optimizer(Settings, ABC):
 
     elementwise: ClassVar[bool] = True
     joint: ClassVar[bool] = False
+
+    def __new__(cls, *args: Any, **settings: Any) -> Self:
+        """Raise SettingError for parameters, as the optimizers of torch take them, and for unknown settings."""
+        refuse_parameters(cls.__name__, args, settings)
+        return super().__new__(cls, *args, **settings)
 
     def __post_init__(self) -> None:
         super().__post_init__()

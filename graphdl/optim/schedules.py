@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from graphdl.registry import register
@@ -38,6 +38,9 @@ SCHEDULE = Check(
 )
 
 
+UPDATES = replace(size(), hint=lambda value: "The updates of fit are epochs * ceil(rows / batch_size)")
+
+
 @register
 @dataclass(frozen=True)
 class Cosine(Schedule):
@@ -50,7 +53,7 @@ class Cosine(Schedule):
     """
 
     high: float = setting(number())
-    steps: int = setting(size())
+    steps: int = setting(UPDATES)
     low: float = setting(number(), default=0.0)
 
     def at(self, step: int) -> float:
@@ -67,7 +70,7 @@ class StepDecay(Schedule):
     """
 
     high: float = setting(number())
-    every: int = setting(size())
+    every: int = setting(UPDATES)
     factor: float = setting(number(0), default=0.1)
 
     def at(self, step: int) -> float:
@@ -100,7 +103,7 @@ class Polynomial(Schedule):
     """
 
     high: float = setting(number())
-    steps: int = setting(size())
+    steps: int = setting(UPDATES)
     power: float = setting(number(0), default=1.0)
     low: float = setting(number(), default=0.0)
 
@@ -121,7 +124,7 @@ class Warmup(Schedule):
     """
 
     high: float = setting(number())
-    steps: int = setting(size())
+    steps: int = setting(UPDATES)
     then: Schedule | None = setting(SCHEDULE, default=None)
     start: float = setting(number(0, 1), default=1 / 3)
 
@@ -148,7 +151,7 @@ class OneCycle(Schedule):
     """
 
     peak: float = setting(number())
-    steps: int = setting(size())
+    steps: int = setting(UPDATES)
     rise: float = setting(number(0, 1), default=0.3)
     start: float | None = setting(optional(number()), default=None)
     end: float | None = setting(optional(number()), default=None)

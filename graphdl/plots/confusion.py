@@ -6,9 +6,10 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy
 from torch import Tensor
 
-from graphdl.errors import import_optional
+from graphdl.errors import ShapeError, import_optional
 from graphdl.plots.figures import finish, new_figure, plot
 
 __all__ = ["plot_confusion"]
@@ -22,8 +23,14 @@ def plot_confusion(path: str | Path | None, labels: Tensor, predicted: Tensor) -
     without matplotlib and scikit-learn.
     """
     metrics = import_optional("sklearn.metrics", "This picture", "scikit-learn", "sklearn")
-    counts = metrics.confusion_matrix(labels.tolist(), predicted.tolist())
-    names = sorted(set(labels.tolist()) | set(predicted.tolist()))
+    wanted, found = (numpy.asarray(each.tolist() if hasattr(each, "tolist") else each) for each in (labels, predicted))
+    if wanted.ndim != 1 or wanted.shape != found.shape or not len(wanted):
+        raise ShapeError(
+            "plot_confusion takes class indices, labels (n,) and predicted (n,), and these have the shapes "
+            f"{wanted.shape} and {found.shape}: write prediction.argmax(1) for predictions of each class."
+        )
+    counts = metrics.confusion_matrix(wanted, found)
+    names = sorted({*wanted.tolist(), *found.tolist()})
     size = max(4.0, 0.5 * len(names) + 1.5)
     figure = new_figure(size, size)
     axes = figure.subplots()
@@ -36,6 +43,6 @@ def plot_confusion(path: str | Path | None, labels: Tensor, predicted: Tensor) -
     axes.set_yticks(range(len(names)), names)
     axes.set_xlabel("predicted class")
     axes.set_ylabel("class")
-    wrong = int((labels != predicted).sum())
-    axes.set_title(f"{wrong} of {len(labels)} wrong ({wrong / len(labels):.1%})")
+    wrong = int((wanted != found).sum())
+    axes.set_title(f"{wrong} of {len(wanted)} wrong ({wrong / len(wanted):.1%})")
     return finish(figure, path)

@@ -12,6 +12,7 @@ from torch import Tensor
 from graphdl.errors import SettingError, did_you_mean, listing
 from graphdl.plots.figures import colour_of, finish, legend_below, matplotlib, new_panels, plot, set_title
 from graphdl.plots.table import check_names, logarithmic, plain
+from graphdl.shown import received
 
 __all__ = ["HIGHEST_ACCURACY", "curves_figure", "draw_band", "label_band", "plot_curves"]
 
@@ -121,7 +122,13 @@ def _by_label(given: Any) -> dict[str, list[HistoryLike]]:
 
 def _aligned(runs: Sequence[HistoryLike], name: str) -> tuple[Sequence[float], Tensor]:
     """Return the epochs, and the values (runs, epochs), with NaN where a run has ended."""
-    lists = [list(run[name]) for run in runs if name in run]
+    held = [run[name] for run in runs if name in run]
+    try:
+        lists = [[float(value) for value in values] for values in held]
+    except (TypeError, ValueError):
+        raise SettingError(
+            f"{name!r} of a history must be a list of numbers, one an epoch, not {received(held[0])}."
+        ) from None
     epochs = max(map(len, lists))
     padded = [values + [torch.nan] * (epochs - len(values)) for values in lists]
     return range(1, epochs + 1), torch.tensor(padded, dtype=torch.float64)

@@ -10,9 +10,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Concatenate, ParamSpec, Protocol, cast, overload
 
+from graphdl.calls import check_call
 from graphdl.errors import SettingError, import_optional
 from graphdl.files import replacing
-from graphdl.shown import visible
+from graphdl.shown import received, visible
 
 __all__ = [
     "COLOURS",
@@ -117,9 +118,11 @@ def plot(draw: Callable[Concatenate[str | Path | None, P], Any]) -> Plot[P]:
     @wraps(draw)
     def drawn(*given: Any, **named: Any) -> Any:
         if "path" in named:
-            return draw(named.pop("path"), *given, **named)
-        has_path = bool(given) and (given[0] is None or isinstance(given[0], (str, Path)))
-        return draw(*given, **named) if has_path else draw(None, *given, **named)
+            given = (named.pop("path"), *given)
+        elif not (given and (given[0] is None or isinstance(given[0], (str, Path)))):
+            given = (None, *given)
+        check_call(draw, given, named)
+        return draw(*given, **named)
 
     return cast(Plot[P], drawn)
 
@@ -140,6 +143,8 @@ def save_figure(figure: Any, path: str | Path) -> Path:
 
     Errors: SettingError for another suffix than .svg, .png and .pdf, FileFormatError if the file cannot be written.
     """
+    if not isinstance(path, (str, Path)):
+        raise SettingError(f"save_figure takes a figure and a path, not {received(path)} as the path.")
     path = Path(path)
     if path.suffix.lower() not in SUFFIXES:
         found = f"the suffix {path.suffix!r} is not known" if path.suffix else "it has no suffix"

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from graphdl.errors import SettingError, ShapeError
+from graphdl.errors import SettingError, ShapeError, did_you_mean, import_optional
+from graphdl.intake import as_tensor
 from graphdl.plots.figures import finish, new_figure, plot
 
 __all__ = ["plot_images"]
@@ -26,6 +27,7 @@ def plot_images(path: str | Path | None, images: Tensor, columns: int = 16, colo
     Raises ShapeError for other shapes and without images, SettingError if columns is not a whole number of at least 1,
     MissingPackageError without matplotlib.
     """
+    images = as_tensor(images, "plot_images: images")
     found = tuple(images.shape)
     if images.dim() == 4 and images.shape[1] == 1:
         images = images[:, 0]
@@ -33,6 +35,12 @@ def plot_images(path: str | Path | None, images: Tensor, columns: int = 16, colo
         raise ShapeError(f"plot_images draws images (n, h, w) or (n, 1, h, w), and these have the shape {found}.")
     if not isinstance(columns, int) or columns < 1:
         raise SettingError(f"plot_images: columns must be a whole number of at least 1, not {columns!r}.")
+    known = import_optional("matplotlib", "This picture", "matplotlib", "plots").colormaps
+    if colours not in known:
+        raise SettingError(
+            f"plot_images: colours must be a colour map of matplotlib, such as 'gray', not {colours!r}."
+            f"{did_you_mean(colours, known)}"
+        )
     n, h, w = images.shape
     columns = min(columns, n)
     rows = -(-n // columns)

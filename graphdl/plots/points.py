@@ -10,7 +10,9 @@ import torch
 from torch import Tensor
 
 from graphdl.errors import SettingError, ShapeError
+from graphdl.intake import as_tensor
 from graphdl.plots.figures import colour_of, finish, legend_below, matplotlib, new_panels, plot, set_title
+from graphdl.shown import received
 
 __all__ = ["plot_points", "points_figure"]
 
@@ -41,21 +43,19 @@ def plot_points(
 
 def points_figure(data: Mapping[str, tuple[Tensor, Tensor]], classify: Callable[[Tensor], Tensor]) -> Any:
     """The figure that plot_points saves."""
-    for title, pair in data.items():
-        if not isinstance(pair, tuple) or len(pair) != 2:
-            raise SettingError(
-                f"plot_points takes {{title: (points, labels)}}, and {title!r} is a {type(pair).__name__}: add labels."
-            )
-        points = pair[0]
-        if points.dim() != 2 or points.shape[1] != 2:
-            raise ShapeError(f"plot_points draws points (n, 2), and {title!r} has the shape {tuple(points.shape)}.")
+    data = _checked(data)
+    if not callable(classify):
+        raise SettingError(
+            f"plot_points: classify must be a function of points, not {received(classify)}: write "
+            "lambda points: net.predict(points).argmax(1)."
+        )
     figure, panels = new_panels(len(data), width=4.4, height=4.8)
     figure.set_layout_engine("compressed")  # panels of equal aspect, and a colour bar of their height
     plane = _Plane(torch.cat([points for points, _ in data.values()]), classify)
     entries: dict[str, Any] = {}
     for axes, (title, (points, labels)) in zip(panels, data.items(), strict=True):
         plane.draw(axes)
-        wrong = _shares(classify(points), len(points)).argmax(1) != labels
+        wrong = _shares(_answers(classify, points), len(points)).argmax(1) != labels
         for number in sorted(set(labels.tolist())):
             chosen = points[labels == number].cpu()
             look = {"s": 14, "color": colour_of(number), "edgecolor": "white", "linewidth": 0.3}
@@ -70,6 +70,32 @@ def points_figure(data: Mapping[str, tuple[Tensor, Tensor]], classify: Callable[
     return figure
 
 
+def _checked(data: Any) -> dict[str, tuple[Tensor, Tensor]]:
+    """The points and labels of each title, as tensors."""
+    takes = "plot_points takes {title: (points, labels)}"
+    if not isinstance(data, Mapping):
+        raise SettingError(f"{takes}, not {received(data)}: write {{'test': (points, labels)}}.")
+    found = {}
+    for title, pair in data.items():
+        if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+            raise SettingError(f"{takes}, and {title!r} is a {type(pair).__name__}: add labels.")
+        points = as_tensor(pair[0], f"plot_points: the points of {title!r}")
+        labels = as_tensor(pair[1], f"plot_points: the labels of {title!r}")
+        if points.dim() != 2 or points.shape[1] != 2:
+            raise ShapeError(f"plot_points draws points (n, 2), and {title!r} has the shape {tuple(points.shape)}.")
+        if labels.shape != points.shape[:1]:
+            raise ShapeError(
+                f"plot_points takes a class index for each point, ({len(points)},), and the labels of {title!r} have "
+                f"the shape {tuple(labels.shape)}: write labels.argmax(1) of one-hot rows."
+            )
+        found[title] = points, labels
+    return found
+
+
+def _answers(classify: Callable[[Tensor], Tensor], points: Tensor) -> Tensor:
+    return as_tensor(classify(points), "what classify returned")
+
+
 class _Plane:
     """The plane around all points, shaded by what the classifier says of it, with its boundaries."""
 
@@ -79,7 +105,7 @@ class _Plane:
         sides = zip((low - margin).tolist(), (high + margin).tolist(), strict=True)
         self.xs, self.ys = (torch.linspace(*side, GRID) for side in sides)
         grid = torch.cartesian_prod(self.xs, self.ys).to(points)
-        answers = classify(grid).detach().cpu()
+        answers = _answers(classify, grid).detach().cpu()
         self.gradual = answers.is_floating_point()
         self.shares = _shares(answers, len(grid)).view(GRID, GRID, -1).transpose(0, 1)
 

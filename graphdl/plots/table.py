@@ -9,7 +9,7 @@ from statistics import fmean, pstdev
 from typing import Any, TypeAlias
 
 from graphdl.errors import SettingError, did_you_mean, listing
-from graphdl.shown import visible
+from graphdl.shown import received, visible
 
 __all__ = [
     "Row",
@@ -33,11 +33,14 @@ def check_rows(rows: Sequence[Row], names: Iterable[str]) -> None:
     """Raise SettingError if there are no rows, they are not dictionaries, or a row lacks one of the names."""
     if not isinstance(rows, Sequence) or not all(isinstance(row, Mapping) for row in rows):
         raise SettingError(
-            f"rows must be a list of dictionaries {{setting or figure: value}}, not {rows!r:.100}: give result.table."
+            f"rows must be a list of dictionaries {{setting or figure: value}}, not {received(rows)}: give "
+            "result.table. Of a DataFrame, give table.to_dict('records')."
         )
     if not rows:
         raise SettingError("There are no rows: there is nothing to draw.")
     for name in names:
+        if not isinstance(name, str):
+            raise SettingError(f"A column must be given by its name, a string, not {received(name)}.")
         for position, row in enumerate(rows):
             if name not in row:
                 raise SettingError(f"Row {position} has no {name!r}.{did_you_mean(name, row)} It has {listing(row)}.")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from graphdl.arguments import new_generator
+from graphdl.calls import explained
 from graphdl.data.checks import whole_number
 from graphdl.errors import GraphDLError, MissingInputError, SettingError, UnreachableError, did_you_mean
 from graphdl.network import Network
@@ -28,6 +29,7 @@ from graphdl.training.step import is_custom
 from graphdl.training.threads import check_threads
 
 
+@explained("fit_all(nets, inputs, targets, optimizers=Adam(lr=1e-3), epochs=10, batch_size=50)")
 def fit_all(
     nets: Iterable[Network],
     inputs: Any,

@@ -64,11 +64,11 @@ def _points(where: str, given: Mapping[str, Any]) -> tuple[Any, Any]:
 
 def _file(where: str, given: Mapping[str, Any], folder: Path) -> tuple[Any, Any]:
     path = folder / str(given["file"])
-    if path.suffix not in (".csv", ".npz"):
+    if path.suffix not in (".csv", ".tsv", ".npz"):
         hint = did_you_mean(given["file"], NAMES)
-        raise FileFormatError(f"{where}: {path.name!r} is neither a .csv or .npz file nor a data set.{hint}")
+        raise FileFormatError(f"{where}: {path.name!r} is neither a .csv, .tsv or .npz file nor a data set.{hint}")
     try:
-        return _table(path, given.get("target")) if path.suffix == ".csv" else (_arrays(path), None)
+        return _table(path, given.get("target")) if path.suffix != ".npz" else (_arrays(path), None)
     except OSError as error:
         raise FileFormatError(f"{path} cannot be read: {error.strerror or error}.") from None
 

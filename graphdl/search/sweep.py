@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from graphdl.calls import explained
 from graphdl.errors import GraphDLError, SettingError, did_you_mean, listing
 from graphdl.network import Network
 from graphdl.optim import Optimizer, Penalty
@@ -24,6 +25,7 @@ FIXED = ("epochs", "batch_size")
 """Arguments of training that may be expected among the settings."""
 
 
+@explained('sweep(build, inputs, targets, over={"width": [8, 25]}, optimizer=Adam(lr=1e-3), epochs=10, batch_size=50)')
 def sweep(
     build: Callable[[Setting], Any],
     inputs: Any,

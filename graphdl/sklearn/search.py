@@ -131,8 +131,9 @@ class GraphSearchCV(GridSearchCV):  # type: ignore[misc]
         """
         if not isinstance(self.estimator, GraphEstimator):
             raise SettingError(
-                f"GraphSearchCV searches over a GraphClassifier or a GraphRegressor, not {self.estimator!r:.200}: for "
-                "pipelines and other estimators, use sklearn.model_selection.GridSearchCV."
+                f"GraphSearchCV searches over a GraphClassifier or a GraphRegressor, not "
+                f"{type(self.estimator).__name__}: for pipelines and other estimators, use sklearn.model_selection."
+                "GridSearchCV."
             )
         X, y, groups = indexable(X, y, groups)
         prototype = clone(self.estimator)

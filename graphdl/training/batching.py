@@ -132,11 +132,16 @@ def unpack_validation(validation: Any) -> tuple[Any, Any]:
         return inputs, targets
     if isinstance(validation, tuple) and len(validation) == 2 and not isinstance(validation[1], Mapping):
         return validation[0], validation[1]
-    forms = "give a pair (inputs, targets), a dict of tensors, or an iterable of batches"
+    forms = "a pair (inputs, targets), a dict of tensors, or an iterable of batches"
+    if isinstance(validation, str):
+        raise SettingError(f"validation is the string {validation!r:.100}: give a number such as 0.2, the share of the "
+                           f"rows that is held out; or {forms}.")  # fmt: skip
     if isinstance(validation, (tuple, list)) and any(map(is_array, validation)):
-        raise SettingError(f"validation is a {type(validation).__name__} of {len(validation)} tensors: {forms}.")
+        raise SettingError(f"validation is a {type(validation).__name__} of {len(validation)} tensors: give {forms}.")
     if not isinstance(validation, (Iterable, Dataset)):
-        raise SettingError(f"validation is {validation!r:.100}: {forms}. graphdl.data.split divides data into parts.")
+        raise SettingError(
+            f"validation is {validation!r:.100}: give {forms}. graphdl.data.split divides data into parts."
+        )
     return validation, None
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from graphdl.bundles import Bundle
+from graphdl.calls import explained
 from graphdl.errors import CompileError, GraphDLWarning, MissingInputError, SettingError, level_outside
 from graphdl.execution.chance import Outlines
 from graphdl.execution.compiled import Calls, CompiledPasses, NoGainError, completed
@@ -27,6 +28,7 @@ from graphdl.training.step import has_custom
 EVALUATION_ROWS = 1024
 
 
+@explained("evaluate(net, inputs, targets)")
 def evaluate(
     net: Network,
     inputs: Any,

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from graphdl.arguments import new_generator
-from graphdl.errors import GraphDLWarning, MissingInputError, SettingError, did_you_mean, listing
+from graphdl.calls import explained
+from graphdl.errors import GraphDLWarning, MissingInputError, SettingError, did_you_mean, level_outside, listing
 from graphdl.graph import Key, ancestors
 from graphdl.network import Network
 from graphdl.optim import Gathering, Optimizer, Penalty, Stepper
@@ -34,6 +35,7 @@ from graphdl.training.step import TrainingStep
 from graphdl.training.threads import check_threads, threads_restored
 
 
+@explained("fit(net, inputs, targets, optimizer=Adam(lr=1e-3), epochs=10, batch_size=50)")
 def fit(
     net: Network,
     inputs: Any,
@@ -204,5 +206,5 @@ def check_network(net: Network, caller: str) -> None:
             f"{did_you_mean(key, named)} The inputs are {listing(map(repr, engine.inputs))}: check whether one of them "
             f"is a misspelt node, or an edge is missing. If this is intended, call net.freeze({key!r}).",
             GraphDLWarning,
-            stacklevel=3,
+            stacklevel=level_outside(),
         )

@@ -20,6 +20,18 @@ from graphdl.operators import Loss
 
 Metric: TypeAlias = Callable[[Tensor, Tensor], "float | Tensor"]
 
+OTHER_NAMES = {
+    "acc": "accuracy",
+    "top5": "top_5_accuracy",
+    "f1_score": "f1",
+    "roc_auc": "auc",
+    "mean_absolute_error": "mae",
+    "mse": "rmse",
+    "mean_squared_error": "rmse",
+    "r2_score": "r2",
+}
+"""What other libraries call a metric, or a similar one -> its name."""
+
 
 def accuracy(prediction: Tensor, target: Tensor, *, threshold: float = 0.5, ignored: int | None = None) -> Tensor:
     """The fraction of predictions that are correct.
@@ -170,8 +182,9 @@ def _resolved(metric: Any) -> tuple[str, Callable[[Loss], Bound | None]]:
         return metric.name, partial(OverRows.of, metric)
     if isinstance(metric, str):
         known = ["accuracy", *METRICS]
+        hint = did_you_mean(OTHER_NAMES.get(metric.lower(), metric), known)
         raise SettingError(
-            f"There is no metric {metric!r}.{did_you_mean(metric, known)} Give one of {', '.join(known)}, an instance "
+            f"There is no metric {metric!r}.{hint} Give one of {', '.join(known)}, an instance "
             "of a class of graphdl.metrics, or a function (prediction, target) -> number."
         )
     if callable(metric):

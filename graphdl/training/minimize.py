@@ -8,7 +8,16 @@ from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
-from graphdl.errors import GraphDLWarning, SettingError, counted, did_you_mean, import_optional, listing
+from graphdl.calls import explained
+from graphdl.errors import (
+    GraphDLWarning,
+    SettingError,
+    counted,
+    did_you_mean,
+    import_optional,
+    level_outside,
+    listing,
+)
 from graphdl.network import Network
 from graphdl.optim import Gathering, Penalty
 from graphdl.optim.penalties import Penalties
@@ -33,6 +42,7 @@ BY_LOSS = ("Nelder-Mead", "Powell", "COBYLA", "COBYQA")
 METHODS = (*BY_GRADIENT, *BY_PRODUCTS, *BY_HESSIAN, *BY_LOSS)
 
 
+@explained("minimize(net, inputs, targets)")
 def minimize(
     net: Network,
     inputs: Any,
@@ -188,7 +198,7 @@ def _solve(
             f"minimize: {method} failed after {counted(iterations.history.epochs, 'iteration')}: {result.message} "
             "The network has the best parameters that were found.",
             GraphDLWarning,
-            stacklevel=3,
+            stacklevel=level_outside(),
         )
     return str(result.message)
 

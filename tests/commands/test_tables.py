@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from graphdl import Linear, MSELoss, Network
-from graphdl.commands.columns import Table
+from graphdl.commands.columns import Table, read_table
 from graphdl.errors import FileFormatError
 from tests.commands.conftest import KINDS, POINTS, write_csv
 
@@ -91,3 +91,20 @@ def test_the_target_in_a_table_is_not_a_feature_of_predictions(run, tmp_path):
     data = write_csv(tmp_path / "data.csv", {"a": [1.0, 2.0], "y": [5.0, 6.0]})
     found = json.loads(run("predict", model, data, "--json"))["predictions"]["fc"]
     assert found == pytest.approx(net.predict(torch.tensor([[1.0], [2.0]])).flatten().tolist())
+
+
+@pytest.mark.parametrize(("separator", "suffix"), [(";", "csv"), ("\t", "csv"), ("\t", "tsv")])
+def test_the_separator_is_that_of_the_header(separator, suffix, tmp_path):
+    path = tmp_path / f"data.{suffix}"
+    path.write_text(separator.join(["\ufeffa", '"b, in m"', "y"]) + "\n" + separator.join(["1", "2.5", "x,y"]) + "\n")
+    columns = read_table(path).columns
+    assert {name: held.tolist() for name, held in columns.items()} == {"a": ["1"], "b, in m": ["2.5"], "y": ["x,y"]}
+
+
+def test_numbers_with_decimal_commas_are_no_classes(tmp_path):
+    path = tmp_path / "data.csv"
+    path.write_text("a;y\n1;\n2;-0,5\n3;1\n")
+    with pytest.raises(
+        FileFormatError, match="line 3, column 'y': '-0,5' has a comma: write numbers with a decimal point"
+    ):
+        read_table(path)

@@ -9,7 +9,7 @@ import pandas
 import pytest
 
 from graphdl import Network, evaluate, fit
-from graphdl.errors import FileFormatError, GraphDLError, SettingError
+from graphdl.errors import FileFormatError, GraphDLError, GraphDLWarning, SettingError
 from graphdl.optim import Adam
 from tests.commands.conftest import KINDS, LABELS, POINTS, write_csv
 
@@ -133,7 +133,7 @@ def test_what_is_wrong_is_reported(run, entropy, table, tmp_path, arguments, tex
         ("a.npz", b"PK\x03\x04", "is not a .npz file of arrays"),
         ("a.npz", b"nonsense", "is not a .npz file of arrays"),
         ("a.parquet", b"nonsense", "is not a .parquet file of arrays"),
-        ("a.txt", b"", "data are a file with the suffix .csv, .npz and .parquet"),
+        ("a.txt", b"", "read from files with the suffixes .csv, .tsv, .npz and .parquet"),
         ("absent/a.csv", None, "cannot be read: No such file"),
     ],
 )
@@ -198,6 +198,41 @@ def test_resume_reads_arguments_and_data_again(run, entropy, table, tmp_path):
     write_csv(table, {"a": [0.0, 1.0], "kind": ["x", "y"], "b": [0.0, 1.0]})
     with pytest.raises(FileFormatError, match="has changed since the training began"):
         run("resume", tmp_path / "run")
+
+
+def test_resume_says_that_a_training_has_ended_and_trains_longer(run, entropy, table, tmp_path):
+    run("train", entropy, table, *TRAINING, "--epochs", 2, "--out", tmp_path / "run")
+    told = run("resume", tmp_path / "run")
+    assert f"The training has ended. To train longer: graphdl resume {tmp_path / 'run'} --epochs 4\n" in told
+    assert "ended" not in run("resume", tmp_path / "run", "--epochs", 4)
+    assert "--epochs 8" in run("resume", tmp_path / "run")  # the folder knows how many were asked for
+    run("train", entropy, table, *TRAINING, "--epochs", 4, "--out", tmp_path / "whole")
+    assert len({(tmp_path / name / "weights.safetensors").read_bytes() for name in ("run", "whole")}) == 1
+    with pytest.raises(SettingError, match="holds a run of 4 epochs, and epochs is 3"):
+        run("resume", tmp_path / "run", "--epochs", 3)
+
+
+def test_summary_and_draw_take_the_folder_of_a_training(run, entropy, table, tmp_path):
+    run("train", entropy, table, *TRAINING, "--epochs", 1, "--out", tmp_path / "run")
+    assert "Linear 2 → 8" in run("summary", tmp_path / "run")
+    assert run("draw", tmp_path / "run", "-o", tmp_path / "net.dot").split() == [str(tmp_path / "net.dot")]
+
+
+def test_resume_continues_from_the_checkpoint_before_a_damaged_one(run, entropy, table, tmp_path):
+    run("train", entropy, table, *TRAINING, "--epochs", 2, "--out", tmp_path / "run")
+    run("resume", tmp_path / "run", "--epochs", 4, "--quiet")
+    expected = (tmp_path / "run" / "weights.safetensors").read_bytes()
+    (last,) = (tmp_path / "run" / "checkpoints").rglob("epoch-0004*")
+    last.write_bytes(last.read_bytes()[:-1])
+    with pytest.warns(GraphDLWarning, match="continues from the checkpoint before it"):
+        run("resume", tmp_path / "run", "--quiet")
+    assert (tmp_path / "run" / "weights.safetensors").read_bytes() == expected
+
+
+def test_resume_says_that_early_stopping_has_ended_a_training(run, entropy, table, tmp_path):
+    stopping = ("--validation", 0.2, "--patience", 1, "--lr", 10.0, "--epochs", 50)
+    run("train", entropy, table, "-t", "kind", *stopping, "--out", tmp_path / "run")
+    assert "Early stopping has ended the training after" in run("resume", tmp_path / "run")
 
 
 def test_an_interruption_ends_with_130(entropy, table, tmp_path):

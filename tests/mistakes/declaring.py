@@ -4,6 +4,26 @@ from tests.mistakes.mistake import Mistake
 
 MISTAKES = (
     Mistake(
+        "a network of nothing",
+        "Network()",
+        says="Network | missing a required argument | 'operators' | Write Network({'fc': Linear(2, 1)",
+    ),
+    Mistake(
+        "a list of layers as a network",
+        "Network([Linear(2, 2), Tanh()])",
+        says="Network | missing a required argument | 'connectivity' | Write Network({'fc': Linear(2, 1)",
+    ),
+    Mistake(
+        "a misspelt argument of Network",
+        "Network({'fc': Linear(2, 2)}, {'x': ['fc']}, sead=0)",
+        says="Network | unexpected keyword argument 'sead' | Did you mean 'seed'? | Write Network(",
+    ),
+    Mistake(
+        "a size by position and by name",
+        "Linear(2, 3, out_features=4)",
+        says="Linear | out_features | is given twice | by position and by name",
+    ),
+    Mistake(
         "a class in place of an operator",
         "Network({'fc': Linear}, {'x': ['fc']})",
         says="operators['fc'] | the class Linear | is the class | write Linear(...)",
@@ -410,7 +430,7 @@ Network({'a': a, 'b': b}, {a: [b]})
     Mistake(
         "a tensor as an initializer",
         "Linear(2, 8, weight=torch.ones(8, 2))",
-        says="Linear | tensor( | weight must be an initializer | such as Normal(0, 1)",
+        says="Linear | an instance of Tensor | weight must be an initializer | such as Normal(0, 1)",
     ),
     Mistake(
         "a misspelt padding",

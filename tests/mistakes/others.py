@@ -62,6 +62,109 @@ Network.from_dict(d)
         says="plot_points | 'a' is a Tensor | {title: (points, labels)} | add labels",
     ),
     Mistake(
+        "points without titles",
+        "plot_points('p.png', (X, labels), lambda x: x[:, 0] > 0)",
+        says="plot_points | not an instance of tuple | {title: (points, labels)} | write {'test': (points, labels)}",
+    ),
+    Mistake(
+        "a classifier before the points",
+        "plot_points('p.png', lambda x: x[:, 0] > 0, {'a': (X, labels)})",
+        says="plot_points | not <function | {title: (points, labels)} | write {'test': (points, labels)}",
+    ),
+    Mistake(
+        "a path at the end",
+        "plot_points({'a': (X, labels)}, lambda x: x[:, 0] > 0, 'p.png')",
+        says="plot_points | too many positional arguments | Write | plot_points(path, data, classify)",
+    ),
+    Mistake(
+        "predictions in place of a classifier",
+        "plot_points('p.png', {'a': (X, labels)}, labels)",
+        says="plot_points | not tensor( | classify must be a function of points | lambda points: net.predict(points)",
+    ),
+    Mistake(
+        "one-hot labels of points",
+        "plot_points('p.png', {'a': (X, Y)}, lambda x: x[:, 0] > 0)",
+        says="plot_points | labels of 'a' have the shape (8, 2) | a class index for each point, (8,) | labels.argmax(1)",
+    ),
+    Mistake(
+        "a confusion matrix of predictions",
+        "plot_confusion('c.png', labels, Y)",
+        says="plot_confusion | (8,) and (8, 2) | takes class indices | write prediction.argmax(1)",
+    ),
+    Mistake(
+        "a confusion matrix of nothing predicted",
+        "plot_confusion('c.png', labels)",
+        says="plot_confusion | missing a required argument | 'predicted' | plot_confusion(path, labels, predicted)",
+    ),
+    Mistake(
+        "curves of a number",
+        "plot_curves('c.png', {'Adam': {'loss': 0.5}})",
+        says="'loss' of a history | not 0.5 | must be a list of numbers | one an epoch",
+    ),
+    Mistake(
+        "a list of columns as the figure",
+        "plot_lines('c.png', [{'lr': 1.0, 'loss': 0.5}], 'lr', ['loss'])",
+        says="A column | not ['loss'] | by its name | a string",
+    ),
+    Mistake(
+        "a misspelt colour map",
+        "plot_images('i.png', images[:, 0], colours='blue')",
+        says="plot_images: colours | not 'blue' | a colour map of matplotlib | Did you mean 'Blues'?",
+    ),
+    Mistake(
+        "a picture saved in the wrong order",
+        "save_figure('c.png', new_figure(1, 1))",
+        says="save_figure | not <Figure | takes a figure | and a path",
+    ),
+    Mistake(
+        "weights in place of a network",
+        """
+from safetensors.torch import save_file
+save_file(mlp().state_dict(), 'w.safetensors')
+Network.load('w.safetensors')
+""",
+        says="w.safetensors | holds weights and no network | make the network | net.load_state_dict(safetensors.torch.load_file(",
+    ),
+    Mistake(
+        "a state_dict in place of a network",
+        "torch.save(mlp().state_dict(), 'w.pt'); Network.load('w.pt')",
+        says="w.pt | holds weights and no network | make the network | net.load_state_dict(torch.load(",
+    ),
+    Mistake(
+        "a tensor as the number of classes",
+        "one_hot(3, torch.arange(1000))",
+        says="classes | is an instance of Tensor | a whole number | of at least 1",
+    ),
+    Mistake(
+        "one_hot without classes",
+        "one_hot(labels)",
+        says="one_hot | missing a required argument | 'classes' | Write one_hot(labels, classes=3)",
+    ),
+    Mistake(
+        "a search over a pipeline",
+        """
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from graphdl.sklearn import GraphClassifier, GraphSearchCV
+GraphSearchCV(make_pipeline(StandardScaler(), GraphClassifier()), {}).fit(X, labels)
+""",
+        says="GraphSearchCV | not Pipeline | a GraphClassifier or a GraphRegressor | use sklearn.model_selection.GridSearchCV",
+    ),
+    Mistake(
+        "numbers with decimal commas",
+        """
+from graphdl.commands.columns import read_table
+Path('d.csv').write_text('a;y\\n0,5;x\\n1,25;z\\n')
+read_table(Path('d.csv'))
+""",
+        says="d.csv, line 2, column 'a' | '0,5' has a comma | numbers with a decimal point | decimal=','",
+    ),
+    Mistake(
+        "fewer epochs than a run has made",
+        "train(mlp(), checkpoint='run', epochs=3); train(mlp(), checkpoint='run', epochs=2)",
+        says="checkpoint= | a run of 3 epochs | epochs is 2, the number in all | or another folder",
+    ),
+    Mistake(
         "a sweep over nothing",
         "sweep(lambda s: mlp(), {'x': X, 'y': Y}, over={}, optimizer=Adam(), epochs=1, batch_size=4, progress=False)",
         says="over | is {} | give a grid | such as {'lr': [1e-3, 1e-2]}",

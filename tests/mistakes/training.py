@@ -29,6 +29,81 @@ MISTAKES = (
         says="optimizer must be | builtins.float | an optimizer of graphdl.optim | such as Adam(lr=1e-3)",
     ),
     Mistake(
+        "an optimizer of the parameters",
+        "Adam(mlp().parameters)",
+        says="Adam | an instance of NamedTensors | takes settings alone | stepper = Adam(lr=1e-3).bind(net)",
+    ),
+    Mistake(
+        "an optimizer of tensors, with a rate",
+        "SGD(list(mlp().parameters.values()), lr=0.1)",
+        says="SGD | an instance of list | takes settings alone | optimizer=SGD(lr=1e-3)",
+    ),
+    Mistake(
+        "an optimizer of params by name",
+        "AdamW(params=torch.nn.Linear(2, 2).parameters())",
+        says="AdamW | an instance of generator | takes settings alone | optimizer=AdamW(lr=1e-3)",
+    ),
+    Mistake(
+        "an optimizer of a network",
+        "Adam(mlp())",
+        says="Adam | an instance of Network | takes settings alone | stepper = Adam(lr=1e-3).bind(net)",
+    ),
+    Mistake(
+        "a rate by position and by name",
+        "Adam(1e-3, lr=1e-2)",
+        says="Adam | lr | is given twice | by position and by name",
+    ),
+    Mistake(
+        "a schedule without its steps",
+        "Adam(lr=Cosine(1e-3))",
+        says="Cosine | steps is missing | a whole number of at least 1 | epochs * ceil(rows / batch_size)",
+    ),
+    Mistake(
+        "fit without an optimizer",
+        "fit(mlp(), X, Y, epochs=1, batch_size=4)",
+        says="fit | missing a required argument | 'optimizer' | optimizer=Adam(lr=1e-3), epochs=10, batch_size=50",
+    ),
+    Mistake(
+        "fit of a network alone",
+        "fit(mlp())",
+        says="fit | missing a required argument | 'inputs' | Write fit(net, inputs, targets, optimizer=",
+    ),
+    Mistake(
+        "an optimizer by position",
+        "fit(mlp(), X, Y, Adam())",
+        says="fit | too many positional arguments | optimizer=Adam(lr=1e-3) | Write fit(net, inputs, targets, optimizer=",
+    ),
+    Mistake(
+        "a misspelt argument of fit",
+        "fit(mlp(), X, Y, optimizer=Adam(), epochs=1, batchsize=4)",
+        says="fit | unexpected keyword argument 'batchsize' | Did you mean 'batch_size'? | Write fit(net, inputs",
+    ),
+    Mistake(
+        "fit as a method",
+        "mlp().fit(X, Y)",
+        says="A Network | has no 'fit' | which is a function | fit(net, inputs, targets, optimizer=Adam(lr=1e-3)",
+    ),
+    Mistake(
+        "evaluate without data",
+        "evaluate(mlp())",
+        says="evaluate | missing a required argument | 'inputs' | Write evaluate(net, inputs, targets)",
+    ),
+    Mistake(
+        "validation as a string",
+        "train(mlp(), validation='0.2')",
+        says="validation | the string '0.2' | a number such as 0.2 | a pair (inputs, targets)",
+    ),
+    Mistake(
+        "the common short name of accuracy",
+        "train(mlp(), metrics=['acc'])",
+        says="no metric | 'acc' | Give one of accuracy | Did you mean 'accuracy'?",
+    ),
+    Mistake(
+        "scikit-learn's name of a metric",
+        "train(mlp(), metrics=['f1_score'])",
+        says="no metric | 'f1_score' | Give one of accuracy | Did you mean 'f1'?",
+    ),
+    Mistake(
         "a stepper of another network",
         "train(mlp(), optimizer=Adam().bind(mlp()))",
         says="optimizer | is a stepper of another network | bind the optimizer | to this network",

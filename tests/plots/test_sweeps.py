@@ -194,7 +194,7 @@ def test_the_vertical_axis_says_what_the_band_is():
     lambda path: plot_heat_map(path, [1], "lr", "eps", "accuracy"),
 ])  # fmt: skip
 def test_rows_of_a_wrong_form(plot, tmp_path):
-    with pytest.raises(SettingError, match=r"give result\.table\.$"):
+    with pytest.raises(SettingError, match=r"give result\.table\. Of a DataFrame, give"):
         plot(tmp_path / "sweep.svg")
 
 

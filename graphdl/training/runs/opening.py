@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from graphdl.data import Batches
-from graphdl.errors import GraphDLWarning, SettingError, level_outside, listing
+from graphdl.errors import GraphDLWarning, SettingError, counted, level_outside, listing
 from graphdl.training.batching import Batch
 from graphdl.training.callbacks import Monitoring
 from graphdl.training.runs.checkpoint import Checkpoint
@@ -57,6 +57,7 @@ def keeping(
     settings = _settings(arguments, batches, parts)
     with folder.locked():
         manifest = _manifest(folder, stored, settings)
+        _check_epochs(folder, manifest, arguments["epochs"])
         manifest.about = dict(how.about) or manifest.about
         keeper = Keeper(how, folder, parts, manifest, monitor)
         parts.train.watch = keeper
@@ -88,6 +89,17 @@ def _manifest(folder: RunFolder, stored: Mapping[str, Any], settings: Mapping[st
         )
     folder.clear(manifest)  # what a killed process has left
     return manifest
+
+
+def _check_epochs(folder: RunFolder, manifest: Manifest, epochs: int) -> None:
+    """Raise SettingError if more epochs were made, or begun, than are wanted."""
+    place = manifest.checkpoints[-1] if manifest.checkpoints else {"epoch": 0, "batch": 0}
+    if (place["epoch"], place["batch"]) > (epochs, 0):
+        begun = " and a part of the next" if place["batch"] else ""
+        raise SettingError(
+            f"checkpoint={str(folder.path)!r} holds a run of {counted(place['epoch'], 'epoch')}{begun}, and epochs is "
+            f"{epochs}, the number in all: give a larger one to continue, or another folder. read_run reads this one."
+        )
 
 
 def _monitor(how: Checkpoint, names: list[str], validated: bool) -> Monitoring | None:

@@ -66,11 +66,30 @@ def test_a_finished_run_returns_its_history_at_once_and_goes_on_with_more_epochs
     first = train(tmp_path, callbacks=callbacks)
     assert Counting.steps == 9
     net = network()
-    assert dict(train(tmp_path, net=net, callbacks=callbacks, epochs=2)) == dict(first)
+    assert dict(train(tmp_path, net=net, callbacks=callbacks)) == dict(first)
     assert Counting.steps == 9
     assert torch.equal(net.parameters["fc1.weight"], read_run(tmp_path).network().parameters["fc1.weight"])
     assert train(tmp_path, callbacks=callbacks, epochs=5).epochs == 5
     assert Counting.steps == 15
+
+
+def test_fewer_epochs_than_were_made_or_begun_are_refused(tmp_path):
+    train(tmp_path)
+    with pytest.raises(SettingError, match=r"holds a run of 3 epochs, and epochs is 2, the number in all: give"):
+        train(tmp_path, epochs=2)
+    assert train(tmp_path).epochs == 3  # and the folder is as it was
+
+
+def test_as_many_epochs_as_were_made_are_refused_if_the_next_has_begun(tmp_path):
+    class Interrupting(Callback):
+        def on_step_end(self, net, stepper, history):
+            if stepper.steps == 5:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(Checkpoint(tmp_path, steps=1), callbacks=[Interrupting()])
+    with pytest.raises(SettingError, match="holds a run of 1 epoch and a part of the next, and epochs is 1"):
+        train(tmp_path, callbacks=[Interrupting()], epochs=1)
 
 
 def test_a_run_that_a_callback_ended_stays_ended(tmp_path):
