@@ -23,7 +23,7 @@ from safetensors import torch as safetensors
 from torch import Tensor
 
 from graphdl import container, serialization
-from graphdl.arguments import floating_type, new_generator, usable_device
+from graphdl.arguments import FLOATING, floating_type, new_generator, usable_device
 from graphdl.budget import check_gradients, check_size
 from graphdl.errors import FileFormatError, GraphDLError, SettingError, listing
 from graphdl.files import reading, replacing
@@ -36,8 +36,7 @@ OTHERS = (".pt", ".pth", ".ckpt", ".safetensors", ".pkl", ".onnx", ".h5", ".npz"
 FORMAT, VERSION = "graphdl model file", 1
 MANIFEST, MODEL, WEIGHTS = "manifest.json", "model.json", "weights.safetensors"
 FIELDS = ("format", "version", "graphdl", "torch", "members", "dtype", "frozen", "outputs", "generator")
-TYPES = [each for each in vars(torch).values() if isinstance(each, torch.dtype) and each.is_floating_point]
-DTYPES = {str(each).removeprefix("torch."): each for each in TYPES}
+DTYPES = {str(each).removeprefix("torch."): each for each in FLOATING}
 SHORT_TEXT, TEXT_SHARE = 2**20, 32
 """JSON may have so many bytes, or a share of max_bytes: its data take up to 32 times the memory of the text."""
 NO_DATA = 2**62
