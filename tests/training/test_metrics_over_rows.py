@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 
 import numpy as np
 import pytest
@@ -335,3 +336,16 @@ def test_metrics_of_classes_are_warned_of_in_a_regression(name):
     how = {"optimizer": SGD(lr=0.0), "epochs": 1, "batch_size": 50, "progress": False}
     with pytest.warns(GraphDLWarning, match=f"{name} compares classes"):
         fit(passing(MSELoss(), 1), X[:, :1], target, metrics=[name], **how)
+
+
+@pytest.mark.parametrize("name", ["accuracy", "f1"])
+@pytest.mark.parametrize("several", [True, False])
+def test_accuracy_of_rows_with_several_labels_is_warned_of(name, several):
+    target = torch.eye(3)[LABELS % 3]
+    target[4] = torch.tensor([1.0, 1.0, 0.0]) if several else target[4]
+    how = {"optimizer": SGD(lr=0.0), "epochs": 1, "batch_size": 50, "progress": False}
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        fit(passing(BCEWithLogitsLoss(), 3), X[:, :3], target, metrics=[name], **how)
+    said = [str(each.message) for each in found if "has rows with several labels" in str(each.message)]
+    assert len(said) == (several and name == "accuracy")
