@@ -16,6 +16,9 @@ from graphdl.operators import Operator
 
 Device: TypeAlias = str | torch.device
 
+FLOATING = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+"""The types that parameters may have: torch does not compute with smaller ones."""
+
 KINDS = {"integer": torch.int64, "boolean": torch.bool}
 """The types of inputs that are known by their shapes alone."""
 
@@ -171,7 +174,10 @@ def usable_device(device: Device) -> torch.device:
 
 
 def floating_type(dtype: object) -> torch.dtype:
-    """A floating-point type."""
-    if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
-        raise SettingError(f"dtype is the floating-point type of the parameters, such as torch.float64, not {dtype!r}.")
+    """A floating-point type in which torch computes."""
+    if not isinstance(dtype, torch.dtype) or dtype not in FLOATING:
+        raise SettingError(
+            f"dtype is the floating-point type of the parameters, such as torch.float64, not {dtype!r}. There are "
+            f"{listing(map(str, FLOATING))}."
+        )
     return dtype

@@ -116,6 +116,8 @@ def _new_file(place: Path) -> tuple[Path, int]:
     """A new, empty file beside another, that nobody else has opened, and its handle, by which it is locked."""
     if place.is_dir():
         raise IsADirectoryError(21, "it is a folder")
+    if place.exists() and not place.is_file():
+        raise OSError(22, "it is a pipe or a device")
     while True:
         path = place.with_name(f".part-{secrets.token_hex(8)}{place.suffix}")
         handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)

@@ -23,7 +23,7 @@ from safetensors import torch as safetensors
 from torch import Tensor
 
 from graphdl import container, serialization
-from graphdl.arguments import floating_type, new_generator, usable_device
+from graphdl.arguments import FLOATING, floating_type, new_generator, usable_device
 from graphdl.budget import check_gradients, check_size, most_text
 from graphdl.errors import FileFormatError, GraphDLError, SettingError, listing
 from graphdl.files import reading, replacing
@@ -38,8 +38,7 @@ READERS = {".safetensors": "safetensors.torch.load_file", **dict.fromkeys((".pt"
 FORMAT, VERSION = "graphdl model file", 1
 MANIFEST, MODEL, WEIGHTS = "manifest.json", "model.json", "weights.safetensors"
 FIELDS = ("format", "version", "graphdl", "torch", "members", "dtype", "frozen", "outputs", "generator")
-TYPES = [each for each in vars(torch).values() if isinstance(each, torch.dtype) and each.is_floating_point]
-DTYPES = {str(each).removeprefix("torch."): each for each in TYPES}
+DTYPES = {str(each).removeprefix("torch."): each for each in FLOATING}
 NO_DATA = 2**62
 """The max_bytes of tensors without data, on the device "meta"."""
 

@@ -3,6 +3,7 @@
 import ast
 import multiprocessing
 import os
+import stat
 import threading
 from functools import cache
 from pathlib import Path
@@ -68,6 +69,13 @@ def test_what_cannot_be_written_is_an_error(tmp_path):
         write_bytes(tmp_path / "file" / "inside", b"")
     with pytest.raises(FileFormatError, match="cannot be written"):
         write_bytes("with\0null", b"")
+
+
+def test_pipes_and_devices_are_not_replaced(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(FileFormatError, match="pipe cannot be written: it is a pipe or a device"):
+        write_bytes(tmp_path / "pipe", b"")
+    assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
 
 
 def test_threads_write_one_file(tmp_path):

@@ -74,7 +74,7 @@ def test_a_node_that_is_no_operator(operator, text):
         Network({"a": operator}, {"x": ["a"]})
 
 
-@pytest.mark.parametrize("dtype", [torch.int64, torch.bool, torch.complex64, "float32", None, float])
+@pytest.mark.parametrize("dtype", [torch.int64, torch.bool, torch.complex64, torch.float8_e5m2, "float32", None, float])
 def test_a_type_that_is_no_floating_point_type(dtype):
     with pytest.raises(
         SettingError, match=r"^dtype is the floating-point type of the parameters, such as torch\.float64"

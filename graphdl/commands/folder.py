@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from graphdl.commands.output import make_folder
 from graphdl.commands.saved import CHECKPOINTS, LOG, RECORD, WEIGHTS
 from graphdl.errors import SettingError
 from graphdl.network import Network
@@ -47,10 +48,12 @@ def check_folder(out: Path, overwrite: bool, sources: Iterable[Path]) -> None:
 def beginning(out: Path, write: Callable[[], object]) -> Iterator[Beginning]:
     """A context for fit, with a callback for it: what the old training has left is deleted when training starts.
 
-    If fit fails before that, the folder is as it was.
+    The folder is created. If fit fails before that, it is as it was.
 
     write  called when training starts
     """
+    made = not out.exists()
+    make_folder("--out", out)
     kept, aside = out / CHECKPOINTS, out / f".{CHECKPOINTS}-replaced"
     old, begun = (out / RECORD).exists(), False
     ours = old or not kept.exists()
@@ -73,3 +76,6 @@ def beginning(out: Path, write: Callable[[], object]) -> Iterator[Beginning]:
             shutil.rmtree(kept, ignore_errors=True)
             if aside.exists():
                 aside.rename(kept)
+        if not begun and made:
+            with suppress(OSError):  # what others have written into it stays
+                out.rmdir()

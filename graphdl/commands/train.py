@@ -18,7 +18,7 @@ from graphdl.commands import saved
 from graphdl.commands.columns import read_table
 from graphdl.commands.encoding import Encoding
 from graphdl.commands.folder import Beginning, beginning, check_folder
-from graphdl.commands.output import AsJSON, errors, make_folder, tell, tell_figures, tell_json, tell_written
+from graphdl.commands.output import AsJSON, errors, tell, tell_figures, tell_json, tell_written
 from graphdl.commands.roles import check_trains
 from graphdl.errors import FileFormatError, SettingError, counted
 from graphdl.graph import Key
@@ -114,7 +114,6 @@ def train(
     check_folder(out, overwrite, [Path(path) for path in read if path is not None])
     net, encoding, rows, validation_data = _prepared(arguments)
     fitting = _fitting(arguments, encoding)
-    make_folder("--out", out)
     with beginning(out, partial(saved.write_record, out, asdict(arguments), encoding)) as first:
         _fit(net, rows, validation_data, out, first, fitting, quiet, as_json)
 

@@ -115,10 +115,9 @@ class Rehearsal:
     ) -> None:
         """Make a step; `before` is called with each step of both passes, `between` between these."""
 
-        def forward(step: Step, xs: Sequence[Any]) -> Step:
+        def forward(step: Step, xs: Sequence[Any]) -> None:
             if before is not None:
                 before(step)
-            return step
 
         trace = self._passes.forward(self.inputs, before=forward)
         if between is not None:

@@ -101,7 +101,7 @@ class Batches:
             if order is not None and size:
                 bundles.append(Bundle(inputs, order[part].view(-1, size)))
             elif size:
-                views = {name: tensor[part].view(-1, size, *tensor.shape[1:]) for name, tensor in inputs.items()}
+                views = {name: torch.unflatten(tensor[part], 0, (-1, size)) for name, tensor in inputs.items()}
                 bundles.append(Bundle(views))
         self._kept = [] if self.shuffle else bundles
         return iter(bundles)

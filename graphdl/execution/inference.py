@@ -11,41 +11,61 @@ from torch import Tensor
 
 from graphdl.errors import MissingInputError, listing
 from graphdl.execution.diagnosis import forward_failure
-from graphdl.execution.passes import Forward, run_forward
+from graphdl.execution.passes import Forward, compute
 from graphdl.execution.plan import Plan, Step
 from graphdl.graph import Key
 from graphdl.operators import Operator
+
+TRAINING = Forward(training=True, keep_values=True)
 
 
 def infer_shapes(
     plan: Plan, inputs: Mapping[Key, Tensor], dtype: torch.dtype
 ) -> tuple[dict[Key, Any], dict[Key, Operator]]:
-    """Return (node -> meta value, owner -> operator with its sizes), for the nodes that the inputs determine."""
+    """Return (node -> meta value, owner -> operator with its sizes), for the nodes that the inputs determine.
+
+    Equal operators run once for inputs of equal shapes, because torch is slow on tensors without data.
+    """
     operators = {step.owner: step.operator for step in plan.steps}
-    parameters: dict[Key, dict[str, Tensor]] = {}
-
-    def sized(step: Step, xs: Sequence[Any]) -> Step | None:
-        """The step with the sizes that follow from its inputs; None where these are not known."""
+    values: list[Any] = [None] * plan.size
+    for name, i in plan.inputs.items():
+        values[i] = inputs.get(name)
+    outputs: dict[object, Any] = {}
+    for step in plan.steps:
+        xs = [values[i] for i in step.reads]
         if any(x is None and i != plan.absent for x, i in zip(xs, step.reads, strict=True)):
-            return None
-        operator = operators[step.owner]
+            continue
+        step = replace(step, operator=operators[step.owner])
+        p: dict[str, Tensor] = {}
         try:
-            if not operator.complete:
-                operator = operators[step.owner] = operator.infer(*[None if x is None else x.shape for x in xs])
-            if step.owner not in parameters:
-                parameters[step.owner] = meta_parameters(operator, dtype)
+            if not step.operator.complete:
+                operators[step.owner] = step.operator.infer(*[None if x is None else x.shape for x in xs])
+                step = replace(step, operator=operators[step.owner])
+            call = _call(step, xs)
+            if call not in outputs:
+                p = meta_parameters(step.operator, dtype)
+                outputs[call] = compute(step, p, xs, TRAINING)[0]
         except Exception as error:
-            raise forward_failure(plan, step, xs_by_index(step, xs), {}, error) from error
-        return replace(step, operator=operator)
-
-    trace = run_forward(plan, parameters, inputs, Forward(training=True, keep_values=True, before=sized))
-    found = {key: trace.values[i] for key, i in plan.index.items() if trace.values[i] is not None}
-    return found, operators
+            raise forward_failure(plan, step, values, p, error) from error
+        values[step.writes] = outputs[call]
+    return {key: values[i] for key, i in plan.index.items() if values[i] is not None}, operators
 
 
-def xs_by_index(step: Step, xs: Sequence[Any]) -> dict[int, Any]:
-    """The inputs of a step by their indexes."""
-    return dict(zip(step.reads, xs, strict=True))
+def _call(step: Step, xs: Sequence[Any]) -> object:
+    """What the shape of an output depends on; a custom operator may keep something from call to call."""
+    kind = type(step.operator)
+    if not kind.__module__.startswith("graphdl."):
+        return object()
+    return kind, _likeness(tuple(vars(step.operator).values())), step.frozen, _likeness(tuple(xs))
+
+
+def _likeness(value: Any) -> object:
+    """A tensor without its data, a number with its type, another object itself."""
+    if isinstance(value, tuple):
+        return tuple(map(_likeness, value))
+    if isinstance(value, Tensor):
+        return value.shape, value.stride(), value.dtype
+    return type(value), value if isinstance(value, (int, float, str)) else id(value)
 
 
 def meta_parameters(operator: Operator, dtype: torch.dtype) -> dict[str, Tensor]:

@@ -1,6 +1,6 @@
 """The one walk forward and the one walk backward over a plan.
 
-They serve every way in which a step is made: custom loops, `fit`, shape inference, cost, recomputation and recording.
+They serve every way in which a step is made: custom loops, `fit`, cost, recomputation and recording.
 Nothing is checked in advance: an operator that fails is explained afterwards.
 """
 
@@ -61,7 +61,7 @@ class Forward:
     recompute    the steps that a backward walk computes again
     check        whether what is computed again must turn out as it was
     draw         draws random numbers for a step; by default its operator does, from the generator
-    before       called with each step and its inputs: returns the step to make, or None to leave it out
+    before       called with each step and its inputs
     """
 
     training: bool
@@ -71,7 +71,7 @@ class Forward:
     recompute: Recomputation | None = None
     check: bool = False
     draw: Draw | None = None
-    before: Callable[[Step, Sequence[Any]], Step | None] | None = None
+    before: Callable[[Step, Sequence[Any]], None] | None = None
 
     def drawn(self, step: Step, xs: Sequence[Any]) -> Any:
         """What a step draws in training."""
@@ -91,16 +91,13 @@ def run_forward(plan: Plan, parameters: ParametersByNode, inputs: Mapping[Key, A
         reads = step.reads
         xs = (values[reads[0]],) if len(reads) == 1 else [values[i] for i in reads]
         if how.before is not None:
-            prepared = how.before(step, xs)
-            if prepared is None:
-                continue
-            step = prepared
+            how.before(step, xs)
         p = parameters[step.owner]
         try:
             if k in again:
                 y, saved = _compute_first(step, p, xs, how)
             elif k in special:
-                y, saved = _compute(step, p, xs, how)
+                y, saved = compute(step, p, xs, how)
             else:
                 returned = step.operator.forward(p, *xs, training=training and not step.frozen)
                 y, saved = returned if returned.__class__ is tuple and len(returned) == 2 else no_pair(returned)
@@ -129,7 +126,7 @@ def _begin(plan: Plan, inputs: Mapping[Key, Any]) -> Trace:
     return Trace(values, shapes, [None] * len(plan.steps))
 
 
-def _compute(step: Step, p: dict[str, Tensor], xs: Sequence[Any], how: Forward) -> tuple[Any, Any]:
+def compute(step: Step, p: dict[str, Tensor], xs: Sequence[Any], how: Forward) -> tuple[Any, Any]:
     """Compute a step that may draw random numbers or write over one of its inputs."""
     training = how.training and not step.frozen
     drawn = how.drawn(step, xs) if step.draws and training else None

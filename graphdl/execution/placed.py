@@ -266,13 +266,12 @@ class PlacedStep(PlacedPass):
         return results
 
 
-def _noting(recorder: Recorder | None) -> Callable[..., Step]:
+def _noting(recorder: Recorder | None) -> Callable[..., None]:
     """Tells the recorder which node's operator makes the next calls."""
 
-    def note(step: Step, xs: object = None) -> Step:
+    def note(step: Step, xs: object = None) -> None:
         if recorder is not None:
             recorder.origin = step.name
-        return step
 
     return note
 

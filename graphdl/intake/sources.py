@@ -100,11 +100,12 @@ def inputs_alone(data: Any) -> Any:
 
 
 def input_batches(data: Any, batch_size: int = 1024) -> Iterator[Any] | None:
-    """The inputs of the batches of a data set or a loader of torch; None for other data.
+    """The inputs of the batches of a list, or of a data set or a loader of torch; None for other data.
 
     They are the first of each pair (input, target). Raises SettingError for a loader that shuffles.
     """
-    if isinstance(data, TensorDataset) or not isinstance(data, (Dataset, DataLoader)):
+    listed = isinstance(data, list) and any(map(_is_batch, data[:1])) and not is_array(data)
+    if isinstance(data, TensorDataset) or not (listed or isinstance(data, (Dataset, DataLoader))):
         return None
     if isinstance(data, DataLoader):
         _refuse_shuffled(data)

@@ -8,7 +8,7 @@ from itertools import takewhile
 
 import graphviz
 
-from graphdl.rendering.cards import SIGNS, Card, Frame, Place, arrange, group, parameter_totals, single
+from graphdl.rendering.cards import SIGNS, Card, Frame, Place, arrange, group, parameter_totals, prefixes, single
 from graphdl.rendering.drawing import Diagram
 from graphdl.rendering.folding import Folded, fold
 from graphdl.rendering.labels import card_label, circle_label, frame_label, hint, pill_label, title_label
@@ -129,7 +129,10 @@ def _draw_boxes(picture: graphviz.Digraph, scene: Scene, totals: Mapping[Namespa
 
 
 def _frames_of_skips(scene: Scene) -> set[Namespace]:
-    """Return the innermost frames around skip edges, which need space for the curve."""
+    """Return the innermost frames around skip edges, which need space for the curve.
+
+    Sideways, curves lead along titles, also those of frames that they enter.
+    """
     frame_of = {node: place.frame for card, place in zip(scene.cards, scene.places, strict=True) for node in card.rows}
     framed = {frame.path for frame in scene.frames}
     around = set()
@@ -139,6 +142,8 @@ def _frames_of_skips(scene: Scene) -> set[Namespace]:
         while path and path not in framed:
             path = path[:-1]
         around.add(path)
+        if scene.sideways:
+            around.update(prefixes(frame_of[head]))
     return around
 
 

@@ -162,6 +162,8 @@ class GraphClassifier(ClassifierMixin, GraphEstimator):  # type: ignore[misc]
             factors = totals.sum() / (numpy.count_nonzero(totals) * numpy.where(totals, totals, 1))
         else:
             factors = compute_class_weight(self.class_weight, classes=self.classes_, y=y[rows])
+            if not (numpy.isfinite(factors).all() and (factors >= 0).all()):
+                raise ValueError(f"class_weight is {self.class_weight}: weights are finite numbers of at least 0.")
         found[rows] *= factors[index]
         return found
 

@@ -36,6 +36,8 @@ class GraphRegressor(RegressorMixin, GraphEstimator):  # type: ignore[misc]
     def _checked(self, X: Any, y: Any, reset: bool = True) -> tuple[Array, Array]:
         kinds = {"dtype": FLOATS, "order": "C", "multi_output": True, "y_numeric": True}
         X, y = validate_data(self, X, y, reset=reset, **kinds)
+        if y.dtype.kind not in "biuf":
+            raise ValueError(f"y holds {y.dtype}, such as {y.flat[0]!r}, and the targets of a regression are numbers.")
         return X, y
 
     def _learn_targets(self, y: Any) -> None:

@@ -177,3 +177,8 @@ def test_inputs_are_no_dict_of_tensors():
         Batches({"x": [1, 2]}, 1)
     with pytest.raises(SettingError, match=r"^No tensors were given"):
         Batches({}, 1)
+
+
+def test_batches_of_rows_without_columns():
+    bundles = Batches({"x": torch.zeros(5, 0)}, batch_size=2, shuffle=False).bundles()
+    assert [bundle.stacked("x").shape for bundle in bundles] == [(2, 2, 0), (1, 1, 0)]

@@ -1,7 +1,20 @@
 import pytest
 import torch
 
-from graphdl import CrossEntropyLoss, Flatten, Item, Linear, MSELoss, Network, Operator, Product, Shared, Sum, Tanh
+from graphdl import (
+    CrossEntropyLoss,
+    Flatten,
+    Item,
+    Linear,
+    MSELoss,
+    Multiply,
+    Network,
+    Operator,
+    Product,
+    Shared,
+    Sum,
+    Tanh,
+)
 from graphdl.arguments import meta_inputs
 from graphdl.errors import MissingInputError, ShapeError, UnknownNodeError
 from graphdl.execution.inference import infer_shapes, meta_parameters, require_complete
@@ -148,3 +161,34 @@ def test_unknown_sizes_are_named_with_the_call_that_finds_them():
         "7 (Linear) needs in_features, which follows from the shapes of the inputs: call "
         "net.build({'x': (...), 1: (...)}) with each shape, without the batch axis."
     )
+
+
+def test_equal_operators_run_once_for_equal_shapes(monkeypatch):
+    runs = []
+    monkeypatch.setattr(Tanh, "value", lambda self, x, out=None: runs.append(x.shape) or torch.tanh(x))
+    chain = {f"t{i}": [f"t{i + 1}"] for i in range(299)}
+    narrow = {"wide": ["t0"], "x": ["wide", "other"]}
+    operators = {f"t{i}": Tanh() for i in range(300)} | {"wide": Linear(2, 7), "other": Tanh()}
+    found, _ = inferred(operators, chain | narrow, {"x": (5, 2)})
+    assert (found["t299"], found["other"], sorted(runs)) == ((5, 7), (5, 2), [(5, 2), (5, 7)])
+
+
+def test_settings_that_are_equal_numbers_of_different_types_are_told_apart():
+    operators = {"whole": Multiply(2), "real": Multiply(2.0), "again": Multiply(2)}
+    net = Network(operators, {"x": ["whole", "real", "again"]})
+    types = [
+        value.dtype for value in net.engine.infer({"x": torch.ones(3, 1, dtype=torch.int64, device="meta")}).values()
+    ]
+    assert types == [torch.int64, torch.int64, torch.float32, torch.int64]
+
+
+def test_custom_operators_run_each_time():
+    runs = []
+
+    class Counted(Halves):
+        def forward(self, p, x, *, training):
+            runs.append(x.shape)
+            return x, None
+
+    inferred({"a": Counted(), "b": Counted()}, {"x": ["a", "b"]}, {"x": (5, 2)})
+    assert len(runs) == 2

@@ -465,6 +465,8 @@ def models() -> Iterator[Case]:
     yield "version 400 digits", described({}, version=10**400), "reads version 1"
     yield "an unknown entry in the manifest", described({}, code="os.system"), "code"
     yield "dtype int64", described({}, dtype="int64"), "dtype"
+    yield "dtype float8", described({}, dtype="float8_e4m3fn"), "dtype"
+    yield "dtype float4", described({}, dtype="float4_e2m1fn_x2"), "dtype"
     yield "dtype __class__", described({}, dtype="__class__"), "dtype"
     yield "dtype float64 of float32", described({}, dtype="float64"), "torch.float32 of shape"
     yield "frozen of an unknown node", described({}, frozen=["c"]), "'c'"

@@ -343,3 +343,9 @@ def test_predictions_of_a_loader_that_shuffles_are_refused(how):
         network().predict(DataLoader(Items(), **size, **how))
     in_order = DataLoader(Items(), batch_sampler=BatchSampler(SequentialSampler(range(30)), 7, False))
     torch.testing.assert_close(network().predict(in_order), network().predict(X))
+
+
+@pytest.mark.parametrize("form", [lambda x, y: (x, y), lambda x, y: [x, y], lambda x, y: {"x": x, "target": y}])
+def test_predictions_of_a_list_of_batches(form):
+    batches = [form(x, y) for x, y in zip(X.split(7), LABELS.split(7), strict=True)]
+    torch.testing.assert_close(network().predict(batches), network().predict(X))

@@ -4,6 +4,7 @@ import subprocess
 
 import pytest
 
+from benchmarks.zoo.convolutional import resnet18
 from graphdl import Block, Linear, Network, Residual, Sequential, Sum, Tanh
 
 needs_dot = pytest.mark.skipif(shutil.which("dot") is None, reason="the program dot is not installed")
@@ -52,11 +53,20 @@ BLOCKS = {
 
 
 @needs_dot
+@pytest.mark.parametrize("direction", ["down", "right"])
 @pytest.mark.parametrize("name", ["block", "a_block_with_a_name_of_some_length"])
 @pytest.mark.parametrize("number", [1, 2, 12])
 @pytest.mark.parametrize("block", BLOCKS.values(), ids=BLOCKS)
-def test_no_edge_crosses_the_title_of_a_frame(block, number, name):
+def test_no_edge_crosses_the_title_of_a_frame(block, number, name, direction):
     net = row(block, number, name).build({"x": (4,)})
-    found, crossed = crossings(net.diagram())
+    found, crossed = crossings(net.diagram(direction=direction))
     assert found
     assert not crossed
+
+
+@needs_dot
+@pytest.mark.parametrize("direction", ["down", "right"])
+def test_no_edge_crosses_a_title_of_resnet_18(direction):
+    net, batch = resnet18(2, (8, 8, 16, 16), 8)
+    net.predict(batch)
+    assert crossings(net.diagram(direction=direction)) == (12, set())

@@ -266,6 +266,8 @@ def perceptron(n_features, n_outputs):
         ({"epochs": 0}, SettingError, "epochs must be"),
         ({"optimizer": "adam"}, SettingError, "optimizer must be an optimizer"),
         ({"class_weight": {7: 1.0}}, ValueError, "not in class_weight"),
+        ({"class_weight": {0: float("nan")}}, ValueError, "weights are finite numbers of at least 0"),
+        ({"class_weight": {0: -1.0}}, ValueError, "weights are finite numbers of at least 0"),
     ],
 )
 def test_wrong_settings(settings, error, text):

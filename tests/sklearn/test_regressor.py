@@ -107,3 +107,9 @@ def test_a_network_with_two_inputs_is_refused():
     two = ({**pair[0], "e": Embedding(3, 2), "m": HuberLoss()}, {**pair[1], "ids": ["e"], "e": ["m"]})
     with pytest.raises(SettingError, match="with one input for the rows, and it has 2"):
         small(network=two).fit(X, Y)
+
+
+@pytest.mark.parametrize("wrong", [np.full(120, "a"), np.full(120, "2020-01-01", "datetime64[D]")])
+def test_targets_that_are_not_numbers_are_refused(wrong):
+    with pytest.raises(ValueError, match=r"^y holds .*, such as .*, and the targets of a regression are numbers\.$"):
+        small().fit(X, wrong)

@@ -79,9 +79,11 @@ class RunFolder:
         """
         try:
             (self.path / self._files).mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise SettingError(f"checkpoint={str(self.path)!r} cannot be made: {error.strerror or error}.") from None
-        with _locked(self.path / "lock"):
+            handle = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o666)
+        except (OSError, ValueError) as error:
+            why = getattr(error, "strerror", None) or error
+            raise SettingError(f"checkpoint={str(self.path)!r} cannot be made: {why}.") from None
+        with _locked(handle, self.path):
             for each in (self.path, self.path / self._files):
                 remove_abandoned(each.resolve(), again=True)
             yield
@@ -140,7 +142,10 @@ class RunFolder:
         """Write a state; return its entry for the manifest, which has to be written next.
 
         The file is named by its content too, so that no file that counts is ever replaced by another.
+        Raises FileFormatError if the folder has been removed since it was locked.
         """
+        if not self._model.exists():
+            raise FileFormatError(f"{self.path} was removed, or its model.json, while the run was stored in it.")
         content, digest = encoded(KIND, state)
         file = f"{name}-{digest[:8]}.safetensors"
         write_bytes(self.path / self._files / file, content)
@@ -194,9 +199,8 @@ if hasattr(os, "register_at_fork"):  # not on Windows
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """A context in which a file is locked. Raises SettingError if another process or thread has locked it."""
-    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+def _locked(handle: int, folder: Path) -> Iterator[None]:
+    """A context in which an open file is locked. Raises SettingError if another process or thread has locked it."""
     _locks.add(handle)
     try:
         if fcntl is not None:
@@ -205,13 +209,14 @@ def _locked(path: Path) -> Iterator[None]:
             except BlockingIOError:
                 owner = os.read(handle, 20).decode("ascii", "replace")
                 raise SettingError(
-                    f"Another training run, in process {owner or 'unknown'}, writes into {path.parent}: wait for its "
+                    f"Another training run, in process {owner or 'unknown'}, writes into {folder}: wait for its "
                     "end, or give another folder."
                 ) from None
             except OSError:  # some file systems have no locks
                 pass
-        os.ftruncate(handle, 0)
-        os.write(handle, str(os.getpid()).encode())
+        with suppress(OSError):  # on a full disk
+            os.ftruncate(handle, 0)
+            os.write(handle, str(os.getpid()).encode())
         yield
     finally:
         if handle in _locks:

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 import signal
 import threading
 import time
@@ -151,9 +152,12 @@ def test_what_the_caller_stores(tmp_path):
     (lambda path: Checkpoint(path, about={"x": X}), "about must hold plain data that JSON can store"),
     (lambda path: Checkpoint(path, monitor="los"), "Checkpoint: there is no 'los' to monitor. Did you mean 'loss'"),
     (lambda path: path / "file" / "run", "cannot be made: Not a directory"),
+    (lambda path: path / "with\0null", "cannot be made: embedded null byte"),
+    (lambda path: path / "blocked", "cannot be made: Is a directory"),
 ])  # fmt: skip
 def test_wrong_settings(wrong, message, tmp_path):
     (tmp_path / "file").touch()
+    (tmp_path / "blocked" / "lock").mkdir(parents=True)
     with pytest.raises(SettingError, match=message):
         train(wrong(tmp_path))
 
@@ -163,6 +167,16 @@ def test_a_folder_with_another_model_is_left_alone(tmp_path):
     with pytest.raises(SettingError, match=r"holds a model\.json that belongs to no run"):
         train(tmp_path)
     assert (tmp_path / "model.json").read_text() == "{}"
+
+
+def test_a_folder_that_is_removed_during_training(tmp_path):
+    def remove(net, history):
+        if history.epochs == 2:
+            shutil.rmtree(tmp_path / "run")
+
+    with pytest.raises(FileFormatError, match=r"run was removed, or its model\.json, while the run was stored in it"):
+        train(Checkpoint(tmp_path / "run", epochs=1), callbacks=[remove])
+    assert not (tmp_path / "run").exists()
 
 
 class Stateful(Callback):
