@@ -20,6 +20,8 @@ from dataclasses import MISSING, dataclass, field
 from functools import lru_cache
 from typing import Any, Self, get_args
 
+import numpy
+
 from graphdl.errors import SettingError, counted, did_you_mean, listing
 from graphdl.shown import received
 
@@ -192,7 +194,11 @@ class Settings:
         """Check every setting, then the relations between them."""
         cls: Any = type(self)
         for name, check in _checks(cls):
-            check(cls.__name__, name, getattr(self, name))
+            given = getattr(self, name)
+            value = _plain(given)
+            if value is not given:
+                object.__setattr__(self, name, value)
+            check(cls.__name__, name, value)
         self.check_settings()
 
     def check_settings(self) -> None:
@@ -247,6 +253,15 @@ def _text(name: str, value: object) -> str:
     if isinstance(value, tuple):
         return f"{name} {'×'.join(map(str, value))}"
     return f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}"
+
+
+def _plain(value: object) -> object:
+    """A setting with Python's numbers in place of those of NumPy, also in tuples."""
+    if isinstance(value, numpy.generic):
+        return value.item()
+    if type(value) is tuple and any(isinstance(each, numpy.generic) for each in value):
+        return tuple(map(_plain, value))
+    return value
 
 
 def _of_torch(value: object) -> bool:

@@ -5,11 +5,13 @@ import math
 from dataclasses import dataclass, field
 from typing import Literal
 
+import numpy
 import pytest
 
-from graphdl import Operator, registry
+from graphdl import MaxPool2d, Operator, registry
 from graphdl.errors import SettingError
 from graphdl.initializers import Normal
+from graphdl.optim import Adam
 from graphdl.registry import register
 from graphdl.settings import (
     Settings,
@@ -33,6 +35,16 @@ from graphdl.settings import (
 @pytest.fixture(autouse=True)
 def _leave_the_registry_as_it_was(monkeypatch):
     monkeypatch.setattr(registry, "_registered", dict(registry._registered))
+
+
+def test_numbers_of_numpy_become_those_of_python():
+    pooled = MaxPool2d((numpy.int64(2), 3), padding=numpy.int32(1), ceil_mode=numpy.bool_(True))
+    assert pooled == MaxPool2d((2, 3), padding=1, ceil_mode=True)
+    assert [type(each) for each in (*pooled.kernel_size, pooled.padding, pooled.ceil_mode)] == [int, int, int, bool]
+    optimizer = Adam(lr=numpy.float32(0.5), betas=(numpy.float64(0.5), 0.9))
+    assert [type(each) for each in (optimizer.lr, *optimizer.betas)] == [float] * 3
+    with pytest.raises(SettingError, match=r"a tuple of them, not -2$"):
+        MaxPool2d(numpy.int64(-2))
 
 
 COLOUR = Literal["red", "green"]

@@ -18,6 +18,8 @@ def blame(net: Network, inputs: Mapping[Key, Tensor], loss: float) -> str:
     """Describe the first value that is infinite or nan: an input, a parameter, or the value of a node."""
     text = f"The loss is {loss}"
     for name, tensor in inputs.items():
+        if tensor.shape[:1] == (0,):
+            return f"{text}: the batch has no rows of the input {name!r}. Leave empty batches out."
         if not torch.isfinite(tensor).all():
             return f"{text}: the input {name!r} has values that are not finite. Clean the data."
     for name, tensor in net.parameters.items():

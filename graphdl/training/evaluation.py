@@ -11,7 +11,7 @@ from torch import Tensor
 
 from graphdl.bundles import Bundle
 from graphdl.calls import explained
-from graphdl.errors import CompileError, GraphDLWarning, MissingInputError, SettingError, level_outside
+from graphdl.errors import CompileError, GraphDLWarning, SettingError, level_outside
 from graphdl.execution.chance import Outlines
 from graphdl.execution.compiled import Calls, CompiledPasses, NoGainError, completed
 from graphdl.execution.passes import Forward, run_forward
@@ -21,6 +21,7 @@ from graphdl.network import Network
 from graphdl.training.batching import Batch, bundles_of, make_batches, repeatable, unpack_validation
 from graphdl.training.means import Means
 from graphdl.training.metrics import Metric
+from graphdl.training.network_checks import check_losses
 from graphdl.training.rows import weighted_by_rows
 from graphdl.training.scoring import Scorer
 from graphdl.training.step import has_custom
@@ -43,8 +44,7 @@ def evaluate(
     sample_weight holds a number w for each row, as in fit: the loss is the mean of w loss, with w divided by its mean.
     Metrics are not weighted.
     """
-    if not net.losses:
-        raise MissingInputError("evaluate needs a loss, and the network has no loss node: add one, or use net.predict.")
+    check_losses(net, "evaluate", ", or use net.predict")
     batches = make_batches(net, inputs, targets, batch_size)
     if sample_weight is not None:
         net, batches = weighted_by_rows(net, batches, sample_weight)

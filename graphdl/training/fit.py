@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from graphdl.arguments import new_generator
 from graphdl.calls import explained
-from graphdl.errors import GraphDLWarning, MissingInputError, SettingError, did_you_mean, level_outside, listing
-from graphdl.graph import Key, ancestors
+from graphdl.errors import SettingError
+from graphdl.graph import Key
 from graphdl.network import Network
 from graphdl.optim import Gathering, Optimizer, Penalty, Stepper
 from graphdl.optim.penalties import Penalties
@@ -24,6 +23,7 @@ from graphdl.training.history import History
 from graphdl.training.hooks import Callbacks, EpochEnd
 from graphdl.training.inspection import inspected
 from graphdl.training.metrics import Metric
+from graphdl.training.network_checks import check_network
 from graphdl.training.progress import EpochProgress
 from graphdl.training.rows import Choice, choose_rows
 from graphdl.training.runs.checkpoint import Checkpoint
@@ -98,8 +98,8 @@ def fit(
     issued for parameters from which no path leads to a loss.
     """
     arguments = locals()
-    _check(net, optimizer, epochs)
     check_network(net, "fit")
+    _check(net, optimizer, epochs)
     for name, value in (("shuffle", shuffle), ("compile", compile), ("progress", progress)):
         flag()("fit", name, value)
     check_threads(threads)
@@ -166,10 +166,6 @@ def _make_epochs(
 
 
 def _check(net: object, optimizer: object, epochs: object) -> None:
-    if not isinstance(net, Network):
-        raise SettingError(
-            f"fit trains a graphdl.Network, not an instance of {type(net).__module__}.{type(net).__name__}."
-        )
     if isinstance(optimizer, Stepper) and optimizer.net is not net:
         raise SettingError("optimizer is a stepper of another network: bind the optimizer to this network.")
     if not isinstance(optimizer, (Optimizer, Stepper)):
@@ -181,30 +177,3 @@ def _check(net: object, optimizer: object, epochs: object) -> None:
         )
     if isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 1:
         raise SettingError(f"epochs must be a number of passes through the data, 1 or more, not {epochs!r}.")
-
-
-def check_network(net: Network, caller: str) -> None:
-    """Raise MissingInputError unless there is a loss that needs an input.
-
-    Warn of parameters that lead to no loss, since an edge may be misspelt.
-    """
-    if not net.losses:
-        raise MissingInputError(f"{caller} needs a loss, and the network has no loss node: add one, such as MSELoss().")
-    engine = net.engine
-    if not engine.plan(net.losses).inputs:
-        raise MissingInputError(
-            f"{caller} needs rows, and the losses of the network need no input. Make steps with net.forward(), "
-            "net.backward() and a stepper, optimizer.bind(net)."
-        )
-    leading = {net.graph.nodes[key]["owner"] for key in ancestors(net.graph, net.losses)}
-    for key, operator in engine.operators.items():
-        if key in leading or key in engine.frozen or (operator.complete and not operator.parameters()):
-            continue
-        named = [name for name in engine.inputs if name not in engine.operators]
-        warnings.warn(
-            f"{key} ({type(operator).__name__}) has parameters and leads to no loss, so it is not trained."
-            f"{did_you_mean(key, named)} The inputs are {listing(map(repr, engine.inputs))}: check whether one of them "
-            f"is a misspelt node, or an edge is missing. If this is intended, call net.freeze({key!r}).",
-            GraphDLWarning,
-            stacklevel=level_outside(),
-        )

@@ -24,11 +24,11 @@ from graphdl.optim.penalties import Penalties
 from graphdl.training.batching import whole_batch
 from graphdl.training.callbacks import Callback
 from graphdl.training.evaluation import Validation
-from graphdl.training.fit import check_network
 from graphdl.training.history import History
 from graphdl.training.hooks import Callbacks, EpochEnd
 from graphdl.training.inspection import inspect_batch
 from graphdl.training.metrics import Metric
+from graphdl.training.network_checks import check_network
 from graphdl.training.objective import KeepGradient, Objective, Vector
 from graphdl.training.progress import EpochProgress
 from graphdl.training.scoring import Scorer

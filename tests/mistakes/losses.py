@@ -74,6 +74,11 @@ MISTAKES = (
         says="loss (CrossEntropyLoss) | all labels of 'y' in this batch are 0 | which is ignore_index | Make the batches larger",
     ),
     Mistake(
+        "an empty batch",
+        "fit(classifier(), [{'x': X, 'y': labels}, {'x': X[:0], 'y': labels[:0]}], optimizer=Adam(), epochs=1, progress=False)",
+        says="The loss is nan | the batch | has no rows of the input 'x' | Leave empty batches out",
+    ),
+    Mistake(
         "ignore_index with soft targets",
         "train(classifier(ignore_index=0), X, torch.eye(3)[labels])",
         says="loss (CrossEntropyLoss) | the target holds probabilities | ignore_index leaves out class indices | with class indices (n, ...)",

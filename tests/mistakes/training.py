@@ -126,12 +126,12 @@ MISTAKES = (
     Mistake(
         "a network of torch",
         "train(torch.nn.Linear(2, 2))",
-        says="fit trains | torch.nn.modules.linear.Linear | a graphdl.Network | not an instance of",
+        says="fit takes a graphdl.Network | Network(operators, connectivity) | torch.nn.modules.linear.Linear | not an instance of",
     ),
     Mistake(
         "the two dictionaries in place of a network",
         "train(({'fc': Linear(2, 2)}, {'x': ['fc']}))",
-        says="fit trains | builtins.tuple | a graphdl.Network | not an instance of",
+        says="fit takes a graphdl.Network | Network(operators, connectivity) | builtins.tuple | not an instance of",
     ),
     Mistake(
         "a float as epochs",

@@ -5,7 +5,7 @@ import itertools
 import pytest
 import torch
 
-from graphdl import EarlyStopping, Linear, MSELoss, Network, Operator, fit
+from graphdl import EarlyStopping, Linear, MSELoss, Network, Operator, evaluate, fit, minimize
 from graphdl.errors import GradientError, GraphDLError, OperatorError, SettingError, UnknownNodeError
 from graphdl.optim import SGD, Adam
 from tests.twins import needs_compiler
@@ -94,8 +94,13 @@ def test_flags_of_fit_are_true_or_false(name, value):
 
 
 def test_settings_of_fit_of_a_wrong_type():
-    with pytest.raises(SettingError, match=r"^fit trains a graphdl\.Network, not an instance of builtins\.str\.$"):
+    with pytest.raises(
+        SettingError, match=r"^fit takes a graphdl\.Network first, not an instance of builtins\.str: make one by"
+    ):
         fit("network", DATA, optimizer=SGD(), epochs=1, batch_size=4)
+    for function in (evaluate, minimize):
+        with pytest.raises(SettingError, match=r"takes a graphdl\.Network first, not an instance of torch\.Tensor: "):
+            function(DATA["x"], DATA["y"])
     with pytest.raises(SettingError, match=r"^metrics must be a sequence such as \['accuracy'\], not <built-in"):
         fit(network(), DATA, optimizer=SGD(), epochs=1, batch_size=4, metrics=len)
 
