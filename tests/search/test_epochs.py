@@ -156,7 +156,8 @@ def test_checkpoints_are_of_epoch_ends(threads, made_ahead, monkeypatch, tmp_pat
 
 
 def test_means_of_successive_epochs():
-    means = EpochMeans(Scorer(Network({"loss": MSELoss()}, {}), ()), epochs=3, batches=4)
+    scorer = Scorer(Network({"loss": MSELoss()}, {}), ("accuracy",))
+    means = EpochMeans(scorer, epochs=3, batches=4)
     means.add(Score(1.0, 10, {"accuracy": 0.5}))
     means.add_all(10, {"loss": [2.0, 3.0, 6.0, 1.0, 1.0], "accuracy": [0.5, 0.5, 0.5, 1.0, 1.0]})
     means.add_all(10, {"loss": [1.0, 5.0, 4.0], "accuracy": [1.0, 0.0, 0.0]})

@@ -138,9 +138,9 @@ def test_a_fit_with_weights_of_classes(kind):
 
 
 def reference(kind, prediction, target):
-    """The accuracy of a prediction, said anew."""
-    if kind == "MultiLabelSoftMarginLoss":
-        return ((prediction > 0) == (target == 1)).float().mean()
+    """The accuracy of a prediction, said anew. LABELS are several in a row."""
+    if kind in ("BCELoss", "BCEWithLogitsLoss", "SoftMarginLoss", "MultiLabelSoftMarginLoss"):
+        return ((prediction > (0.5 if kind == "BCELoss" else 0)) == (target == 1)).float().mean()
     return (prediction.argmax(1) == (target.argmax(1) if target.dim() > 1 else target)).float().mean()
 
 
