@@ -5,6 +5,7 @@ import pytest
 from typer.testing import CliRunner
 
 from graphdl import Linear, Network
+from graphdl.__main__ import main
 from graphdl.cli import app
 
 
@@ -75,10 +76,6 @@ def test_help_teaches():
         assert name in text
 
 
-def shell(*arguments: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "graphdl", *map(str, arguments)], capture_output=True, text=True)
-
-
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
@@ -88,9 +85,18 @@ def shell(*arguments: object) -> subprocess.CompletedProcess[str]:
         (("draw", "absent.json"), "FileFormatError: absent.json cannot be read"),
     ],
 )
-def test_errors_are_one_clear_line(arguments, text, tmp_path):
-    done = shell(*arguments)
+def test_errors_are_one_clear_line(arguments, text, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["graphdl", *arguments])
+    with pytest.raises(SystemExit, match=r"^1$"):
+        main()
+    printed = capsys.readouterr()
+    assert text in printed.err
+    assert "Traceback" not in printed.err + printed.out
+    assert len(printed.err.strip().splitlines()) == 1
+
+
+def test_errors_of_a_process_are_one_line():
+    done = subprocess.run([sys.executable, "-m", "graphdl", "run", "dics"], capture_output=True, text=True)
     assert done.returncode == 1
-    assert text in done.stderr
-    assert "Traceback" not in done.stderr + done.stdout
-    assert len(done.stderr.strip().splitlines()) == 1
+    assert done.stderr.count("\n") == 1
+    assert done.stderr.startswith("SettingError: No example is called 'dics'.")

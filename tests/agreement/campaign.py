@@ -6,7 +6,7 @@ import math
 import traceback
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 
 import torch
 
@@ -52,6 +52,7 @@ def trainable(drawn: Drawn) -> bool:
     return all(math.isfinite(loss) and abs(loss) <= LARGEST for loss in losses)
 
 
+@lru_cache(maxsize=200)
 def draw(seed: int) -> Drawn:
     """The network of a seed."""
     attempt = 0
