@@ -191,14 +191,15 @@ class Settings:
         return super().__new__(cls)
 
     def __post_init__(self) -> None:
-        """Check every setting, then the relations between them."""
+        """Check every setting, then the relations between them. Numbers of NumPy become those of Python."""
         cls: Any = type(self)
         for name, check in _checks(cls):
             given = getattr(self, name)
             value = _plain(given)
             if value is not given:
                 object.__setattr__(self, name, value)
-            check(cls.__name__, name, value)
+            if check is not None:
+                check(cls.__name__, name, value)
         self.check_settings()
 
     def check_settings(self) -> None:
@@ -215,10 +216,10 @@ def _arguments(cls: type) -> tuple[dict[str, bool], list[str], bool]:
 
 
 @lru_cache(maxsize=MOST_CLASSES)
-def _checks(cls: type) -> tuple[tuple[str, Check], ...]:
-    """The checks of a class, by the names of their fields."""
+def _checks(cls: type) -> tuple[tuple[str, Check | None], ...]:
+    """The settings of a class by name, with their checks."""
     fields = dataclasses.fields(cls) if dataclasses.is_dataclass(cls) else ()
-    return tuple((each.name, each.metadata["check"]) for each in fields if "check" in each.metadata)
+    return tuple((each.name, each.metadata.get("check")) for each in fields if each.init)
 
 
 def chosen_settings(instance: object) -> dict[str, object]:
@@ -256,11 +257,15 @@ def _text(name: str, value: object) -> str:
 
 
 def _plain(value: object) -> object:
-    """A setting with Python's numbers in place of those of NumPy, also in tuples."""
+    """A setting with Python's numbers in place of those of NumPy, also in tuples and dicts; itself if it has none."""
     if isinstance(value, numpy.generic):
         return value.item()
-    if type(value) is tuple and any(isinstance(each, numpy.generic) for each in value):
-        return tuple(map(_plain, value))
+    if type(value) is tuple:
+        parts = tuple(map(_plain, value))
+        return value if all(a is b for a, b in zip(parts, value, strict=True)) else parts
+    if type(value) is dict:
+        found = {name: _plain(each) for name, each in value.items()}
+        return value if all(found[name] is value[name] for name in value) else found
     return value
 
 

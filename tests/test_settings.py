@@ -37,12 +37,21 @@ def _leave_the_registry_as_it_was(monkeypatch):
     monkeypatch.setattr(registry, "_registered", dict(registry._registered))
 
 
+@dataclass(frozen=True)
+class Unchecked(Settings):
+    size: int
+
+
 def test_numbers_of_numpy_become_those_of_python():
     pooled = MaxPool2d((numpy.int64(2), 3), padding=numpy.int32(1), ceil_mode=numpy.bool_(True))
     assert pooled == MaxPool2d((2, 3), padding=1, ceil_mode=True)
     assert [type(each) for each in (*pooled.kernel_size, pooled.padding, pooled.ceil_mode)] == [int, int, int, bool]
     optimizer = Adam(lr=numpy.float32(0.5), betas=(numpy.float64(0.5), 0.9))
     assert [type(each) for each in (optimizer.lr, *optimizer.betas)] == [float] * 3
+    nodes = {"a": {"lr": numpy.float64(1e-3), "betas": (numpy.float32(0.5), 0.9)}}
+    chosen = Adam(nodes=nodes).nodes["a"]
+    assert [type(each) for each in (chosen["lr"], *chosen["betas"])] == [float] * 3
+    assert type(Unchecked(numpy.int64(2)).size) is int
     with pytest.raises(SettingError, match=r"a tuple of them, not -2$"):
         MaxPool2d(numpy.int64(-2))
 

@@ -32,7 +32,10 @@ MOST_PLANS = 32
 
 @dataclass
 class Status:
-    """What changes while a network is used; networks on the same tensors may have it in common.
+    """What changes while a network is used.
+
+    A network with weighted losses has that of the network whose tensors it trains. A part of a network has its own,
+    with the turn of the whole.
 
     frozen   the owners whose parameters and buffers stay, and whose nodes run as in inference
     version  grows whenever tensors move or what is frozen changes
@@ -279,4 +282,4 @@ class Engine:
             with torch.inference_mode(False):
                 return torch.full(value.shape, self.loss(key).weight, dtype=value.dtype, device=value.device)
 
-        return self._loss_gradients.get((key, value.shape, self.version), make)
+        return self._loss_gradients.get((key, value.shape, value.dtype, value.device), make)

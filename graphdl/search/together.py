@@ -57,6 +57,7 @@ class Together:
         size = max(1, min(MOST_TOGETHER, STEPS_TOGETHER // steps))
         like = first[0].validate, first[1]
         others = chain(_unfinished([first], epochs), (self._of(run, *like) for run in waiting))  # they use its step
+        self._like = None
         del run, first
         yield from self._side_by_side(others, size, epochs)
 

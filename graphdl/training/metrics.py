@@ -33,18 +33,25 @@ OTHER_NAMES = {
 """What other libraries call a metric, or a similar one -> its name."""
 
 
-def accuracy(prediction: Tensor, target: Tensor, *, threshold: float = 0.5, ignored: int | None = None) -> Tensor:
-    """The fraction of predictions that are correct.
+def accuracy(
+    prediction: Tensor,
+    target: Tensor,
+    *,
+    threshold: float = 0.5,
+    ignored: int | None = None,
+    multilabel: bool = False,
+) -> Tensor:
+    """The fraction of predictions that are correct; nan if a prediction or a target is nan.
 
     prediction (n, c, ...) with c > 1: the class of the largest value; target class indices (n, ...), or one-hot or
-    soft (n, c, ...) targets, of which the largest value is the class. If rows of the target (n, c, ...) have several
-    labels or none, each element is a separate label.
-    prediction (n, 1) or (n), and separate labels: class 1 above `threshold`; target class 1 above 0.5.
+    soft (n, c, ...) targets, of which the largest value is the class.
+    prediction (n, 1) or (n), or any if `multilabel`, which makes each element a label of its own: class 1 above
+    `threshold`; target class 1 above 0.5.
     Targets equal to `ignored` do not count.
 
     Raises ShapeError if the shapes do not fit.
     """
-    return Accuracy(threshold, ignored, each=None if ignored is None else False)(prediction, target)
+    return Accuracy(threshold, ignored, each=multilabel)(prediction, target)
 
 
 @dataclass(frozen=True)
@@ -93,12 +100,15 @@ class Accuracy:
         is None, also that of the correct labels where each element is one, and that of the rows without a class.
         """
         prediction, target = predictions.flatten(0, 1), targets.flatten(0, 1)
+        hits, wanted = self._hits(prediction, target, bool(self.each))
+        counted = torch.tensor(True) if self.ignored is None or wanted.is_floating_point() else wanted != self.ignored
+        nan = prediction.isnan() if prediction.shape == hits.shape else prediction.isnan().any(1) & counted
+        undefined = nan.reshape(len(predictions), -1).any(1) | targets.isnan().flatten(1).any(1)
 
         def share(chosen: Tensor) -> Any:
             by_batch = chosen.reshape(len(predictions), -1)
-            return read(by_batch.sum(1)) / max(by_batch.shape[1], 1)
+            return read(by_batch.sum(1).double().masked_fill(undefined, math.nan)) / max(by_batch.shape[1], 1)
 
-        hits, wanted = self._hits(prediction, target, bool(self.each))
         if self.each is None:
             if not are_rows_of_elements(prediction, target):
                 return [found := share(hits), found, 0 * found]
@@ -106,8 +116,7 @@ class Accuracy:
             return [share(hits), share(by_label), share(without_class(target, self.target_threshold))]
         if self.ignored is None:
             return [share(hits)]
-        counted = torch.ones_like(hits) if wanted.is_floating_point() else wanted != self.ignored
-        return [share(hits & counted), share(counted)]
+        return [share(hits & counted), share(counted.expand_as(hits))]
 
     def of_shares(self, correct: float, *others: float) -> float:
         """The accuracy by the means of the shares."""

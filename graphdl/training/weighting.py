@@ -75,10 +75,8 @@ def row_weights(
         weights = weights * weights_by_class(class_weight, classes_of_rows(targets, "targets", ignored), rows)
     if not torch.isfinite(weights).all() or bool((weights < 0).any()):
         wrong = weights[~(torch.isfinite(weights) & (weights >= 0))][0]
-        raise SettingError(
-            f"sample_weight and class_weight must be finite numbers of at least 0, and one is {wrong:g}."
-        )
+        raise SettingError(f"Weights of rows and classes must be finite numbers of at least 0, and one is {wrong:g}.")
     mean = (weights if rows is None else weights[rows]).mean()
     if mean == 0:
-        raise SettingError("sample_weight and class_weight are 0 for all rows: there is nothing to train on.")
+        raise SettingError("All rows have the weight 0: leave such rows out, or give at least one a larger weight.")
     return weights / mean

@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 
@@ -108,7 +110,38 @@ def test_several_labels_of_a_row_are_measured_each_by_itself(loss, batch_size):
     net = Network({"loss": loss}, {"x": ["loss"], "y": ["loss"]})
     data = {"x": LOGITS, "y": SEVERAL.float()} | ({"loss": torch.ones(4)} if isinstance(loss, Weighted) else {})
     assert evaluate(net, data, metrics=["accuracy"], batch_size=batch_size)["accuracy"] == pytest.approx(8 / 12)
-    assert float(accuracy(LOGITS, SEVERAL, threshold=0.0)) == pytest.approx(8 / 12)
+    assert float(accuracy(LOGITS, SEVERAL, threshold=0.0, multilabel=True)) == pytest.approx(8 / 12)
+
+
+@pytest.mark.parametrize("batch_size", [1, 4])
+@pytest.mark.parametrize(
+    ("loss", "row", "defined"),
+    [
+        (CrossEntropyLoss(), 2, False),
+        (CrossEntropyLoss(ignore_index=0), 3, False),
+        (CrossEntropyLoss(ignore_index=0), 2, True),  # its label is 0, so that it does not count
+        (BCEWithLogitsLoss(), 2, False),
+    ],
+    ids=str,
+)
+@pytest.mark.filterwarnings("ignore::graphdl.errors.GraphDLWarning")
+def test_accuracy_is_nan_if_a_prediction_that_counts_is(loss, row, defined, batch_size):
+    prediction, target = LOGITS.clone(), SEVERAL.float() if isinstance(loss, BCEWithLogitsLoss) else SEVERAL[:, 0]
+    prediction[row, 1] = math.nan
+    net = Network({"loss": loss}, {"x": ["loss"], "y": ["loss"]})
+    found = evaluate(net, {"x": prediction, "y": target}, metrics=["accuracy"], batch_size=batch_size)["accuracy"]
+    assert math.isfinite(found) == defined
+
+
+def test_accuracy_is_nan_if_a_target_is():
+    target = SEVERAL.float()
+    target[1, 1] = math.nan
+    assert math.isnan(accuracy(LOGITS, target))
+
+
+def test_soft_targets_name_the_class_of_the_largest():
+    target = torch.tensor([[0.2, 0.4], [0.4, 0.2]])
+    assert accuracy(target, target) == 1
 
 
 def test_several_labels_of_signs():

@@ -361,7 +361,7 @@ REFUSED = [
     ({"sample_weight": torch.ones(60, 1)}, r"sample_weight has the shape \(60, 1\)"),
     ({"sample_weight": -torch.ones(60)}, r"at least 0, and one is -1"),
     ({"sample_weight": torch.full((60,), torch.nan)}, r"finite numbers of at least 0, and one is nan"),
-    ({"sample_weight": torch.zeros(60)}, r"are 0 for all rows: there is nothing to train on"),
+    ({"sample_weight": torch.zeros(60)}, r"All rows have the weight 0: leave such rows out"),
     ({"sample_weight": "many"}, r"sample_weight is a str; give a tensor or an array of numbers"),
     ({"class_weight": "even"}, r"class_weight is 'even': the only word that it takes is \"balanced\""),
     ({"class_weight": [1.0]}, r"class_weight has 1 numbers, and the targets 3 classes"),
