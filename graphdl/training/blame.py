@@ -25,8 +25,8 @@ def blame(net: Network, inputs: Mapping[Key, Tensor], loss: float) -> str:
     for name, tensor in net.parameters.items():
         if not torch.isfinite(tensor).all():
             return (
-                f"{text}: the parameter {name} is not finite, probably because its gradient overflowed in an earlier "
-                "step. Lower the learning rate or scale the data."
+                f"{text}: the parameter {name} is not finite: its gradient overflowed in an earlier step, or data of "
+                "that step were infinite. Lower the learning rate, scale or clean the data."
             )
     plan = net.engine.plan(net.losses)
     copies = {node: {name: t.clone() for name, t in held.items()} for node, held in net.engine.store.by_node.items()}

@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from graphdl import LSTM, BatchNorm2d, Conv2d, Item, Linear, MSELoss, Network, Operator, Sequential, fit
+from graphdl.execution.compiled import CompiledPasses
 from graphdl.optim import SGD
 from graphdl.training.threads import choose_threads
 
@@ -71,6 +72,15 @@ def test_fit_takes_them_and_gives_them_back(threads, expected):
     )  # fmt: skip
     assert seen == [expected]
     assert torch.get_num_threads() == 2
+
+
+def test_large_steps_that_several_threads_make_are_not_compiled(monkeypatch):
+    monkeypatch.setattr(CompiledPasses, "__init__", lambda *given: pytest.fail("it is compiled"))
+    data = torch.ones(256, 1024)
+    how = {"optimizer": SGD(), "epochs": 1, "batch_size": 256, "compile": True, "progress": False}
+    assert len(fit(network(1024), data, data, **how)["loss"]) == 1
+    with pytest.raises(pytest.fail.Exception, match="it is compiled"):
+        fit(network(1024), data, data, threads=1, **how)
 
 
 def test_they_are_given_back_after_an_error():
