@@ -133,7 +133,7 @@ def test_a_run_of_another_version_is_refused(tmp_path):
 
 def test_a_network_that_could_not_be_loaded_is_not_stored(tmp_path, monkeypatch):
     monkeypatch.setattr(budget.most_text, "__defaults__", (0,))
-    with pytest.raises(SettingError, match=r"with `about`, takes 2,.* bytes as JSON, and at most 1,048,576 can be read"):
+    with pytest.raises(SettingError, match=r"with `about`, takes 2,.* bytes as JSON, and at most 1,048,576"):
         train(Checkpoint(tmp_path / "about", about={"text": "a" * 2**21}))
     monkeypatch.setattr(budget, "SHORT_TEXT", 50)
     with pytest.raises(SettingError, match=r"the network takes .* bytes as JSON, and at most 50 can be read"):
