@@ -53,7 +53,7 @@ class Held:
 def generators_of(data: Any) -> list[Held]:
     """The generators to which attributes and entries of the data lead, each once, the nearest first."""
     found, seen, near = list[Held](), dict[int, Any](), deque([(data, 0)])
-    while near and len(seen) < MOST_OBJECTS:
+    while near:
         value, depth = near.popleft()
         if id(value) in seen:
             continue
@@ -61,9 +61,9 @@ def generators_of(data: Any) -> list[Held]:
         if isinstance(value, GENERATORS):
             if not isinstance(value, random.SystemRandom):  # it has no state
                 found.append(Held(value))
-        elif depth < MOST_DEPTH:
+        elif depth < MOST_DEPTH and (room := MOST_OBJECTS - len(seen) - len(near)) > 0:
             inside = [*islice(_entries(value), MOST_ENTRIES), *islice(_attributes(value), MOST_ENTRIES)]
-            near.extend((each, depth + 1) for each in inside if not isinstance(each, LEAVES))
+            near.extend(islice(((each, depth + 1) for each in inside if not isinstance(each, LEAVES)), room))
     return found
 
 
