@@ -16,15 +16,16 @@ from graphdl.training import History
 
 
 class Beginning:
-    """A callback that does something when fit has accepted its arguments."""
+    """A callback that does something when fit has accepted its arguments; `epochs` had been made before."""
 
-    __slots__ = ("_act",)
+    __slots__ = ("_act", "epochs")
 
     def __init__(self, act: Callable[[], object]) -> None:
-        self._act = act
+        self._act, self.epochs = act, 0
 
     def on_fit_start(self, net: Network, stepper: Stepper, history: History) -> None:
         """Do it."""
+        self.epochs = history.epochs
         self._act()
 
 
@@ -52,7 +53,7 @@ def beginning(out: Path, write: Callable[[], object]) -> Iterator[Beginning]:
 
     write  called when training starts
     """
-    made = not out.exists()
+    made = [folder for folder in (out, *out.parents) if not folder.exists()]
     make_folder("--out", out)
     kept, aside = out / CHECKPOINTS, out / f".{CHECKPOINTS}-replaced"
     old, begun = (out / RECORD).exists(), False
@@ -76,6 +77,7 @@ def beginning(out: Path, write: Callable[[], object]) -> Iterator[Beginning]:
             shutil.rmtree(kept, ignore_errors=True)
             if aside.exists():
                 aside.rename(kept)
-        if not begun and made:
-            with suppress(OSError):  # what others have written into it stays
-                out.rmdir()
+        if not begun:
+            with suppress(OSError):  # what others have written into them stays
+                for folder in made:
+                    folder.rmdir()

@@ -141,26 +141,20 @@ def resume(
     net, encoding, rows, validation_data = _prepared(arguments)
     if encoding != Encoding.from_dict(record["encoding"]):
         raise FileFormatError(f"{arguments.data} has changed since the training began: other columns or classes.")
-    if has_ended := _has_ended(run, arguments.epochs):
-        errors.print(has_ended, markup=False)
     first = Beginning(partial(saved.write_record, run, asdict(arguments), encoding))
-    _fit(net, rows, validation_data, run, first, _fitting(arguments, encoding), quiet, as_json)
+    made = _fit(net, rows, validation_data, run, first, _fitting(arguments, encoding), quiet, as_json).epochs
+    if made == first.epochs:
+        errors.print(_has_ended(run, made), markup=False)
 
 
-def _has_ended(run: Path, epochs: int) -> str:
-    """That a training has ended, and how to train longer; "" if it has not."""
+def _has_ended(run: Path, made: int) -> str:
+    """That a training has ended after so many epochs, and how to train longer."""
     manifest = RunFolder(run / saved.CHECKPOINTS).read()
-    if manifest is None or not manifest.checkpoints:
-        return ""
-    made = manifest.checkpoints[-1]["epoch"]
-    if manifest.ended:
+    if manifest is not None and manifest.ended:
         return (
             f"Early stopping has ended the training after {counted(made, 'epoch')}: train again with more --patience."
         )
-    if made == epochs:
-        again = f"graphdl resume {shlex.quote(str(run))} --epochs {2 * epochs}"
-        return f"The training has ended. To train longer: {again}"
-    return ""
+    return f"The training has ended. To train longer: graphdl resume {shlex.quote(str(run))} --epochs {2 * made}"
 
 
 def _prepared(arguments: Arguments) -> tuple[Network, Encoding, Data, Data | float | None]:
@@ -217,7 +211,7 @@ def _fit(
     fitting: dict[str, Any],
     quiet: bool,
     as_json: bool,
-) -> None:
+) -> History:
     """Train, write the results and print them. An interruption is followed by how to continue."""
     log = out / saved.LOG
     how = {**fitting, "callbacks": [first, *fitting["callbacks"], CSVLogger(log)], "progress": not quiet}
@@ -230,10 +224,11 @@ def _fit(
     written = [*saved.save_trained(net, out), log, out / saved.RECORD]
     if as_json:
         tell_json({"epochs": history.epochs, "seconds": history.seconds, "figures": history.last, "written": written})
-        return
+        return history
     tell(_sentence(history), bold=True)
     tell_figures(history.last, as_json=False)
     tell_written(written)
+    return history
 
 
 def _sentence(history: History) -> str:

@@ -104,13 +104,38 @@ def input_batches(data: Any, batch_size: int = 1024) -> Iterator[Any] | None:
 
     They are the first of each pair (input, target). Raises SettingError for a loader that shuffles.
     """
-    listed = isinstance(data, list) and any(map(_is_batch, data[:1])) and not is_array(data)
+    listed = isinstance(data, list) and not is_array(data) and _holds_batches(data)
     if isinstance(data, TensorDataset) or not (listed or isinstance(data, (Dataset, DataLoader))):
         return None
     if isinstance(data, DataLoader):
         _refuse_shuffled(data)
     batches: Iterable[Any] = loaded(data, batch_size, shuffle=False, generator=None, drop_last=False)
     return (batch[0] if isinstance(batch, (tuple, list)) and len(batch) in (1, 2) else batch for batch in batches)
+
+
+def _holds_batches(data: list[Any]) -> bool:
+    """Whether a list holds dicts, or pairs of arrays that are not all of one shape, and so cannot be rows.
+
+    Raises SettingError for tuples of arrays of one shape, which may be either.
+    """
+    if not data or isinstance(data[0], Mapping):
+        return bool(data)
+    if not all(map(_is_pair, data)):
+        return False
+    shapes = {tuple(array.shape) for pair in data for array in pair}
+    if len(shapes) == 1 and isinstance(data[0], tuple):
+        raise SettingError(
+            f"inputs is a list of tuples of arrays of one shape, {shapes.pop()}, which may be rows or pairs (input, "
+            "target): give batches as dicts {input: array}, or rows as one array, numpy.stack([...])."
+        )
+    return len(shapes) > 1
+
+
+def _is_pair(value: object) -> bool:
+    """Whether it may be a batch (input, target) or (input,): arrays with the same number of rows."""
+    if not isinstance(value, (list, tuple)) or len(value) not in (1, 2):
+        return False
+    return all(isinstance(each, (Tensor, ndarray)) and each.ndim for each in value) and len(value[0]) == len(value[-1])
 
 
 RANDOM = RandomSampler, SubsetRandomSampler, WeightedRandomSampler

@@ -27,6 +27,7 @@ from graphdl.training.network_checks import check_network
 from graphdl.training.progress import EpochProgress
 from graphdl.training.rows import Choice, choose_rows
 from graphdl.training.runs.checkpoint import Checkpoint
+from graphdl.training.runs.generators import generators_of
 from graphdl.training.runs.keeper import Keeper
 from graphdl.training.runs.opening import keeping
 from graphdl.training.runs.state import Parts
@@ -120,7 +121,8 @@ def fit(
     calls.check(names)
     train = (CompiledEpoch if compile else SteppedEpoch)(step, calls.step_end if calls.wants_steps else None)
     history = History()
-    parts = Parts(net, stepper, step, train, calls, history, generator, (inputs, validation))
+    held = [] if checkpoint is None else generators_of((inputs, validation))
+    parts = Parts(net, stepper, step, train, calls, history, generator, held)
     with (
         net.engine.turn.taken("fit"),
         keeping(checkpoint, arguments, batches, names, parts) as run,

@@ -7,6 +7,7 @@ import pytest
 import graphdl.commands.train
 from graphdl import Network
 from graphdl.errors import FileFormatError, GraphDLError, SettingError
+from graphdl.training import History
 from graphdl.training.rows import hold_out
 from tests.commands.conftest import write_csv
 
@@ -33,6 +34,10 @@ def test_a_refused_training_leaves_nothing_behind(run, entropy, table, tmp_path,
     with pytest.raises(GraphDLError, match=text):
         run("train", entropy, table, "-t", "kind", *arguments, "--out", out)
     assert not out.exists()
+    (tmp_path / "deep").mkdir()
+    with pytest.raises(GraphDLError, match=text):
+        run("train", entropy, table, "-t", "kind", *arguments, "--out", tmp_path / "deep" / "a" / "b")
+    assert not [*(tmp_path / "deep").iterdir()]
 
 
 @pytest.mark.parametrize(("arguments", "text"), REFUSED)
@@ -82,7 +87,7 @@ def test_a_share_that_is_none_is_refused(share):
 def test_an_interruption_tells_how_to_continue(run, entropy, table, tmp_path, monkeypatch):
     def interrupted(*given, callbacks, **more):
         for callback in callbacks[:1]:
-            callback.on_fit_start(*given[:1], None, None)
+            callback.on_fit_start(*given[:1], None, History())
         raise KeyboardInterrupt
 
     monkeypatch.setattr(graphdl.commands.train, "fit", interrupted)

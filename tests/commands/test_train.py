@@ -208,8 +208,9 @@ def test_resume_says_that_a_training_has_ended_and_trains_longer(run, entropy, t
     assert "--epochs 8" in run("resume", tmp_path / "run")  # the folder knows how many were asked for
     run("train", entropy, table, *TRAINING, "--epochs", 4, "--out", tmp_path / "whole")
     assert len({(tmp_path / name / "weights.safetensors").read_bytes() for name in ("run", "whole")}) == 1
-    with pytest.raises(SettingError, match="holds a run of 4 epochs, and epochs is 3"):
+    with pytest.raises(SettingError, match="holds a run of 4 epochs, and epochs is 3") as error:
         run("resume", tmp_path / "run", "--epochs", 3)
+    assert not {"checkpoint=", "read_run"} & {*str(error.value).replace("'", " ").split()}
 
 
 def test_summary_and_draw_take_the_folder_of_a_training(run, entropy, table, tmp_path):
@@ -225,8 +226,12 @@ def test_resume_continues_from_the_checkpoint_before_a_damaged_one(run, entropy,
     (last,) = (tmp_path / "run" / "checkpoints").rglob("epoch-0004*")
     last.write_bytes(last.read_bytes()[:-1])
     with pytest.warns(GraphDLWarning, match="continues from the checkpoint before it"):
-        run("resume", tmp_path / "run", "--quiet")
+        assert "has ended" not in run("resume", tmp_path / "run", "--quiet")
     assert (tmp_path / "run" / "weights.safetensors").read_bytes() == expected
+    (last,) = (tmp_path / "run" / "checkpoints").rglob("epoch-0004*")
+    last.write_bytes(last.read_bytes()[:-1])
+    with pytest.warns(GraphDLWarning, match="continues from the checkpoint before it"):
+        run("resume", tmp_path / "run", "--quiet", "--epochs", 3)
 
 
 def test_resume_says_that_early_stopping_has_ended_a_training(run, entropy, table, tmp_path):

@@ -349,3 +349,18 @@ def test_predictions_of_a_loader_that_shuffles_are_refused(how):
 def test_predictions_of_a_list_of_batches(form):
     batches = [form(x, y) for x, y in zip(X.split(7), LABELS.split(7), strict=True)]
     torch.testing.assert_close(network().predict(batches), network().predict(X))
+
+
+def test_nested_lists_of_arrays_are_rows_and_not_batches():
+    net = Network({"fc": Linear(2, 1)}, {"x": ["fc"]}, seed=0)
+    for rows in ([[np.ones(2), np.zeros(2)]] * 2, [[torch.zeros(2)] * 3] * 5, [[torch.zeros(2, 2)]] * 3):
+        expected = net.predict(torch.tensor(np.array(rows), dtype=torch.float32))
+        torch.testing.assert_close(net.predict(rows), expected)
+    assert net.predict([[np.ones(2), np.zeros(2)]] * 2).shape == (2, 2, 1)
+    for tuples in ([(torch.zeros(4, 2),) * 2], [(torch.zeros(4, 2),)] * 2):
+        with pytest.raises(GraphDLError, match="which may be rows or pairs"):
+            net.predict(tuples)
+    with pytest.raises(GraphDLError, match="list of tensors of different shapes"):
+        net.predict([torch.zeros(4, 2), torch.zeros(3, 2)])
+    with pytest.raises(GraphDLError, match="in a regular shape"):
+        net.predict([[np.ones(2), np.ones(3)]])

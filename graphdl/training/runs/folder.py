@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from graphdl.budget import most_text
 from graphdl.errors import FileFormatError, SettingError, listing
 from graphdl.files import read_bytes, remove_abandoned, write_bytes
 from graphdl.model_file import DTYPES
@@ -29,8 +30,8 @@ try:
 except ImportError:  # pragma: no cover  # where files cannot be locked, two processes are not told apart
     fcntl = None  # type: ignore[assignment]
 
-FORMAT, VERSION = "graphdl run", 1
-KIND = "graphdl checkpoint 1"
+FORMAT, VERSION = "graphdl run", 2
+KIND = f"graphdl checkpoint {VERSION}"
 
 FILE = re.compile(r"(epoch|best)-[-+0-9a-f]+\.safetensors")
 """The names of checkpoints."""
@@ -39,9 +40,6 @@ PLACE = {"file": str, "sha256": str, "epoch": int}
 CHECKPOINT = {**PLACE, "batch": int, "steps": int}
 BEST = {**PLACE, "monitor": str, "value": (int, float)}
 """What an entry of the manifest holds."""
-
-MOST_TEXT = 2**28
-"""The bytes of a manifest or a network that are read at most."""
 
 
 @dataclass
@@ -92,22 +90,26 @@ class RunFolder:
         """The manifest; None if there is none. Raises FileFormatError if it is damaged."""
         if not self._manifest.exists():
             return None
-        content = read_bytes(self._manifest, MOST_TEXT)
+        content = read_bytes(self._manifest, most_text())
         try:
             held = json.loads(content)
             digest, held["sha256"] = held["sha256"], ""
             if content != _text({**held, "sha256": digest}) or digest != hashlib.sha256(_text(held)).hexdigest():
                 raise ValueError("its content is not that of its sha256")
-            if (held["format"], held["version"]) != (FORMAT, VERSION):
-                raise ValueError(f"it is version {held['version']} of {held['format']!r:.40}, not {VERSION}")
-            return _checked(held["run"])
+            if (found := (held["format"], held["version"])) == (FORMAT, VERSION):
+                return _checked(held["run"])
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise FileFormatError(f"{self._manifest} is damaged: {error}.") from None
+        raise FileFormatError(
+            f"{self._manifest} was written by another version of graphdl: its format is {found[0]!r:.40} "
+            f"{found[1]!r:.40}, not {FORMAT!r} {VERSION}. Train again in another folder, or continue with that version."
+        )
 
     def write(self, manifest: Manifest) -> None:
         """Replace the manifest, and remove the checkpoints that it does not list."""
         held = {"format": FORMAT, "version": VERSION, "sha256": "", "run": vars(manifest)}
-        write_bytes(self._manifest, _text({**held, "sha256": hashlib.sha256(_text(held)).hexdigest()}))
+        content = _text({**held, "sha256": hashlib.sha256(_text(held)).hexdigest()})
+        write_bytes(self._manifest, _bounded(content, "what describes the run, with `about`,"))
         self.clear(manifest)
 
     def clear(self, manifest: Manifest) -> None:
@@ -121,18 +123,18 @@ class RunFolder:
     def write_model(self, stored: Mapping[str, Any]) -> str:
         """Write model.json; return its sha256. Raises SettingError if there is one that belongs to no run."""
         try:
-            content = (json.dumps(stored, indent=1, allow_nan=False) + "\n").encode()
+            content = _bounded((json.dumps(stored, indent=1, allow_nan=False) + "\n").encode(), "the network")
         except ValueError:
             text = "checkpoint: a setting of the network is infinite or not a number, which JSON cannot hold."
             raise SettingError(text) from None
-        if self._model.exists() and read_bytes(self._model, MOST_TEXT) != content:
+        if self._model.exists() and read_bytes(self._model, most_text()) != content:
             raise SettingError(f"{self.path} holds a model.json that belongs to no run: give another folder.")
         write_bytes(self._model, content)
         return hashlib.sha256(content).hexdigest()
 
     def read_model(self, manifest: Manifest) -> dict[str, Any]:
         """The network of model.json, as to_dict returned it."""
-        content = read_bytes(self._model, MOST_TEXT)
+        content = read_bytes(self._model, most_text())
         if hashlib.sha256(content).hexdigest() != manifest.model:
             raise FileFormatError(f"{self._model} is damaged: its content is not that of the sha256 in run.json.")
         stored: dict[str, Any] = json.loads(content)
@@ -225,6 +227,15 @@ def _locked(handle: int, folder: Path) -> Iterator[None]:
                 with suppress(OSError):
                     fcntl.flock(handle, fcntl.LOCK_UN)  # a process that was just forked may hold the file open
             os.close(handle)
+
+
+def _bounded(content: bytes, what: str) -> bytes:
+    """JSON that is to be written, if it can be read again. Raises SettingError if not."""
+    if len(content) > (most := most_text()):
+        raise SettingError(
+            f"checkpoint: {what} takes {len(content):,} bytes as JSON, and at most {most:,} can be read."
+        )
+    return content
 
 
 def _text(held: Mapping[str, Any]) -> bytes:

@@ -57,9 +57,9 @@ def keeping(
     settings = _settings(arguments, batches, parts)
     with folder.locked():
         manifest = _manifest(folder, stored, settings)
-        _check_epochs(folder, manifest, arguments["epochs"])
         manifest.about = dict(how.about) or manifest.about
-        keeper = Keeper(how, folder, parts, manifest, monitor)
+        keeper = Keeper(how, folder, parts, manifest, monitor)  # leaves out checkpoints that are damaged
+        _check_epochs(folder, manifest, arguments["epochs"])
         parts.train.watch = keeper
         with keeper.signals:
             yield keeper
@@ -97,8 +97,8 @@ def _check_epochs(folder: RunFolder, manifest: Manifest, epochs: int) -> None:
     if (place["epoch"], place["batch"]) > (epochs, 0):
         begun = " and a part of the next" if place["batch"] else ""
         raise SettingError(
-            f"checkpoint={str(folder.path)!r} holds a run of {counted(place['epoch'], 'epoch')}{begun}, and epochs is "
-            f"{epochs}, the number in all: give a larger one to continue, or another folder. read_run reads this one."
+            f"{str(folder.path)!r} holds a run of {counted(place['epoch'], 'epoch')}{begun}, and epochs is "
+            f"{epochs}, the number in all: give a larger one to continue, or another folder."
         )
 
 

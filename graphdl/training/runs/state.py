@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,13 +17,13 @@ from graphdl.optim import Stepper
 from graphdl.training.epochs import CompiledEpoch, SteppedEpoch
 from graphdl.training.history import History
 from graphdl.training.hooks import Callbacks
-from graphdl.training.runs.generators import generators_of
+from graphdl.training.runs.generators import Held, restore
 from graphdl.training.step import TrainingStep
 
 
 @dataclass(frozen=True)
 class Parts:
-    """What fit trains with; `generator` draws the order of the rows, `data` may have generators of their own."""
+    """What fit trains with; `generator` draws the order of the rows, `held` are those of the data."""
 
     net: Network
     stepper: Stepper
@@ -32,7 +32,7 @@ class Parts:
     calls: Callbacks
     history: History
     generator: Generator
-    data: object = None
+    held: Sequence[Held] = ()
 
     def state(self) -> dict[str, Any]:
         """All that training depends on, between two steps, except where it stands in an epoch."""
@@ -77,7 +77,7 @@ class Parts:
         if self.generator is not self.net.generator:
             states["order"] = self.generator.get_state()
         numbers = numpy.random.get_state(legacy=False)
-        states["inputs"] = [each.state for each in generators_of(self.data)]
+        states["inputs"] = [each.state for each in self.held]
         return {**states, "torch": torch.get_rng_state(), "numpy": numbers, "python": random.getstate()}
 
     def set_generators(self, states: Mapping[str, Any]) -> None:
@@ -87,8 +87,7 @@ class Parts:
         self.net.generator.set_state(states["network"])
         if "order" in states:
             self.generator.set_state(states["order"])
-        for generator, state in zip(generators_of(self.data), states["inputs"], strict=False):
-            generator.state = state
+        restore(self.held, states["inputs"])
         torch.set_rng_state(states["torch"])
         numpy.random.set_state(states["numpy"])
         random.setstate(states["python"])

@@ -10,8 +10,8 @@ import time
 import pytest
 import torch
 
-from graphdl import Linear, MSELoss, Network, fit, read_run
-from graphdl.errors import FileFormatError
+from graphdl import Checkpoint, Linear, MSELoss, Network, budget, fit, read_run
+from graphdl.errors import FileFormatError, SettingError
 from graphdl.files import write_bytes
 from graphdl.optim import SGD
 from graphdl.training.runs import folder, reading
@@ -115,6 +115,30 @@ def test_a_manifest_with_other_fields_is_refused(change, tmp_path):
         read_run(tmp_path)
     with pytest.raises(FileFormatError, match=r"run\.json is damaged"):
         train(tmp_path)
+
+
+def test_a_run_of_another_version_is_refused(tmp_path):
+    """Version 1 has other names for the means within an epoch."""
+    train(tmp_path, epochs=1)
+    path = tmp_path / "run.json"
+    whole = {**json.loads(path.read_text()), "version": 1, "sha256": ""}
+    whole["sha256"] = hashlib.sha256(folder._text(whole)).hexdigest()
+    path.write_bytes(folder._text(whole))
+    for read in (read_run, train):
+        with pytest.raises(
+            FileFormatError, match="written by another version of graphdl: its format is 'graphdl run' 1"
+        ):
+            read(tmp_path)
+
+
+def test_a_network_that_could_not_be_loaded_is_not_stored(tmp_path, monkeypatch):
+    monkeypatch.setattr(budget.most_text, "__defaults__", (0,))
+    with pytest.raises(SettingError, match=r"with `about`, takes 2,.* bytes as JSON, and at most 1,048,576"):
+        train(Checkpoint(tmp_path / "about", about={"text": "a" * 2**21}))
+    monkeypatch.setattr(budget, "SHORT_TEXT", 50)
+    with pytest.raises(SettingError, match=r"the network takes .* bytes as JSON, and at most 50 can be read"):
+        train(tmp_path)
+    assert not (tmp_path / "model.json").exists()
 
 
 @pytest.mark.parametrize("name", ["run.json", "model.json", "checkpoint"])

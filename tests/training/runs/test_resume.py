@@ -21,9 +21,9 @@ from graphdl import (
     fit,
 )
 from graphdl.data import disc, one_hot
+from graphdl.errors import SettingError
 from graphdl.optim import BFGS, L2, SGD, Adam, Cosine
 from graphdl.training.runs.folder import RunFolder
-from graphdl.training.runs.generators import generators_of
 
 X, LABELS = disc(110, seed=0)
 Y = one_hot(LABELS, 2)
@@ -265,9 +265,20 @@ def test_the_generators_of_a_data_set_continue(kind, checkpoint, stops, tmp_path
     assert_same(run(tmp_path), expected)
 
 
-def test_generators_are_found_in_bounded_time():
-    nested = [numpy.random.default_rng(0), [[[float(k) for k in range(100)] for _ in range(100)] for _ in range(100)]]
-    assert len(generators_of([nested, nested])) == 1
+@pytest.mark.parametrize("bits", [numpy.random.SFC64, None])
+def test_other_generators_are_refused(bits, tmp_path, stops):
+    def run(own):
+        data = Noisy("numpy")
+        data._generators = own
+        return train(tmp_path, inputs=[torch.utils.data.DataLoader(data, 20)], checkpoint={"epochs": 1})
+
+    stops[0](3)
+    with pytest.raises(StoppedError):
+        run((numpy.random.default_rng(3),))
+    stops[1]()
+    own = numpy.random.Generator(numpy.random.PCG64(3) if bits is None else bits(3))
+    with pytest.raises(SettingError, match=r"checkpoint: inputs and validation hold .*Generator \(PCG64\)"):
+        run((own,) if bits else (own, own.spawn(1)[0]))
 
 
 def test_batches_that_cannot_be_repeated_are_noticed(stops, tmp_path):
