@@ -40,7 +40,9 @@ def check_call(function: Callable[..., Any], given: Sequence[Any], named: Mappin
         signature.bind(*given, **named)
     except TypeError as error:
         name = function.__qualname__.removesuffix(".__init__")
-        unknown = [each for each in named if each not in signature.parameters]
-        meant = did_you_mean(unknown[0], signature.parameters) if unknown else ""
-        example = example or f"{name}({', '.join(signature.parameters)})"
-        raise CallError(f"{name}: {error}.{meant} Write {example}.") from None
+        known = [each for each in signature.parameters if each != "self"]
+        wrong, meant = str(error), ""
+        if unknown := [each for each in named if each not in known]:  # often the one that seems to be missing
+            wrong, meant = f"got an unexpected keyword argument {unknown[0]!r}", did_you_mean(unknown[0], known)
+        example = example or f"{name}({', '.join(known)})"
+        raise CallError(f"{name}: {wrong}.{meant} Write {example}.") from None

@@ -184,11 +184,15 @@ class Settings:
         if len(held) < len(args) + len(settings) and not several:
             twice = next(name for name in positional if name in settings)
             raise SettingError(f"{cls.__name__}: {twice} is given twice, by position and by name.")
-        if lacking := [name for name in required if name not in held and held]:  # a copy is first made of nothing
+        if lacking := [name for name in required if name not in held]:
             check = dict(_checks(cls)).get(lacking[0])  # type: ignore[arg-type]
             wanted = f" It must be {check.expected}. {check.hint(None)}".rstrip(". ") + "." if check else ""
             raise SettingError(f"{cls.__name__}: {lacking[0]} is missing.{wanted}")
         return super().__new__(cls)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Copies and pickles are made of the fields, without `__new__`."""
+        return _bare, (type(self),), self.__getstate__()
 
     def __post_init__(self) -> None:
         """Check every setting, then the relations between them. Numbers of NumPy become those of Python."""
@@ -204,6 +208,11 @@ class Settings:
 
     def check_settings(self) -> None:
         """Raise SettingError if settings that are valid by themselves contradict each other."""
+
+
+def _bare(cls: type) -> object:
+    """An instance without settings, which a copy or a pickle fills."""
+    return object.__new__(cls)
 
 
 @lru_cache(maxsize=MOST_CLASSES)

@@ -17,6 +17,8 @@ UNPRINTABLE = re.compile(
 )
 NO_CHARACTERS = frozenset(map(chr, (*range(0x80, 0xA0), *range(0xD800, 0xE000), 0xFFFE, 0xFFFF)))
 LONG_WORD = re.compile(rf"\S{{{MOST + 1},}}")
+TEXTS = (str, bytes, bytearray)
+CONTAINERS = (list, tuple, set, frozenset, dict)
 
 
 def visible(text: object) -> str:
@@ -60,8 +62,23 @@ def received(value: object, most: int = 150) -> str:
     >>> received(0.5), received(list(range(100)))
     ('0.5', 'an instance of list')
     """
-    text = repr(value)
+    try:
+        text = "\n" if _is_large(value, most) else repr(value)
+    except Exception:  # whatever the object raises, it must not hide the error that is about it
+        text = "\n"
     return text if len(text) <= most and "\n" not in text else f"an instance of {type(value).__name__}"
+
+
+def _is_large(value: object, most: int) -> bool:
+    """Whether a value holds more than so many characters, or elements at any depth, which are not written down."""
+    waiting, count = [value], 0
+    while waiting and count <= most:
+        each = waiting.pop()
+        if isinstance(each, TEXTS + CONTAINERS):
+            count += len(each)
+        if isinstance(each, CONTAINERS) and count <= most:
+            waiting += [*each, *each.values()] if isinstance(each, dict) else each
+    return count > most
 
 
 def message(text: str) -> str:

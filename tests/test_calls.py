@@ -19,6 +19,7 @@ def halve(number, *, times=1):
     ((), {}, "halve: missing a required argument: 'number'. Write halve(2)."),
     ((1, 2), {}, "halve: too many positional arguments. Write halve(2)."),
     ((1,), {"time": 2}, "halve: got an unexpected keyword argument 'time'. Did you mean 'times'? Write halve(2)."),
+    ((), {"numbr": 2}, "halve: got an unexpected keyword argument 'numbr'. Did you mean 'number'? Write halve(2)."),
     ((1,), {"number": 2}, "halve: multiple values for argument 'number'. Write halve(2)."),
 ])  # fmt: skip
 def test_a_call_that_does_not_fit_shows_the_example(given, named, text):
@@ -26,6 +27,11 @@ def test_a_call_that_does_not_fit_shows_the_example(given, named, text):
         halve(*given, **named)
     assert str(caught.value) == text
     assert isinstance(caught.value, TypeError)
+
+
+def test_self_is_no_argument():
+    with pytest.raises(CallError, match=r"^Network: got an unexpected keyword argument 'slf'\. Write Network\("):
+        Network({}, {}, slf=1)
 
 
 def test_an_error_of_the_function_is_left_as_it_is():

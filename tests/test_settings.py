@@ -1,17 +1,20 @@
 """Settings are declared with their checks, and checked when an instance is made."""
 
+import copy
 import dataclasses
 import math
+import pickle
 from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy
 import pytest
 
-from graphdl import MaxPool2d, Operator, registry
+from graphdl import Feed, MaxPool2d, MSELoss, Operator, Shared, Weighted, registry
 from graphdl.errors import SettingError
 from graphdl.initializers import Normal
 from graphdl.optim import Adam
+from graphdl.optim.schedules import Cosine
 from graphdl.registry import register
 from graphdl.settings import (
     Settings,
@@ -117,8 +120,29 @@ def test_settings_are_checked_when_an_instance_is_made():
         Box(2)
     with pytest.raises(SettingError, match="height must be"):
         dataclasses.replace(Box(3), height=None)
-    with pytest.raises(TypeError):
-        Box()
+
+
+@pytest.mark.parametrize(("make", "text"), [
+    (Box, "Box: width is missing. It must be a whole number of at least 1."),
+    (Cosine, "Cosine: high is missing. It must be a finite number."),
+    (Weighted, "Weighted: loss is missing."),
+    (Feed, "Feed: key is missing."),
+    (Shared, "Shared: key is missing."),
+    (lambda: Feed("a", slott=1), "Feed has no setting 'slott'. Did you mean 'slot'?"),
+])  # fmt: skip
+def test_settings_that_are_missing_or_unknown_are_named(make, text):
+    with pytest.raises(SettingError) as caught:
+        make()
+    assert str(caught.value).startswith(text)
+
+
+@pytest.mark.parametrize("made", [Cosine(1.0, 5), Weighted(MSELoss()), Feed("a", 1, 0.5), Shared("a")], ids=repr)
+def test_settings_are_copied_and_pickled(made):
+    pickled = (pickle.loads(pickle.dumps(made, protocol)) for protocol in range(pickle.HIGHEST_PROTOCOL + 1))
+    for again in (copy.copy(made), copy.deepcopy(made), *pickled):
+        assert type(again) is type(made)
+        assert again == made
+        assert vars(again).keys() == vars(made).keys()
 
 
 def test_a_subclass_inherits_checks_and_adds_its_own():

@@ -22,7 +22,7 @@ from graphdl.optim import Adam
 from graphdl.plots import plot_heat_map, plot_parallel
 from graphdl.rendering import available, svg
 from graphdl.search import fit_all
-from graphdl.shown import MOST_OF_A_MESSAGE, message, shortened, shown, visible
+from graphdl.shown import MOST_OF_A_MESSAGE, message, received, shortened, shown, visible
 from graphdl.training import History
 
 NASTY = {
@@ -153,6 +153,44 @@ def test_long_names_are_shortened_in_errors_and_tables():
 def test_a_text_is_shortened_in_its_middle():
     assert [shortened("abcdefghij", most) for most in (10, 9, 4)] == ["abcdefghij", "abcdef…ij", "ab…j"]
     assert len(message("word " * 10_000)) <= MOST_OF_A_MESSAGE
+
+
+class Unwritten:
+    def __repr__(self):
+        raise RuntimeError("written")
+
+
+def cyclic():
+    held = [1]
+    held.append(held)
+    return held
+
+
+@pytest.mark.parametrize(("value", "text"), [
+    (Unwritten(), "an instance of Unwritten"),
+    ([Unwritten()], "an instance of list"),
+    (10**5000, "an instance of int"),
+    (range(1000), "range(0, 1000)"),
+    ({"b": (1, "x"), "a": set()}, "{'b': (1, 'x'), 'a': set()}"),
+    (cyclic(), "an instance of list"),
+], ids=["raises", "holds", "int", "range", "dict", "cycle"])  # fmt: skip
+def test_a_value_is_received_as_it_is_written(value, text):
+    assert received(value) == text
+
+
+@pytest.mark.parametrize(
+    "wrap", [lambda each: [each] * 200, lambda each: {1: ([each] * 100,) * 2}, lambda each: (each, "x" * 200)]
+)
+def test_a_large_value_is_not_written(wrap):
+    class Written:
+        times = 0
+
+        def __repr__(self):
+            Written.times += 1
+            return "?"
+
+    assert received(wrap(Written())).startswith("an instance of ")
+    assert not Written.times
 
 
 def test_a_long_cycle_shows_its_ends():

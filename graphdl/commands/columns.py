@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy
 
 from graphdl.errors import FileFormatError, did_you_mean, import_optional, listing
-from graphdl.intake.csv_files import is_number, numbers_of, read_csv
+from graphdl.intake.csv_files import TextColumn, is_csv, is_number, read_csv
 
 SUFFIXES = (".csv", ".tsv", ".npz", ".parquet")
 
@@ -25,11 +26,11 @@ MISSING = ("", "nan", "na", "null")
 class Table:
     """Columns of one length: numbers (n, ...), or texts (n).
 
-    lines  the line of each row in a CSV file; None elsewhere
+    texts  the columns of a CSV file, with the line of each row
     """
 
-    def __init__(self, path: Path, columns: dict[str, Any], lines: Sequence[int] | None = None) -> None:
-        self.path, self.columns, self.lines = path, columns, lines
+    def __init__(self, path: Path, columns: dict[str, Any], texts: Mapping[str, TextColumn] = MappingProxyType({})):
+        self.path, self.columns, self.texts = path, columns, texts
         lengths = {len(column) for column in columns.values()}
         if not lengths or lengths == {0}:
             raise FileFormatError(f"{path} has no rows.")
@@ -49,16 +50,16 @@ class Table:
     def numeric(self, name: str) -> bool:
         """Whether all values of a column are numbers; missing ones count as numbers, which `numbers` reports."""
         column = self.column(name)
-        if column.dtype.kind in "biuf":
-            return True
-        return all(is_number(text) for text in column if text.strip())
+        if name in self.texts:
+            return self.texts[name].numeric()
+        return column.dtype.kind in "biuf" or all(is_number(text) for text in column if text.strip())
 
     def numbers(self, name: str) -> Any:
         """A column of finite numbers (n, ...). Raises FileFormatError, with the line, if a value is not one."""
         column = self.column(name)
         if column.dtype.kind not in "biuf":
-            if self.lines is not None:
-                return numpy.array(numbers_of(self.path, name, dict(zip(self.lines, column, strict=True))))
+            if name in self.texts:
+                return numpy.array(self.texts[name].numbers())
             bad = next((k for k, text in enumerate(column) if not is_number(text)), 0)
             raise FileFormatError(f"{self.path}, row {bad + 1}, column {name!r}: {column[bad]!r} is not a number.")
         if not numpy.isfinite(column).all():
@@ -81,7 +82,9 @@ class Table:
 
     def _place(self, row: int) -> str:
         """Where a row stands in the file."""
-        return f"row {row + 1}" if self.lines is None else f"line {self.lines[row]}"
+        for column in self.texts.values():
+            return f"line {[*column.texts][row]}"
+        return f"row {row + 1}"
 
     def labels(self, name: str) -> list[str]:
         """A column of classes as texts, whole numbers without a point. Raises FileFormatError for a gap."""
@@ -101,7 +104,7 @@ def read_table(path: Path) -> Table:
     """Read a table from a file. Raises FileFormatError; for .parquet MissingPackageError without pandas."""
     suffix = path.suffix.lower()
     try:
-        if suffix in (".csv", ".tsv"):
+        if is_csv(path):
             return _from_csv(path)
         if suffix == ".npz":
             return _from_npz(path)
@@ -115,9 +118,9 @@ def read_table(path: Path) -> Table:
 
 
 def _from_csv(path: Path) -> Table:
-    columns = read_csv(path)
-    lines = list(next(iter(columns.values()), {}))
-    return Table(path, {name: numpy.array([*held.values()], dtype=object) for name, held in columns.items()}, lines)
+    read = read_csv(path)
+    columns = {name: numpy.array([*column.texts.values()], dtype=object) for name, column in read.items()}
+    return Table(path, columns, read)
 
 
 def _from_npz(path: Path) -> Table:

@@ -193,11 +193,11 @@ def _stacked(table: Table, columns: Sequence[str], kind: str | None) -> Tensor:
 
 def _target(table: Table, columns: tuple[str, ...], answer: Answer) -> Target:
     """How a target is made of columns, for what the network answers."""
+    if answer.indices and len(columns) == 1:
+        return Target(columns, "indices", _classes(table, columns[0], answer.size))
     named = [name for name in columns if not table.numeric(name)]
     if len(columns) > 1 and named:
         raise SettingError(f"--target: {named[0]!r} holds texts, and classes are one column, not {len(columns)}.")
-    if answer.indices and len(columns) == 1:
-        return Target(columns, "indices", _classes(table, columns[0], answer.size))
     if len(columns) == 1 and answer.size == 1 and (named or answer.binary):
         return Target(columns, "binary", _classes(table, columns[0], 2, exact=True), -1.0 if answer.symmetric else 0.0)
     if not named and len(columns) == answer.size:

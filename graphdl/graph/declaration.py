@@ -9,12 +9,13 @@ from typing import TypeAlias
 
 from graphdl.errors import SettingError
 from graphdl.registry import register
+from graphdl.settings import Settings
 
 Key: TypeAlias = str | int
 
 
 @dataclass(frozen=True)
-class Feed:
+class Feed(Settings):
     """An edge of the connectivity with a slot or a gradient factor.
 
     slot      the input of the fed node: a position, or a name such as "target"; None takes the next free one
@@ -40,7 +41,7 @@ class Feed:
 
 @register
 @dataclass(frozen=True)
-class Shared:
+class Shared(Settings):
     """The operator of another node, with the same parameters. The gradients of all uses add up.
 
     >>> {"encode_b": Shared("encode_a")}

@@ -122,16 +122,19 @@ def _by_label(given: Any) -> dict[str, list[HistoryLike]]:
 
 def _aligned(runs: Sequence[HistoryLike], name: str) -> tuple[Sequence[float], Tensor]:
     """Return the epochs, and the values (runs, epochs), with NaN where a run has ended."""
-    held = [run[name] for run in runs if name in run]
-    try:
-        lists = [[float(value) for value in values] for values in held]
-    except (TypeError, ValueError):
-        raise SettingError(
-            f"{name!r} of a history must be a list of numbers, one an epoch, not {received(held[0])}."
-        ) from None
+    lists = [_numbers(name, run[name]) for run in runs if name in run]
     epochs = max(map(len, lists))
     padded = [values + [torch.nan] * (epochs - len(values)) for values in lists]
     return range(1, epochs + 1), torch.tensor(padded, dtype=torch.float64)
+
+
+def _numbers(name: str, values: Any) -> list[float]:
+    try:
+        return [float(value) for value in values]
+    except (TypeError, ValueError):
+        raise SettingError(
+            f"{name!r} of a history must be a list of numbers, one an epoch, not {received(values)}."
+        ) from None
 
 
 def _entries(labels: Sequence[str], both: bool) -> dict[str, Any]:

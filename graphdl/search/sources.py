@@ -13,7 +13,7 @@ from torch import Tensor
 from graphdl.data import digits, disc, line, one_hot, spiral
 from graphdl.data.checks import whole_number
 from graphdl.errors import FileFormatError, GraphDLError, did_you_mean, listing
-from graphdl.intake.csv_files import is_number, numbers_of, read_csv
+from graphdl.intake.csv_files import TextColumn, is_csv, read_csv
 
 POINTS: dict[str, Callable[..., tuple[Tensor, Tensor]]] = {"disc": disc, "line": line, "spiral": spiral}
 NAMES = (*POINTS, "digits")
@@ -35,8 +35,8 @@ def load_data(where: str, given: Any, folder: Path) -> tuple[Any, Any]:
         given = {"name": given} if given in NAMES else {"file": given}
     known = ("name", "file", "rows", "seed", "target", "one_hot")
     if not isinstance(given, Mapping) or ("name" in given) == ("file" in given):
-        raise FileFormatError(f'{where} must be {listing(map(repr, NAMES))}, the name of a .csv or .npz file, or a '
-                              f'dictionary with "name" or "file", not {given!r:.100}.')  # fmt: skip
+        raise FileFormatError(f'{where} must be {listing(map(repr, NAMES))}, the name of a .csv, .tsv or .npz file, or '
+                              f'a dictionary with "name" or "file", not {given!r:.100}.')  # fmt: skip
     for name in given:
         if name not in known:
             raise FileFormatError(f"{where} has an unknown entry {name!r}.{did_you_mean(name, known)}")
@@ -64,11 +64,11 @@ def _points(where: str, given: Mapping[str, Any]) -> tuple[Any, Any]:
 
 def _file(where: str, given: Mapping[str, Any], folder: Path) -> tuple[Any, Any]:
     path = folder / str(given["file"])
-    if path.suffix not in (".csv", ".tsv", ".npz"):
+    if not is_csv(path) and path.suffix.lower() != ".npz":
         hint = did_you_mean(given["file"], NAMES)
         raise FileFormatError(f"{where}: {path.name!r} is neither a .csv, .tsv or .npz file nor a data set.{hint}")
     try:
-        return _table(path, given.get("target")) if path.suffix != ".npz" else (_arrays(path), None)
+        return _table(path, given.get("target")) if is_csv(path) else (_arrays(path), None)
     except OSError as error:
         raise FileFormatError(f"{path} cannot be read: {error.strerror or error}.") from None
 
@@ -91,21 +91,21 @@ def _table(path: Path, target: Any) -> tuple[Tensor, Tensor]:
             f"{path} has no column {target!r}.{did_you_mean(target, header)} It has {listing(header)}."
         )
     wanted = columns.pop(target)
-    if not wanted or not columns:
+    if not wanted.texts or not columns:
         raise FileFormatError(f"{path} needs a header with two columns or more, and at least one row below it.")
-    inputs = [numbers_of(path, name, column) for name, column in columns.items()]
-    return torch.tensor(inputs, dtype=torch.float32).T.contiguous(), _target(path, target, wanted)
+    inputs = [column.numbers() for column in columns.values()]
+    return torch.tensor(inputs, dtype=torch.float32).T.contiguous(), _target(wanted)
 
 
-def _target(path: Path, name: str, column: Mapping[int, str]) -> Tensor:
+def _target(column: TextColumn) -> Tensor:
     """Classes (n,) if all are whole numbers or some are not numbers; else numbers (n, 1)."""
-    for number, text in column.items():
+    for number, text in column.texts.items():
         if not text.strip():
-            raise FileFormatError(f"{path}, line {number}, column {name!r}: the target is missing.")
-    if not all(map(is_number, column.values())):
-        classes = sorted(set(column.values()))
-        return torch.tensor([classes.index(text) for text in column.values()])
-    values = numbers_of(path, name, column)
+            raise FileFormatError(f"{column.path}, line {number}, column {column.name!r}: the target is missing.")
+    if not column.numeric():
+        classes = sorted(set(column.texts.values()))
+        return torch.tensor([classes.index(text) for text in column.texts.values()])
+    values = column.numbers()
     if all(value.is_integer() and value >= 0 for value in values):
         return torch.tensor([int(value) for value in values])
     return torch.tensor(values, dtype=torch.float32)[:, None]

@@ -101,10 +101,37 @@ def test_the_separator_is_that_of_the_header(separator, suffix, tmp_path):
     assert {name: held.tolist() for name, held in columns.items()} == {"a": ["1"], "b, in m": ["2.5"], "y": ["x,y"]}
 
 
-def test_numbers_with_decimal_commas_are_no_classes(tmp_path):
+@pytest.mark.parametrize(("name", "text", "columns"), [
+    ("a.tsv", "name\tprice, EUR, net\na\t1\n", ["name", "price, EUR, net"]),
+    ("a.TSV", "x, in cm\ty\n1\t2\n", ["x, in cm", "y"]),
+    ("a.csv", "x, in cm;y\n1;2\n", ["x, in cm", "y"]),
+    ("a.csv", "x, in cm, wide;y\n\n15;2,5\n", ["x, in cm, wide", "y"]),
+    ("a.csv", "a;b,c\nx;,2\n", ["a", "b,c"]),
+    ("a.csv", "a,b\n" + "1" * 100_000 + "," + "1" * 100_000 + "\n", ["a", "b"]),
+    ("a.csv", "x\n1,5\n", ["x"]),
+])  # fmt: skip
+def test_the_separator_divides_the_first_row_as_the_header(name, text, columns, tmp_path):
+    (tmp_path / name).write_text(text)
+    assert [*read_table(tmp_path / name).columns] == columns
+
+
+@pytest.mark.parametrize("read", [Table.numeric, Table.numbers])
+@pytest.mark.parametrize(("texts", "separator", "says", "other"), [
+    (["", "-0,5", "1"], ";", r"line 3, column 'y': '-0,5' has a comma: write .* sep=';', decimal=','", "thousands"),
+    (["1,234", "5,67"], "\t", r"line 2, column 'y': '1,234' has .* sep='\\t', decimal=','", "thousands"),
+    (["1,234", "-1,234,567.5"], ";", r"'1,234' has .* decimal=','.* or the same with thousands=','", "sep='\t'"),
+])  # fmt: skip
+def test_numbers_with_commas_are_no_classes(read, texts, separator, says, other, tmp_path):
     path = tmp_path / "data.csv"
-    path.write_text("a;y\n1;\n2;-0,5\n3;1\n")
-    with pytest.raises(
-        FileFormatError, match="line 3, column 'y': '-0,5' has a comma: write numbers with a decimal point"
-    ):
-        read_table(path)
+    path.write_text("\n".join(separator.join(row) for row in [("a", "y"), *(("1", text) for text in texts)]))
+    with pytest.raises(FileFormatError, match=says) as caught:
+        read(read_table(path), "y")
+    assert other not in str(caught.value)
+
+
+def test_commas_are_no_error_in_labels_and_in_columns_that_are_not_read(run, entropy, tmp_path):
+    (tmp_path / "data.csv").write_text("a;b;c;kind\n1;2;0,5;1,5\n2;3;1,5;2,5\n")
+    run("train", entropy, tmp_path / "data.csv", "-i", "a,b", "-t", "kind", "--epochs", 1, "--out", tmp_path / "run")
+    assert read_table(tmp_path / "data.csv").labels("kind") == ["1,5", "2,5"]
+    (tmp_path / "commas.csv").write_text('a,pair\n1,"1,5"\n2,"2,5"\n')
+    assert not read_table(tmp_path / "commas.csv").numeric("pair")

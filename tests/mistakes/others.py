@@ -155,7 +155,7 @@ GraphSearchCV(make_pipeline(StandardScaler(), GraphClassifier()), {}).fit(X, lab
         """
 from graphdl.commands.columns import read_table
 Path('d.csv').write_text('a;y\\n0,5;x\\n1,25;z\\n')
-read_table(Path('d.csv'))
+read_table(Path('d.csv')).numbers('a')
 """,
         says="d.csv, line 2, column 'a' | '0,5' has a comma | numbers with a decimal point | decimal=','",
     ),

@@ -49,6 +49,11 @@ def test_runs_that_ended_early_or_are_not_finite_are_left_out():
     assert list(axes.lines[0].get_ydata()) == [2.0, 3.0, 5.0]
 
 
+def test_the_run_that_is_wrong_is_shown():
+    with pytest.raises(SettingError, match=r"^'loss' of a history must be a list of numbers, .* not \['x'\]\.$"):
+        curves_figure({"": [{"loss": [1.0]}, {"loss": ["x"]}]})
+
+
 def test_a_panel_for_each_name_and_the_same_epochs():
     figure = curves_figure({"SGD": RUNS, "Adam": RUNS[:2]})
     assert [axes.get_title() for axes in figure.axes] == ["loss", "accuracy"]

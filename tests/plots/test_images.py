@@ -37,3 +37,13 @@ def test_other_shapes_are_refused(shape, tmp_path):
 def test_columns_are_a_whole_number(columns, tmp_path):
     with pytest.raises(SettingError, match=f"columns must be a whole number of at least 1, not {columns}"):
         plot_images(tmp_path / "sheet.png", torch.zeros(2, 8, 8), columns=columns)
+
+
+def test_colours_are_a_colour_map_or_its_name(tmp_path):
+    matplotlib = pytest.importorskip("matplotlib")
+    images = torch.rand(2, 8, 8)
+    by_name = plot_images(tmp_path / "name.png", images, colours="viridis").read_bytes()
+    assert plot_images(tmp_path / "map.png", images, colours=matplotlib.colormaps["viridis"]).read_bytes() == by_name
+    assert plot_images(tmp_path / "gray.png", images).read_bytes() != by_name
+    with pytest.raises(SettingError, match=r"colours must be a colour map of matplotlib, .* not \['gray'\]"):
+        plot_images(tmp_path / "sheet.png", images, colours=["gray"])

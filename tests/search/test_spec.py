@@ -107,16 +107,18 @@ LINEAR = {"network": plain_network(), "over": {"lr": [0.1]}, "optimizer": {"type
 
 @pytest.mark.parametrize(("text", "target", "loss"), [
     ("a,b,label\n1,2,yes\n3,4,no\n5,6,yes\n", None, "CrossEntropyLoss"),
+    ("a\tb, in m, or so\tlabel\n1\t2\tyes\n3\t4\tno\n5\t6\tyes\n", None, "CrossEntropyLoss"),
     ("label,a,b\n1,1,2\n0,3,4\n1,5,6\n\n", "label", "CrossEntropyLoss"),
     ("a,b,y\n1,2,0.5\n3,4,1\n5,6,2.5\n", "y", "MSELoss"),
 ])  # fmt: skip
 def test_tables(text, target, loss, tmp_path):
-    (tmp_path / "table.csv").write_text(text)
+    name = "table.TSV" if "\t" in text else "table.csv"
+    (tmp_path / name).write_text(text)
     network = plain_network()
     network["operators"] = {
         "fc": {"type": "Linear", "out_features": 1 if loss == "MSELoss" else 2}, "loss": {"type": loss}
     }  # fmt: skip
-    data = "table.csv" if target is None else {"file": "table.csv", "target": target}
+    data = name if target is None else {"file": name, "target": target}
     result = run(tmp_path, **LINEAR | {"network": network}, data=data, folds=None, metrics=None)
     given = result._members[0]
     held = {"MSELoss": [[0.5], [1.0], [2.5]], "CrossEntropyLoss": [1, 0, 1]}[loss]
