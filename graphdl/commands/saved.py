@@ -33,11 +33,19 @@ Data = Annotated[Path, typer.Argument(help="A .csv, .tsv, .npz or .parquet file.
 Weights = Annotated[Path | None, typer.Option(help="A safetensors file: the weights of a model.json.")]
 Targets = Annotated[
     list[str] | None,
-    typer.Option("--target", "-t", help="The column of the target; name=column if the network has several."),
+    typer.Option(
+        "--target", "-t", help="Columns of a target: y, or p,q; name=y if the network has several. -t p -t q is -t p,q."
+    ),
 ]
 Inputs = Annotated[
     list[str] | None,
-    typer.Option("--input", "-i", help="Columns of an input: a,b,c, or name=a,b,c. By default all but the target."),
+    typer.Option("--input", "-i", help="Columns of an input: a,b,c, or name=a,b,c. By default all but the targets."),
+]
+
+
+Metrics = Annotated[
+    list[str] | None,
+    typer.Option("--metric", "-m", help="Such as accuracy, the default for classes; several as -m accuracy -m f1."),
 ]
 
 

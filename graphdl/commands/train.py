@@ -86,9 +86,7 @@ def train(
     validation: Annotated[
         str | None, typer.Option(help="A fraction of the rows, as 0.2, or another file with the same columns.")
     ] = None,
-    metric: Annotated[
-        list[str] | None, typer.Option("--metric", "-m", help="Such as accuracy, which is the default for classes.")
-    ] = None,
+    metric: saved.Metrics = None,
     patience: Annotated[
         int | None, typer.Option(help="Stop after so many epochs without a lower validation loss.", min=1)
     ] = None,

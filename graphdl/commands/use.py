@@ -30,9 +30,7 @@ def evaluate(
     data: saved.Data,
     target: saved.Targets = None,
     input: saved.Inputs = None,  # noqa: A002  # the name of the option
-    metric: Annotated[
-        list[str] | None, typer.Option("--metric", "-m", help="Such as accuracy, which is the default for classes.")
-    ] = None,
+    metric: saved.Metrics = None,
     weights: saved.Weights = None,
     as_json: AsJSON = False,
 ) -> None:
