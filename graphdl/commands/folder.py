@@ -20,12 +20,12 @@ class Beginning:
 
     __slots__ = ("_act",)
 
-    def __init__(self, act: Callable[[], object]) -> None:
+    def __init__(self, act: Callable[[History], object]) -> None:
         self._act = act
 
     def on_fit_start(self, net: Network, stepper: Stepper, history: History) -> None:
         """Do it."""
-        self._act()
+        self._act(history)
 
 
 def check_folder(out: Path, overwrite: bool, sources: Iterable[Path]) -> None:
@@ -58,7 +58,7 @@ def beginning(out: Path, write: Callable[[], object]) -> Iterator[Beginning]:
     old, begun = (out / RECORD).exists(), False
     ours = old or not kept.exists()
 
-    def begin() -> None:
+    def begin(_: History) -> None:
         nonlocal begun
         for name in (WEIGHTS, LOG) if old else ():
             (out / name).unlink(missing_ok=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from graphdl.files import write_bytes
 from graphdl.graph import Key
 from graphdl.network import Network
 from graphdl.serialization import read_json
+from graphdl.training.runs.folder import RunFolder
 
 RECORD, MODEL, WEIGHTS, LOG, CHECKPOINTS = "train.json", "model.json", "weights.safetensors", "log.csv", "checkpoints"
 """The files in the folder of a training: its arguments and columns, the network, its weights, a row for each epoch, and
@@ -83,7 +85,7 @@ def open_saved(path: Path, weights: Path | None, *, trained: bool = True, seed: 
         record = read_record(path / RECORD)["encoding"] if (path / RECORD).exists() else None
         found = weights or (path / WEIGHTS if (path / WEIGHTS).exists() else None)
         if trained and found is None:
-            where = f"training has not ended: graphdl resume {path}" if record else "it holds no weights.safetensors"
+            where = _how_to_end(path) if record else "it holds no weights.safetensors"
             raise SettingError(f"{path} cannot be used yet: {where}.")
         encoding = None if record is None else Encoding.from_dict(record)
         return Saved(Network.load(path / MODEL, seed=seed), encoding, found)
@@ -93,6 +95,15 @@ def open_saved(path: Path, weights: Path | None, *, trained: bool = True, seed: 
             f"{path} holds no weights: add --weights weights.safetensors, or give the folder of a training."
         )
     return Saved(net, None, weights)
+
+
+def _how_to_end(run: Path) -> str:
+    """How a training that was stopped is continued, or ended after the epochs that were begun."""
+    resume, manifest = f"graphdl resume {shlex.quote(str(run))}", RunFolder(run / CHECKPOINTS).read()
+    if manifest is None or not manifest.checkpoints:
+        return f"training has not ended: {resume}"
+    begun = manifest.checkpoints[-1]["epoch"] + (manifest.checkpoints[-1]["batch"] > 0)
+    return f"training has not ended: {resume} continues it, and {resume} --epochs {begun} ends it there"
 
 
 def save_trained(net: Network, folder: Path) -> list[Path]:

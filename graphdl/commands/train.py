@@ -109,9 +109,9 @@ def train(
         _resolved(validation), metric or [], patience, compile, seed, start,
     )  # fmt: skip
     read = (arguments.model, arguments.data, arguments.validation, arguments.weights)
-    check_folder(out, overwrite, [Path(path) for path in read if path is not None])
     net, encoding, rows, validation_data = _prepared(arguments)
     fitting = _fitting(arguments, encoding)
+    check_folder(out, overwrite, [Path(path) for path in read if path is not None])
     with beginning(out, partial(saved.write_record, out, asdict(arguments), encoding)) as first:
         _fit(net, rows, validation_data, out, first, fitting, quiet, as_json)
 
@@ -141,8 +141,23 @@ def resume(
         raise FileFormatError(f"{arguments.data} has changed since the training began: other columns or classes.")
     if has_ended := _has_ended(run, arguments.epochs):
         errors.print(has_ended, markup=False)
-    first = Beginning(partial(saved.write_record, run, asdict(arguments), encoding))
-    _fit(net, rows, validation_data, run, first, _fitting(arguments, encoding), quiet, as_json)
+    manifest = RunFolder(run / saved.CHECKPOINTS).read()
+    begun = manifest is not None and bool(manifest.checkpoints)
+
+    def begin(history: History) -> None:
+        saved.write_record(run, asdict(arguments), encoding)
+        if not has_ended:
+            _tell_where(arguments.epochs, begun, history)
+
+    _fit(net, rows, validation_data, run, Beginning(begin), _fitting(arguments, encoding), quiet, as_json)
+
+
+def _tell_where(epochs: int, begun: bool, history: History) -> None:
+    """Say from where training goes on."""
+    if not begun:
+        errors.print("No checkpoint was written yet: training starts from the beginning.")
+    elif history.epochs < epochs:
+        errors.print(f"Training continues in epoch {history.epochs + 1} of {epochs}.")
 
 
 def _has_ended(run: Path, epochs: int) -> str:
