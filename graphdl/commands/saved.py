@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import torch
 import typer
 
-from graphdl.commands.columns import Table
+from graphdl.commands.columns import SUFFIXES, Table
 from graphdl.commands.encoding import Encoding, choose_encoding
 from graphdl.commands.output import load_weights, save_weights
 from graphdl.errors import FileFormatError, SettingError
@@ -89,6 +89,8 @@ def open_saved(path: Path, weights: Path | None, *, trained: bool = True, seed: 
             raise SettingError(f"{path} cannot be used yet: {where}.")
         encoding = None if record is None else Encoding.from_dict(record)
         return Saved(Network.load(path / MODEL, seed=seed), encoding, found)
+    if path.suffix.lower() in SUFFIXES:
+        raise SettingError(f"{path} is a table, and the first argument is the network: model.json data.csv.")
     net = Network.load(path, seed=seed)
     if trained and weights is None and path.suffix.lower() == ".json":
         raise SettingError(

@@ -20,11 +20,11 @@ from graphdl.commands.encoding import Encoding
 from graphdl.commands.folder import Beginning, beginning, check_folder
 from graphdl.commands.output import AsJSON, errors, tell, tell_figures, tell_json, tell_written
 from graphdl.commands.roles import check_trains
-from graphdl.errors import FileFormatError, SettingError, counted
+from graphdl.errors import FileFormatError, SettingError, counted, did_you_mean, listing
 from graphdl.graph import Key
 from graphdl.network import Network
 from graphdl.optim import Optimizer
-from graphdl.search.spec import read_optimizer
+from graphdl.search.spec import kinds_of, read_optimizer
 from graphdl.training import Callback, CSVLogger, EarlyStopping, History, fit
 from graphdl.training.runs.folder import RunFolder
 
@@ -216,9 +216,18 @@ def _optimizer(arguments: Arguments) -> Optimizer:
     text = arguments.optimizer.strip()
     try:
         stored = json.loads(text) if text.startswith("{") else {"type": text}
-    except ValueError as error:
-        raise SettingError(f"--optimizer {text!r:.100} is neither a name nor JSON: {error}.") from None
-    return read_optimizer(stored if arguments.lr is None else {**stored, "lr": arguments.lr})
+    except ValueError:
+        raise SettingError(
+            f"--optimizer {text:.100} is neither a name nor JSON: write Adam, or with settings, in single quotes, "
+            """'{"type": "SGD", "momentum": 0.9}'."""
+        ) from None
+    if stored == {"type": text} and text not in (kinds := kinds_of(Optimizer)):
+        raise SettingError(f"--optimizer {text:.100}: there is no such one.{did_you_mean(text, kinds)} "
+                           f"There are {listing(kinds)}.")  # fmt: skip
+    try:
+        return read_optimizer(stored if arguments.lr is None else {**stored, "lr": arguments.lr})
+    except FileFormatError as error:
+        raise SettingError(f"--optimizer: {error}") from None
 
 
 def _fit(

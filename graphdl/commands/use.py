@@ -18,7 +18,7 @@ from graphdl.commands.columns import parquet_library, read_table
 from graphdl.commands.encoding import choose_encoding
 from graphdl.commands.output import AsJSON, json_line, tell_figures, tell_json, tell_written
 from graphdl.commands.roles import check_trains, needed_inputs
-from graphdl.errors import SettingError, listing
+from graphdl.errors import SettingError
 from graphdl.files import replacing, write_bytes
 from graphdl.training import evaluate as measure
 
@@ -64,7 +64,7 @@ def predict(
     labels that the training has stored.
     """
     if output is not None and output.suffix.lower() not in SUFFIXES:
-        raise SettingError(f"--output {output}: the suffix must be {listing(SUFFIXES)}.")
+        raise SettingError(f"--output {output}: the suffix must be .csv, .json, .npz or .parquet.")
     held = saved.open_saved(model, weights)
     table = read_table(data)
     net, encoding = held.net, held.encoding

@@ -34,7 +34,7 @@ class Count:
 class Timer:
     """Is due so many seconds after the last writing, but not before a multiple of what it took; never for None.
 
-    Before the first writing it is due after a second at the latest, so that a process that is killed has left something.
+    The first writing is due after a second at the latest, so that a process that is killed has left something.
     """
 
     def __init__(self, seconds: float | None) -> None:
