@@ -80,7 +80,7 @@ def train(
     epochs: Annotated[int, typer.Option(help="Passes through the data.", min=1)] = 100,
     lr: Annotated[float | None, typer.Option(help="The learning rate; by default that of the optimizer.")] = None,
     optimizer: Annotated[
-        str, typer.Option(help='Its name, or with settings {"type": "SGD", "momentum": 0.9}.')
+        str, typer.Option(help='Its name, or with settings in single quotes {"type": "SGD", "momentum": 0.9}.')
     ] = "Adam",
     batch_size: Annotated[int, typer.Option(help="Rows of a batch.", min=1)] = 50,
     validation: Annotated[
