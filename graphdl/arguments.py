@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, TypeAlias
 
@@ -152,10 +153,10 @@ def new_generator(seed: object) -> torch.Generator:
     """A random generator on the CPU; without a seed it takes one from torch's global generator."""
     if seed is None:
         seed = int(torch.randint(2**62, (), device="cpu"))
-    if isinstance(seed, bool) or not isinstance(seed, int):
+    if isinstance(seed, bool) or not isinstance(seed, numbers.Integral):
         raise SettingError(f"seed must be a whole number or None, not {seed!r}.")
     try:
-        return torch.Generator("cpu").manual_seed(seed)
+        return torch.Generator("cpu").manual_seed(int(seed))
     except (RuntimeError, ValueError, OverflowError):
         raise SettingError(f"seed must be a whole number of 64 bits, not {seed}.") from None
 
@@ -167,7 +168,8 @@ def usable_device(device: Device) -> torch.device:
     try:
         return torch.zeros((), device=device).device
     except (RuntimeError, AssertionError, TypeError) as error:
-        why = str(error).splitlines()[0].rstrip(".").partition("Expected one of")[0] or "there is no such device"
+        why = "" if isinstance(error, NotImplementedError) else str(error).splitlines()[0].rstrip(".")
+        why = why.partition("Expected one of")[0] or "there is no such device"
         raise SettingError(
             f'device={device!r} cannot be used: {why}. Take "cpu", or "cuda" where torch.cuda.is_available().'
         ) from None

@@ -95,6 +95,8 @@ def load(cls: Any, path: Path, seed: int | None, device: Any, dtype: torch.dtype
                 return _read(cls, file, seed, device, dtype, max_bytes)
             file.seek(0)
             content = file.read(most_text(max_bytes) + 1)
+        if path.suffix.lower() != ".json" and not content.lstrip().startswith(b"{"):
+            raise FileFormatError("it is not a JSON file of a network, nor a model file of graphdl.")
         return of_dictionary(cls, _parsed(content, "it", max_bytes), seed, device, dtype or torch.float32, max_bytes)
     except RecursionError:
         raise FileFormatError(f"{path}: the network is nested too deeply.") from None

@@ -194,3 +194,10 @@ def test_suffixes_of_other_files_are_refused(name, tmp_path):
     with pytest.raises(SettingError, match=r"Save the network with its weights as a \.graphdl file"):
         net.save(tmp_path / name)
     assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("name", "content"), [("net.graphdl", b"\x89PNG\r\n\x1a\n"), ("wine.csv", b"a,b\n1,2\n")])
+def test_files_of_other_programs_are_refused(name, content, tmp_path):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(FileFormatError, match=r"it is not a JSON file of a network, nor a model file"):
+        Network.load(tmp_path / name)

@@ -62,6 +62,8 @@ def _compared(net: Network, encoding: Encoding, node: Key) -> tuple[Target | Non
 
 def _numbers(name: str, tensor: Tensor, target: Target | None = None) -> dict[str, list[float]]:
     """The numbers of a prediction: a column for each, called after its class or its position."""
+    if target is not None and tensor.dim() == 2 and len(target.columns) == tensor.shape[1]:
+        return {f"{column}_value": held for column, held in zip(target.columns, tensor.T.tolist(), strict=True)}
     if tensor.dim() < 2 or tensor.shape[1] == 1:
         return {f"{name}_value" if target else name: tensor.flatten().tolist()}
     named = target is not None and len(target.classes) == tensor.shape[1]

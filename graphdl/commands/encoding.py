@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, TypeVar
 
@@ -45,6 +45,11 @@ class Encoding:
 
     def metrics(self, given: Sequence[str] | None) -> list[str]:
         """The metrics of the option --metric; by default accuracy where a target names classes."""
+        for text in given or ():
+            if "," in text:
+                raise SettingError(
+                    f"--metric {text}: repeat the option: {' '.join(f'-m {m}' for m in text.split(','))}."
+                )
         classes = any(target.of_classes for target in self.targets.values())
         return list(given or (["accuracy"] if classes else []))
 
@@ -85,6 +90,8 @@ def choose_encoding(
 ) -> Encoding:
     """The encoding of a table, by the options --input and --target: "a,b", or "name=a,b" where there are several.
 
+    An option that is given again for the same input adds columns.
+
     By default the single input gets all columns that are not targets, in the order of the file, and inputs that are
     called as a column get it. Raises SettingError for options that do not fit.
 
@@ -92,7 +99,7 @@ def choose_encoding(
     predicting  only the inputs of predictions are needed
     """
     needed = needed_inputs(net, predicting=predicting)
-    wanted = dict(_assigned("--target", targets, needed.targets, table))
+    wanted = _assigned("--target", targets, needed.targets, table)
     for name in needed.targets:
         if str(name) not in wanted:
             if str(name) not in table.columns:
@@ -105,7 +112,7 @@ def choose_encoding(
     used = {column for columns in wanted.values() for column in columns}
     if predicting:  # a table with the target is predicted as one without it
         used |= {str(name) for name in needed_inputs(net).targets}
-    chosen = dict(_assigned("--input", inputs, needed.features, table))
+    chosen = _assigned("--input", inputs, needed.features, table)
     for name in needed.features:
         if str(name) not in chosen:
             chosen[str(name)] = _default_columns(name, table, used, alone=len(needed.features) == 1)
@@ -127,11 +134,10 @@ def _check_numbered(table: Table, name: str, target: Target) -> None:
         )
 
 
-def _assigned(
-    option: str, given: Sequence[str], names: Sequence[Key], table: Table
-) -> Iterator[tuple[str, tuple[str, ...]]]:
+def _assigned(option: str, given: Sequence[str], names: Sequence[Key], table: Table) -> dict[str, tuple[str, ...]]:
     """Name of an input -> columns, of an option such as "x=a,b"; the name may be left out if there is one input."""
     known = list(map(str, names))
+    found: dict[str, tuple[str, ...]] = {}
     for text in given:
         name, separator, columns = text.partition("=")
         if not separator or name not in known:
@@ -147,7 +153,8 @@ def _assigned(
         chosen = tuple(columns.split(",")) if columns not in table.columns else (columns,)
         for column in chosen:
             table.column(column)
-        yield name, chosen
+        found[name] = tuple(dict.fromkeys([*found.get(name, ()), *chosen]))
+    return found
 
 
 def _default_columns(name: Key, table: Table, used: set[str], alone: bool) -> tuple[str, ...]:
@@ -198,9 +205,15 @@ def _target(table: Table, columns: tuple[str, ...], answer: Answer) -> Target:
     named = [name for name in columns if not table.numeric(name)]
     if len(columns) > 1 and named:
         raise SettingError(f"--target: {named[0]!r} holds texts, and classes are one column, not {len(columns)}.")
+    if named and answer.size == 1 and not answer.binary and len(set(table.column(named[0]))) != 2:
+        table.numbers(named[0])  # raises an error with the line of the first text
     if len(columns) == 1 and answer.size == 1 and (named or answer.binary):
         return Target(columns, "binary", _classes(table, columns[0], 2, exact=True), -1.0 if answer.symmetric else 0.0)
     if not named and len(columns) == answer.size:
+        low = -1.0 if answer.symmetric else 0.0
+        labels = (f"{low:.0f}", "1")
+        if answer.binary and all(set(table.labels(name)) <= set(labels) for name in columns):
+            return Target(columns, "binary", labels, low)
         return Target(columns, "numbers")
     if len(columns) == 1:
         return Target(columns, "one-hot", _classes(table, columns[0], answer.size, exact=True))

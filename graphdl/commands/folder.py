@@ -16,17 +16,16 @@ from graphdl.training import History
 
 
 class Beginning:
-    """A callback that does something when fit has accepted its arguments; `epochs` had been made before."""
+    """A callback that does something with the history when fit has accepted its arguments."""
 
-    __slots__ = ("_act", "epochs")
+    __slots__ = ("_act",)
 
-    def __init__(self, act: Callable[[], object]) -> None:
-        self._act, self.epochs = act, 0
+    def __init__(self, act: Callable[[History], object]) -> None:
+        self._act = act
 
     def on_fit_start(self, net: Network, stepper: Stepper, history: History) -> None:
         """Do it."""
-        self.epochs = history.epochs
-        self._act()
+        self._act(history)
 
 
 def check_folder(out: Path, overwrite: bool, sources: Iterable[Path]) -> None:
@@ -59,7 +58,7 @@ def beginning(out: Path, write: Callable[[], object]) -> Iterator[Beginning]:
     old, begun = (out / RECORD).exists(), False
     ours = old or not kept.exists()
 
-    def begin() -> None:
+    def begin(_: History) -> None:
         nonlocal begun
         for name in (WEIGHTS, LOG) if old else ():
             (out / name).unlink(missing_ok=True)

@@ -33,8 +33,8 @@ class Answer:
 
     size       the numbers in a row; of class indices, the number of classes
     indices    whether the target is class indices
-    binary     whether the loss is one of two classes
-    symmetric  whether the two classes of a single number are -1 and 1
+    binary     whether the loss takes each number as one of two classes
+    symmetric  whether the two classes of a number are -1 and 1
     """
 
     size: int
@@ -64,7 +64,7 @@ def answers_of(net: Network, features: Mapping[Key, Tensor]) -> dict[Key, Answer
                 shape = shapes[prediction]
                 indices = kinds.get(source) == "integer"
                 size = 1 if len(shape) < 2 else shape[1] if indices else torch.Size(shape[1:]).numel()
-                binary = may_have_several_labels(operator) and size == 1
+                binary = may_have_several_labels(operator)
                 found[source] = Answer(size, indices, binary, operator.target_threshold == 0)
     return found
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Annotated, Any
 import torch
 import typer
 
-from graphdl.commands.columns import Table
+from graphdl.commands.columns import SUFFIXES, Table
 from graphdl.commands.encoding import Encoding, choose_encoding
 from graphdl.commands.output import load_weights, save_weights
 from graphdl.errors import FileFormatError, SettingError
@@ -19,6 +20,7 @@ from graphdl.files import write_bytes
 from graphdl.graph import Key
 from graphdl.network import Network
 from graphdl.serialization import read_json
+from graphdl.training.runs.folder import RunFolder
 
 RECORD, MODEL, WEIGHTS, LOG, CHECKPOINTS = "train.json", "model.json", "weights.safetensors", "log.csv", "checkpoints"
 """The files in the folder of a training: its arguments and columns, the network, its weights, a row for each epoch, and
@@ -33,11 +35,19 @@ Data = Annotated[Path, typer.Argument(help="A .csv, .tsv, .npz or .parquet file.
 Weights = Annotated[Path | None, typer.Option(help="A safetensors file: the weights of a model.json.")]
 Targets = Annotated[
     list[str] | None,
-    typer.Option("--target", "-t", help="The column of the target; name=column if the network has several."),
+    typer.Option(
+        "--target", "-t", help="Columns of a target: y, or p,q; name=y if the network has several. -t p -t q is -t p,q."
+    ),
 ]
 Inputs = Annotated[
     list[str] | None,
-    typer.Option("--input", "-i", help="Columns of an input: a,b,c, or name=a,b,c. By default all but the target."),
+    typer.Option("--input", "-i", help="Columns of an input: a,b,c, or name=a,b,c. By default all but the targets."),
+]
+
+
+Metrics = Annotated[
+    list[str] | None,
+    typer.Option("--metric", "-m", help="Such as accuracy, the default for classes; several as -m accuracy -m f1."),
 ]
 
 
@@ -75,16 +85,27 @@ def open_saved(path: Path, weights: Path | None, *, trained: bool = True, seed: 
         record = read_record(path / RECORD)["encoding"] if (path / RECORD).exists() else None
         found = weights or (path / WEIGHTS if (path / WEIGHTS).exists() else None)
         if trained and found is None:
-            where = f"training has not ended: graphdl resume {path}" if record else "it holds no weights.safetensors"
+            where = _how_to_end(path) if record else "it holds no weights.safetensors"
             raise SettingError(f"{path} cannot be used yet: {where}.")
         encoding = None if record is None else Encoding.from_dict(record)
         return Saved(Network.load(path / MODEL, seed=seed), encoding, found)
+    if path.suffix.lower() in SUFFIXES:
+        raise SettingError(f"{path} is a table, and the first argument is the network: model.json data.csv.")
     net = Network.load(path, seed=seed)
     if trained and weights is None and path.suffix.lower() == ".json":
         raise SettingError(
             f"{path} holds no weights: add --weights weights.safetensors, or give the folder of a training."
         )
     return Saved(net, None, weights)
+
+
+def _how_to_end(run: Path) -> str:
+    """How a training that was stopped is continued, or ended after the epochs that were begun."""
+    resume, manifest = f"graphdl resume {shlex.quote(str(run))}", RunFolder(run / CHECKPOINTS).read()
+    if manifest is None or not manifest.checkpoints:
+        return f"training has not ended: {resume}"
+    begun = manifest.checkpoints[-1]["epoch"] + (manifest.checkpoints[-1]["batch"] > 0)
+    return f"training has not ended: {resume} continues it, and {resume} --epochs {begun} ends it there"
 
 
 def save_trained(net: Network, folder: Path) -> list[Path]:

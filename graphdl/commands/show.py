@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from graphdl.commands.output import AsJSON, console, tell, tell_json
-from graphdl.commands.saved import MODEL
+from graphdl.commands.saved import CHECKPOINTS, MODEL
 from graphdl.facts import node_facts
 from graphdl.network import Network
 from graphdl.rendering import DPI
@@ -42,7 +42,10 @@ def draw(
 
 def _loaded(model: Path) -> Network:
     """The network of a file, or of the folder of `graphdl train` or `graphdl run`, without tensors."""
-    return Network.load(model / MODEL if model.is_dir() else model, device="meta")
+    if model.is_dir():
+        ended = (model / MODEL).exists() or not (model / CHECKPOINTS / MODEL).exists()
+        model = model / MODEL if ended else model / CHECKPOINTS / MODEL
+    return Network.load(model, device="meta")
 
 
 def summary(model: Model, as_json: AsJSON = False) -> None:

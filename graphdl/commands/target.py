@@ -20,8 +20,8 @@ Form = Literal["indices", "one-hot", "binary", "numbers"]
 class Target:
     """Columns that are what a network should answer.
 
-    form     class indices (n); one number for each class (n, c); one number, low or 1, for two classes (n, 1); or the
-             numbers of the columns (n, k)
+    form     class indices (n); one number for each class (n, c); a number of each column, low or 1, for two classes
+             (n, k); or the numbers of the columns (n, k)
     classes  the labels of the classes, in the order of their indices
     """
 
@@ -39,7 +39,15 @@ class Target:
         """The target as the loss takes it."""
         if self.form == "numbers":
             return torch.from_numpy(numpy.stack([table.floats(name) for name in self.columns], 1))
-        (name,) = self.columns
+        indices = torch.tensor([self._indices(table, name) for name in self.columns]).T.contiguous()
+        if self.form == "binary":
+            return torch.where(indices > 0, 1.0, self.low)
+        if self.form == "indices":
+            return indices[:, 0]
+        return torch.nn.functional.one_hot(indices[:, 0], len(self.classes)).float()
+
+    def _indices(self, table: Table, name: str) -> list[int]:
+        """The numbers of the classes of a column."""
         labels = table.labels(name)
         for label in dict.fromkeys(labels):
             if label not in self.classes:
@@ -48,21 +56,17 @@ class Target:
                     f"network knows, {listing(self.classes)}.{did_you_mean(label, self.classes)}"
                 )
         numbers = {label: number for number, label in enumerate(self.classes)}
-        indices = torch.tensor([numbers[label] for label in labels])
-        if self.form == "indices":
-            return indices
-        if self.form == "binary":
-            return torch.where(indices > 0, 1.0, self.low)[:, None]
-        return torch.nn.functional.one_hot(indices, len(self.classes)).float()
+        return [numbers[label] for label in labels]
 
     def decoded(self, prediction: Tensor, threshold: float) -> dict[str, list[Any]]:
         """Predictions by column: labels of classes, or numbers."""
-        if self.form == "numbers":
-            columns = prediction.flatten(1).T.tolist() if prediction.dim() > 1 else [prediction.tolist()]
-            names = self.columns if len(self.columns) == len(columns) else [f"{k}" for k in range(len(columns))]
-            return dict(zip(names, columns, strict=True))
-        best = prediction.flatten() > threshold if self.form == "binary" else prediction.argmax(1).flatten()
-        return {self.columns[0]: [self._label(int(number)) for number in best]}
+        if self.form in ("indices", "one-hot"):
+            return {self.columns[0]: [self._label(number) for number in prediction.argmax(1).flatten().tolist()]}
+        columns = prediction.flatten(1).T.tolist() if prediction.dim() > 1 else [prediction.tolist()]
+        if self.form == "binary":
+            columns = [[self._label(int(number > threshold)) for number in column] for column in columns]
+        names = self.columns if len(self.columns) == len(columns) else [f"{k}" for k in range(len(columns))]
+        return dict(zip(names, columns, strict=True))
 
     def _label(self, number: int) -> str:
         """The label of a class; the number itself where the network has more classes than the training has seen."""
@@ -74,7 +78,7 @@ class Target:
         held = cls(**{**stored, "columns": texts(stored["columns"]), "classes": texts(stored.get("classes", []))})
         if held.form not in get_args(Form) or not held.columns or held.of_classes != bool(held.classes):
             raise ValueError(f"{dict(stored)!r:.200} is not a target")
-        if held.of_classes and len(held.columns) > 1:
+        if held.form in ("indices", "one-hot") and len(held.columns) > 1:
             raise ValueError("classes are one column")
         if isinstance(held.low, bool) or held.low not in (-1.0, 0.0):
             raise ValueError(f"low is {held.low!r:.100}")

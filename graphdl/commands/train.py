@@ -20,13 +20,13 @@ from graphdl.commands.encoding import Encoding
 from graphdl.commands.folder import Beginning, beginning, check_folder
 from graphdl.commands.output import AsJSON, errors, tell, tell_figures, tell_json, tell_written
 from graphdl.commands.roles import check_trains
-from graphdl.errors import FileFormatError, SettingError, counted
+from graphdl.errors import FileFormatError, SettingError, counted, did_you_mean, listing
 from graphdl.graph import Key
 from graphdl.network import Network
 from graphdl.optim import Optimizer
-from graphdl.search.spec import read_optimizer
+from graphdl.search.spec import kinds_of, read_optimizer
 from graphdl.training import Callback, CSVLogger, EarlyStopping, History, fit
-from graphdl.training.runs.folder import RunFolder
+from graphdl.training.runs.folder import Manifest, RunFolder
 
 Data = Mapping[Key, torch.Tensor]
 
@@ -80,15 +80,13 @@ def train(
     epochs: Annotated[int, typer.Option(help="Passes through the data.", min=1)] = 100,
     lr: Annotated[float | None, typer.Option(help="The learning rate; by default that of the optimizer.")] = None,
     optimizer: Annotated[
-        str, typer.Option(help='Its name, or with settings {"type": "SGD", "momentum": 0.9}.')
+        str, typer.Option(help='Its name, or with settings in single quotes {"type": "SGD", "momentum": 0.9}.')
     ] = "Adam",
     batch_size: Annotated[int, typer.Option(help="Rows of a batch.", min=1)] = 50,
     validation: Annotated[
         str | None, typer.Option(help="A fraction of the rows, as 0.2, or another file with the same columns.")
     ] = None,
-    metric: Annotated[
-        list[str] | None, typer.Option("--metric", "-m", help="Such as accuracy, which is the default for classes.")
-    ] = None,
+    metric: saved.Metrics = None,
     patience: Annotated[
         int | None, typer.Option(help="Stop after so many epochs without a lower validation loss.", min=1)
     ] = None,
@@ -111,9 +109,9 @@ def train(
         _resolved(validation), metric or [], patience, compile, seed, start,
     )  # fmt: skip
     read = (arguments.model, arguments.data, arguments.validation, arguments.weights)
-    check_folder(out, overwrite, [Path(path) for path in read if path is not None])
     net, encoding, rows, validation_data = _prepared(arguments)
     fitting = _fitting(arguments, encoding)
+    check_folder(out, overwrite, [Path(path) for path in read if path is not None])
     with beginning(out, partial(saved.write_record, out, asdict(arguments), encoding)) as first:
         _fit(net, rows, validation_data, out, first, fitting, quiet, as_json)
 
@@ -141,10 +139,26 @@ def resume(
     net, encoding, rows, validation_data = _prepared(arguments)
     if encoding != Encoding.from_dict(record["encoding"]):
         raise FileFormatError(f"{arguments.data} has changed since the training began: other columns or classes.")
-    first = Beginning(partial(saved.write_record, run, asdict(arguments), encoding))
-    made = _fit(net, rows, validation_data, run, first, _fitting(arguments, encoding), quiet, as_json).epochs
-    if made == first.epochs:
+    manifest = RunFolder(run / saved.CHECKPOINTS).read()
+    before = 0
+
+    def begin(history: History) -> None:
+        nonlocal before
+        saved.write_record(run, asdict(arguments), encoding)
+        before = history.epochs
+        _tell_where(manifest, before, arguments.epochs)
+
+    made = _fit(net, rows, validation_data, run, Beginning(begin), _fitting(arguments, encoding), quiet, as_json).epochs
+    if made == before:
         errors.print(_has_ended(run, made), markup=False)
+
+
+def _tell_where(manifest: Manifest | None, made: int, epochs: int) -> None:
+    """Say from where training goes on, if it does."""
+    if manifest is None or not manifest.checkpoints:
+        errors.print("No checkpoint was written yet: training starts from the beginning.")
+    elif made < epochs and not (manifest.ended and manifest.checkpoints[-1]["epoch"] == made):
+        errors.print(f"Training continues in epoch {made + 1} of {epochs}.")
 
 
 def _has_ended(run: Path, made: int) -> str:
@@ -197,9 +211,18 @@ def _optimizer(arguments: Arguments) -> Optimizer:
     text = arguments.optimizer.strip()
     try:
         stored = json.loads(text) if text.startswith("{") else {"type": text}
-    except ValueError as error:
-        raise SettingError(f"--optimizer {text!r:.100} is neither a name nor JSON: {error}.") from None
-    return read_optimizer(stored if arguments.lr is None else {**stored, "lr": arguments.lr})
+    except ValueError:
+        raise SettingError(
+            f"--optimizer {text:.100} is neither a name nor JSON: write Adam, or with settings, in single quotes, "
+            """'{"type": "SGD", "momentum": 0.9}'."""
+        ) from None
+    if stored == {"type": text} and text not in (kinds := kinds_of(Optimizer)):
+        raise SettingError(f"--optimizer {text:.100}: there is no such one.{did_you_mean(text, kinds)} "
+                           f"There are {listing(kinds)}.")  # fmt: skip
+    try:
+        return read_optimizer(stored if arguments.lr is None else {**stored, "lr": arguments.lr})
+    except FileFormatError as error:
+        raise SettingError(f"--optimizer: {error}") from None
 
 
 def _fit(

@@ -18,7 +18,7 @@ from graphdl.commands.columns import parquet_library, read_table
 from graphdl.commands.encoding import choose_encoding
 from graphdl.commands.output import AsJSON, json_line, tell_figures, tell_json, tell_written
 from graphdl.commands.roles import check_trains, needed_inputs
-from graphdl.errors import SettingError, listing
+from graphdl.errors import SettingError
 from graphdl.files import replacing, write_bytes
 from graphdl.training import evaluate as measure
 
@@ -30,9 +30,7 @@ def evaluate(
     data: saved.Data,
     target: saved.Targets = None,
     input: saved.Inputs = None,  # noqa: A002  # the name of the option
-    metric: Annotated[
-        list[str] | None, typer.Option("--metric", "-m", help="Such as accuracy, which is the default for classes.")
-    ] = None,
+    metric: saved.Metrics = None,
     weights: saved.Weights = None,
     as_json: AsJSON = False,
 ) -> None:
@@ -66,7 +64,7 @@ def predict(
     labels that the training has stored.
     """
     if output is not None and output.suffix.lower() not in SUFFIXES:
-        raise SettingError(f"--output {output}: the suffix must be {listing(SUFFIXES)}.")
+        raise SettingError(f"--output {output}: the suffix must be .csv, .json, .npz or .parquet.")
     held = saved.open_saved(model, weights)
     table = read_table(data)
     net, encoding = held.net, held.encoding

@@ -163,6 +163,8 @@ def one_hot(labels: Any, classes: int | Sequence[Any], low: float = 0.0, high: f
 def _numbered(labels: Any, names: Sequence[Any]) -> torch.Tensor:
     """The number of each label among the names of the classes."""
     listed = numpy.asarray(labels, dtype=object)
+    if any(isinstance(label, (list, tuple)) for label in listed.flat):
+        raise SettingError("labels hold lists of different lengths: give one label for each row.")
     number = {name: k for k, name in enumerate(names)}
     if isinstance(names, str) or not names or len(number) < len(names):
         raise SettingError(f"classes is {names!r:.100}: give the names of the classes, each once, in their order.")

@@ -49,7 +49,8 @@ def classes_of_rows(targets: Tensor, what: str, ignored: int | None = None) -> T
             raise SettingError(
                 f"{what} {tuple(rows.shape)} are not the probabilities of classes, which are at least 0 and sum to 1 "
                 "in each row, so a row has no class: give class indices (n,), one-hot rows, or the weights of rows, "
-                "fit(sample_weight=...)."
+                "fit(sample_weight=...). Several labels in a row are weighted by the loss: BCEWithLogitsLoss takes "
+                "class_weight and pos_weight."
             )
         return rows.argmax(1)
     flat = targets.detach().cpu().reshape(-1)

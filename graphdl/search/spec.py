@@ -151,13 +151,18 @@ def _penalties(stored: Any) -> tuple[Penalty, ...]:
     return tuple(read)
 
 
-def _class_and_settings(where: str, base: type, stored: Any) -> tuple[type, dict[str, Any]]:
-    """The class that is stored as "type", one of graphdl.optim, and its settings."""
-    kinds = {
+def kinds_of(base: type) -> dict[str, type]:
+    """The classes of graphdl.optim of some kind, by name."""
+    return {
         name: kind
         for name, kind in vars(optim).items()
         if inspect.isclass(kind) and issubclass(kind, base) and not inspect.isabstract(kind)
     }
+
+
+def _class_and_settings(where: str, base: type, stored: Any) -> tuple[type, dict[str, Any]]:
+    """The class that is stored as "type", one of graphdl.optim, and its settings."""
+    kinds = kinds_of(base)
     if isinstance(stored, str) and stored in kinds:
         raise FileFormatError(f'{where} is "{stored}": write {{"type": "{stored}"}}, with its settings.')
     found = stored.get("type") if isinstance(stored, Mapping) else stored

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import numbers
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -55,12 +56,12 @@ class Monitoring(Callback):
             raise SettingError(
                 f"{owner}: monitor must be the name of a loss or metric, as 'validation_loss', not {monitor!r}"
             )
-        if isinstance(patience, bool) or not isinstance(patience, int) or patience < self._least_patience:
-            least = self._least_patience
+        least = self._least_patience
+        if isinstance(patience, bool) or not isinstance(patience, (int, numbers.Integral)) or patience < least:
             raise SettingError(f"{owner}: patience must be a number of epochs, {least} or more, not {patience!r}")
         if maximise is not None and not isinstance(maximise, bool):
             raise SettingError(f"{owner}: maximise must be True or False, not {maximise!r}")
-        self.monitor, self.patience = monitor, patience
+        self.monitor, self.patience = monitor, int(patience)
         self.maximise = is_maximised(monitor) if maximise is None else maximise
 
     _least_patience = 0
@@ -171,9 +172,9 @@ class ReduceOnPlateau(Monitoring):
         for name, value, below in (("factor", factor, 1), ("threshold", threshold, math.inf), ("least", least, 1)):
             if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < below:
                 raise SettingError(f"ReduceOnPlateau: {name} must be a number in [0, {below}), not {value!r}")
-        if isinstance(cooldown, bool) or not isinstance(cooldown, int) or cooldown < 0:
+        if isinstance(cooldown, bool) or not isinstance(cooldown, (int, numbers.Integral)) or cooldown < 0:
             raise SettingError(f"ReduceOnPlateau: cooldown must be a number of epochs, 0 or more, not {cooldown!r}")
-        self.factor, self.threshold, self.cooldown, self.least = factor, threshold, cooldown, least
+        self.factor, self.threshold, self.cooldown, self.least = factor, threshold, int(cooldown), least
         self._stepper: Stepper | None = None
 
     def on_fit_start(self, net: Network, stepper: Stepper, history: History) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -100,7 +101,7 @@ def fit(
     """
     arguments = locals()
     check_network(net, "fit")
-    _check(net, optimizer, epochs)
+    epochs = _check(net, optimizer, epochs)
     for name, value in (("shuffle", shuffle), ("compile", compile), ("progress", progress)):
         flag()("fit", name, value)
     check_threads(threads)
@@ -167,7 +168,8 @@ def _make_epochs(
             run.epoch_end(epochs, ended)
 
 
-def _check(net: object, optimizer: object, epochs: object) -> None:
+def _check(net: object, optimizer: object, epochs: object) -> int:
+    """The number of epochs. Raises SettingError if it is none, or for what is not an optimizer."""
     if isinstance(optimizer, Stepper) and optimizer.net is not net:
         raise SettingError("optimizer is a stepper of another network: bind the optimizer to this network.")
     if not isinstance(optimizer, (Optimizer, Stepper)):
@@ -177,5 +179,6 @@ def _check(net: object, optimizer: object, epochs: object) -> None:
         raise SettingError(
             f"optimizer must be an optimizer of graphdl.optim such as Adam(lr=1e-3), or a stepper, not {wrong}.{hint}"
         )
-    if isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 1:
+    if isinstance(epochs, bool) or not isinstance(epochs, numbers.Integral) or epochs < 1:
         raise SettingError(f"epochs must be a number of passes through the data, 1 or more, not {epochs!r}.")
+    return int(epochs)

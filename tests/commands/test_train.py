@@ -106,7 +106,12 @@ def test_the_files_of_a_demo_can_be_used(run, tmp_path, arrays):
         (("-t", "a", "-i", "kind"), "the column 'kind' holds texts such as '(in|out)' and '(in|out)'"),
         (("-t", "a", "-i", "b"), "the column 'a' has 120 different values, such as .* predicts 2 classes"),
         (("-t", "kind", "--optimizer", "Adm"), "Did you mean 'Adam'"),
-        (("-t", "kind", "--optimizer", "{"), "is neither a name nor JSON"),
+        (("-t", "kind", "--optimizer", "adam"), "^--optimizer adam: there is no such one. Did you mean 'Adam'"),
+        (
+            ("-t", "kind", "--optimizer", "{type: SGD}"),
+            "is neither a name nor JSON: write Adam, .* in single quotes, '{",
+        ),
+        (("-t", "kind", "--optimizer", '{"type": "SGD", "momentun": 0.9}'), "^--optimizer: .*'momentum'"),
         (("-t", "kind", "--lr", -1), "lr must be"),
         (("-t", "kind", "--metric", "acuracy"), "no metric 'acuracy'"),
         (("-t", "kind", "--validation", 1.5), "validation is 1.5: Give a share between 0 and 1"),
@@ -150,6 +155,17 @@ def test_weights_of_another_kind_are_reported(run, entropy, table, tmp_path):
         run("train", entropy, table, "-t", "kind", "--weights", tmp_path / "w.safetensors", "--out", tmp_path / "run")
     with pytest.raises(SettingError, match="holds no weights: add --weights"):
         run("evaluate", entropy, table, "-t", "kind")
+
+
+@pytest.mark.parametrize("command", ["train", "evaluate", "predict"])
+def test_arguments_in_the_wrong_order_are_reported(run, entropy, table, command):
+    with pytest.raises(SettingError, match=r"data.csv is a table, and the first argument is the network"):
+        run(command, table, entropy)
+
+
+def test_the_suffixes_of_predictions_are_named(run, entropy, table):
+    with pytest.raises(SettingError, match=r"x.txt: the suffix must be .csv, .json, .npz or .parquet\."):
+        run("predict", entropy, table, "-o", "x.txt")
 
 
 def test_classes_that_only_training_knows_are_not_guessed(run, entropy, table, arrays, tmp_path):

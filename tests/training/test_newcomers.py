@@ -2,11 +2,25 @@
 
 import itertools
 
+import numpy
 import pytest
 import torch
 
-from graphdl import EarlyStopping, Linear, MSELoss, Network, Operator, evaluate, fit, minimize
-from graphdl.errors import GradientError, GraphDLError, OperatorError, SettingError, UnknownNodeError
+from graphdl import (
+    BCEWithLogitsLoss,
+    CrossEntropyLoss,
+    EarlyStopping,
+    Linear,
+    MSELoss,
+    Network,
+    Operator,
+    ReduceOnPlateau,
+    evaluate,
+    fit,
+    minimize,
+)
+from graphdl.data import one_hot
+from graphdl.errors import GradientError, GraphDLError, GraphDLWarning, OperatorError, SettingError, UnknownNodeError
 from graphdl.optim import SGD, Adam
 from tests.twins import needs_compiler
 
@@ -29,6 +43,57 @@ def test_an_optimizer_of_torch_is_refused_by_its_whole_name():
 def test_a_type_in_place_of_a_device():
     with pytest.raises(SettingError, match=r"^device=torch\.float64 is a type: write dtype=torch\.float64\.$"):
         network().to(torch.float64)
+
+
+def test_a_device_without_a_backend_is_named_in_one_line():
+    with pytest.raises(SettingError, match=r"^device='xla' cannot be used: there is no such device\. Take [^\n]{,70}$"):
+        network().to("xla")
+
+
+def test_numbers_of_numpy_are_whole_numbers():
+    plain, typed = network(), network()
+    callbacks = [EarlyStopping("loss", patience=numpy.int8(2)), ReduceOnPlateau("loss", cooldown=numpy.int64(1))]
+    fit(plain, DATA, optimizer=SGD(lr=0.1), epochs=2, batch_size=4, seed=3)
+    given = {"epochs": numpy.int64(2), "seed": numpy.uint8(3)}
+    history = fit(typed, DATA, optimizer=SGD(lr=0.1), batch_size=4, callbacks=callbacks, **given)
+    assert history.epochs == 2
+    assert all(torch.equal(plain.parameters[name], typed.parameters[name]) for name in plain.parameters)
+    Network({"fc": Linear(2, 1)}, {"x": ["fc"]}, seed=numpy.int64(3))
+
+
+ROWS = torch.tensor([[1, 1, 0], [0, 1, 0]])
+
+
+@pytest.mark.parametrize("targets", [ROWS, ROWS.bool(), ROWS.float()])
+@pytest.mark.parametrize("weights", [None, [1.0, 2.0]])
+def test_rows_of_several_classes_are_reported_in_every_type(targets, weights):
+    operators = {"fc": Linear(2, 3), "loss": CrossEntropyLoss()}
+    net = Network(operators, {"x": ["fc"], "fc": ["loss"], "y": ["loss"]}, seed=0)
+    how = {"optimizer": SGD(lr=0.1), "epochs": 1, "batch_size": 2, "sample_weight": weights}
+    with pytest.warns(GraphDLWarning, match="the target 'y' holds rows that sum to 2, .* BCEWithLogitsLoss if a row"):
+        fit(net, {"x": torch.ones(2, 2), "y": targets}, **how)
+
+
+def test_class_indices_of_several_positions_are_no_rows_of_classes():
+    net = Network(
+        {"loss": CrossEntropyLoss(), "fc": Linear(4, 4)}, {"x": ["fc"], "fc": ["loss"], "y": ["loss"]}, seed=0
+    )
+    data = {"x": torch.ones(2, 3, 4), "y": torch.ones(2, 4, dtype=torch.long)}
+    fit(net, data, optimizer=SGD(lr=0.1), epochs=1, batch_size=2)
+
+
+def test_class_weights_are_not_those_of_several_labels():
+    operators = {"fc": Linear(2, 3), "loss": BCEWithLogitsLoss()}
+    net = Network(operators, {"x": ["fc"], "fc": ["loss"], "y": ["loss"]}, seed=0)
+    with pytest.raises(SettingError, match=r"Several labels in a row are weighted by the loss: .* and pos_weight"):
+        fit(net, {"x": torch.ones(2, 2), "y": ROWS.float()}, optimizer=Adam(), epochs=1, batch_size=2,
+            class_weight="balanced")  # fmt: skip
+
+
+@pytest.mark.parametrize("labels", [[["a"], ["b", "a"]], [["a", "b"], "a"]])
+def test_one_hot_of_several_labels(labels):
+    with pytest.raises(SettingError, match="labels hold lists of different lengths: give one label for each row"):
+        one_hot(labels, classes=["a", "b"])
 
 
 def test_accuracy_is_better_when_it_is_higher():

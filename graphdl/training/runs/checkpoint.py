@@ -26,7 +26,7 @@ class Checkpoint(Settings):
     epochs    a checkpoint after every so many epochs
     steps     after every so many batches, also in the middle of an epoch
     seconds   after the first step that ends so many seconds after the last checkpoint, but without spending more than a
-              twentieth of the time on writing; 30 if none of the three is given
+              twentieth of the time on writing; 30 if none of the three is given. The first is written after a second
     keep      how many of the last checkpoints are kept
     monitor   the loss or metric by which the best epoch is chosen, whose network is kept too: by default
               "validation_loss" if there are validation data; without them nothing is chosen

@@ -7,6 +7,9 @@ import time
 WRITING = 20
 """Training takes at least so many times as long as writing, where checkpoints are written by time."""
 
+FIRST = 1.0
+"""The seconds after which the first checkpoint is written at the latest, where they are written by time."""
+
 ENDLESS = 2**31
 
 
@@ -29,17 +32,21 @@ class Count:
 
 
 class Timer:
-    """Is due so many seconds after the last writing, but not before a multiple of what it took; never for None."""
+    """Is due so many seconds after the last writing, but not before a multiple of what it took; never for None.
+
+    The first writing is due after a second at the latest, so that a process that is killed has left something.
+    """
 
     def __init__(self, seconds: float | None) -> None:
-        self._seconds, self._since, self._cost = seconds, time.monotonic(), 0.0
+        self._seconds, self._since = seconds, time.monotonic()
+        self._pause = FIRST if seconds is None else min(seconds, FIRST)
 
     @property
     def due(self) -> bool:
         """Whether so much time has passed."""
-        return self._seconds is not None and time.monotonic() - self._since >= max(self._seconds, WRITING * self._cost)
+        return self._seconds is not None and time.monotonic() - self._since >= self._pause
 
     def written(self, begun: float) -> None:
         """Start again after a writing that was begun at this time."""
         self._since = time.monotonic()
-        self._cost = self._since - begun
+        self._pause = max(self._seconds or 0.0, WRITING * (self._since - begun))

@@ -28,3 +28,17 @@ def test_writing_takes_no_more_than_its_share_of_the_time(monkeypatch):
     assert not timer.due
     now = 106.0 + due.WRITING
     assert timer.due
+
+
+def test_the_first_writing_is_due_after_a_second(monkeypatch):
+    now = 100.0
+    monkeypatch.setattr(due.time, "monotonic", lambda: now)
+    timer = Timer(30.0)
+    assert not timer.due
+    now = 101.0
+    assert timer.due
+    timer.written(begun=101.0)
+    now = 130.0
+    assert not timer.due
+    now = 131.0
+    assert timer.due
