@@ -162,7 +162,7 @@ read_table(Path('d.csv')).numbers('a')
     Mistake(
         "fewer epochs than a run has made",
         "train(mlp(), checkpoint='run', epochs=3); train(mlp(), checkpoint='run', epochs=2)",
-        says="checkpoint= | a run of 3 epochs | epochs is 2, the number in all | or another folder",
+        says="holds | a run of 3 epochs | epochs is 2, the number in all | or another folder",
     ),
     Mistake(
         "a sweep over nothing",
