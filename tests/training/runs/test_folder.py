@@ -245,7 +245,7 @@ def test_a_damaged_checkpoint_is_noticed_and_the_one_before_it_is_used(tmp_path)
     assert dict(read_run(tmp_path).history) == dict(expected)
 
 
-def test_every_flipped_bit_is_detected(tmp_path):
+def test_every_flipped_bit_is_detected(tmp_path, request):
     train(Checkpoint(tmp_path, epochs=1), validation=(X, Y), epochs=2)
     drawn = random.Random(0)
     files = [path for path in sorted(tmp_path.rglob("*.*")) if path.is_file()]
@@ -259,7 +259,7 @@ def test_every_flipped_bit_is_detected(tmp_path):
         for entry in [*manifest.checkpoints, manifest.best]:
             folder.read_checkpoint(entry)
 
-    for k in range(200):
+    for k in range(1000 if request.config.getoption("--every-check") else 200):
         path = files[k % len(files)]
         content = path.read_bytes()
         flipped = bytearray(content)
