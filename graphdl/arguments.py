@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numbers
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, TypeAlias
 
@@ -14,6 +13,7 @@ from graphdl.graph import Block, Key, Shared, not_an_operator
 from graphdl.graph.reading import InputKind
 from graphdl.intake import as_tensor, check_tensor
 from graphdl.operators import Operator
+from graphdl.settings import is_whole_number
 
 Device: TypeAlias = str | torch.device
 
@@ -153,7 +153,7 @@ def new_generator(seed: object) -> torch.Generator:
     """A random generator on the CPU; without a seed it takes one from torch's global generator."""
     if seed is None:
         seed = int(torch.randint(2**62, (), device="cpu"))
-    if isinstance(seed, bool) or not isinstance(seed, numbers.Integral):
+    if not is_whole_number(seed):
         raise SettingError(f"seed must be a whole number or None, not {seed!r}.")
     try:
         return torch.Generator("cpu").manual_seed(int(seed))

@@ -15,10 +15,11 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import math
+import numbers
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, field
 from functools import lru_cache
-from typing import Any, Self, get_args
+from typing import Any, Self, TypeGuard, get_args
 
 import numpy
 
@@ -285,6 +286,11 @@ def _of_torch(value: object) -> bool:
 
 def _is_integer(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
+
+
+def is_whole_number(value: object) -> TypeGuard[int]:
+    """Whether it is a whole number of Python or NumPy, and not True or False."""
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
 
 
 def _is_number(value: object) -> bool:

@@ -10,6 +10,7 @@ from types import ModuleType
 import torch
 
 from graphdl.errors import SettingError, ShapeError, import_optional, listing
+from graphdl.settings import is_whole_number
 from graphdl.shown import received
 
 __all__ = ["common_rows", "finite_number", "scikit_learn", "whole_number"]
@@ -21,7 +22,7 @@ def whole_number(name: str, value: object, least: int, most: float = math.inf) -
     >>> whole_number("batch_size", 50, least=1)
     50
     """
-    number = None if isinstance(value, bool) or not isinstance(value, numbers.Integral) else int(value)
+    number = int(value) if is_whole_number(value) else None
     if number is None or not least <= number <= most:
         limits = f"of at least {least}" if most == math.inf else f"from {least} to {most}"
         raise SettingError(f"{name} is {received(value)}: give a whole number {limits}.")

@@ -43,9 +43,10 @@ class TextColumn:
     texts: Mapping[int, str]
 
     def numeric(self) -> bool:
-        """Whether all texts are numbers or empty. Raises FileFormatError for numbers with commas, which are no classes.
+        """Whether all texts are numbers or empty.
 
-        In a file that is separated by commas they are texts.
+        Raises FileFormatError for numbers with commas, which are not classes. In a file that is separated by commas
+        they are texts.
         """
         held = {number: text for number, text in self.texts.items() if text.strip() and not is_number(text)}
         thousands = all(map(THOUSANDS.fullmatch, held.values()))

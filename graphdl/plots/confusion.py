@@ -24,8 +24,8 @@ def plot_confusion(path: str | Path | None, labels: Tensor, predicted: Tensor) -
 
     Classes may also be texts. It is written into a .svg, .png or .pdf file; without a path the figure is returned.
 
-    Raises ShapeError for other shapes, SettingError for what are no classes, MissingPackageError without matplotlib and
-    scikit-learn.
+    Raises ShapeError for other shapes, SettingError for values that are not classes, MissingPackageError without
+    matplotlib and scikit-learn.
     """
     metrics = import_optional("sklearn.metrics", "This picture", "scikit-learn", "sklearn")
     wanted, found = _array("labels", labels), _array("predicted", predicted)

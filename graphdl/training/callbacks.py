@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import math
-import numbers
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -14,6 +13,7 @@ from graphdl.errors import SettingError, did_you_mean, listing
 from graphdl.metrics import is_maximised
 from graphdl.network import Network
 from graphdl.optim import Stepper
+from graphdl.settings import is_whole_number
 from graphdl.training.history import History
 
 
@@ -57,7 +57,7 @@ class Monitoring(Callback):
                 f"{owner}: monitor must be the name of a loss or metric, as 'validation_loss', not {monitor!r}"
             )
         least = self._least_patience
-        if isinstance(patience, bool) or not isinstance(patience, (int, numbers.Integral)) or patience < least:
+        if not is_whole_number(patience) or patience < least:
             raise SettingError(f"{owner}: patience must be a number of epochs, {least} or more, not {patience!r}")
         if maximise is not None and not isinstance(maximise, bool):
             raise SettingError(f"{owner}: maximise must be True or False, not {maximise!r}")
@@ -172,7 +172,7 @@ class ReduceOnPlateau(Monitoring):
         for name, value, below in (("factor", factor, 1), ("threshold", threshold, math.inf), ("least", least, 1)):
             if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < below:
                 raise SettingError(f"ReduceOnPlateau: {name} must be a number in [0, {below}), not {value!r}")
-        if isinstance(cooldown, bool) or not isinstance(cooldown, (int, numbers.Integral)) or cooldown < 0:
+        if not is_whole_number(cooldown) or cooldown < 0:
             raise SettingError(f"ReduceOnPlateau: cooldown must be a number of epochs, 0 or more, not {cooldown!r}")
         self.factor, self.threshold, self.cooldown, self.least = factor, threshold, int(cooldown), least
         self._stepper: Stepper | None = None

@@ -95,7 +95,7 @@ class _BarOverText(RichProgress):
 
 
 class TerminalDisplay(Display):
-    """A bar, and the losses and metrics on a line of their own, so that they leave the bar its room."""
+    """A bar, and the losses and metrics on a separate line, so that there is room for the bar."""
 
     def __init__(self, total: int, console: Console) -> None:
         super().__init__(total)

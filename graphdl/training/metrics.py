@@ -45,7 +45,7 @@ def accuracy(
 
     prediction (n, c, ...) with c > 1: the class of the largest value; target class indices (n, ...), or one-hot or
     soft (n, c, ...) targets, of which the largest value is the class.
-    prediction (n, 1) or (n), or any if `multilabel`, which makes each element a label of its own: class 1 above
+    prediction (n, 1) or (n), or any if `multilabel`, which makes each element a separate label: class 1 above
     `threshold`; target class 1 above 0.5.
     Targets equal to `ignored` do not count.
 
